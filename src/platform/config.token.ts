@@ -1,0 +1,2 @@
+/** The injection token of the settings (a Config). */
+export const CONFIG = Symbol('CONFIG');

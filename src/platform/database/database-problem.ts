@@ -1,0 +1,51 @@
+import { QueryFailedError } from 'typeorm';
+import { type Problem, unavailable } from '../http/problem.js';
+
+/** SQLSTATE classes and codes after which the same request may well succeed (PostgreSQL manual, appendix A). */
+const passing = /^(08|53|57P|40|55P03|57014|25006|25P03|58)/;
+
+const connectionErrors = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
+
+/** Texts that pg and pg-pool give to errors without a code. */
+const connectionTexts =
+  /timeout exceeded when trying to connect|Connection terminated|Query read timeout|not queryable|Cannot use a pool|Client was closed/;
+
+/** The SQLSTATE of a failed query, with or without TypeORM around it. */
+export function sqlState(error: unknown): string | undefined {
+  const { code, severity } = driverError(error) as { code?: unknown; severity?: unknown };
+  return typeof code === 'string' && severity !== undefined ? code : undefined;
+}
+
+/** The name of the constraint that a statement broke. */
+export const brokenConstraint = (error: unknown): string | undefined =>
+  (driverError(error) as { constraint?: string }).constraint;
+
+/** A database failure that passes, as 503; anything else is not for here. */
+export function databaseProblem(error: unknown): Problem | undefined {
+  const state = sqlState(error);
+  if (state !== undefined) {
+    return passing.test(state) ? unavailable('The database cannot take this now.') : undefined;
+  }
+  const { code, message, syscall } = driverError(error) as {
+    code?: string;
+    message?: string;
+    syscall?: string;
+  };
+  const lost =
+    (code !== undefined && syscall !== undefined && connectionErrors.has(code)) ||
+    connectionTexts.test(message ?? '');
+  return lost ? unavailable('The database cannot be reached now.') : undefined;
+}
+
+function driverError(error: unknown): object {
+  if (error instanceof QueryFailedError) return error.driverError;
+  return typeof error === 'object' && error !== null ? error : {};
+}

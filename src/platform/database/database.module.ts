@@ -1,0 +1,41 @@
+import { type DynamicModule, Global, Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import type { Logger } from 'pino';
+import type { Config } from '../../config.js';
+import { Database } from './database.js';
+
+const IDLE_TIMEOUT_MS = 60_000;
+
+/** TypeORM on one bounded pool, on which nothing can wait or run for ever. */
+@Global()
+@Module({})
+export class DatabaseModule {
+  static forRoot(config: Config, logger: Logger): DynamicModule {
+    return {
+      module: DatabaseModule,
+      imports: [
+        TypeOrmModule.forRoot({
+          type: 'postgres',
+          url: config.DATABASE_URL,
+          applicationName: 'floodgate',
+          autoLoadEntities: true,
+          installExtensions: false,
+          retryAttempts: 0,
+          poolSize: config.DATABASE_POOL_SIZE,
+          connectTimeoutMS: config.DATABASE_ACQUIRE_TIMEOUT_MS,
+          poolErrorHandler: (err: Error) => logger.warn({ err }, 'A connection to PostgreSQL was lost.'),
+          extra: {
+            statement_timeout: config.DATABASE_STATEMENT_TIMEOUT_MS,
+            lock_timeout: config.DATABASE_LOCK_TIMEOUT_MS,
+            idle_in_transaction_session_timeout: config.DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS,
+            query_timeout: config.DATABASE_QUERY_TIMEOUT_MS,
+            idleTimeoutMillis: IDLE_TIMEOUT_MS,
+            keepAlive: true,
+          },
+        }),
+      ],
+      providers: [Database],
+      exports: [Database],
+    };
+  }
+}

@@ -1,0 +1,7 @@
+import { Initial1764000000000 } from './1764000000000-initial.js';
+
+/** Every migration, oldest first. A released one is never changed: add another. */
+export const migrations = [Initial1764000000000];
+
+/** The schema's version that this build needs: the time in its newest migration's name. */
+export const SCHEMA_VERSION = Math.max(...migrations.map((migration) => Number(migration.name.slice(-13))));

@@ -1,0 +1,90 @@
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
+import type { Logger } from 'pino';
+import type { Config } from '../../config.js';
+import { Answer } from './answer.js';
+import { registerBodyParsers } from './body.js';
+import { answerClientError, answerProblem } from './errors.js';
+import { notFound, Problem } from './problem.js';
+import { registerRequestGuard, requestId } from './request-guard.js';
+
+/** Largest request headers, in bytes; Node answers 431 beyond. */
+const MAX_HEADER_BYTES = 16_384;
+
+/** Nest's Fastify adapter with this API's errors, body parsers, time-outs and answers in place of the defaults. */
+export class HttpAdapter extends FastifyAdapter {
+  constructor(config: Config, logger: Logger) {
+    super({
+      loggerInstance: logger,
+      // The access log is ours: one line a request, in ECS.
+      logController: new LogController({ disableRequestLogging: true }),
+      requestIdHeader: false,
+      genReqId: requestId,
+      trustProxy: config.TRUST_PROXY ?? false,
+      bodyLimit: config.BODY_LIMIT_BYTES,
+      requestTimeout: config.REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT_MS,
+      // A connection that sends nothing at all is ended as one that is too slow with its headers.
+      http: {
+        maxHeaderSize: MAX_HEADER_BYTES,
+        headersTimeout: config.HEADERS_TIMEOUT_MS,
+        connectionsCheckingInterval: 1000,
+      },
+      forceCloseConnections: 'idle',
+      return503OnClosing: false,
+      clientErrorHandler: answerClientError,
+      frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
+        answerProblem(request, reply, error),
+      routerOptions: { maxParamLength: 200 },
+    });
+    const fastify = this.getInstance<FastifyInstance>();
+    fastify.decorateRequest('caller', undefined);
+    registerBodyParsers(fastify, config.BODY_LIMIT_BYTES);
+    registerRequestGuard(fastify);
+    this.refuseOtherMethods(fastify);
+    fastify.setErrorHandler((error, request, reply) => answerProblem(request, reply, error));
+    fastify.setNotFoundHandler((request, reply) => answerProblem(request, reply, notFound()));
+  }
+
+  /** Nest's own handlers would lose what kind of error it was on the way to the filters. */
+  override setErrorHandler() {
+    return this.getInstance<FastifyInstance>();
+  }
+  override setNotFoundHandler() {
+    return this.getInstance<FastifyInstance>();
+  }
+
+  override reply(response: FastifyReply, body: unknown, statusCode?: number): FastifyReply {
+    if (!(body instanceof Answer)) return super.reply(response, body, statusCode);
+    if (statusCode) response.code(statusCode);
+    return body.send(response.request, response);
+  }
+
+  /** For every path, a route that answers 405 to the methods which the path does not have. */
+  private refuseOtherMethods(fastify: FastifyInstance): void {
+    const methodsOf = new Map<string, Set<string>>();
+    fastify.addHook('onRoute', ({ url, method }) => {
+      const methods = methodsOf.get(url) ?? new Set();
+      methodsOf.set(url, methods);
+      for (const one of [method].flat()) methods.add(one);
+    });
+    this.sealRoutes = () => {
+      for (const [url, methods] of [...methodsOf]) {
+        if (url.includes('*')) continue;
+        const allow = [...methods].sort().join(', ');
+        fastify.route({
+          url,
+          method: fastify.supportedMethods.filter((method) => !methods.has(method)),
+          // Before anything else: nobody's body is read for it.
+          onRequest: () => {
+            throw new Problem('method-not-allowed', `This resource takes ${allow}.`, {}, { allow });
+          },
+          handler: () => {},
+        });
+      }
+    };
+  }
+
+  /** To be called when all routes are there. */
+  sealRoutes: () => void = () => {};
+}

@@ -1,0 +1,72 @@
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { parseJson } from './json.js';
+import { Problem } from './problem.js';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route takes its body as a stream, as JSON array or NDJSON, and counts the bytes itself. */
+    streamed?: boolean;
+  }
+}
+
+const unsupported = () =>
+  new Problem('unsupported-media-type', 'The Content-Type is missing or is not one that this route reads.');
+
+/** Reads JSON types only, and hands the body of a streamed route on as it comes. */
+export function registerBodyParsers(fastify: FastifyInstance, limit: number): void {
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser(
+    'application/json',
+    async (request: FastifyRequest, payload: IncomingMessage) => {
+      assertUtf8(request);
+      return request.routeOptions.config.streamed ? payload : parseJson(await readAll(payload, limit));
+    },
+  );
+  fastify.addContentTypeParser(
+    'application/merge-patch+json',
+    async (request: FastifyRequest, payload: IncomingMessage) => {
+      if (request.method !== 'PATCH') throw unsupported();
+      assertUtf8(request);
+      return parseJson(await readAll(payload, limit));
+    },
+  );
+  fastify.addContentTypeParser(
+    'application/x-ndjson',
+    async (request: FastifyRequest, payload: IncomingMessage) => {
+      if (!request.routeOptions.config.streamed) throw unsupported();
+      assertUtf8(request);
+      return payload;
+    },
+  );
+}
+
+function assertUtf8(request: FastifyRequest): void {
+  const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(request.headers['content-type'] ?? '')?.[1];
+  if (charset !== undefined && charset.toLowerCase() !== 'utf-8') throw unsupported();
+}
+
+/** @throws Problem content-too-large as soon as the body is known to pass the limit (bytes) */
+function readAll(payload: IncomingMessage, limit: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const stop = (error: Error) => {
+      payload.off('data', take).off('end', finish).off('error', stop);
+      payload.resume();
+      reject(error);
+    };
+    const take = (chunk: Buffer) => {
+      length += chunk.length;
+      if (length > limit) stop(tooLarge(limit));
+      else chunks.push(chunk);
+    };
+    const finish = () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length));
+    if (Number(payload.headers['content-length']) > limit) return stop(tooLarge(limit));
+    payload.on('data', take).once('end', finish).once('error', stop);
+  });
+}
+
+/** The problem of a body that is longer than `limit` bytes. */
+export const tooLarge = (limit: number): Problem =>
+  new Problem('content-too-large', `The body is larger than ${limit} bytes.`);

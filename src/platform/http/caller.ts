@@ -1,0 +1,30 @@
+import { createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+
+export type Role = 'user' | 'admin';
+
+/** Who sends a request, as proven by an access token. */
+export interface Caller {
+  id: string;
+  role: Role;
+  sessionId: string;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    caller: Caller | undefined;
+  }
+}
+
+export const ACCESS = Symbol('ACCESS');
+
+/** Who may call a route: anyone, with or without a token; or admins alone. Without a mark: who is signed in. */
+export type Access = 'anyone' | 'admin';
+
+export const Anyone = () => SetMetadata(ACCESS, 'anyone' satisfies Access);
+export const AdminOnly = () => SetMetadata(ACCESS, 'admin' satisfies Access);
+
+/** The caller; undefined only on a route for anyone. */
+export const CurrentCaller = createParamDecorator(
+  (_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<FastifyRequest>().caller,
+);

@@ -1,0 +1,44 @@
+import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import type { Config } from '../../config.js';
+import { CONFIG } from '../config.token.js';
+import { invalid } from './problem.js';
+
+/**
+ * Makes and reads cursors: a position in a list, signed together with the list and filters it belongs to.
+ * The signature is over the text, so that a cursor with any change at all is refused.
+ */
+@Injectable()
+export class Cursors {
+  private readonly key: Buffer;
+
+  constructor(@Inject(CONFIG) config: Config) {
+    this.key = Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'cursor', 32));
+  }
+
+  /** @param scope what the list is of, its order and its filters */
+  seal(position: string[], scope: string): string {
+    const payload = Buffer.from(JSON.stringify(position)).toString('base64url');
+    return `${payload}.${this.sign(payload, scope)}`;
+  }
+
+  /** @throws Problem invalid-request for a cursor that was changed or belongs to another list */
+  open(cursor: string, scope: string): string[] {
+    const [payload = '', signature = ''] = cursor.split('.', 2);
+    const expected = `${payload}.${this.sign(payload, scope)}`;
+    const isOurs =
+      cursor.length === expected.length &&
+      signature &&
+      timingSafeEqual(Buffer.from(cursor), Buffer.from(expected));
+    if (!isOurs) {
+      throw invalid('The cursor is not one of this list: begin again without it.', [
+        { pointer: 'cursor', detail: 'was not made by this list with these filters' },
+      ]);
+    }
+    return JSON.parse(Buffer.from(payload, 'base64url').toString());
+  }
+
+  private sign(payload: string, scope: string): string {
+    return createHmac('sha256', this.key).update(`${scope}\n${payload}`).digest('base64url').slice(0, 22);
+  }
+}

@@ -1,0 +1,82 @@
+import { isUtf8 } from 'node:buffer';
+import { invalid, type Mistake } from './problem.js';
+
+/** Deepest nesting of arrays and objects in any JSON that is read. */
+export const MAX_DEPTH = 32;
+
+/**
+ * Reads JSON from bytes and refuses whatever could not be stored and given back exactly.
+ * @throws Problem invalid-request, with a pointer to the first flaw where there is one
+ */
+export function parseJson(bytes: Buffer, what = 'The body'): unknown {
+  if (!isUtf8(bytes)) throw invalid(`${what} is not valid UTF-8.`);
+  const text = bytes.toString('utf8');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const position = /position (\d+)/.exec((error as Error).message)?.[1];
+    throw invalid(`${what} is not valid JSON${position ? `: see character ${Number(position) + 1}` : ''}.`);
+  }
+  const flaw = findFlaw(value, 1, text.includes('\\u'));
+  if (flaw) throw invalid(`${what} holds something that cannot be taken.`, [flaw]);
+  return value;
+}
+
+/** Only an escape can bring a NUL or a lone surrogate into valid UTF-8, so strings are looked at only when there is one. */
+function findFlaw(value: unknown, depth: number, escapes: boolean): Mistake | undefined {
+  if (typeof value === 'string') return escapes ? stringFlaw(value) : undefined;
+  if (typeof value === 'number') return numberFlaw(value);
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (depth > MAX_DEPTH) return flaw(`is nested deeper than ${MAX_DEPTH} levels`);
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      const found = findFlaw(value[index], depth + 1, escapes);
+      if (found) return under(index, found);
+    }
+    return undefined;
+  }
+  for (const key of Object.keys(value)) {
+    const member = (value as Record<string, unknown>)[key];
+    const found = keyFlaw(key, member, escapes) ?? findFlaw(member, depth + 1, escapes);
+    if (found) return under(key, found);
+  }
+  return undefined;
+}
+
+function keyFlaw(key: string, member: unknown, escapes: boolean): Mistake | undefined {
+  if (key === '__proto__') return flaw('is a name that is not allowed');
+  if (
+    key === 'constructor' &&
+    typeof member === 'object' &&
+    member !== null &&
+    Object.hasOwn(member, 'prototype')
+  ) {
+    return flaw('must not hold a prototype');
+  }
+  return escapes ? stringFlaw(key) : undefined;
+}
+
+function stringFlaw(text: string): Mistake | undefined {
+  if (text.includes('\0')) return flaw('holds a NUL character');
+  return text.isWellFormed() ? undefined : flaw('holds half of a surrogate pair');
+}
+
+/** Every integer past 2^53-1 is still past it after rounding, and 1e999 becomes Infinity, so the value tells. */
+function numberFlaw(value: number): Mistake | undefined {
+  if (!Number.isFinite(value)) return flaw('is a number too large to be kept exactly');
+  return Number.isInteger(value) && !Number.isSafeInteger(value)
+    ? flaw('is an integer beyond ±9007199254740991, which cannot be kept exactly')
+    : undefined;
+}
+
+const flaw = (detail: string): Mistake => ({ pointer: '', detail });
+
+const under = (key: string | number, { pointer, detail }: Mistake): Mistake => ({
+  pointer: `/${escapePointer(key)}${pointer}`,
+  detail,
+});
+
+/** One step of a JSON Pointer (RFC 6901); what is not well-formed is shown by U+FFFD. */
+export const escapePointer = (key: string | number): string =>
+  String(key).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1');

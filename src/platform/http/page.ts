@@ -1,0 +1,41 @@
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { Answer } from './answer.js';
+
+/** The parameters that every list has. */
+export const pageParameters = {
+  limit: z
+    .string()
+    .regex(/^\d{1,9}$/, 'must be a whole number from 1')
+    .transform(Number)
+    .pipe(z.number().min(1, 'must be a whole number from 1'))
+    .transform((limit) => Math.min(limit, 100))
+    .default(20)
+    .meta({
+      description: 'How many items at most; more than 100 counts as 100.',
+      type: 'integer',
+      minimum: 1,
+      default: 20,
+    }),
+  cursor: z
+    .string()
+    .max(1024)
+    .optional()
+    .meta({ description: 'Where to go on: `nextCursor` of the page before.' }),
+};
+
+/** A page of things whose JSON is text already. */
+export interface Page {
+  items: string[];
+  nextCursor: string | null;
+}
+
+/** Answers a page, with a Link to the next one (RFC 8288). */
+export function pageAnswer(request: FastifyRequest, page: Page, headers: Record<string, string>): Answer {
+  const body = `{"items":[${page.items.join(',')}],"nextCursor":${JSON.stringify(page.nextCursor)}}`;
+  if (page.nextCursor === null) return new Answer(body, { headers });
+  const [path = '', query = ''] = request.url.split('?', 2);
+  const parameters = new URLSearchParams(query);
+  parameters.set('cursor', page.nextCursor);
+  return new Answer(body, { headers: { ...headers, link: `<${path}?${parameters}>; rel="next"` } });
+}

@@ -1,0 +1,52 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+import { invalid, Problem } from './problem.js';
+
+/** More parameters than any route has, by far. */
+const MAX_QUERY_PARAMETERS = 100;
+
+/** The caller's own x-request-id if it is a decent one, else a new one. */
+export function requestId(raw: Pick<IncomingMessage, 'headers'>): string {
+  const given = raw.headers['x-request-id'];
+  return typeof given === 'string' && /^[A-Za-z0-9._-]{1,128}$/.test(given) ? given : randomUUID();
+}
+
+/** Refuses, before anything reads it, what no route could take: odd bytes in the address, encoded bodies. */
+export function registerRequestGuard(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id);
+    done(flawOf(request.raw));
+  });
+}
+
+function flawOf({ url = '/', headers }: IncomingMessage): Problem | undefined {
+  if (/[^\x21-\x7e]|%00/.test(url)) return invalid('The address holds characters that are not allowed.');
+  const query = url.indexOf('?') + 1;
+  if (query > 0 && !isDecentQuery(url.slice(query)))
+    return invalid('The query is not valid percent-encoded UTF-8.');
+  const encoding = headers['content-encoding'];
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    return new Problem(
+      'unsupported-media-type',
+      'A body is read only without Content-Encoding.',
+      {},
+      { 'accept-encoding': 'identity' },
+    );
+  }
+  return undefined;
+}
+
+function isDecentQuery(query: string): boolean {
+  let parameters = 1;
+  for (let at = query.indexOf('&'); at >= 0; at = query.indexOf('&', at + 1)) {
+    if (++parameters > MAX_QUERY_PARAMETERS) return false;
+  }
+  if (!query.includes('%')) return true;
+  try {
+    decodeURIComponent(query);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,68 @@
+import { type ArgumentMetadata, Injectable, StandardSchemaValidationPipe } from '@nestjs/common';
+import { z } from 'zod';
+import { escapePointer } from './json.js';
+import { invalid, type Mistake } from './problem.js';
+
+/** Says what is wrong in this API's own words: a library's may change with its version. */
+z.config({ customError: (issue) => sentence(issue as z.core.$ZodRawIssue) });
+
+const article = (type: string) => (/^[aeiou]/.test(type) ? `an ${type}` : `a ${type}`);
+
+function sentence(issue: z.core.$ZodRawIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      if (issue.input === undefined) return 'is missing';
+      return `must be ${article(issue.expected === 'record' ? 'object' : String(issue.expected))}`;
+    case 'invalid_value':
+      return `must be one of ${(issue.values as unknown[]).join(', ')}`;
+    case 'too_small':
+      return issue.origin === 'string'
+        ? `must have ${issue.minimum} characters or more`
+        : `must be ${issue.minimum} or more`;
+    case 'too_big':
+      return issue.origin === 'string'
+        ? `must have ${issue.maximum} characters or fewer`
+        : `must be ${issue.maximum} or less`;
+    case 'unrecognized_keys':
+      return 'is not known here';
+    case 'invalid_format':
+      return issue.format === 'email'
+        ? 'must be an email address'
+        : `must be ${article(formats[String(issue.format)] ?? 'valid value')}`;
+    default:
+      return 'is not valid';
+  }
+}
+
+const formats: Record<string, string> = {
+  uuid: 'UUID',
+  datetime: 'timestamp as RFC 3339 has it, with an offset',
+  regex: 'text of the right form',
+};
+
+/** Every issue as a mistake; a name that is not known is pointed at itself. */
+export function toMistakes(issues: readonly z.core.$ZodIssue[], asParameter = false): Mistake[] {
+  const locate = (path: readonly PropertyKey[]) =>
+    asParameter ? String(path[0] ?? '') : path.map((step) => `/${escapePointer(String(step))}`).join('');
+  return issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({ pointer: locate([...issue.path, key]), detail: issue.message }))
+      : [{ pointer: locate(issue.path), detail: issue.message }],
+  );
+}
+
+/** Checks bodies, queries and path parameters against the schema beside them. */
+@Injectable()
+export class ValidationPipe extends StandardSchemaValidationPipe {
+  override async transform<T>(value: T, { schema, type, data }: ArgumentMetadata): Promise<T> {
+    if (!schema || type === 'custom') return value;
+    const result = await schema['~standard'].validate(value);
+    if (!result.issues) return result.value as T;
+    const issues = result.issues as readonly z.core.$ZodIssue[];
+    if (type === 'body') throw invalid('The body is not valid.', toMistakes(issues));
+    const mistakes = toMistakes(issues, true).map((mistake) =>
+      data ? { ...mistake, pointer: data } : mistake,
+    );
+    throw invalid('A parameter is not valid.', mistakes);
+  }
+}

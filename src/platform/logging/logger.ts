@@ -1,0 +1,48 @@
+import { createRequire } from 'node:module';
+import { ecsFormat } from '@elastic/ecs-pino-format';
+import { type DestinationStream, type Logger, pino } from 'pino';
+import type { Config } from '../../config.js';
+
+/** Wherever these names turn up in a logged object, up to three levels deep, their values are left out. */
+const SECRETS = [
+  'authorization',
+  'cookie',
+  '["set-cookie"]',
+  'password',
+  'currentPassword',
+  'accessToken',
+  'refreshToken',
+  'token',
+];
+const redact = {
+  paths: SECRETS.flatMap((name) => {
+    const step = name.startsWith('[') ? name : `.${name}`;
+    return [name, `*${step}`, `*.*${step}`];
+  }),
+  censor: '[redacted]',
+};
+
+/** The one logger of the process, for Nest and Fastify alike. */
+export function createLogger(config: Config): Logger {
+  const options = { level: config.LOG_LEVEL, redact };
+  if (config.LOG_FORMAT === 'ecs') {
+    return pino({ ...ecsFormat({ serviceName: 'floodgate', apmIntegration: false }), ...options });
+  }
+  return pino(options, prettyStream());
+}
+
+/** Readable lines, written at once, so that the last words before an exit are seen. Only in development's dependencies. */
+function prettyStream(): DestinationStream {
+  try {
+    const pretty = createRequire(import.meta.url)('pino-pretty');
+    return pretty({
+      sync: true,
+      translateTime: 'SYS:HH:MM:ss.l',
+      // What the line says in words already.
+      ignore: 'pid,hostname,reqId,http,url,event,client,user,log\\.logger',
+      singleLine: true,
+    });
+  } catch {
+    return pino.destination({ sync: true });
+  }
+}

@@ -1,0 +1,27 @@
+import { Controller, Get, Req, Res } from '@nestjs/common';
+import { ApiExcludeController } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type OpenMetricsContentType, Registry, register } from 'prom-client';
+import { Anyone } from '../http/caller.js';
+
+/** The process' metrics, as Prometheus text or, to who asks for it, as OpenMetrics. */
+@ApiExcludeController()
+@Controller()
+export class MetricsController {
+  @Get()
+  @Anyone()
+  async metrics(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    const registry = request.headers.accept?.includes('application/openmetrics-text')
+      ? asOpenMetrics()
+      : register;
+    await reply.header('content-type', registry.contentType).send(await registry.metrics());
+  }
+}
+
+/** The same metrics in a registry that writes the other format. */
+function asOpenMetrics(): Registry<OpenMetricsContentType> {
+  const registry = new Registry<OpenMetricsContentType>();
+  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  for (const metric of register.getMetricsAsArray()) registry.registerMetric(metric as never);
+  return registry;
+}

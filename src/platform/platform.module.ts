@@ -1,0 +1,23 @@
+import { type DynamicModule, Global, Module } from '@nestjs/common';
+import type { Logger } from 'pino';
+import type { Config } from '../config.js';
+import { CONFIG } from './config.token.js';
+import { DatabaseModule } from './database/database.module.js';
+import { Cursors } from './http/cursor.js';
+import { Background } from './lifecycle/background.js';
+import { Lifecycle } from './lifecycle/lifecycle.js';
+import { MetricsModule } from './metrics/metrics.module.js';
+
+/** What every feature may ask for: settings, database, cursors, lifecycle. */
+@Global()
+@Module({})
+export class PlatformModule {
+  static forRoot(config: Config, logger: Logger): DynamicModule {
+    return {
+      module: PlatformModule,
+      imports: [DatabaseModule.forRoot(config, logger), MetricsModule],
+      providers: [{ provide: CONFIG, useValue: config }, Cursors, Lifecycle, Background],
+      exports: [CONFIG, Cursors, Lifecycle, Background],
+    };
+  }
+}
