@@ -1,0 +1,98 @@
+import { Body, Controller, Get, Post } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { Answer } from '../platform/http/answer.js';
+import { Anyone } from '../platform/http/caller.js';
+import { Operation } from '../platform/http/operation.js';
+import { type NewUser, newUserSchema, userAnswer, userSchema } from '../users/user.schema.js';
+import {
+  type Credentials,
+  credentialsSchema,
+  jwksSchema,
+  type RefreshToken,
+  refreshTokenSchema,
+  tokensSchema,
+} from './auth.schema.js';
+import { AuthService } from './auth.service.js';
+import { TokensService } from './tokens.service.js';
+
+const SECRET = { headers: { 'cache-control': 'no-store' } };
+
+@ApiTags('auth')
+@Controller('api/v1/auth')
+export class AuthController {
+  constructor(private readonly auth: AuthService) {}
+
+  @Post('register')
+  @Anyone()
+  @Operation({
+    id: 'register',
+    summary: 'Become a user',
+    status: 201,
+    answer: 'The new user.',
+    body: userSchema,
+    headers: { Location: 'Where the user is.', ETag: 'Its version.' },
+    problems: ['conflict'],
+  })
+  async register(@Body({ schema: newUserSchema }) body: NewUser): Promise<Answer> {
+    const user = await this.auth.register(body);
+    return userAnswer(user, { location: `/api/v1/users/${user.id}` });
+  }
+
+  @Post('login')
+  @Anyone()
+  @Operation({
+    id: 'login',
+    summary: 'Sign in',
+    answer: 'A pair of tokens.',
+    body: tokensSchema,
+    problems: ['invalid-credentials'],
+  })
+  async login(@Body({ schema: credentialsSchema }) body: Credentials): Promise<Answer> {
+    return new Answer(await this.auth.login(body), SECRET);
+  }
+
+  @Post('refresh')
+  @Anyone()
+  @Operation({
+    id: 'refresh',
+    summary: 'Spend a refresh token for the next pair',
+    description:
+      'A token that was spent before ends its whole session, but for the one before the current, which is tolerated for 10 s: two tabs may refresh at once.',
+    answer: 'The next pair of tokens.',
+    body: tokensSchema,
+    problems: ['invalid-token'],
+  })
+  async refresh(@Body({ schema: refreshTokenSchema }) { refreshToken }: RefreshToken): Promise<Answer> {
+    return new Answer(await this.auth.refresh(refreshToken), SECRET);
+  }
+
+  @Post('logout')
+  @Anyone()
+  @Operation({
+    id: 'logout',
+    summary: 'End the session of a refresh token',
+    status: 204,
+    answer: 'The session has ended, if there was one.',
+  })
+  async logout(@Body({ schema: refreshTokenSchema }) { refreshToken }: RefreshToken): Promise<void> {
+    await this.auth.logout(refreshToken);
+  }
+}
+
+@ApiTags('auth')
+@Controller('.well-known/jwks.json')
+export class JwksController {
+  constructor(private readonly tokens: TokensService) {}
+
+  @Get()
+  @Anyone()
+  @Operation({
+    id: 'getJwks',
+    summary: "The keys that verify this API's access tokens",
+    answer: 'A JWK set.',
+    body: jwksSchema,
+  })
+  jwks(): Answer {
+    return new Answer(this.tokens.jwks(), { headers: { 'cache-control': 'public, max-age=300' } });
+  }
+}

@@ -1,0 +1,14 @@
+import { Module } from '@nestjs/common';
+import { UsersModule } from '../users/users.module.js';
+import { AuthController, JwksController } from './auth.controller.js';
+import { AuthGuard } from './auth.guard.js';
+import { AuthService } from './auth.service.js';
+import { TokensService } from './tokens.service.js';
+
+@Module({
+  imports: [UsersModule],
+  controllers: [AuthController, JwksController],
+  providers: [AuthService, TokensService, AuthGuard],
+  exports: [AuthGuard, TokensService],
+})
+export class AuthModule {}

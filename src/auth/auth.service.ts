@@ -1,0 +1,51 @@
+import { Injectable } from '@nestjs/common';
+import { Problem } from '../platform/http/problem.js';
+import { type Continued, SessionsService } from '../users/sessions.service.js';
+import type { User } from '../users/user.entity.js';
+import type { NewUser } from '../users/user.schema.js';
+import { UsersService } from '../users/users.service.js';
+import type { Credentials, Tokens } from './auth.schema.js';
+import { TokensService } from './tokens.service.js';
+
+/** Signing in and staying signed in. */
+@Injectable()
+export class AuthService {
+  constructor(
+    private readonly users: UsersService,
+    private readonly sessions: SessionsService,
+    private readonly tokens: TokensService,
+  ) {}
+
+  /** @throws Problem conflict when the address is taken */
+  register(user: NewUser): Promise<User> {
+    return this.users.create(user);
+  }
+
+  /** @throws Problem invalid-credentials, the same whatever was wrong */
+  async login({ email, password }: Credentials): Promise<Tokens> {
+    const user = await this.users.authenticate(email, password);
+    if (!user) throw new Problem('invalid-credentials', 'No user has this email and this password.');
+    return this.issue(await this.sessions.begin(user));
+  }
+
+  /** @throws Problem invalid-token when the refresh token is spent, ended or was never good */
+  async refresh(refreshToken: string): Promise<Tokens> {
+    const continued = await this.sessions.refresh(refreshToken);
+    if (!continued)
+      throw new Problem('invalid-token', 'The refresh token is not valid, or no longer: sign in again.');
+    return this.issue(continued);
+  }
+
+  logout(refreshToken: string): Promise<void> {
+    return this.sessions.end(refreshToken);
+  }
+
+  private async issue({ user, sessionId, refreshToken }: Continued): Promise<Tokens> {
+    return {
+      accessToken: await this.tokens.sign(user, sessionId),
+      tokenType: 'Bearer',
+      expiresIn: this.tokens.lifeSeconds,
+      refreshToken,
+    };
+  }
+}

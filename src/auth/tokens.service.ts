@@ -1,0 +1,90 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import {
+  calculateJwkThumbprint,
+  exportJWK,
+  type JWK,
+  type JWTHeaderParameters,
+  jwtVerify,
+  SignJWT,
+} from 'jose';
+import type { Config } from '../config.js';
+import { CONFIG } from '../platform/config.token.js';
+import type { Role } from '../platform/http/caller.js';
+
+/** Clocks of issuer and verifier may differ by so much. */
+const SKEW_S = 30;
+const TYPE = 'at+jwt';
+
+interface VerificationKey {
+  key: KeyObject;
+  algorithm: string;
+  jwk: JWK;
+}
+
+/** Signs and verifies access tokens (RFC 9068), and publishes the keys. */
+@Injectable()
+export class TokensService implements OnModuleInit {
+  private readonly keys = new Map<string, VerificationKey>();
+  private signingKey!: KeyObject;
+  private signingKeyId!: string;
+  readonly lifeSeconds: number;
+
+  constructor(@Inject(CONFIG) private readonly config: Config) {
+    this.lifeSeconds = config.ACCESS_TOKEN_TTL_S;
+  }
+
+  async onModuleInit(): Promise<void> {
+    this.signingKey = createPrivateKey(this.config.JWT_PRIVATE_KEY);
+    this.signingKeyId = await this.accept(createPublicKey(this.signingKey));
+    for (const pem of this.config.JWT_OTHER_PUBLIC_KEYS ?? []) await this.accept(createPublicKey(pem));
+  }
+
+  sign(user: { id: string; role: Role }, sessionId: string): Promise<string> {
+    const alg = this.keys.get(this.signingKeyId)?.algorithm as string;
+    return new SignJWT({ role: user.role, sid: sessionId })
+      .setProtectedHeader({ alg, typ: TYPE, kid: this.signingKeyId })
+      .setIssuer(this.config.PUBLIC_URL)
+      .setAudience(this.config.JWT_AUDIENCE)
+      .setSubject(user.id)
+      .setIssuedAt()
+      .setExpirationTime(`${this.lifeSeconds}s`)
+      .sign(this.signingKey);
+  }
+
+  /** @returns the id of the token's session, or undefined when the token is not good */
+  async verify(token: string): Promise<string | undefined> {
+    try {
+      const { payload } = await jwtVerify(token, (header) => this.keyFor(header), {
+        issuer: this.config.PUBLIC_URL,
+        audience: this.config.JWT_AUDIENCE,
+        typ: TYPE,
+        clockTolerance: SKEW_S,
+        requiredClaims: ['sub', 'sid', 'exp'],
+      });
+      return typeof payload.sid === 'string' ? payload.sid : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The published keys, as a JWK set. */
+  jwks(): { keys: JWK[] } {
+    return { keys: [...this.keys.values()].map(({ jwk }) => jwk) };
+  }
+
+  /** The algorithm belongs to the key, never to the token. */
+  private keyFor({ kid, alg }: JWTHeaderParameters): KeyObject {
+    const known = this.keys.get(kid ?? '');
+    if (known?.algorithm !== alg) throw new Error('unknown key');
+    return known.key;
+  }
+
+  private async accept(key: KeyObject): Promise<string> {
+    const algorithm = key.asymmetricKeyType === 'ed25519' ? 'EdDSA' : 'ES256';
+    const jwk = await exportJWK(key);
+    const kid = await calculateJwkThumbprint(jwk);
+    this.keys.set(kid, { key, algorithm, jwk: { ...jwk, kid, alg: algorithm, use: 'sig' } });
+    return kid;
+  }
+}

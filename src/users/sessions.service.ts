@@ -1,0 +1,148 @@
+import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+import { type EntityManager, MoreThan, Not } from 'typeorm';
+import type { Config } from '../config.js';
+import { CONFIG } from '../platform/config.token.js';
+import { Database } from '../platform/database/database.js';
+import type { Caller, Role } from '../platform/http/caller.js';
+import { Session } from './session.entity.js';
+import { User } from './user.entity.js';
+
+/** How long the token before the current one is still taken: two tabs refresh at the same time. */
+const TOLERANCE_MS = 10_000;
+const SESSIONS_REMEMBERED = 50_000;
+const SEED_BYTES = 32;
+const TOKEN = /^([0-9a-f-]{36})\.(\d{1,9})\.([A-Za-z0-9_-]{43})$/;
+
+const FIND = {
+  name: 'session_caller',
+  text: `SELECT u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id
+         WHERE s.id = $1 AND NOT u.disabled AND s.expires_at > now()`,
+};
+
+/** A session that goes on: whose it is, and the refresh token that is good from now on. */
+export interface Continued {
+  user: User;
+  sessionId: string;
+  refreshToken: string;
+}
+
+/**
+ * Signed-in sessions. A refresh token is session, generation and a signature with the session's seed and the
+ * application's secret: neither a copy of the database nor the secret alone is enough to make one, and the same
+ * generation always has the same token, so that two tabs which refresh at once get the same new one.
+ */
+@Injectable()
+export class SessionsService {
+  private readonly logger = new Logger(SessionsService.name);
+  private readonly key: Buffer;
+  private readonly lifeMs: number;
+  private readonly callers: LRUCache<string, { caller: Caller | undefined }>;
+
+  constructor(
+    private readonly database: Database,
+    @Inject(CONFIG) config: Config,
+  ) {
+    this.key = Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'refresh-token', 32));
+    this.lifeMs = config.REFRESH_TOKEN_TTL_S * 1000;
+    this.callers = new LRUCache({ max: SESSIONS_REMEMBERED, ttl: Math.max(config.SESSION_CHECK_MS, 1) });
+  }
+
+  async begin(user: User): Promise<Continued> {
+    const session = await this.database.transaction((manager) =>
+      manager.save(
+        manager.create(Session, {
+          userId: user.id,
+          seed: randomBytes(SEED_BYTES),
+          generation: 1,
+          rotatedAt: new Date(),
+          expiresAt: new Date(Date.now() + this.lifeMs),
+        }),
+      ),
+    );
+    return { user, sessionId: session.id, refreshToken: this.tokenOf(session) };
+  }
+
+  /**
+   * Spends a refresh token for the next one. One that was spent before is a sign of theft: its session ends.
+   * @returns undefined when the token is not good
+   */
+  async refresh(token: string): Promise<Continued | undefined> {
+    return this.withSession(token, async (session, generation, manager) => {
+      const isCurrent = generation === session.generation;
+      const isTolerated =
+        generation === session.generation - 1 && Date.now() - session.rotatedAt.getTime() <= TOLERANCE_MS;
+      if (!isCurrent && !isTolerated) {
+        this.logger.warn(
+          `A spent refresh token came again: session ${session.id} of user ${session.userId} was ended.`,
+        );
+        await manager.remove(session);
+        return undefined;
+      }
+      if (isCurrent) {
+        session.generation++;
+        session.rotatedAt = new Date();
+        session.expiresAt = new Date(Date.now() + this.lifeMs);
+        await manager.save(session);
+      }
+      const user = await manager.findOneByOrFail(User, { id: session.userId });
+      return { user, sessionId: session.id, refreshToken: this.tokenOf(session) };
+    });
+  }
+
+  /** Ends the session of a refresh token, spent or not; one that is not good changes nothing. */
+  async end(token: string): Promise<void> {
+    await this.withSession(token, async (session, _generation, manager) => {
+      await manager.remove(session);
+      this.callers.delete(session.id);
+    });
+  }
+
+  /** Ends a user's sessions within a transaction, but for the one given. */
+  async endAll(manager: EntityManager, userId: string, except?: string): Promise<void> {
+    await manager.delete(Session, { userId, ...(except ? { id: Not(except) } : {}) });
+  }
+
+  /** Who a session belongs to, remembered for SESSION_CHECK_MS; undefined when it has ended or its user is disabled. */
+  async callerOf(sessionId: string): Promise<Caller | undefined> {
+    const remembered = this.callers.get(sessionId);
+    if (remembered) return remembered.caller;
+    const [user] = await this.database.rows<{ id: string; role: Role }>(FIND, [sessionId]);
+    const caller = user && { id: user.id, role: user.role, sessionId };
+    this.callers.set(sessionId, { caller });
+    return caller;
+  }
+
+  /** Removes sessions that nobody came back to. */
+  async removeExpired(): Promise<void> {
+    await this.database.rows({ text: 'DELETE FROM sessions WHERE expires_at < now()' }, []);
+  }
+
+  private async withSession<T>(
+    token: string,
+    work: (session: Session, generation: number, manager: EntityManager) => Promise<T>,
+  ): Promise<T | undefined> {
+    const [, id, generation] = TOKEN.exec(token) ?? [];
+    if (!id) return undefined;
+    return this.database.transaction(async (manager) => {
+      const session = await manager.findOne(Session, {
+        where: { id, expiresAt: MoreThan(new Date()) },
+        lock: { mode: 'pessimistic_write' },
+      });
+      if (!session) return undefined;
+      const expected = this.tokenOf({ ...session, generation: Number(generation) });
+      if (expected.length !== token.length || !timingSafeEqual(Buffer.from(expected), Buffer.from(token)))
+        return undefined;
+      return work(session, Number(generation), manager);
+    });
+  }
+
+  private tokenOf({ id, generation, seed }: Pick<Session, 'id' | 'generation' | 'seed'>): string {
+    const signature = createHmac('sha256', this.key)
+      .update(seed)
+      .update(`${id}.${generation}`)
+      .digest('base64url');
+    return `${id}.${generation}.${signature}`;
+  }
+}

@@ -1,0 +1,108 @@
+import { z } from 'zod';
+import { Answer } from '../platform/http/answer.js';
+import { entityTag } from '../platform/http/entity-tag.js';
+import { pageParameters } from '../platform/http/page.js';
+import { dictionary } from './common-passwords.js';
+import type { User } from './user.entity.js';
+
+const id = z.uuid().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
+const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC, with milliseconds.' });
+
+/** Long texts are refused before any pattern looks at them. */
+const email = z
+  .string()
+  .min(1)
+  .max(254, { abort: true })
+  .email()
+  .meta({ format: 'email', examples: ['ada@example.com'] });
+
+const name = z
+  .string()
+  .trim()
+  .min(1)
+  .max(100)
+  .meta({ examples: ['Ada Lovelace'] });
+
+const password = z
+  .string()
+  .min(8, { abort: true })
+  .max(128, { abort: true })
+  .refine((text) => !dictionary.has(text.toLowerCase()), 'is among the most common passwords')
+  .meta({
+    format: 'password',
+    description: '8 to 128 characters; 15 or more are recommended.',
+    examples: ['correct-horse-battery'],
+  });
+
+export const role = z.enum(['user', 'admin']);
+
+export const userSchema = z
+  .object({
+    id,
+    email: z.string(),
+    name: z.string(),
+    role,
+    disabled: z.boolean(),
+    version: z.int().min(1),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+  })
+  .meta({ id: 'User', description: 'Who can sign in.' });
+
+export const newUserSchema = z.strictObject({ email, password, name }).meta({ id: 'NewUser' });
+export type NewUser = z.infer<typeof newUserSchema>;
+
+export const userPatchSchema = z
+  .strictObject({
+    name: name.optional(),
+    email: email.optional(),
+    password: password.optional(),
+    currentPassword: z.string().min(1).max(128).optional().meta({
+      description: 'Needed to change your own password.',
+      format: 'password',
+    }),
+    role: role.optional().meta({ description: 'Admins only.' }),
+    disabled: z.boolean().optional().meta({ description: 'Admins only.' }),
+  })
+  .meta({ id: 'UserPatch', description: 'JSON Merge Patch (RFC 7396). No member can be removed.' });
+export type UserPatch = z.infer<typeof userPatchSchema>;
+
+export const userQuery = z.strictObject({
+  ...pageParameters,
+  role: role.optional(),
+  email: z.string().max(254).optional().meta({ description: 'Beginning of the address, in any case.' }),
+});
+export type UserQuery = z.infer<typeof userQuery>;
+
+export const userPage = z
+  .object({ items: z.array(userSchema), nextCursor: z.string().nullable() })
+  .meta({ id: 'UserPage' });
+
+export const userId = id;
+
+/** What clients see of a user. */
+export const presentUser = ({
+  id,
+  email,
+  name,
+  role,
+  disabled,
+  version,
+  createdAt,
+  updatedAt,
+}: User): z.infer<typeof userSchema> => ({
+  id,
+  email,
+  name,
+  role,
+  disabled,
+  version,
+  createdAt: createdAt.toISOString(),
+  updatedAt: updatedAt.toISOString(),
+});
+
+export const PRIVATE = { 'cache-control': 'private, no-cache' };
+
+/** The answer that shows one user. */
+export const userAnswer = (user: User, headers: Record<string, string> = {}): Answer =>
+  new Answer(presentUser(user), { etag: entityTag(user), headers: { ...PRIVATE, ...headers } });

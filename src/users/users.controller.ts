@@ -1,0 +1,102 @@
+import { Body, Controller, Delete, Get, Headers, Param, Patch, Query, Req } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import type { Answer } from '../platform/http/answer.js';
+import { AdminOnly, type Caller, CurrentCaller } from '../platform/http/caller.js';
+import { Operation } from '../platform/http/operation.js';
+import { pageAnswer } from '../platform/http/page.js';
+import {
+  PRIVATE,
+  type UserPatch,
+  type UserQuery,
+  userAnswer,
+  userId,
+  userPage,
+  userPatchSchema,
+  userQuery,
+  userSchema,
+} from './user.schema.js';
+import { assertSelfOrAdmin, UsersService } from './users.service.js';
+
+@ApiTags('users')
+@Controller('api/v1/users')
+export class UsersController {
+  constructor(private readonly users: UsersService) {}
+
+  @Get()
+  @AdminOnly()
+  @Operation({
+    id: 'listUsers',
+    summary: 'List users, newest first',
+    answer: 'A page of users.',
+    body: userPage,
+    headers: { Link: 'The next page, if there is one (rel="next").' },
+  })
+  async list(
+    @Req() request: FastifyRequest,
+    @Query({ schema: userQuery }) query: UserQuery,
+  ): Promise<Answer> {
+    return pageAnswer(request, await this.users.list(query), PRIVATE);
+  }
+
+  @Get('me')
+  @Operation({
+    id: 'getMe',
+    summary: 'Read yourself',
+    answer: 'The caller.',
+    body: userSchema,
+    headers: { ETag: 'Its version.' },
+  })
+  async me(@CurrentCaller() caller: Caller): Promise<Answer> {
+    return userAnswer(await this.users.get(caller.id));
+  }
+
+  @Get(':id')
+  @Operation({
+    id: 'getUser',
+    summary: 'Read a user: yourself, or anyone as an admin',
+    answer: 'The user.',
+    body: userSchema,
+    headers: { ETag: 'Its version.' },
+    problems: ['forbidden', 'not-found'],
+  })
+  async get(@CurrentCaller() caller: Caller, @Param('id', { schema: userId }) id: string): Promise<Answer> {
+    assertSelfOrAdmin(caller, id);
+    return userAnswer(await this.users.get(id));
+  }
+
+  @Patch(':id')
+  @Operation({
+    id: 'updateUser',
+    summary: 'Change a user: yourself, or anyone as an admin',
+    answer: 'The user as it is now.',
+    body: userSchema,
+    headers: { ETag: 'Its version.' },
+    problems: ['forbidden', 'not-found', 'conflict', 'precondition-failed', 'precondition-required'],
+  })
+  async update(
+    @CurrentCaller() caller: Caller,
+    @Param('id', { schema: userId }) id: string,
+    @Body({ schema: userPatchSchema }) patch: UserPatch,
+    @Headers('if-match') ifMatch?: string,
+  ): Promise<Answer> {
+    return userAnswer(await this.users.update(caller, id, patch, ifMatch));
+  }
+
+  @Delete(':id')
+  @Operation({
+    id: 'deleteUser',
+    summary: 'Delete a user: yourself, or anyone as an admin',
+    description: 'The sessions, collections and records of the user go too.',
+    status: 204,
+    answer: 'The user is gone.',
+    problems: ['forbidden', 'not-found', 'conflict', 'precondition-failed', 'precondition-required'],
+  })
+  async remove(
+    @CurrentCaller() caller: Caller,
+    @Param('id', { schema: userId }) id: string,
+    @Headers('if-match') ifMatch?: string,
+  ): Promise<void> {
+    await this.users.remove(caller, id, ifMatch);
+  }
+}

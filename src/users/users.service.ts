@@ -1,0 +1,161 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { type EntityManager, Repository } from 'typeorm';
+import { Database } from '../platform/database/database.js';
+import { brokenConstraint } from '../platform/database/database-problem.js';
+import type { Caller } from '../platform/http/caller.js';
+import { Cursors } from '../platform/http/cursor.js';
+import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
+import type { Page } from '../platform/http/page.js';
+import { invalid, notFound, Problem } from '../platform/http/problem.js';
+import { PasswordsService } from './passwords.service.js';
+import { SessionsService } from './sessions.service.js';
+import { User } from './user.entity.js';
+import { type NewUser, presentUser, type UserPatch, type UserQuery } from './user.schema.js';
+
+@Injectable()
+export class UsersService {
+  constructor(
+    @InjectRepository(User) private readonly users: Repository<User>,
+    private readonly database: Database,
+    private readonly passwords: PasswordsService,
+    private readonly sessions: SessionsService,
+    private readonly cursors: Cursors,
+  ) {}
+
+  /** @throws Problem conflict when the address is taken */
+  async create({ email, password, name }: NewUser, role: User['role'] = 'user'): Promise<User> {
+    const passwordHash = await this.passwords.hash(password);
+    return this.orConflict(
+      this.users.save(this.users.create({ email, name, role, passwordHash, disabled: false })),
+    );
+  }
+
+  /** The user whose address and password these are; takes the same time whether the address is known or not. */
+  async authenticate(email: string, password: string): Promise<User | undefined> {
+    const user = await this.users
+      .createQueryBuilder('u')
+      .where('lower(u.email) = lower(:email)', { email })
+      .getOne();
+    const isRight = await this.passwords.verify(password, user?.passwordHash);
+    return user && isRight && !user.disabled ? user : undefined;
+  }
+
+  /** @throws Problem not-found */
+  async get(id: string): Promise<User> {
+    const user = await this.users.findOneBy({ id });
+    if (!user) throw notFound('There is no user with this id.');
+    return user;
+  }
+
+  /** Users, newest first. */
+  async list({ limit, cursor, role, email }: UserQuery): Promise<Page> {
+    const scope = JSON.stringify(['users', role, email]);
+    const query = this.users
+      .createQueryBuilder('u')
+      .orderBy('u.createdAt', 'DESC')
+      .addOrderBy('u.id', 'DESC')
+      .limit(limit + 1);
+    if (role) query.andWhere('u.role = :role', { role });
+    if (email)
+      query.andWhere(`lower(u.email) LIKE lower(:prefix) || '%'`, {
+        prefix: email.replace(/[\\%_]/g, '\\$&'),
+      });
+    if (cursor) {
+      const [at, id] = this.cursors.open(cursor, scope);
+      query.andWhere('(u.created_at, u.id) < (:at, :id)', { at, id });
+    }
+    const found = await query.getMany();
+    const users = found.slice(0, limit);
+    const last = users.at(-1);
+    return {
+      items: users.map((user) => JSON.stringify(presentUser(user))),
+      nextCursor:
+        last && found.length > limit
+          ? this.cursors.seal([last.createdAt.toISOString(), last.id], scope)
+          : null,
+    };
+  }
+
+  /**
+   * @throws Problem forbidden for what only admins may change, invalid-request for a wrong current password,
+   *   conflict for a taken address or the last admin
+   */
+  async update(caller: Caller, id: string, patch: UserPatch, ifMatch: string | undefined): Promise<User> {
+    assertSelfOrAdmin(caller, id);
+    if (caller.role !== 'admin' && (patch.role !== undefined || patch.disabled !== undefined)) {
+      throw new Problem('forbidden', 'Only an admin changes role and disabled.');
+    }
+    const passwordHash = await this.newPasswordHash(caller, id, patch);
+    const work = this.database.transaction(async (manager) => {
+      const user = await this.lock(manager, id);
+      assertIfMatch(ifMatch, entityTag(user));
+      const { name, email, role, disabled } = { ...user, ...patch };
+      if (role !== 'admin' || disabled) await this.assertNotLastAdmin(manager, user);
+      Object.assign(user, { name, email, role, disabled, ...(passwordHash ? { passwordHash } : {}) });
+      if (disabled) await this.sessions.endAll(manager, id);
+      else if (passwordHash)
+        await this.sessions.endAll(manager, id, id === caller.id ? caller.sessionId : undefined);
+      return manager.save(user);
+    });
+    return this.orConflict(work);
+  }
+
+  /** Sessions, collections and records go with the user. */
+  async remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void> {
+    assertSelfOrAdmin(caller, id);
+    await this.database.transaction(async (manager) => {
+      const user = await this.lock(manager, id);
+      assertIfMatch(ifMatch, entityTag(user));
+      await this.assertNotLastAdmin(manager, user);
+      await manager.remove(user);
+    });
+  }
+
+  private async newPasswordHash(caller: Caller, id: string, patch: UserPatch): Promise<string | undefined> {
+    if (patch.password === undefined) return undefined;
+    if (caller.id === id) {
+      const { passwordHash } = await this.get(id);
+      if (!patch.currentPassword || !(await this.passwords.verify(patch.currentPassword, passwordHash))) {
+        throw invalid('Your own password is changed with the current one.', [
+          { pointer: '/currentPassword', detail: patch.currentPassword ? 'is wrong' : 'is missing' },
+        ]);
+      }
+    }
+    return this.passwords.hash(patch.password);
+  }
+
+  private async lock(manager: EntityManager, id: string): Promise<User> {
+    const user = await manager.findOne(User, { where: { id }, lock: { mode: 'pessimistic_write' } });
+    if (!user) throw notFound('There is no user with this id.');
+    return user;
+  }
+
+  /** Locks all admins, in one order, so that two of them cannot go at the same time. */
+  private async assertNotLastAdmin(manager: EntityManager, user: User): Promise<void> {
+    if (user.role !== 'admin' || user.disabled) return;
+    const admins = await manager.find(User, {
+      select: { id: true },
+      where: { role: 'admin', disabled: false },
+      order: { id: 'ASC' },
+      lock: { mode: 'pessimistic_write' },
+    });
+    if (admins.length === 1) throw new Problem('conflict', 'This is the last admin: make another one first.');
+  }
+
+  private async orConflict<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      if (brokenConstraint(error) === 'users_email')
+        throw new Problem('conflict', 'This email address is taken.');
+      throw error;
+    }
+  }
+}
+
+/** @throws Problem forbidden, the same for a user that is there and one that is not */
+export function assertSelfOrAdmin(caller: Caller, id: string): void {
+  if (caller.id !== id && caller.role !== 'admin')
+    throw new Problem('forbidden', 'That is for the user and for admins.');
+}
