@@ -1,0 +1,43 @@
+import type { Readable } from 'node:stream';
+import { Controller, Headers, Post, Query, Req } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
+import { ApiBody, ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import { Operation } from '../platform/http/operation.js';
+import { invalid } from '../platform/http/problem.js';
+import { BulkService } from './bulk.service.js';
+import type { Collection } from './collection.entity.js';
+import { CurrentCollection, ForWriters } from './collection.guard.js';
+import { type BulkQuery, type BulkReport, bulkQuery, bulkReportSchema } from './record.schema.js';
+
+const RECORD = { $ref: '#/components/schemas/RecordInput' };
+
+@ApiTags('data')
+@Controller('api/v1/data/:collection/records/bulk')
+export class BulkController {
+  constructor(private readonly bulk: BulkService) {}
+
+  @Post()
+  @ForWriters()
+  @RouteConfig({ streamed: true })
+  @ApiBody({ required: true, schema: { type: 'array', items: RECORD } })
+  @Operation({
+    id: 'createRecords',
+    summary: 'Add many records',
+    description:
+      'Takes one record a line (application/x-ndjson) or a JSON array, and stores them in batches while it reads. Bad lines are reported; the good ones are stored, unless `atomic` is true.',
+    answer: 'What was stored and what was not.',
+    body: bulkReportSchema,
+    problems: ['forbidden', 'not-found', 'content-too-large', 'unprocessable-content'],
+  })
+  create(
+    @Req() request: FastifyRequest,
+    @CurrentCollection() collection: Collection,
+    @Query({ schema: bulkQuery }) { atomic }: BulkQuery,
+    @Headers('content-type') contentType?: string,
+  ): Promise<BulkReport> {
+    if (!contentType) throw invalid('The body is missing.');
+    const format = /^\s*application\/x-ndjson/i.test(contentType) ? 'lines' : 'array';
+    return this.bulk.load(collection, { body: request.body as Readable, format, atomic });
+  }
+}

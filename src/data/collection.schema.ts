@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { Answer } from '../platform/http/answer.js';
+import { entityTag } from '../platform/http/entity-tag.js';
+import { pageParameters } from '../platform/http/page.js';
+import type { Collection } from './collection.entity.js';
+
+export const collectionName = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,62}$/, 'must be 1 to 63 of a-z, 0-9 and -, and begin with a letter')
+  .meta({ description: 'Name of the collection.', examples: ['flights'] });
+
+const visibility = z
+  .enum(['private', 'public'])
+  .meta({ description: 'Private: for its owner and admins. Public: anyone may read it.' });
+
+export const collectionSchema = z
+  .object({
+    name: z.string(),
+    visibility,
+    description: z.string().nullable(),
+    ownerId: z.uuid(),
+    version: z.int().min(1),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Collection', description: 'A named set of records.' });
+
+export const collectionInputSchema = z
+  .strictObject({ visibility, description: z.string().max(1000).nullable().optional() })
+  .meta({ id: 'CollectionInput', examples: [{ visibility: 'public', description: 'Flights of 2001' }] });
+export type CollectionInput = z.infer<typeof collectionInputSchema>;
+
+export const collectionQuery = z.strictObject(pageParameters);
+export type CollectionQuery = z.infer<typeof collectionQuery>;
+
+export const collectionPage = z
+  .object({ items: z.array(collectionSchema), nextCursor: z.string().nullable() })
+  .meta({ id: 'CollectionPage' });
+
+/** What clients see of a collection. */
+export const presentCollection = (collection: Collection): z.infer<typeof collectionSchema> => ({
+  name: collection.name,
+  visibility: collection.visibility,
+  description: collection.description,
+  ownerId: collection.ownerId,
+  version: collection.version,
+  createdAt: collection.createdAt.toISOString(),
+  updatedAt: collection.updatedAt.toISOString(),
+});
+
+/**
+ * What caches may do with an answer about a collection, by its visibility.
+ * @param maxAge seconds for which one public thing may be used unasked; lists are always asked for anew
+ */
+export const cacheControl = (visibility: Collection['visibility'], maxAge?: number): string => {
+  if (visibility === 'private') return 'private, no-cache';
+  return maxAge === undefined ? 'no-cache' : `public, max-age=${maxAge}, must-revalidate`;
+};
+
+/** The answer that shows one collection, which may have been made just now. */
+export const collectionAnswer = (collection: Collection, maxAge: number, isNew = false): Answer =>
+  new Answer(presentCollection(collection), {
+    status: isNew ? 201 : 200,
+    etag: entityTag(collection),
+    headers: {
+      'cache-control': cacheControl(collection.visibility, maxAge),
+      ...(isNew ? { location: `/api/v1/data/${collection.name}` } : {}),
+    },
+  });

@@ -1,0 +1,102 @@
+import { Body, Controller, Delete, Get, Headers, Inject, Param, Put, Query, Req } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import type { Config } from '../config.js';
+import { CONFIG } from '../platform/config.token.js';
+import type { Answer } from '../platform/http/answer.js';
+import { Anyone, type Caller, CurrentCaller } from '../platform/http/caller.js';
+import { Operation } from '../platform/http/operation.js';
+import { pageAnswer } from '../platform/http/page.js';
+import type { Collection } from './collection.entity.js';
+import { CurrentCollection, ForReaders } from './collection.guard.js';
+import {
+  type CollectionInput,
+  type CollectionQuery,
+  cacheControl,
+  collectionAnswer,
+  collectionInputSchema,
+  collectionName,
+  collectionPage,
+  collectionQuery,
+  collectionSchema,
+} from './collection.schema.js';
+import { CollectionsService } from './collections.service.js';
+
+@ApiTags('data')
+@Controller('api/v1/data')
+export class CollectionsController {
+  constructor(
+    private readonly collections: CollectionsService,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  @Get()
+  @Anyone()
+  @Operation({
+    id: 'listCollections',
+    summary: 'List the collections that you may read, by name',
+    answer: 'A page of collections.',
+    body: collectionPage,
+    headers: { Link: 'The next page, if there is one (rel="next").' },
+  })
+  async list(
+    @Req() request: FastifyRequest,
+    @Query({ schema: collectionQuery }) query: CollectionQuery,
+    @CurrentCaller() caller?: Caller,
+  ): Promise<Answer> {
+    const headers = { 'cache-control': cacheControl(caller ? 'private' : 'public') };
+    return pageAnswer(request, await this.collections.list(caller, query), headers);
+  }
+
+  @Put(':collection')
+  @Operation({
+    id: 'putCollection',
+    summary: 'Make a collection, or change it',
+    description:
+      'A new one needs no If-Match and is answered with 201; a change needs it and is answered with 200.',
+    answer: 'The collection as it is now.',
+    body: collectionSchema,
+    headers: { ETag: 'Its version.' },
+    problems: ['forbidden', 'conflict', 'precondition-failed', 'precondition-required'],
+    created: 'The new collection.',
+  })
+  async put(
+    @CurrentCaller() caller: Caller,
+    @Param('collection', { schema: collectionName }) name: string,
+    @Body({ schema: collectionInputSchema }) input: CollectionInput,
+    @Headers('if-match') ifMatch?: string,
+  ): Promise<Answer> {
+    const { collection, isNew } = await this.collections.put(caller, name, input, ifMatch);
+    return collectionAnswer(collection, this.config.PUBLIC_MAX_AGE_S, isNew);
+  }
+
+  @Get(':collection')
+  @ForReaders()
+  @Operation({
+    id: 'getCollection',
+    summary: 'Read a collection',
+    answer: 'The collection.',
+    body: collectionSchema,
+    headers: { ETag: 'Its version.' },
+    problems: ['not-found'],
+  })
+  get(@CurrentCollection() collection: Collection): Answer {
+    return collectionAnswer(collection, this.config.PUBLIC_MAX_AGE_S);
+  }
+
+  @Delete(':collection')
+  @Operation({
+    id: 'deleteCollection',
+    summary: 'Delete a collection with its records',
+    status: 204,
+    answer: 'The collection is gone; its records are removed behind it.',
+    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
+  })
+  async remove(
+    @CurrentCaller() caller: Caller,
+    @Param('collection', { schema: collectionName }) name: string,
+    @Headers('if-match') ifMatch?: string,
+  ): Promise<void> {
+    await this.collections.remove(caller, name, ifMatch);
+  }
+}

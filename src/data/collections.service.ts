@@ -1,0 +1,125 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { type EntityManager, Repository } from 'typeorm';
+import { Database } from '../platform/database/database.js';
+import { brokenConstraint } from '../platform/database/database-problem.js';
+import type { Caller } from '../platform/http/caller.js';
+import { Cursors } from '../platform/http/cursor.js';
+import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
+import type { Page } from '../platform/http/page.js';
+import { notFound, Problem } from '../platform/http/problem.js';
+import { Collection } from './collection.entity.js';
+import { type CollectionInput, type CollectionQuery, presentCollection } from './collection.schema.js';
+
+const isWriter = (caller: Caller | undefined, { ownerId }: Collection) =>
+  caller !== undefined && (caller.id === ownerId || caller.role === 'admin');
+
+const isReader = (caller: Caller | undefined, collection: Collection) =>
+  collection.visibility === 'public' || isWriter(caller, collection);
+
+const missing = () => notFound('There is no collection of this name.');
+const taken = () => new Problem('conflict', 'This name is taken.');
+
+/** Collections, and who may do what with them. */
+@Injectable()
+export class CollectionsService {
+  constructor(
+    @InjectRepository(Collection) private readonly collections: Repository<Collection>,
+    private readonly database: Database,
+    private readonly cursors: Cursors,
+  ) {}
+
+  /** @throws Problem not-found also for a collection that the caller may not read */
+  async forReading(caller: Caller | undefined, name: string): Promise<Collection> {
+    const collection = await this.collections.findOneBy({ name });
+    if (!collection || !isReader(caller, collection)) throw missing();
+    return collection;
+  }
+
+  /** @throws Problem not-found as for reading, forbidden when it may only be read */
+  async forWriting(caller: Caller, name: string): Promise<Collection> {
+    const collection = await this.forReading(caller, name);
+    assertWriter(caller, collection);
+    return collection;
+  }
+
+  /** The collections that the caller may read, by name. */
+  async list(caller: Caller | undefined, { limit, cursor }: CollectionQuery): Promise<Page> {
+    const scope = JSON.stringify(['collections', caller?.role === 'admin' ? 'admin' : caller?.id]);
+    const query = this.collections
+      .createQueryBuilder('c')
+      .orderBy('c.name')
+      .limit(limit + 1);
+    if (caller?.role !== 'admin') {
+      query.andWhere(`(c.visibility = 'public' OR c.ownerId = :owner)`, { owner: caller?.id ?? null });
+    }
+    if (cursor) query.andWhere('c.name > :name', { name: this.cursors.open(cursor, scope)[0] });
+    const found = await query.getMany();
+    const page = found.slice(0, limit);
+    return {
+      items: page.map((collection) => JSON.stringify(presentCollection(collection))),
+      nextCursor: found.length > limit ? this.cursors.seal([page.at(-1)?.name as string], scope) : null,
+    };
+  }
+
+  /**
+   * Makes a collection, or changes it when it is there.
+   * @throws Problem conflict when the name is another's, forbidden, precondition-required, precondition-failed
+   */
+  async put(
+    caller: Caller,
+    name: string,
+    { visibility, description }: CollectionInput,
+    ifMatch: string | undefined,
+  ): Promise<{ collection: Collection; isNew: boolean }> {
+    return this.database.transaction(async (manager) => {
+      const collection = await this.lock(manager, name);
+      if (!collection || !isReader(caller, collection)) {
+        // To a stranger, a private collection is a name that is taken, and nothing that could match.
+        if (ifMatch !== undefined) assertIfMatch(ifMatch, undefined);
+        if (collection) throw taken();
+        const made = manager.create(Collection, {
+          name,
+          visibility,
+          description: description ?? null,
+          ownerId: caller.id,
+        });
+        return { collection: await orTaken(manager.save(made)), isNew: true };
+      }
+      assertWriter(caller, collection);
+      assertIfMatch(ifMatch, entityTag(collection));
+      Object.assign(collection, { visibility, description: description ?? null });
+      return { collection: await manager.save(collection), isNew: false };
+    });
+  }
+
+  /** Gone at once for every reader; its records are removed behind (see RemovalsService). */
+  async remove(caller: Caller, name: string, ifMatch: string | undefined): Promise<void> {
+    await this.database.transaction(async (manager) => {
+      const collection = await this.lock(manager, name);
+      if (!collection || !isReader(caller, collection)) throw missing();
+      assertWriter(caller, collection);
+      assertIfMatch(ifMatch, entityTag(collection));
+      await manager.remove(collection);
+    });
+  }
+
+  private lock(manager: EntityManager, name: string): Promise<Collection | null> {
+    return manager.findOne(Collection, { where: { name }, lock: { mode: 'pessimistic_write' } });
+  }
+}
+
+function assertWriter(caller: Caller, collection: Collection): void {
+  if (!isWriter(caller, collection))
+    throw new Problem('forbidden', 'Only its owner and admins may change this collection.');
+}
+
+/** Two callers may take a name at the same time: the second one is told so. */
+async function orTaken<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (brokenConstraint(error) === 'collections_name') throw taken();
+    throw error;
+  }
+}

@@ -1,0 +1,101 @@
+import { z } from 'zod';
+import { pageParameters } from '../platform/http/page.js';
+
+/** Four digits of a year are all that RFC 3339 has. */
+const isInRange = (text: string) => {
+  const year = new Date(text).getUTCFullYear();
+  return year >= 1 && year <= 9999;
+};
+
+const moment = z.iso
+  .datetime({ offset: true })
+  .refine(isInRange, 'must lie in the years 0001 to 9999')
+  .transform((text) => new Date(text).toISOString());
+
+const occurredAt = moment.meta({
+  description: 'When it happened (RFC 3339); now, if left out.',
+  examples: ['2001-01-01T12:30:00Z'],
+});
+
+const data = z
+  .looseObject({})
+  .meta({ description: 'Any JSON object.', examples: [{ delay: 14, distance: 405 }] });
+
+export const recordInputSchema = z
+  .strictObject({ data, occurredAt: occurredAt.optional() })
+  .meta({ id: 'RecordInput' });
+export type RecordInput = z.infer<typeof recordInputSchema>;
+
+export const recordReplacementSchema = z
+  .strictObject({
+    data,
+    occurredAt: moment.optional().meta({ description: 'When it happened; stays, if left out.' }),
+  })
+  .meta({ id: 'RecordReplacement' });
+
+/** What a merge patch may hold is known only when it is merged: a null in `data` removes a member there. */
+export const recordPatchSchema = z
+  .strictObject({ data: z.looseObject({}).optional(), occurredAt: occurredAt.optional() })
+  .meta({ id: 'RecordPatch', description: 'JSON Merge Patch (RFC 7396): in `data`, null removes a member.' });
+export type RecordPatch = z.infer<typeof recordPatchSchema>;
+
+export const recordSchema = z
+  .object({
+    id: z.uuid(),
+    data: z.looseObject({}),
+    occurredAt: z.iso.datetime(),
+    version: z.int().min(1),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Record' });
+
+export const recordPage = z
+  .object({ items: z.array(recordSchema), nextCursor: z.string().nullable() })
+  .meta({ id: 'RecordPage' });
+
+export const recordQuery = z.strictObject({
+  ...pageParameters,
+  order: z
+    .enum(['desc', 'asc'])
+    .default('desc')
+    .meta({ description: 'By `occurredAt`: newest or oldest first.' }),
+  from: moment.optional().meta({ description: 'Not before this moment.' }),
+  to: moment.optional().meta({ description: 'Before this moment.' }),
+  where: z
+    .string()
+    .max(4096)
+    .optional()
+    .meta({
+      description: 'A JSON object that `data` must contain.',
+      examples: ['{"distance":405}'],
+    }),
+});
+export type RecordQuery = z.infer<typeof recordQuery>;
+
+export const bulkQuery = z.strictObject({
+  atomic: z
+    .enum(['true', 'false'])
+    .default('false')
+    .transform((text) => text === 'true')
+    .meta({ description: 'With `true`, one bad line and nothing is stored.' }),
+});
+export type BulkQuery = z.infer<typeof bulkQuery>;
+
+const lineMistake = z.object({
+  line: z.int().min(1).meta({ description: 'Line of the NDJSON, or place in the array, from 1.' }),
+  pointer: z.string().meta({ description: 'JSON Pointer into the line.' }),
+  detail: z.string(),
+});
+export type LineMistake = z.infer<typeof lineMistake>;
+
+export const bulkReportSchema = z
+  .object({
+    inserted: z.int().meta({ description: 'Records that were stored.' }),
+    failed: z.int().meta({ description: 'Lines that were not.' }),
+    errors: z.array(lineMistake).meta({ description: 'What was wrong with them: the first 1,000.' }),
+  })
+  .meta({ id: 'BulkReport' });
+export type BulkReport = z.infer<typeof bulkReportSchema>;
+
+export const recordId = z.uuid().meta({ description: 'Id of the record.' });

@@ -1,0 +1,170 @@
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  Inject,
+  Param,
+  Patch,
+  Post,
+  Put,
+  Query,
+  Req,
+} from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import type { Config } from '../config.js';
+import { CONFIG } from '../platform/config.token.js';
+import { Answer } from '../platform/http/answer.js';
+import { entityTag } from '../platform/http/entity-tag.js';
+import { Operation } from '../platform/http/operation.js';
+import { pageAnswer } from '../platform/http/page.js';
+import type { Collection } from './collection.entity.js';
+import { CurrentCollection, ForReaders, ForWriters } from './collection.guard.js';
+import { cacheControl } from './collection.schema.js';
+import {
+  type RecordInput,
+  type RecordPatch,
+  type RecordQuery,
+  recordId,
+  recordInputSchema,
+  recordPage,
+  recordPatchSchema,
+  recordQuery,
+  recordReplacementSchema,
+  recordSchema,
+} from './record.schema.js';
+import type { StoredRecord } from './record.statements.js';
+import { RecordsService } from './records.service.js';
+
+const TAGGED = { ETag: 'Its version.' };
+
+@ApiTags('data')
+@Controller('api/v1/data/:collection/records')
+export class RecordsController {
+  constructor(
+    private readonly records: RecordsService,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  @Post()
+  @ForWriters()
+  @Operation({
+    id: 'createRecord',
+    summary: 'Add a record',
+    status: 201,
+    answer: 'The record.',
+    body: recordSchema,
+    headers: { ...TAGGED, Location: 'Where the record is.' },
+    problems: ['forbidden', 'not-found'],
+  })
+  async create(
+    @CurrentCollection() collection: Collection,
+    @Body({ schema: recordInputSchema }) input: RecordInput,
+  ): Promise<Answer> {
+    const record = await this.records.create(collection, input);
+    return this.answer(collection, record, {
+      location: `/api/v1/data/${collection.name}/records/${record.id}`,
+    });
+  }
+
+  @Get()
+  @ForReaders()
+  @Operation({
+    id: 'listRecords',
+    summary: 'List records by time, newest first',
+    answer: 'A page of records.',
+    body: recordPage,
+    headers: { Link: 'The next page, if there is one (rel="next").' },
+    problems: ['not-found'],
+  })
+  async list(
+    @Req() request: FastifyRequest,
+    @CurrentCollection() collection: Collection,
+    @Query({ schema: recordQuery }) query: RecordQuery,
+  ): Promise<Answer> {
+    const headers = { 'cache-control': cacheControl(collection.visibility) };
+    return pageAnswer(request, await this.records.list(collection, query), headers);
+  }
+
+  @Get(':id')
+  @ForReaders()
+  @Operation({
+    id: 'getRecord',
+    summary: 'Read a record',
+    answer: 'The record.',
+    body: recordSchema,
+    headers: TAGGED,
+    problems: ['not-found'],
+  })
+  async get(
+    @CurrentCollection() collection: Collection,
+    @Param('id', { schema: recordId }) id: string,
+  ): Promise<Answer> {
+    return this.answer(collection, await this.records.get(collection, id));
+  }
+
+  @Put(':id')
+  @ForWriters()
+  @Operation({
+    id: 'replaceRecord',
+    summary: 'Replace a record',
+    answer: 'The record as it is now.',
+    body: recordSchema,
+    headers: TAGGED,
+    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
+  })
+  async replace(
+    @CurrentCollection() collection: Collection,
+    @Param('id', { schema: recordId }) id: string,
+    @Body({ schema: recordReplacementSchema }) input: RecordInput,
+    @Headers('if-match') ifMatch?: string,
+  ): Promise<Answer> {
+    return this.answer(collection, await this.records.replace(collection, id, input, ifMatch));
+  }
+
+  @Patch(':id')
+  @ForWriters()
+  @Operation({
+    id: 'patchRecord',
+    summary: 'Change a record',
+    answer: 'The record as it is now.',
+    body: recordSchema,
+    headers: TAGGED,
+    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
+  })
+  async patch(
+    @CurrentCollection() collection: Collection,
+    @Param('id', { schema: recordId }) id: string,
+    @Body({ schema: recordPatchSchema }) patch: RecordPatch,
+    @Headers('if-match') ifMatch?: string,
+  ): Promise<Answer> {
+    return this.answer(collection, await this.records.patch(collection, id, patch, ifMatch));
+  }
+
+  @Delete(':id')
+  @ForWriters()
+  @Operation({
+    id: 'deleteRecord',
+    summary: 'Delete a record',
+    status: 204,
+    answer: 'The record is gone.',
+    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
+  })
+  async remove(
+    @CurrentCollection() collection: Collection,
+    @Param('id', { schema: recordId }) id: string,
+    @Headers('if-match') ifMatch?: string,
+  ): Promise<void> {
+    await this.records.remove(collection, id, ifMatch);
+  }
+
+  private answer(collection: Collection, record: StoredRecord, headers: Record<string, string> = {}): Answer {
+    const caching = cacheControl(collection.visibility, this.config.PUBLIC_MAX_AGE_S);
+    return new Answer(record.json, {
+      etag: entityTag(record),
+      headers: { 'cache-control': caching, ...headers },
+    });
+  }
+}
