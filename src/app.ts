@@ -1,0 +1,106 @@
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { AppModule } from './app.module.js';
+import type { Config } from './config.js';
+import { createDocument, serveDocument } from './openapi.js';
+import { EmbeddedPostgres } from './platform/database/embedded-postgres.js';
+import { prepareSchema } from './platform/database/schema.js';
+import { HttpAdapter } from './platform/http/adapter.js';
+import { Lifecycle } from './platform/lifecycle/lifecycle.js';
+import { registerAccessLog } from './platform/logging/access-log.js';
+import { createLogger } from './platform/logging/logger.js';
+import { NestLogger } from './platform/logging/nest-logger.js';
+import { registerHttpMetrics } from './platform/metrics/http-metrics.js';
+import { StartError } from './platform/start-error.js';
+
+/** Floodgate, put together and ready to listen. */
+export interface App {
+  nest: NestFastifyApplication;
+  logger: Logger;
+  /** @returns the address it listens on, as a URL */
+  listen(): Promise<string>;
+  /** Says 503 to readiness, serves on for DRAIN_DELAY_MS, finishes what is in hand, closes the pools. */
+  stop(): Promise<void>;
+  /** For an end without delay: only what would outlive this process is ended. */
+  abandon(): void;
+}
+
+/**
+ * The one place where an app is put together: for main, for tests and for the bench.
+ * @throws StartError in one sentence, when it cannot start
+ */
+export async function createApp(given: Config): Promise<App> {
+  const logger = createLogger(given);
+  const embedded = given.DATABASE_URL ? undefined : await startEmbedded(given, logger);
+  const config = embedded ? { ...given, DATABASE_URL: embedded.url } : given;
+  try {
+    await prepareSchema(config);
+    const nest = await assemble(config, logger);
+    const lifecycle = nest.get(Lifecycle);
+    return {
+      nest,
+      logger,
+      async listen() {
+        await listen(nest, config);
+        lifecycle.serve();
+        return nest.getUrl();
+      },
+      async stop() {
+        await lifecycle.drain(config.DRAIN_DELAY_MS);
+        await nest.close();
+        await embedded?.stop();
+      },
+      abandon: () => embedded?.kill(),
+    };
+  } catch (error) {
+    await embedded?.stop();
+    throw error;
+  }
+}
+
+async function startEmbedded(config: Config, logger: Logger): Promise<EmbeddedPostgres> {
+  try {
+    const embedded = await EmbeddedPostgres.start({ folder: config.DATA_DIR });
+    logger.info(`PostgreSQL keeps its data in ${embedded.dataFolder}.`);
+    return embedded;
+  } catch (error) {
+    throw new StartError((error as Error).message);
+  }
+}
+
+async function assemble(config: Config, logger: Logger): Promise<NestFastifyApplication> {
+  const adapter = new HttpAdapter(config, logger);
+  const fastify = adapter.getInstance<FastifyInstance>();
+  registerHttpMetrics(fastify);
+  registerAccessLog(fastify);
+  const nest = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, logger), adapter, {
+    logger: new NestLogger(logger),
+    bodyParser: false,
+    abortOnError: false,
+  });
+  serveDocument(nest, () => createDocument(nest));
+  await nest.init();
+  adapter.sealRoutes();
+  return nest;
+}
+
+async function listen(nest: NestFastifyApplication, { HOST, PORT }: Config): Promise<void> {
+  try {
+    await nest.listen({
+      port: PORT,
+      host: HOST,
+      listenTextResolver: (address) =>
+        `Floodgate listens on ${address}; its API is described at ${address}/docs`,
+    });
+  } catch (error) {
+    await nest.close();
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new StartError(
+      code === 'EADDRINUSE'
+        ? `Port ${PORT} on ${HOST} is taken: stop what listens there, or set PORT.`
+        : `Cannot listen on ${HOST}:${PORT}: ${message}`,
+    );
+  }
+}
