@@ -1,0 +1,61 @@
+import { createApp } from '../../src/app.js';
+import { loadConfig } from '../../src/config.js';
+import { Client } from './client.js';
+import { createDatabase, type TestDatabase } from './database.js';
+
+export interface TestApp {
+  url: string;
+  database: TestDatabase;
+  /** A client that is not signed in. */
+  client: Client;
+  /** The first admin, signed in. */
+  admin: Client;
+  /** Registers and signs in a new user. */
+  user(name?: string): Promise<Client>;
+  close(): Promise<void>;
+}
+
+export const ADMIN = { email: 'admin@example.com', password: 'first-admin-of-the-tests' };
+
+/** The settings that tests start from: a secret each, and nothing in the log. */
+export const testEnvironment = (databaseUrl: string): Record<string, string> => ({
+  NODE_ENV: 'test',
+  PORT: '0',
+  LOG_LEVEL: 'silent',
+  DATABASE_URL: databaseUrl,
+  APP_SECRET: 'a secret of the tests that is long enough',
+  ADMIN_EMAIL: ADMIN.email,
+  ADMIN_PASSWORD: ADMIN.password,
+});
+
+/** The very app that production runs, on a free port and an empty database of its own. */
+export async function startApp(settings: Record<string, string> = {}): Promise<TestApp> {
+  const database = await createDatabase();
+  const app = await createApp(loadConfig({ ...testEnvironment(database.url), ...settings }));
+  const url = await app.listen();
+  const client = new Client(url);
+  let users = 0;
+  return {
+    url,
+    database,
+    client,
+    admin: await client.signIn(ADMIN.email, ADMIN.password),
+    user: async (name = `user${++users}`) => {
+      const credentials = { email: `${name}@example.com`, password: `password-of-${name}` };
+      await client.post('/api/v1/auth/register', { ...credentials, name }).then(expectStatus(201));
+      return client.signIn(credentials.email, credentials.password);
+    },
+    close: async () => {
+      await app.stop();
+      await database.drop();
+    },
+  };
+}
+
+const expectStatus =
+  (status: number) =>
+  <T extends { status: number; text: string }>(response: T): T => {
+    if (response.status !== status)
+      throw new Error(`expected ${status}, got ${response.status}: ${response.text}`);
+    return response;
+  };
