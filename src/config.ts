@@ -1,55 +1,10 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { addDevelopmentSecrets } from './platform/development-secrets.js';
+import { flag, integer, pem, type SettingMeta, setting, splitPem, url } from './platform/setting.js';
 
-/** What the documentation says of a variable beside its type and default. */
-export interface SettingMeta extends Record<string, unknown> {
-  about: string;
-  unit?: string;
-  /** Taken instead of the default when NODE_ENV is production. */
-  production?: string;
-  /** May also be given as a file by NAME_FILE. */
-  secret?: true;
-  /** Has no default when NODE_ENV is production. */
-  required?: true;
-}
-
-const setting = <T extends z.ZodType>(schema: T, meta: SettingMeta) => schema.meta(meta);
-
-const integer = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^-?\d{1,15}$/, 'must be a whole number')
-    .transform(Number)
-    .pipe(z.number().min(min, `must be ${min} to ${max}`).max(max, `must be ${min} to ${max}`));
-
-const flag = z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true');
-
-const url = (...protocols: string[]) =>
-  z
-    .string()
-    .refine(
-      (text) => URL.canParse(text) && protocols.includes(new URL(text).protocol),
-      `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
-    );
-
-const pem = (
-  read: (text: string) => { asymmetricKeyType?: string; asymmetricKeyDetails?: { namedCurve?: string } },
-) =>
-  z.string().refine((text) => {
-    try {
-      const key = read(text);
-      return key.asymmetricKeyType === 'ed25519' || key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
-    } catch {
-      return false;
-    }
-  }, 'must be an Ed25519 or P-256 key in PEM');
-
-const splitPem = (text: string): string[] =>
-  text.match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----/g) ?? [];
-
-/** Every variable that Floodgate reads: its type, default, unit and meaning. `npm run docs:config` makes docs/configuration.md of it. */
+/** Every variable that Floodgate reads: its type, default, unit and meaning. `npm run documents` makes docs/configuration.md of it. */
 export const settings = z.object({
   NODE_ENV: setting(z.enum(['development', 'test', 'production']).default('development'), {
     about: 'Production takes no default for a secret and no embedded PostgreSQL.',
@@ -231,7 +186,7 @@ export function loadConfig(environment: Environment = process.env): Config {
   const production = environment.NODE_ENV === 'production';
   for (const name of names) {
     const meta = metaOf(name);
-    given[name] = environment[name] || readSecretFile(name, meta, environment, mistakes) || undefined;
+    given[name] = readSecretFile(name, meta, environment, mistakes) || environment[name] || undefined;
     if (production) given[name] ??= meta.production;
     if (
       production &&
@@ -242,7 +197,8 @@ export function loadConfig(environment: Environment = process.env): Config {
       mistakes.push(`${name} is missing: production needs it${meta.secret ? ` (or ${name}_FILE)` : ''}`);
     }
   }
-  if (!production && mistakes.length === 0) makeDevelopmentSecrets(given);
+  if (!production && mistakes.length === 0)
+    addDevelopmentSecrets(given, given.DATA_DIR ?? settings.shape.DATA_DIR.parse(undefined));
   const result = settings.safeParse(given);
   for (const issue of result.error?.issues ?? []) {
     const name = String(issue.path[0]);
@@ -275,24 +231,4 @@ function readSecretFile(name: string, meta: SettingMeta, environment: Environmen
     mistakes.push(`${name}_FILE cannot be read: ${file} (${(error as NodeJS.ErrnoException).code})`);
     return undefined;
   }
-}
-
-/** Makes and keeps what production has to be given, so that tokens outlive a restart in development. */
-function makeDevelopmentSecrets(given: Environment): void {
-  const folder = resolve(given.DATA_DIR ?? settings.shape.DATA_DIR.parse(undefined));
-  const kept = (file: string, make: () => string): string => {
-    const path = join(folder, file);
-    try {
-      return readFileSync(path, 'utf8');
-    } catch {
-      mkdirSync(folder, { recursive: true });
-      const secret = make();
-      writeFileSync(path, secret, { mode: 0o600 });
-      return secret;
-    }
-  };
-  given.APP_SECRET ??= kept('app-secret', () => randomBytes(32).toString('base64url'));
-  given.JWT_PRIVATE_KEY ??= kept('jwt-private-key.pem', () =>
-    generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-  );
 }

@@ -1,0 +1,47 @@
+import { z } from 'zod';
+
+/** What the documentation says of a variable beside its type and default. */
+export interface SettingMeta extends Record<string, unknown> {
+  about: string;
+  unit?: string;
+  /** Taken instead of the default when NODE_ENV is production. */
+  production?: string;
+  /** May also be given as a file by NAME_FILE. */
+  secret?: true;
+  /** Has no default when NODE_ENV is production. */
+  required?: true;
+}
+
+export const setting = <T extends z.ZodType>(schema: T, meta: SettingMeta) => schema.meta(meta);
+
+export const integer = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^-?\d{1,15}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.number().min(min, `must be ${min} to ${max}`).max(max, `must be ${min} to ${max}`));
+
+export const flag = z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true');
+
+export const url = (...protocols: string[]) =>
+  z
+    .string()
+    .refine(
+      (text) => URL.canParse(text) && protocols.includes(new URL(text).protocol),
+      `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+    );
+
+export const pem = (
+  read: (text: string) => { asymmetricKeyType?: string; asymmetricKeyDetails?: { namedCurve?: string } },
+) =>
+  z.string().refine((text) => {
+    try {
+      const key = read(text);
+      return key.asymmetricKeyType === 'ed25519' || key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
+    } catch {
+      return false;
+    }
+  }, 'must be an Ed25519 or P-256 key in PEM');
+
+export const splitPem = (text: string): string[] =>
+  text.match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----/g) ?? [];
