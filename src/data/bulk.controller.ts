@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
-import { Controller, Headers, Post, Query, Req } from '@nestjs/common';
+import { Controller, Post, Query, Req } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
-import { ApiBody, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { Operation } from '../platform/http/operation.js';
 import { invalid } from '../platform/http/problem.js';
@@ -20,6 +20,7 @@ export class BulkController {
   @Post()
   @ForWriters()
   @RouteConfig({ streamed: true })
+  @ApiConsumes('application/json', 'application/x-ndjson')
   @ApiBody({ required: true, schema: { type: 'array', items: RECORD } })
   @Operation({
     id: 'createRecords',
@@ -34,8 +35,8 @@ export class BulkController {
     @Req() request: FastifyRequest,
     @CurrentCollection() collection: Collection,
     @Query({ schema: bulkQuery }) { atomic }: BulkQuery,
-    @Headers('content-type') contentType?: string,
   ): Promise<BulkReport> {
+    const contentType = request.headers['content-type'];
     if (!contentType) throw invalid('The body is missing.');
     const format = /^\s*application\/x-ndjson/i.test(contentType) ? 'lines' : 'array';
     return this.bulk.load(collection, { body: request.body as Readable, format, atomic });

@@ -12,7 +12,7 @@ import {
   Query,
   Req,
 } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
+import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
@@ -125,6 +125,7 @@ export class RecordsController {
   }
 
   @Patch(':id')
+  @ApiConsumes('application/merge-patch+json', 'application/json')
   @ForWriters()
   @Operation({
     id: 'patchRecord',

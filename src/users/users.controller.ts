@@ -1,5 +1,5 @@
 import { Body, Controller, Delete, Get, Headers, Param, Patch, Query, Req } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
+import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Answer } from '../platform/http/answer.js';
 import { AdminOnly, type Caller, CurrentCaller } from '../platform/http/caller.js';
@@ -66,6 +66,7 @@ export class UsersController {
   }
 
   @Patch(':id')
+  @ApiConsumes('application/merge-patch+json', 'application/json')
   @Operation({
     id: 'updateUser',
     summary: 'Change a user: yourself, or anyone as an admin',

@@ -1,4 +1,5 @@
-import { createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
+import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
+import { ApiExtension } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 
 export type Role = 'user' | 'admin';
@@ -21,7 +22,11 @@ export const ACCESS = Symbol('ACCESS');
 /** Who may call a route: anyone, with or without a token; or admins alone. Without a mark: who is signed in. */
 export type Access = 'anyone' | 'admin';
 
-export const Anyone = () => SetMetadata(ACCESS, 'anyone' satisfies Access);
+/** Marks, for the document only, what needs no token. */
+export const ANYONE_EXTENSION = 'x-anyone';
+
+export const Anyone = () =>
+  applyDecorators(SetMetadata(ACCESS, 'anyone' satisfies Access), ApiExtension(ANYONE_EXTENSION, true));
 export const AdminOnly = () => SetMetadata(ACCESS, 'admin' satisfies Access);
 
 /** The caller; undefined only on a route for anyone. */

@@ -10,7 +10,7 @@ export const pageParameters = {
     .transform(Number)
     .pipe(z.number().min(1, 'must be a whole number from 1'))
     .transform((limit) => Math.min(limit, 100))
-    .default(20)
+    .prefault('20')
     .meta({
       description: 'How many items at most; more than 100 counts as 100.',
       type: 'integer',

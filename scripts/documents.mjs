@@ -1,0 +1,55 @@
+// Writes the documents that are made of the code: openapi.json and docs/configuration.md (npm run documents).
+// With --check it writes nothing, and ends with 1 when one of them is not what the code makes.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { NestFactory } from '@nestjs/core';
+import { pino } from 'pino';
+import { AppModule } from '../dist/app.module.js';
+import { loadConfig, settings } from '../dist/config.js';
+import { createDocument } from '../dist/openapi.js';
+import { HttpAdapter } from '../dist/platform/http/adapter.js';
+
+/** Nothing is started for it: in preview, Nest only looks at what there is. */
+async function openApi() {
+  const config = loadConfig({ NODE_ENV: 'test', APP_SECRET: 'x'.repeat(32) });
+  const logger = pino({ level: 'silent' });
+  const app = await NestFactory.create(AppModule.forRoot(config, logger), new HttpAdapter(config, logger), {
+    preview: true,
+    logger: false,
+    abortOnError: false,
+  });
+  return `${JSON.stringify(createDocument(app), null, 2)}\n`;
+}
+
+function configuration() {
+  const rows = Object.entries(settings.shape).map(([name, schema]) => {
+    const { about, unit, secret, required, production } = schema.meta();
+    const inUnit = (value) => (value === undefined ? '' : `\`${value}\`${unit ? ` ${unit}` : ''}`);
+    const standard = inUnit(schema.safeParse(undefined).data);
+    const inProduction = required ? '**required**' : production ? inUnit(production) : standard;
+    return `| \`${name}\`${secret ? ' ¹' : ''} | ${standard} | ${inProduction} | ${about} |`;
+  });
+  return `# Which settings are there?
+
+Floodgate reads these environment variables and no file. A value that is missing, out of range or not readable stops
+the start, with one line for each mistake. This page is made of the schema in \`src/config.ts\` by \`npm run documents\`.
+
+| variable | default | in production | meaning |
+|---|---|---|---|
+${rows.join('\n')}
+
+¹ A secret: it can also be given as a file, by its name with \`_FILE\` behind it (\`APP_SECRET_FILE=/run/secrets/app\`).
+`;
+}
+
+const documents = [
+  ['openapi.json', await openApi()],
+  ['docs/configuration.md', configuration()],
+];
+for (const [file, text] of documents) {
+  const path = new URL(`../${file}`, import.meta.url);
+  if (!process.argv.includes('--check')) writeFileSync(path, text);
+  else if (readFileSync(path, 'utf8') !== text) {
+    console.error(`${file} is not what the code makes: run npm run documents and look at what changed.`);
+    process.exitCode = 1;
+  }
+}

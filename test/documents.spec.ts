@@ -1,0 +1,19 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { startApp } from './support/app.js';
+
+it('keeps openapi.json and docs/configuration.md as the code makes them', () => {
+  const { status, stderr } = spawnSync(process.execPath, ['scripts/documents.mjs', '--check'], {
+    encoding: 'utf8',
+  });
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+});
+
+it('serves the very document that is committed', async () => {
+  const app = await startApp();
+  const served = await app.client.get('/openapi.json');
+  await app.close();
+  expect(served.status).toBe(200);
+  expect(served.body).toEqual(JSON.parse(readFileSync('openapi.json', 'utf8')));
+});
