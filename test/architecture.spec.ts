@@ -1,0 +1,108 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path';
+
+const SOURCE = 'src';
+const FEATURES = ['users', 'auth', 'data', 'health'];
+
+interface Import {
+  from: string;
+  to: string;
+  isTypeOnly: boolean;
+}
+
+const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts'))
+  .map((file) => file.replaceAll('\\', '/'));
+
+const imports: Import[] = files.flatMap((from) => importsOf(from, readFileSync(join(SOURCE, from), 'utf8')));
+
+/** The local imports and re-exports of a file, static and dynamic, by path below src. */
+function importsOf(from: string, text: string): Import[] {
+  const statement =
+    /(?:^|\n)\s*(?:import|export)\s+(type\s)?(?:[^;'"]*?\sfrom\s+)?'(\.[^']+)'|import\('(\.[^']+)'\)/g;
+  return [...text.matchAll(statement)].map(([, type, path, dynamic]) => ({
+    from,
+    to: relative('.', normalize(join(dirname(from), (path ?? dynamic) as string))).replace(/\.js$/, '.ts'),
+    isTypeOnly: type !== undefined,
+  }));
+}
+
+const roomOf = (file: string) => (file.includes('/') ? (file.split('/')[0] as string) : 'root');
+
+/** What a feature's module hands to others, by the file names of Nest's convention. */
+function exportedBy(feature: string): string[] {
+  const text = readFileSync(join(SOURCE, feature, `${feature}.module.ts`), 'utf8');
+  const names = /exports: \[([^\]]*)\]/.exec(text)?.[1]?.split(',') ?? [];
+  return names.map((name) => `${feature}/${kebab(name.trim())}.ts`);
+}
+
+const kebab = (name: string) =>
+  name
+    .replace(/(Service|Guard)$/, '.$1')
+    .replace(/([a-z])([A-Z])/g, '$1-$2')
+    .toLowerCase();
+
+const mayBeImported = (to: string) =>
+  to.endsWith('.module.ts') || to.endsWith('.schema.ts') || exportedBy(roomOf(to)).includes(to);
+
+const said = (found: Import[]) => found.map(({ from, to }) => `${from} imports ${to}`);
+
+it('knows every import: each leads to a file that is there', () => {
+  expect(files.length).toBeGreaterThan(50);
+  expect(imports.length).toBeGreaterThan(150);
+  expect(said(imports.filter(({ to }) => !files.includes(to)))).toEqual([]);
+});
+
+it('has a known room for every file', () => {
+  const rooms = new Set(files.map(roomOf));
+  expect([...rooms].sort()).toEqual([...FEATURES, 'platform', 'root'].sort());
+});
+
+it('keeps platform free of features', () => {
+  const wrong = imports.filter(
+    ({ from, to }) => roomOf(from) === 'platform' && FEATURES.includes(roomOf(to)),
+  );
+  expect(said(wrong)).toEqual([]);
+});
+
+it('lets a feature reach another only through its module, exported services, schemas and types', () => {
+  const wrong = imports.filter(({ from, to, isTypeOnly }) => {
+    const isForeign =
+      FEATURES.includes(roomOf(from)) && FEATURES.includes(roomOf(to)) && roomOf(from) !== roomOf(to);
+    return isForeign && !isTypeOnly && !mayBeImported(to);
+  });
+  expect(said(wrong)).toEqual([]);
+});
+
+it('lets nothing but main import the app, and nothing but the app its modules', () => {
+  const root = ['app.ts', 'app.module.ts', 'openapi.ts', 'main.ts'];
+  const wrong = imports.filter(({ from, to }) => root.includes(to) && !root.includes(from));
+  expect(said(wrong)).toEqual([]);
+  expect(said(imports.filter(({ to }) => to === 'app.ts'))).toEqual(['main.ts imports app.ts']);
+});
+
+it('has no circle of imports', () => {
+  const targets = new Map(
+    files.map((file) => [file, imports.filter(({ from }) => from === file).map(({ to }) => to)]),
+  );
+  const done = new Set<string>();
+  const visit = (file: string, path: string[]): string[] | undefined => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file];
+    if (done.has(file)) return undefined;
+    for (const next of targets.get(file) ?? []) {
+      const circle = visit(next, [...path, file]);
+      if (circle) return circle;
+    }
+    done.add(file);
+    return undefined;
+  };
+  expect(files.map((file) => visit(file, [])).filter(Boolean)).toEqual([]);
+});
+
+it('keeps files short and the whole under 7,000 lines', () => {
+  const lines = files.map(
+    (file) => [file, readFileSync(join(SOURCE, file), 'utf8').split('\n').length] as const,
+  );
+  expect(lines.filter(([, count]) => count > 250)).toEqual([]);
+  expect(lines.reduce((sum, [, count]) => sum + count, 0)).toBeLessThan(7000);
+});
