@@ -24,8 +24,9 @@ export class AuthService {
   /** @throws Problem invalid-credentials, the same whatever was wrong */
   async login({ email, password }: Credentials): Promise<Tokens> {
     const user = await this.users.authenticate(email, password);
-    if (!user) throw new Problem('invalid-credentials', 'No user has this email and this password.');
-    return this.issue(await this.sessions.begin(user));
+    const begun = user && (await this.sessions.begin(user));
+    if (!begun) throw new Problem('invalid-credentials', 'No user has this email and this password.');
+    return this.issue(begun);
   }
 
   /** @throws Problem invalid-token when the refresh token is spent, ended or was never good */

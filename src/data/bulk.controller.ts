@@ -39,6 +39,7 @@ export class BulkController {
     const contentType = request.headers['content-type'];
     if (!contentType) throw invalid('The body is missing.');
     const format = /^\s*application\/x-ndjson/i.test(contentType) ? 'lines' : 'array';
-    return this.bulk.load(collection, { body: request.body as Readable, format, atomic });
+    const length = Number(request.headers['content-length']);
+    return this.bulk.load(collection, { body: request.body as Readable, length, format, atomic });
   }
 }

@@ -25,6 +25,8 @@ const IS_THERE = { name: 'collection_is_there', text: 'SELECT 1 FROM collections
 
 export interface Upload {
   body: Readable;
+  /** What Content-Length says, in bytes; NaN without one. */
+  length: number;
   /** One JSON text a line, or one array. */
   format: 'lines' | 'array';
   /** Nothing is stored unless all is good. */
@@ -46,6 +48,12 @@ export class BulkService {
    *   unprocessable-content when an atomic upload has a bad line, not-found when the collection goes meanwhile
    */
   async load(collection: Collection, upload: Upload): Promise<BulkReport> {
+    const limit = this.config.BULK_LIMIT_BYTES;
+    if (upload.length > limit) {
+      // Read on, or the caller who still sends may not come to read the answer.
+      upload.body.resume();
+      throw tooLarge(limit);
+    }
     return upload.atomic ? this.loadAtomically(collection, upload) : this.loadInBatches(collection, upload);
   }
 
@@ -59,7 +67,7 @@ export class BulkService {
     try {
       await this.read(upload, batches);
     } catch (error) {
-      await batches.settle();
+      await batches.settle().catch(() => {});
       const { inserted } = batches.report;
       this.logger.warn(`A bulk upload to ${collection.name} ended early, with ${inserted} records stored.`);
       throw error;
@@ -85,7 +93,7 @@ export class BulkService {
           });
         await client.query('COMMIT');
       } catch (error) {
-        await batches.settle();
+        await batches.settle().catch(() => {});
         await client.query('ROLLBACK').catch(() => {});
         throw error;
       }
@@ -151,7 +159,7 @@ class Batches {
     this.sending.catch(() => {});
   }
 
-  /** Waits for the batch that is under way, without its failure when it has been met already. */
+  /** Waits for the batch that is under way. @throws what it failed with */
   async settle(): Promise<void> {
     await this.sending;
   }

@@ -53,7 +53,9 @@ export class CollectionsService {
     if (caller?.role !== 'admin') {
       query.andWhere(`(c.visibility = 'public' OR c.ownerId = :owner)`, { owner: caller?.id ?? null });
     }
-    if (cursor) query.andWhere('c.name > :name', { name: this.cursors.open(cursor, scope)[0] });
+    if (cursor !== undefined) {
+      query.andWhere('c.name > :name', { name: this.cursors.open(cursor, scope)[0] });
+    }
     const found = await query.getMany();
     const page = found.slice(0, limit);
     return {

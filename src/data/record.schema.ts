@@ -8,7 +8,7 @@ const isInRange = (text: string) => {
 };
 
 const moment = z.iso
-  .datetime({ offset: true })
+  .datetime({ offset: true, abort: true })
   .refine(isInRange, 'must lie in the years 0001 to 9999')
   .transform((text) => new Date(text).toISOString());
 

@@ -63,8 +63,10 @@ export function listStatement(filter: ListFilter): { statement: Statement; value
   const values: unknown[] = [collectionId];
   const parameter = (value: unknown) => `$${values.push(value)}`;
   const conditions = ['collection_id = $1'];
-  if (from !== undefined) conditions.push(`occurred_at >= ${parameter(from)}`);
-  if (to !== undefined) conditions.push(`occurred_at < ${parameter(to)}`);
+  // Behind a cursor the bound where the list began holds anyway, and PostgreSQL would read on from there again.
+  const isBegun = (first: 'asc' | 'desc') => after !== undefined && order === first;
+  if (from !== undefined && !isBegun('asc')) conditions.push(`occurred_at >= ${parameter(from)}`);
+  if (to !== undefined && !isBegun('desc')) conditions.push(`occurred_at < ${parameter(to)}`);
   if (after !== undefined) {
     conditions.push(`(occurred_at, id) ${order === 'desc' ? '<' : '>'} (${after.map(parameter).join(', ')})`);
   }

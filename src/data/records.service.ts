@@ -8,7 +8,7 @@ import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
 import { parseJson } from '../platform/http/json.js';
 import { mergePatch } from '../platform/http/merge-patch.js';
 import type { Page } from '../platform/http/page.js';
-import { invalid, notFound, Problem } from '../platform/http/problem.js';
+import { invalid, type Mistake, notFound, Problem } from '../platform/http/problem.js';
 import type { Collection } from './collection.entity.js';
 import { DataRecord } from './record.entity.js';
 import type { RecordInput, RecordPatch, RecordQuery } from './record.schema.js';
@@ -84,7 +84,10 @@ export class RecordsService {
     ifMatch: string | undefined,
   ): Promise<StoredRecord> {
     const text = this.toText(data);
-    return this.change(collection, id, ifMatch, (record) => [text, occurredAt ?? record.occurredAt]);
+    return this.change(collection, id, ifMatch, (record) => [
+      text,
+      occurredAt ?? record.occurredAt.toISOString(),
+    ]);
   }
 
   patch(
@@ -95,7 +98,7 @@ export class RecordsService {
   ): Promise<StoredRecord> {
     return this.change(collection, id, ifMatch, (record) => {
       const data = mergePatch(record.data, patch.data ?? {}) as Record<string, unknown>;
-      return [this.toText(data), patch.occurredAt ?? record.occurredAt];
+      return [this.toText(data), patch.occurredAt ?? record.occurredAt.toISOString()];
     });
   }
 
@@ -110,7 +113,7 @@ export class RecordsService {
     collection: Collection,
     id: string,
     ifMatch: string | undefined,
-    next: (record: DataRecord) => [data: string, occurredAt: string | Date],
+    next: (record: DataRecord) => [data: string, occurredAt: string],
   ): Promise<StoredRecord> {
     return this.database.transaction(async (manager) => {
       const record = await this.lock(manager, collection, id, ifMatch);
@@ -144,10 +147,19 @@ export class RecordsService {
   }
 }
 
+/** @throws Problem invalid-request that names the parameter, wherever in it the flaw is */
 function parseWhere(text: string): string {
-  const value = parseJson(Buffer.from(text), 'where');
+  const refuse = (detail: string) => invalid('A parameter is not valid.', [{ pointer: 'where', detail }]);
+  let value: unknown;
+  try {
+    value = parseJson(Buffer.from(text), 'where');
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    const [mistake] = (error.members.errors as Mistake[] | undefined) ?? [];
+    throw refuse(mistake ? `${mistake.pointer} ${mistake.detail}` : 'must be a JSON object');
+  }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid('A parameter is not valid.', [{ pointer: 'where', detail: 'must be a JSON object' }]);
+    throw refuse('must be a JSON object');
   }
   return JSON.stringify(value);
 }

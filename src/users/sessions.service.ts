@@ -13,7 +13,7 @@ import { User } from './user.entity.js';
 const TOLERANCE_MS = 10_000;
 const SESSIONS_REMEMBERED = 50_000;
 const SEED_BYTES = 32;
-const TOKEN = /^([0-9a-f-]{36})\.(\d{1,9})\.([A-Za-z0-9_-]{43})$/;
+const TOKEN = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(\d{1,9})\.([A-Za-z0-9_-]{43})$/;
 
 const FIND = {
   name: 'session_caller',
@@ -49,19 +49,26 @@ export class SessionsService {
     this.callers = new LRUCache({ max: SESSIONS_REMEMBERED, ttl: Math.max(config.SESSION_CHECK_MS, 1) });
   }
 
-  async begin(user: User): Promise<Continued> {
-    const session = await this.database.transaction((manager) =>
-      manager.save(
+  /** @returns undefined when the user was disabled, deleted or given another password since their own was checked */
+  async begin({ id, passwordHash }: User): Promise<Continued | undefined> {
+    return this.database.transaction(async (manager) => {
+      // The lock waits for a change that is under way, which ends only the sessions that it sees.
+      const user = await manager.findOne(User, {
+        where: { id, passwordHash, disabled: false },
+        lock: { mode: 'pessimistic_read' },
+      });
+      if (!user) return undefined;
+      const session = await manager.save(
         manager.create(Session, {
-          userId: user.id,
+          userId: id,
           seed: randomBytes(SEED_BYTES),
           generation: 1,
           rotatedAt: new Date(),
           expiresAt: new Date(Date.now() + this.lifeMs),
         }),
-      ),
-    );
-    return { user, sessionId: session.id, refreshToken: this.tokenOf(session) };
+      );
+      return { user, sessionId: session.id, refreshToken: this.tokenOf(session) };
+    });
   }
 
   /**
@@ -86,8 +93,8 @@ export class SessionsService {
         session.expiresAt = new Date(Date.now() + this.lifeMs);
         await manager.save(session);
       }
-      const user = await manager.findOneByOrFail(User, { id: session.userId });
-      return { user, sessionId: session.id, refreshToken: this.tokenOf(session) };
+      const user = await manager.findOneBy(User, { id: session.userId, disabled: false });
+      return user ? { user, sessionId: session.id, refreshToken: this.tokenOf(session) } : undefined;
     });
   }
 

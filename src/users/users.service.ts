@@ -61,7 +61,7 @@ export class UsersService {
       query.andWhere(`lower(u.email) LIKE lower(:prefix) || '%'`, {
         prefix: email.replace(/[\\%_]/g, '\\$&'),
       });
-    if (cursor) {
+    if (cursor !== undefined) {
       const [at, id] = this.cursors.open(cursor, scope);
       query.andWhere('(u.created_at, u.id) < (:at, :id)', { at, id });
     }

@@ -6,10 +6,9 @@ import { Answer } from './answer.js';
 export const pageParameters = {
   limit: z
     .string()
-    .regex(/^\d{1,9}$/, 'must be a whole number from 1')
-    .transform(Number)
+    .regex(/^\d+$/, 'must be a whole number from 1')
+    .transform((text) => Math.min(Number(text), 100))
     .pipe(z.number().min(1, 'must be a whole number from 1'))
-    .transform((limit) => Math.min(limit, 100))
     .prefault('20')
     .meta({
       description: 'How many items at most; more than 100 counts as 100.',
@@ -34,8 +33,9 @@ export interface Page {
 export function pageAnswer(request: FastifyRequest, page: Page, headers: Record<string, string>): Answer {
   const body = `{"items":[${page.items.join(',')}],"nextCursor":${JSON.stringify(page.nextCursor)}}`;
   if (page.nextCursor === null) return new Answer(body, { headers });
-  const [path = '', query = ''] = request.url.split('?', 2);
-  const parameters = new URLSearchParams(query);
+  const [path = '', ...query] = request.url.split('?');
+  // A query may hold question marks of its own.
+  const parameters = new URLSearchParams(query.join('?'));
   parameters.set('cursor', page.nextCursor);
   return new Answer(body, { headers: { ...headers, link: `<${path}?${parameters}>; rel="next"` } });
 }

@@ -1,0 +1,85 @@
+import { assertIfMatch, entityTag, isNotModified } from './entity-tag.js';
+import { Problem } from './problem.js';
+
+const thing = (version: number, time: number) => ({ version, createdAt: new Date(time) });
+const TAG = entityTag(thing(3, 1_000_000));
+const bare = TAG.slice(1, -1);
+
+function statusOf(header: string | undefined, current: string | undefined = TAG): number {
+  try {
+    assertIfMatch(header, current);
+    return 200;
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return error.status;
+  }
+}
+
+it('is a strong tag that differs with the version and with the time of making', () => {
+  expect(TAG).toMatch(/^"[\x21\x23-\x7e]+"$/);
+  const tags = [thing(3, 1_000_000), thing(4, 1_000_000), thing(3, 1_000_001), thing(31, 1), thing(3, 37)];
+  expect(new Set(tags.map(entityTag)).size).toBe(5);
+});
+
+describe('If-Match', () => {
+  it.each([
+    TAG,
+    '*',
+    ' * ',
+    `"x", ${TAG}`,
+    `${TAG},"x"`,
+    ` ${TAG} `,
+    `W/"x" , ${TAG}`,
+    `"${bare}-gzip"`,
+    `"${bare}-br"`,
+  ])('allows the change with %s', (header) => expect(statusOf(header)).toBe(200));
+
+  it.each([
+    '"x"',
+    '""',
+    `W/${TAG}`,
+    `W/"${bare}-gzip"`,
+    `"${bare}-zstd"`,
+    `"${bare}-br-br"`,
+    `"x${bare}"`,
+    '"*"',
+  ])('answers 412 to %s', (header) => expect(statusOf(header)).toBe(412));
+
+  it.each(['', ' ', bare, '"', `${TAG}${bare}`, `${TAG} "x"`, `w/${TAG}`, '*,*', `"a b"`, '"é"', ','])(
+    'answers 400 to %j, which is no list of tags',
+    (header) => expect(statusOf(header)).toBe(400),
+  );
+
+  it('answers 428 when it is missing', () => {
+    expect(statusOf(undefined)).toBe(428);
+  });
+
+  it.each(['*', TAG, '"x"'])('answers 412 to %s where there is nothing', (header) => {
+    expect(() => assertIfMatch(header, undefined)).toThrow(expect.objectContaining({ status: 412 }));
+  });
+
+  it('is read in a time that grows with its length only', () => {
+    const began = performance.now();
+    for (const header of [
+      `${'"a",'.repeat(4000)}x`,
+      `"${'a'.repeat(16_000)}`,
+      ' '.repeat(16_000),
+      `${'"a" , '.repeat(3000)}"`,
+    ])
+      expect(statusOf(header)).toBe(400);
+    expect(performance.now() - began).toBeLessThan(1000);
+  });
+});
+
+describe('If-None-Match', () => {
+  it.each([TAG, '*', `W/${TAG}`, `"x", ${TAG}`, `"${bare}-gzip"`, `W/"${bare}-br"`])(
+    'is met by %s',
+    (header) => {
+      expect(isNotModified(header, TAG)).toBe(true);
+    },
+  );
+
+  it.each([undefined, '', '"x"', bare, `"${bare}-zstd"`, '"*"'])('is not met by %s', (header) => {
+    expect(isNotModified(header, TAG)).toBe(false);
+  });
+});

@@ -1,0 +1,206 @@
+import { startApp, type TestApp } from '../support/app.js';
+import type { Client } from '../support/client.js';
+import { etagOf, freshName, makeCollection, makeRecord, must, until } from '../support/collections.js';
+
+let app: TestApp;
+let ada: Client;
+let bob: Client;
+beforeAll(async () => {
+  app = await startApp();
+  ada = await app.user('ada');
+  bob = await app.user('bob');
+});
+afterAll(() => app.close());
+
+const at = (name: string) => `/api/v1/data/${name}`;
+
+describe('PUT /api/v1/data/{collection}', () => {
+  it('makes a collection: 201 with where it is and its tag', async () => {
+    const made = await ada.put(at('flights'), { visibility: 'public', description: 'Flights of 2001' });
+    expect(made.status).toBe(201);
+    expect(made.headers.get('location')).toBe(at('flights'));
+    expect(etagOf(made)).toMatch(/^"[^"]+"$/);
+    const timestamp = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    expect(made.body).toEqual({
+      name: 'flights',
+      visibility: 'public',
+      description: 'Flights of 2001',
+      ownerId: ada.userId,
+      version: 1,
+      createdAt: timestamp,
+      updatedAt: timestamp,
+    });
+    const read = await app.client.get(at('flights'));
+    expect([read.status, etagOf(read), read.body]).toEqual([200, etagOf(made), made.body]);
+  });
+
+  it('changes it with If-Match: 200, a new version and a new tag', async () => {
+    const { path, etag } = await makeCollection(ada);
+    const changed = await ada.put(path, { visibility: 'private', description: 'x' }, { 'if-match': etag });
+    expect(changed.status).toBe(200);
+    expect(changed.headers.get('location')).toBeNull();
+    expect(changed.body).toMatchObject({ visibility: 'private', description: 'x', version: 2 });
+    expect(etagOf(changed)).not.toBe(etag);
+    expect((await app.client.get(path)).status).toBe(404);
+  });
+
+  it('answers 428 without If-Match and 412 to a stale one, and changes nothing', async () => {
+    const { path, etag } = await makeCollection(ada);
+    const input = { visibility: 'public', description: 'changed' };
+    const changed = must(200, await ada.put(path, input, { 'if-match': etag }));
+    expect((await ada.put(path, { visibility: 'private' })).status).toBe(428);
+    expect((await ada.put(path, { visibility: 'private' }, { 'if-match': etag })).status).toBe(412);
+    expect((await ada.get(path)).body).toEqual(changed.body);
+  });
+
+  it.each(['"1-abc"', '*'])(
+    'answers 412 to If-Match: %s where there is nothing, and makes nothing',
+    async (tag) => {
+      const name = freshName();
+      expect((await ada.put(at(name), { visibility: 'public' }, { 'if-match': tag })).status).toBe(412);
+      expect((await ada.get(at(name))).status).toBe(404);
+    },
+  );
+
+  it('takes names of 1 to 63 of a-z, 0-9 and - that begin with a letter', async () => {
+    for (const name of ['x', `n${'0-'.repeat(31)}`, 'a-', 'constructor']) {
+      expect([name, (await ada.put(at(name), { visibility: 'public' })).status]).toEqual([name, 201]);
+    }
+  });
+
+  it('refuses any other name with 400, and says so of the parameter', async () => {
+    for (const name of [
+      `n${'a'.repeat(63)}`,
+      'Flights',
+      '1a',
+      '-a',
+      'a_b',
+      'a.b',
+      'a%20b',
+      '%C3%A9',
+      'a%0a',
+    ]) {
+      for (const method of ['PUT', 'GET', 'DELETE']) {
+        const answer = await ada.send(
+          method,
+          at(name),
+          method === 'PUT' ? { visibility: 'public' } : undefined,
+        );
+        expect([name, method, answer.status, answer.body.errors?.[0]?.pointer]).toEqual([
+          name,
+          method,
+          400,
+          'collection',
+        ]);
+      }
+    }
+  });
+
+  it('refuses what is not a collection, and points at it', async () => {
+    const refused: [unknown, string][] = [
+      [{}, '/visibility'],
+      [{ visibility: 'secret' }, '/visibility'],
+      [{ visibility: 'public', description: 7 }, '/description'],
+      [{ visibility: 'public', description: 'x'.repeat(1001) }, '/description'],
+      [{ visibility: 'public', ownerId: 'x' }, '/ownerId'],
+      [[], ''],
+    ];
+    const name = freshName();
+    for (const [body, pointer] of refused) {
+      const answer = await ada.put(at(name), body);
+      expect([answer.status, answer.body.errors]).toEqual([400, [{ pointer, detail: expect.any(String) }]]);
+    }
+    expect((await ada.get(at(name))).status).toBe(404);
+  });
+
+  it("answers 409 for a name that is another's private one, and 403 for another's public one", async () => {
+    const secret = await makeCollection(ada, 'private');
+    const open = await makeCollection(ada, 'public');
+    expect((await bob.put(secret.path, { visibility: 'public' })).status).toBe(409);
+    expect((await bob.put(secret.path, { visibility: 'public' }, { 'if-match': secret.etag })).status).toBe(
+      412,
+    );
+    expect((await bob.put(open.path, { visibility: 'private' }, { 'if-match': open.etag })).status).toBe(403);
+    expect((await ada.get(secret.path)).body.ownerId).toBe(ada.userId);
+    expect((await ada.get(open.path)).body.visibility).toBe('public');
+  });
+
+  it('gives a name that two users take at once to one of them: 201 and 409', async () => {
+    for (let round = 0; round < 10; round++) {
+      const path = at(freshName());
+      const answers = await Promise.all([ada, bob].map((user) => user.put(path, { visibility: 'private' })));
+      expect(answers.map(({ status }) => status).sort()).toEqual([201, 409]);
+      const winner = answers[0]?.status === 201 ? ada : bob;
+      expect((await winner.get(path)).body.ownerId).toBe(winner.userId);
+    }
+  });
+});
+
+describe('GET /api/v1/data/{collection}', () => {
+  it("answers 404 for another's private one, in the words for one that does not exist", async () => {
+    const secret = await makeCollection(ada, 'private');
+    const words = ({ body }: { body: Record<string, unknown> }) => ({ ...body, requestId: '', instance: '' });
+    for (const stranger of [app.client, bob]) {
+      const hidden = await stranger.get(secret.path);
+      const missing = await stranger.get(at('no-such-one'));
+      expect([hidden.status, missing.status]).toEqual([404, 404]);
+      expect(words(hidden)).toEqual(words(missing));
+      expect([...hidden.headers.keys()]).toEqual([...missing.headers.keys()]);
+    }
+  });
+
+  it('answers 304 to who has it', async () => {
+    const { path, etag } = await makeCollection(ada);
+    const { status, text, headers } = await app.client.get(path, { 'if-none-match': etag });
+    expect([status, text, headers.get('etag')]).toEqual([304, '', etag]);
+  });
+
+  it('lets caches keep what is public, and no shared one what is private', async () => {
+    const open = await makeCollection(ada, 'public');
+    const secret = await makeCollection(ada, 'private');
+    const caching = async (path: string) => (await ada.get(path)).headers.get('cache-control');
+    expect(await caching(open.path)).toBe('public, max-age=0, must-revalidate');
+    expect(await caching(secret.path)).toBe('private, no-cache');
+    expect(await caching(open.records)).toBe('no-cache');
+    expect(await caching(secret.records)).toBe('private, no-cache');
+    expect((await app.client.get('/api/v1/data')).headers.get('cache-control')).toBe('no-cache');
+    expect(await caching('/api/v1/data')).toBe('private, no-cache');
+  });
+});
+
+describe('DELETE /api/v1/data/{collection}', () => {
+  it('answers 204; it is gone at once, and its records are removed behind', async () => {
+    const collection = await makeCollection(ada);
+    const record = await makeRecord(ada, collection);
+    const count = 'SELECT count(*)::int AS n FROM records';
+    const [before] = await app.database.query<{ n: number }>(count);
+    const removed = await ada.delete(collection.path, { 'if-match': collection.etag });
+    expect([removed.status, removed.text]).toEqual([204, '']);
+    for (const path of [collection.path, collection.records, record.path]) {
+      expect((await ada.get(path)).status).toBe(404);
+    }
+    expect((await ada.post(collection.records, { data: {} })).status).toBe(404);
+    await until(async () => (await app.database.query<{ n: number }>(count))[0]?.n === before!.n - 1);
+  });
+
+  it('answers 428 without If-Match and 412 to a stale one, and keeps it', async () => {
+    const { path, etag } = await makeCollection(ada);
+    must(200, await ada.put(path, { visibility: 'private' }, { 'if-match': etag }));
+    expect((await ada.delete(path)).status).toBe(428);
+    expect((await ada.delete(path, { 'if-match': etag })).status).toBe(412);
+    expect((await ada.get(path)).status).toBe(200);
+  });
+
+  it("gives one that is made again under its name never an old one's tag, nor its records", async () => {
+    const tags = new Set<string>();
+    const name = freshName();
+    for (let round = 0; round < 20; round++) {
+      const collection = await makeCollection(ada, 'public', name);
+      expect((await ada.get(collection.records)).body.items).toEqual([]);
+      await makeRecord(ada, collection);
+      tags.add(collection.etag);
+      must(204, await ada.delete(collection.path, { 'if-match': collection.etag }));
+    }
+    expect(tags.size).toBe(20);
+  });
+});

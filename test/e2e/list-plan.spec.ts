@@ -1,0 +1,103 @@
+import { type ListFilter, listStatement } from '../../src/data/record.statements.js';
+import { startApp, type TestApp } from '../support/app.js';
+
+const COLLECTIONS = 4;
+const ROWS = 20_000;
+
+interface Plan {
+  'Shared Hit Blocks'?: number;
+  'Shared Read Blocks'?: number;
+  'Node Type': string;
+  'Index Name'?: string;
+  'Index Cond'?: string;
+  Plans?: Plan[];
+}
+
+let app: TestApp;
+let ids: string[];
+beforeAll(async () => {
+  app = await startApp();
+  const rows = await app.database.query<{ id: string }>(
+    `INSERT INTO collections (name, visibility, owner_id)
+     SELECT 'plan-' || n, 'public', (SELECT id FROM users LIMIT 1) FROM generate_series(1, $1) n RETURNING id`,
+    [COLLECTIONS],
+  );
+  ids = rows.map(({ id }) => id);
+  await app.database.query(
+    `INSERT INTO records (collection_id, data, occurred_at)
+     SELECT ($1::uuid[])[1 + n % $2], jsonb_build_object('n', n, 'kind', n % 3),
+       '2001-01-01T00:00:00Z'::timestamptz + n * interval '1 minute'
+     FROM generate_series(1, $3) n`,
+    [ids, COLLECTIONS, ROWS],
+  );
+  // VACUUM too: new rows wait outside of the GIN index's tree until then.
+  await app.database.query('VACUUM ANALYZE records');
+});
+afterAll(() => app.close());
+
+const AFTER = ['2001-01-05T00:00:00.000Z', '01890000-0000-7000-8000-000000000000'];
+const RANGE = { from: '2001-01-02T00:00:00.000Z', to: '2001-01-09T00:00:00.000Z' };
+
+const flat = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(flat)];
+
+async function explain(options: string, filter: Partial<ListFilter>): Promise<Plan> {
+  const { statement, values } = listStatement({
+    collectionId: ids[0] as string,
+    order: 'desc',
+    limit: 21,
+    ...filter,
+  });
+  const [row] = await app.database.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+    `EXPLAIN (FORMAT JSON, ${options}) ${statement.text}`,
+    options === 'GENERIC_PLAN' ? undefined : values,
+  );
+  return row!['QUERY PLAN'][0].Plan;
+}
+
+/** The nodes of the plan for the values at hand, or of the one for any values, which a prepared statement may end up with. */
+const nodesOf = async (filter: Partial<ListFilter>, generic = false) =>
+  flat(await explain(generic ? 'GENERIC_PLAN' : 'COSTS', filter));
+
+async function blocksRead(filter: Partial<ListFilter>): Promise<number> {
+  const plan = await explain('ANALYZE, BUFFERS', filter);
+  return (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0);
+}
+
+describe.each(['desc', 'asc'] as const)('the keyset list in order %s', (order) => {
+  it.each<[string, Partial<ListFilter>]>([
+    ['on its first page', {}],
+    ['behind a cursor', { after: AFTER }],
+    ['of a time range', RANGE],
+    ['of a time range behind a cursor', { ...RANGE, after: AFTER }],
+    ['with 100 items', { limit: 101, after: AFTER }],
+  ])('reads the index records_newest and sorts nothing, %s', async (_, filter) => {
+    for (const generic of [false, true]) {
+      const nodes = await nodesOf({ order, ...filter }, generic);
+      expect(nodes.map((node) => node['Node Type'])).toEqual(['Limit', 'Index Scan']);
+      expect(nodes[1]?.['Index Name']).toBe('records_newest');
+      if (filter.after) expect(nodes[1]?.['Index Cond']).toMatch(/ROW\(occurred_at, id\)/);
+    }
+  });
+
+  it('reads as little for a late page of a time range as for the first', async () => {
+    const range = { from: '2001-01-01T00:00:00.000Z', to: '2001-02-01T00:00:00.000Z' };
+    const late = order === 'asc' ? '2001-01-14T12:00:00.000Z' : '2001-01-01T12:00:00.000Z';
+    const first = await blocksRead({ order, ...range });
+    expect(first).toBeGreaterThan(0);
+    expect(await blocksRead({ order, ...range, after: [late, AFTER[1] as string] })).toBeLessThan(first + 10);
+  });
+
+  it('finds a rare where by the index records_data', async () => {
+    for (const after of [undefined, AFTER]) {
+      const nodes = await nodesOf({ order, where: '{"n":4000}', after });
+      expect(nodes.map((node) => node['Index Name'])).toContain('records_data');
+      expect(nodes.map((node) => node['Node Type'])).not.toContain('Seq Scan');
+    }
+  });
+
+  it('reads a common where from the index records_newest, until the page is full', async () => {
+    const nodes = await nodesOf({ order, where: '{"kind":1}' });
+    expect(nodes.map((node) => node['Node Type'])).not.toContain('Sort');
+    expect(nodes.map((node) => node['Index Name'])).toContain('records_newest');
+  });
+});

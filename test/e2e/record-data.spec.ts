@@ -1,0 +1,145 @@
+import { startApp, type TestApp } from '../support/app.js';
+import type { Client } from '../support/client.js';
+import { type MadeCollection, makeCollection, makeRecord, must } from '../support/collections.js';
+
+let app: TestApp;
+let ada: Client;
+let set: MadeCollection;
+beforeAll(async () => {
+  app = await startApp();
+  ada = await app.user('ada');
+  set = await makeCollection(ada);
+});
+afterAll(() => app.close());
+
+const countRecords = async () =>
+  (await app.database.query<{ n: number }>('SELECT count(*)::int AS n FROM records'))[0]!.n;
+
+/** `depth` arrays, one in another. */
+const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
+
+describe('data comes back exactly as it was', () => {
+  const odd: [string, string][] = [
+    ['unicode', '{"é":"e\u0301","🦀":"\\ud83e\\udd80 \u2028\u2029\ufeff\uffff","中":"\u202e"}'],
+    ['escapes', '{"t":"\\" \\\\ \\/ \\b\\f\\n\\r\\t \\u0001\\u001f\u007f","\\\\":"\\\\n","\\n":"\\\\u0000"}'],
+    ['COPY marks', '{"a":"\\\\N","b":"\\\\.","c":"\\t\\\\t"}'],
+    ['empty keys and values', '{"":{"":[]},"a":"","b":{},"c":[[],[{}]],"d":null}'],
+    [
+      'names of JavaScript',
+      '{"constructor":1,"prototype":{},"toString":"x","hasOwnProperty":null,"toJSON":1}',
+    ],
+    ['a constructor of its own', '{"constructor":{"name":"Boeing"}}'],
+    ['keys that are numbers', '{"2":"b","1":"a","-1":0,"01":1}'],
+    ['floats', '[0.1,-1.5e-7,1e-320,5e-324,2.2250738585072014e-308,0.30000000000000004,123456789.12345679]'],
+    ['integers up to the last safe one', '[9007199254740991,-9007199254740991,0,1e15,1.0,100e-2]'],
+    ['literals', '[true,false,null,"true","null","1"]'],
+  ];
+
+  it.each(odd)('%s', async (_, text) => {
+    const json = text.startsWith('[') ? `{"list":${text}}` : text;
+    const made = must(201, await ada.post(set.records, `{"data":${json}}`));
+    const path = made.headers.get('location') as string;
+    expect(made.body.data).toEqual(JSON.parse(json));
+    expect((await app.client.get(path)).body).toEqual(made.body);
+    const listed = must(200, await app.client.get(`${set.records}?limit=1`));
+    expect(listed.body.items).toEqual([made.body]);
+    const patched = must(200, await ada.patch(path, { data: { patched: 1 } }, { 'if-match': '*' }));
+    expect(patched.body.data).toEqual({ ...JSON.parse(json), patched: 1 });
+  });
+
+  it('nested to the last level that is allowed, which is the 32nd of the body', async () => {
+    const data = `{"deep":${nested(30)}}`;
+    const made = must(201, await ada.post(set.records, `{"data":${data}}`));
+    expect(made.body.data).toEqual(JSON.parse(data));
+  });
+
+  it('of 65,536 bytes, and not one more: 413 to POST, PUT and PATCH', async () => {
+    const sized = (bytes: number) => ({ x: 'é'.repeat((bytes - 8) / 2) });
+    const full = sized(65_536);
+    expect(Buffer.byteLength(JSON.stringify(full))).toBe(65_536);
+    const { path } = await makeRecord(ada, set, full);
+    expect((await ada.get(path)).body.data).toEqual(full);
+    const before = await countRecords();
+    const any = { 'if-match': '*' };
+    expect((await ada.post(set.records, { data: sized(65_538) })).status).toBe(413);
+    expect((await ada.put(path, { data: { x: 'x'.repeat(65_529) } }, any)).status).toBe(413);
+    expect((await ada.patch(path, { data: { y: 1 } }, any)).status).toBe(413);
+    expect((await ada.get(path)).body).toMatchObject({ data: full, version: 1 });
+    expect(await countRecords()).toBe(before);
+  });
+});
+
+describe('what cannot be kept or is not known is refused, pointed at and not stored', () => {
+  const refused: [string, string, string][] = [
+    ['a NUL in a text', '{"data":{"a":"x\\u0000"}}', '/data/a'],
+    ['a NUL in a key', '{"data":{"a":{"\\u0000":1}}}', '/data/a/\0'],
+    ['a high surrogate alone', '{"data":{"a":[0,"\\ud800"]}}', '/data/a/1'],
+    ['a low surrogate alone', '{"data":{"a":"\\udc00\\ud800"}}', '/data/a'],
+    ['a lone surrogate in a key', '{"data":{"\\ud800":1}}', '/data/\ufffd'],
+    ['__proto__', '{"data":{"a":[{"__proto__":{"isAdmin":true}}]}}', '/data/a/0/__proto__'],
+    ['__proto__ by escapes', '{"data":{"\\u005f_proto__":1}}', '/data/__proto__'],
+    ['__proto__ beside data', '{"data":{},"__proto__":{"isAdmin":true}}', '/__proto__'],
+    ['constructor.prototype', '{"data":{"constructor":{"prototype":{"isAdmin":true}}}}', '/data/constructor'],
+    ['a 33rd level', `{"data":{"a":${nested(31)}}}`, `/data/a${'/0'.repeat(30)}`],
+    ['100,000 levels', `{"data":{"a":${nested(100_000)}}}`, `/data/a${'/0'.repeat(30)}`],
+    ['2^53', '{"data":{"a":9007199254740992}}', '/data/a'],
+    ['-2^53', '{"data":{"a":-9007199254740992}}', '/data/a'],
+    ['2^53+1, which rounding would hide', '{"data":{"a":[9007199254740993]}}', '/data/a/0'],
+    ['a long integer', '{"data":{"a":123456789012345678901234567890}}', '/data/a'],
+    ['1e999', '{"data":{"a":{"b":1e999}}}', '/data/a/b'],
+    ['-1e999', '{"data":{"a":-1e999}}', '/data/a'],
+    ['an unknown field', '{"data":{},"colour":"red"}', '/colour'],
+    ['an unknown field with a / and a ~', '{"data":{},"a/b~c":1}', '/a~1b~0c'],
+    ['no data', '{}', '/data'],
+    ['data that is a list', '{"data":[]}', '/data'],
+    ['data that is null', '{"data":null}', '/data'],
+    ['data that is a text', '{"data":"{}"}', '/data'],
+    ['a list', '[]', ''],
+    ['null', 'null', ''],
+  ];
+
+  it.each(refused)('%s', async (_, body, pointer) => {
+    const { path, etag } = await makeRecord(ada, set);
+    const before = await countRecords();
+    const answers = [await ada.post(set.records, body), await ada.put(path, body, { 'if-match': etag })];
+    if (pointer !== '/data' || body !== '{}') answers.push(await ada.patch(path, body, { 'if-match': etag }));
+    for (const { status, headers, body: problem } of answers) {
+      expect(status).toBe(400);
+      expect(headers.get('content-type')).toBe('application/problem+json');
+      expect(problem.errors).toEqual([{ pointer, detail: expect.stringMatching(/^(is|must|holds) /) }]);
+    }
+    expect(await countRecords()).toBe(before);
+    expect((await ada.get(path)).body).toMatchObject({ data: { a: 1 }, version: 1 });
+    expect(({} as Record<string, unknown>).isAdmin).toBeUndefined();
+  });
+
+  it.each([
+    ['a byte that is no UTF-8', [0xff]],
+    ['an overlong form', [0xc0, 0x80]],
+    ['a surrogate as bytes', [0xed, 0xa0, 0x80]],
+    ['half a character', [0xe2, 0x82]],
+    ['a bare NUL', [0x00]],
+    ['a bare line end', [0x0a]],
+  ])('%s', async (_, bytes) => {
+    const before = await countRecords();
+    const body = Buffer.concat([Buffer.from('{"data":{"a":"'), Buffer.from(bytes), Buffer.from('"}}')]);
+    expect((await ada.post(set.records, new Uint8Array(body))).status).toBe(400);
+    expect(await countRecords()).toBe(before);
+  });
+
+  it('what is no JSON, with the character where it goes wrong', async () => {
+    const broken: [string, RegExp][] = [
+      ['{"data":{},}', /character 12/],
+      ['{"data":{"a":01}}', /character 15/],
+      ["{'data':{}}", /character 2/],
+      ['{"data":{"a":NaN}}', /./],
+      ['', /./],
+      ['{"data":', /./],
+    ];
+    for (const [body, detail] of broken) {
+      const answer = await ada.post(set.records, body);
+      expect([body, answer.status, answer.body.detail]).toEqual([body, 400, expect.stringMatching(detail)]);
+      expect(answer.body.detail).not.toMatch(/JSON\.parse|Unexpected|token/);
+    }
+  });
+});
