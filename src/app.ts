@@ -43,7 +43,12 @@ export async function createApp(given: Config): Promise<App> {
       nest,
       logger,
       async listen() {
-        await listen(nest, config);
+        try {
+          await listen(nest, config);
+        } catch (error) {
+          await embedded?.stop();
+          throw error;
+        }
         lifecycle.serve();
         return nest.getUrl();
       },

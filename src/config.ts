@@ -2,7 +2,16 @@ import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { addDevelopmentSecrets } from './platform/development-secrets.js';
-import { flag, integer, pem, type SettingMeta, setting, splitPem, url } from './platform/setting.js';
+import {
+  addresses,
+  flag,
+  integer,
+  pem,
+  type SettingMeta,
+  setting,
+  splitPem,
+  url,
+} from './platform/setting.js';
 
 /** Every variable that Floodgate reads: its type, default, unit and meaning. `npm run documents` makes docs/configuration.md of it. */
 export const settings = z.object({
@@ -17,13 +26,9 @@ export const settings = z.object({
   PUBLIC_URL: setting(url('http:', 'https:').default('http://localhost:3000'), {
     about: 'Where clients reach the API: the issuer (`iss`) of its tokens.',
   }),
-  TRUST_PROXY: setting(
-    z
-      .string()
-      .regex(/^[0-9a-fA-F.:/]+(,[0-9a-fA-F.:/]+)*$/, 'must be addresses or CIDR ranges, separated by commas')
-      .optional(),
-    { about: 'Proxies whose X-Forwarded-For is believed: addresses or CIDR ranges, separated by commas.' },
-  ),
+  TRUST_PROXY: setting(addresses.optional(), {
+    about: 'Proxies whose X-Forwarded-For is believed: addresses or CIDR ranges, separated by commas.',
+  }),
   DATA_DIR: setting(z.string().min(1).default('.data'), {
     about: 'Where development keeps its database and its secrets. Not used in production.',
   }),
@@ -197,14 +202,20 @@ export function loadConfig(environment: Environment = process.env): Config {
       mistakes.push(`${name} is missing: production needs it${meta.secret ? ` (or ${name}_FILE)` : ''}`);
     }
   }
-  if (!production && mistakes.length === 0)
-    addDevelopmentSecrets(given, given.DATA_DIR ?? settings.shape.DATA_DIR.parse(undefined));
+  if (mistakes.length === 0 && ['development', 'test'].includes(given.NODE_ENV ?? 'development')) {
+    const folder = given.DATA_DIR ?? settings.shape.DATA_DIR.parse(undefined);
+    try {
+      addDevelopmentSecrets(given, folder);
+    } catch (error) {
+      mistakes.push(`DATA_DIR cannot be used: ${folder} (${(error as NodeJS.ErrnoException).code})`);
+    }
+  }
   const result = settings.safeParse(given);
   for (const issue of result.error?.issues ?? []) {
     const name = String(issue.path[0]);
     if (given[name] !== undefined) mistakes.push(`${name} ${sentence(issue)}`);
   }
-  if (!given.ADMIN_EMAIL !== !given.ADMIN_PASSWORD) {
+  if (!given.ADMIN_EMAIL !== !(given.ADMIN_PASSWORD ?? environment.ADMIN_PASSWORD_FILE)) {
     mistakes.push('ADMIN_EMAIL and ADMIN_PASSWORD belong together: one of them is missing');
   }
   if (mistakes.length > 0 || !result.success) throw new ConfigError([...new Set(mistakes)].join('\n'));

@@ -5,33 +5,44 @@ import { StartError } from './platform/start-error.js';
 /** Starts this process and stops it well. Exits 1, after a line for each reason, when it cannot start. */
 async function main(): Promise<void> {
   const config = loadConfig();
-  const app = await createApp(config);
-  stopOnSignals(app, config.DRAIN_TIMEOUT_MS + config.DRAIN_DELAY_MS);
-  await app.listen();
+  const starting = createApp(config);
+  const isStopping = stopOnSignals(starting, config.DRAIN_TIMEOUT_MS + config.DRAIN_DELAY_MS);
+  const app = await starting;
+  if (!isStopping()) await app.listen();
 }
 
-/** The first signal begins an orderly stop; a second one ends the process at once, as does a stop that takes too long. */
-function stopOnSignals(app: App, timeoutMs: number): void {
+/**
+ * The first signal begins an orderly stop, once the start has come so far that there is something to stop;
+ * a second one ends the process at once, as does a stop that takes too long.
+ * @returns whether a signal has come
+ */
+function stopOnSignals(starting: Promise<App>, timeoutMs: number): () => boolean {
   let isStopping = false;
+  let app: App | undefined;
   const endNow = (why: string) => {
-    app.logger.warn(why);
-    app.abandon();
+    app?.logger.warn(why);
+    app?.abandon();
     process.exit(1);
   };
   const stop = async (signal: NodeJS.Signals) => {
     if (isStopping) return endNow(`${signal} again: ending at once.`);
     isStopping = true;
-    app.logger.info(`${signal}: stopping.`);
     setTimeout(() => endNow('Not done in time: ending with requests in hand.'), timeoutMs).unref();
+    app = await starting;
+    app.logger.info(`${signal}: stopping.`);
     await app.stop();
     app.logger.info('Stopped.');
     process.exit(0);
   };
-  process.on('SIGTERM', stop).on('SIGINT', stop);
+  const onSignal = (signal: NodeJS.Signals) => void stop(signal).catch(fail);
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  return () => isStopping;
 }
 
-main().catch((error) => {
+function fail(error: Error): void {
   const isExpected = error instanceof ConfigError || error instanceof StartError;
   process.stderr.write(`${isExpected ? error.message : error.stack}\n`);
   process.exit(1);
-});
+}
+
+main().catch(fail);

@@ -4,10 +4,13 @@ import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
 import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
+import { Database } from '../platform/database/database.js';
 import { Problem } from '../platform/http/problem.js';
+import { Background } from '../platform/lifecycle/background.js';
 import { User } from './user.entity.js';
 import { UsersService } from './users.service.js';
 
+const RETRY_MS = 1000;
 const DEVELOPMENT_EMAIL = 'admin@example.com';
 
 /** Makes the first admin when there is none: from the settings, or in development with a password that is said once. */
@@ -18,13 +21,25 @@ export class FirstAdmin implements OnApplicationBootstrap {
   constructor(
     @InjectRepository(User) private readonly users: Repository<User>,
     private readonly service: UsersService,
+    private readonly database: Database,
+    private readonly background: Background,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
-    const { NODE_ENV, ADMIN_EMAIL, ADMIN_PASSWORD } = this.config;
-    const isDevelopment = NODE_ENV === 'development';
-    if (!ADMIN_EMAIL && !isDevelopment) return;
+    const { NODE_ENV, ADMIN_EMAIL } = this.config;
+    if (!ADMIN_EMAIL && NODE_ENV !== 'development') return;
+    if (await this.database.hasCurrentSchema()) return this.makeFirst();
+    // The migrations are still to be run, by somebody else.
+    const stop = this.background.every(RETRY_MS, 'making of the first admin', async () => {
+      if (!(await this.database.hasCurrentSchema())) return;
+      await this.makeFirst();
+      stop();
+    });
+  }
+
+  private async makeFirst(): Promise<void> {
+    const { ADMIN_EMAIL, ADMIN_PASSWORD } = this.config;
     if (await this.users.existsBy({ role: 'admin' })) return;
     const email = ADMIN_EMAIL ?? DEVELOPMENT_EMAIL;
     const password = ADMIN_PASSWORD ?? randomBytes(12).toString('base64url');

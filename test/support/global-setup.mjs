@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { chmodSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EmbeddedPostgres } from '../../dist/platform/database/embedded-postgres.js';
@@ -7,6 +7,8 @@ import { EmbeddedPostgres } from '../../dist/platform/database/embedded-postgres
 export default async function globalSetup() {
   if (process.env.TEST_DATABASE_URL) return;
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
+  // As root, PostgreSQL runs as a user of its own, who must be able to go there.
+  chmodSync(folder, 0o755);
   globalThis.testPostgres = { folder, server: await EmbeddedPostgres.start({ folder, unsafe: true }) };
   process.env.TEST_DATABASE_URL = globalThis.testPostgres.server.url;
 }

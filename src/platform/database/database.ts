@@ -25,7 +25,10 @@ export class Database implements OnApplicationShutdown {
 
   constructor(private readonly dataSource: DataSource) {
     this.probe = new Pool({ ...poolOf(dataSource).options, max: 1 });
-    this.probe.on('error', () => {});
+    this.probe.on('error', ignore);
+    // A connection may be lost between being lent and being listened to; its query fails too and tells.
+    for (const pool of [poolOf(dataSource), this.probe])
+      pool.on('connect', (client) => client.on('error', ignore));
   }
 
   async rows<Row>({ name, text }: Statement, values: unknown[]): Promise<Row[]> {
@@ -47,7 +50,7 @@ export class Database implements OnApplicationShutdown {
   /** Lends a connection for COPY; one on which something failed is not used again. */
   async client<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
     const client = await poolOf(this.dataSource).connect();
-    // A connection that is lost while it is lent says so here; its query fails too.
+    // The pool's first connection is older than this class.
     client.on('error', ignore);
     let failure: Error | undefined;
     try {

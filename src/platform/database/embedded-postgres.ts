@@ -16,6 +16,7 @@ import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { isAlive, isServerOf, readPid } from './server-process.js';
 
 /** PostgreSQL refuses to run as root; as root we run it as this user, which every Linux has. */
 const UNPRIVILEGED = 'nobody';
@@ -158,8 +159,11 @@ function claim(dataFolder: string): void {
 
 /** A server whose app was killed is still there: it is stopped. One whose app lives is not ours to take. */
 async function stopOrphan(dataFolder: string): Promise<void> {
-  const pid = readPid(join(dataFolder, 'postmaster.pid'));
+  const pidFile = join(dataFolder, 'postmaster.pid');
+  const pid = readPid(pidFile);
   if (pid === undefined || !isAlive(pid)) return;
+  // After a crash of the machine, another process may bear the number.
+  if (!isServerOf(pid, dataFolder)) return rmSync(pidFile);
   const owner = readPid(ownerFile(dataFolder));
   if (owner !== undefined && owner !== process.pid && isAlive(owner)) {
     throw new Error(
@@ -167,24 +171,8 @@ async function stopOrphan(dataFolder: string): Promise<void> {
     );
   }
   process.kill(pid, 'SIGINT');
-  for (let waited = 0; isAlive(pid) && waited < START_TIMEOUT_MS; waited += 50) await sleep(50);
-}
-
-function readPid(file: string): number | undefined {
-  try {
-    return Number.parseInt(readFileSync(file, 'utf8'), 10) || undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+  for (let waited = 0; isServerOf(pid, dataFolder) && waited < START_TIMEOUT_MS; waited += 50)
+    await sleep(50);
 }
 
 async function freePort(): Promise<number> {

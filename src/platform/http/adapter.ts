@@ -1,9 +1,11 @@
+import { METHODS } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import type { Config } from '../../config.js';
 import { Answer } from './answer.js';
 import { registerBodyParsers } from './body.js';
+import { registerConnectionSweep } from './connections.js';
 import { answerClientError, answerProblem } from './errors.js';
 import { notFound, Problem } from './problem.js';
 import { registerRequestGuard, requestId } from './request-guard.js';
@@ -29,6 +31,8 @@ export class HttpAdapter extends FastifyAdapter {
         maxHeaderSize: MAX_HEADER_BYTES,
         headersTimeout: config.HEADERS_TIMEOUT_MS,
         connectionsCheckingInterval: 1000,
+        // The request guard does, with a problem document.
+        requireHostHeader: false,
       },
       forceCloseConnections: 'idle',
       return503OnClosing: false,
@@ -41,6 +45,11 @@ export class HttpAdapter extends FastifyAdapter {
     fastify.decorateRequest('caller', undefined);
     registerBodyParsers(fastify, config.BODY_LIMIT_BYTES);
     registerRequestGuard(fastify);
+    registerConnectionSweep(fastify);
+    // Node would answer 417 without a document; RFC 9110 lets an expectation that nobody knows be ignored.
+    fastify.server.on('checkExpectation', (request, response) =>
+      fastify.server.emit('request', request, response),
+    );
     this.refuseOtherMethods(fastify);
     fastify.setErrorHandler((error, request, reply) => answerProblem(request, reply, error));
     fastify.setNotFoundHandler((request, reply) => answerProblem(request, reply, notFound()));
@@ -62,6 +71,8 @@ export class HttpAdapter extends FastifyAdapter {
 
   /** For every path, a route that answers 405 to the methods which the path does not have. */
   private refuseOtherMethods(fastify: FastifyInstance): void {
+    const unknown = METHODS.filter((method) => method !== 'CONNECT' && !isSupported(fastify, method));
+    for (const method of unknown) fastify.addHttpMethod(method);
     const methodsOf = new Map<string, Set<string>>();
     fastify.addHook('onRoute', ({ url, method }) => {
       const methods = methodsOf.get(url) ?? new Set();
@@ -88,3 +99,6 @@ export class HttpAdapter extends FastifyAdapter {
   /** To be called when all routes are there. */
   sealRoutes: () => void = () => {};
 }
+
+const isSupported = (fastify: FastifyInstance, method: string) =>
+  (fastify.supportedMethods as string[]).includes(method);

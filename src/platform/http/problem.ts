@@ -15,6 +15,7 @@ export const problemTypes = {
   'content-too-large': { status: 413, title: 'The content is too large' },
   'uri-too-long': { status: 414, title: 'The address is too long' },
   'unsupported-media-type': { status: 415, title: 'The content is of a type that is not read here' },
+  'range-not-satisfiable': { status: 416, title: 'There is no such range' },
   'unprocessable-content': { status: 422, title: 'Nothing was stored' },
   'precondition-required': { status: 428, title: 'A change needs If-Match' },
   'headers-too-large': { status: 431, title: 'The headers are too large' },

@@ -20,7 +20,8 @@ export function registerRequestGuard(fastify: FastifyInstance): void {
   });
 }
 
-function flawOf({ url = '/', headers }: IncomingMessage): Problem | undefined {
+function flawOf({ url = '/', headers, httpVersion }: IncomingMessage): Problem | undefined {
+  if (headers.host === undefined && httpVersion === '1.1') return invalid('The Host header is missing.');
   if (/[^\x21-\x7e]|%00/.test(url)) return invalid('The address holds characters that are not allowed.');
   const query = url.indexOf('?') + 1;
   if (query > 0 && !isDecentQuery(url.slice(query)))

@@ -23,9 +23,11 @@ const byStatus: Record<number, ProblemType> = {
   404: 'not-found',
   405: 'method-not-allowed',
   408: 'request-timeout',
+  412: 'precondition-failed',
   413: 'content-too-large',
   414: 'uri-too-long',
   415: 'unsupported-media-type',
+  416: 'range-not-satisfiable',
   431: 'headers-too-large',
   503: 'temporary-reduced-capacity',
 };

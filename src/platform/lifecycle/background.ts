@@ -7,8 +7,11 @@ export class Background implements BeforeApplicationShutdown {
   private readonly timers = new Set<NodeJS.Timeout>();
   private readonly running = new Set<Promise<void>>();
 
-  /** @param name says in the log what failed */
-  every(intervalMs: number, name: string, work: () => Promise<void>): void {
+  /**
+   * @param name says in the log what failed
+   * @returns what ends it
+   */
+  every(intervalMs: number, name: string, work: () => Promise<void>): () => void {
     let last: Promise<void> | undefined;
     const timer = setInterval(() => {
       if (last) return;
@@ -23,6 +26,7 @@ export class Background implements BeforeApplicationShutdown {
       this.running.add(last);
     }, intervalMs);
     this.timers.add(timer.unref());
+    return () => clearInterval(timer);
   }
 
   async beforeApplicationShutdown(): Promise<void> {

@@ -14,7 +14,7 @@ export class Lifecycle {
   }
 
   serve(): void {
-    this.state = 'serving';
+    if (this.state === 'starting') this.state = 'serving';
   }
 
   /** From now on not ready; resolves when balancers have had `delayMs` to see it. */

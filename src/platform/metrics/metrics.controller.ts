@@ -22,6 +22,7 @@ export class MetricsController {
 function asOpenMetrics(): Registry<OpenMetricsContentType> {
   const registry = new Registry<OpenMetricsContentType>();
   registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
-  for (const metric of register.getMetricsAsArray()) registry.registerMetric(metric as never);
+  // It renames counters as it writes them: on a view of each, so that the other format keeps its names.
+  for (const metric of register.getMetricsAsArray()) registry.registerMetric(Object.create(metric));
   return registry;
 }

@@ -1,0 +1,123 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Config, loadConfig } from './config.js';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const SECRET = 'a secret of the tests that is long enough';
+const production = () => ({
+  NODE_ENV: 'production',
+  DATABASE_URL: 'postgres://user:word@db.example.com/floodgate',
+  APP_SECRET: SECRET,
+  JWT_PRIVATE_KEY: generateKeyPairSync('ed25519')
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString(),
+});
+
+const development = (environment: Record<string, string> = {}): Config =>
+  loadConfig({ DATA_DIR: folder, ...environment });
+
+/** The lines of the refusal. */
+function mistakesOf(environment: Record<string, string>): string[] {
+  try {
+    loadConfig({ DATA_DIR: folder, ...environment });
+  } catch (error) {
+    return (error as Error).message.split('\n');
+  }
+  return [];
+}
+
+const file = (name: string, text: string): string => {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+};
+
+describe('a secret', () => {
+  it('may be in a file, whose last line end is not part of it', () => {
+    const given = { ...production(), APP_SECRET: '', APP_SECRET_FILE: file('secret', `${SECRET}\n`) };
+    expect(loadConfig(given).APP_SECRET).toBe(SECRET);
+  });
+
+  it('is not taken from two places', () => {
+    const lines = mistakesOf({ ...production(), APP_SECRET_FILE: file('secret', SECRET) });
+    expect(lines).toEqual([expect.stringMatching(/^APP_SECRET and APP_SECRET_FILE are both set/)]);
+  });
+
+  it('whose file cannot be read, or is empty, is a mistake of one line', () => {
+    const given = { ...production(), APP_SECRET: '' };
+    mkdirSync(join(folder, 'a-folder'));
+    for (const path of [join(folder, 'nothing'), join(folder, 'a-folder'), file('empty', '\n')])
+      expect(mistakesOf({ ...given, APP_SECRET_FILE: path })).toEqual([
+        expect.stringMatching(new RegExp(`^APP_SECRET_FILE .*${path}`)),
+      ]);
+  });
+
+  it('is not asked of a setting that is none', () => {
+    expect(development({ PORT_FILE: join(folder, 'nothing') }).PORT).toBe(3000);
+  });
+
+  it('has no default in production, and nothing is made in its place', () => {
+    expect(mistakesOf({ NODE_ENV: 'production' })).toEqual([
+      expect.stringMatching(/^DATABASE_URL is missing/),
+      expect.stringMatching(/^APP_SECRET is missing/),
+      expect.stringMatching(/^JWT_PRIVATE_KEY is missing/),
+    ]);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('is not made for an environment whose name is misspelt', () => {
+    expect(mistakesOf({ NODE_ENV: 'Production' })).toHaveLength(1);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('is made once in development, kept, and readable to its owner alone', () => {
+    const first = development();
+    expect(first.APP_SECRET.length).toBeGreaterThanOrEqual(32);
+    expect(development()).toEqual(first);
+    const made = readdirSync(folder);
+    expect(made).toHaveLength(2);
+    for (const name of made) expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600);
+    expect(made.map((name) => readFileSync(join(folder, name), 'utf8'))).toContain(first.JWT_PRIVATE_KEY);
+  });
+
+  it('that cannot be kept is a mistake of one line', () => {
+    expect(mistakesOf({ DATA_DIR: join(file('a-file', ''), 'below') })).toEqual([
+      expect.stringMatching(/^DATA_DIR /),
+    ]);
+  });
+});
+
+describe('the first admin', () => {
+  const admin = { ADMIN_EMAIL: 'admin@example.com', ADMIN_PASSWORD: 'a-good-password' };
+
+  it('has both an address and a password, or neither', () => {
+    expect(development(admin)).toMatchObject(admin);
+    for (const [name, value] of Object.entries(admin))
+      expect(mistakesOf({ [name]: value })).toEqual([
+        expect.stringMatching(/ADMIN_EMAIL and ADMIN_PASSWORD/),
+      ]);
+  });
+
+  it('may have the password in a file, and then a mistake there is the only one', () => {
+    const { ADMIN_EMAIL } = admin;
+    const path = file('password', 'from-a-file\n');
+    expect(development({ ADMIN_EMAIL, ADMIN_PASSWORD_FILE: path }).ADMIN_PASSWORD).toBe('from-a-file');
+    expect(mistakesOf({ ADMIN_EMAIL, ADMIN_PASSWORD_FILE: join(folder, 'nothing') })).toEqual([
+      expect.stringMatching(/^ADMIN_PASSWORD_FILE cannot be read/),
+    ]);
+  });
+
+  it('has a password that users could have', () => {
+    for (const ADMIN_PASSWORD of ['short', 'x'.repeat(129)])
+      expect(mistakesOf({ ...admin, ADMIN_PASSWORD })).toEqual([
+        expect.stringMatching(/^ADMIN_PASSWORD must/),
+      ]);
+  });
+});

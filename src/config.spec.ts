@@ -1,0 +1,157 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Config, ConfigError, loadConfig, settings } from './config.js';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const pemOf = (key: { export(options: { type: 'pkcs8' | 'spki'; format: 'pem' }): string | Buffer }) => ({
+  private: () => key.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  public: () => key.export({ type: 'spki', format: 'pem' }).toString(),
+});
+const ed25519 = generateKeyPairSync('ed25519');
+const p256 = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+
+const SECRET = 'a secret of the tests that is long enough';
+const production = () => ({
+  NODE_ENV: 'production',
+  DATABASE_URL: 'postgres://user:word@db.example.com/floodgate',
+  APP_SECRET: SECRET,
+  JWT_PRIVATE_KEY: pemOf(ed25519.privateKey).private(),
+});
+
+const development = (environment: Record<string, string> = {}): Config =>
+  loadConfig({ DATA_DIR: folder, ...environment });
+
+/** The lines of the refusal. */
+function mistakesOf(environment: Record<string, string>): string[] {
+  try {
+    loadConfig({ DATA_DIR: folder, ...environment });
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as Error).message.split('\n');
+  }
+  return [];
+}
+
+describe('settings', () => {
+  it('have defaults for development', () => {
+    expect(development()).toMatchObject({
+      NODE_ENV: 'development',
+      HOST: '127.0.0.1',
+      PORT: 3000,
+      DATABASE_POOL_SIZE: 10,
+      MIGRATE_ON_START: true,
+      DRAIN_DELAY_MS: 0,
+      LOG_LEVEL: 'info',
+      LOG_FORMAT: 'pretty',
+      BODY_LIMIT_BYTES: 1_048_576,
+      BULK_LIMIT_BYTES: 67_108_864,
+      RECORD_LIMIT_BYTES: 65_536,
+    });
+    expect(development().DATABASE_URL).toBeUndefined();
+    expect(development().TRUST_PROXY).toBeUndefined();
+  });
+
+  it('have other defaults in production where that is safer, which can be overruled', () => {
+    expect(loadConfig(production())).toMatchObject({
+      HOST: '0.0.0.0',
+      MIGRATE_ON_START: false,
+      LOG_FORMAT: 'ecs',
+      DRAIN_DELAY_MS: 5000,
+    });
+    const own = { HOST: '::1', MIGRATE_ON_START: 'true', LOG_FORMAT: 'pretty', DRAIN_DELAY_MS: '0' };
+    expect(loadConfig({ ...production(), ...own })).toMatchObject({
+      HOST: '::1',
+      MIGRATE_ON_START: true,
+      LOG_FORMAT: 'pretty',
+      DRAIN_DELAY_MS: 0,
+    });
+  });
+
+  it('count as absent when they are empty', () => {
+    const empty = Object.fromEntries(Object.keys(settings.shape).map((name) => [name, '']));
+    expect(development({ ...empty, DATA_DIR: folder })).toEqual(development());
+    expect(mistakesOf({ ...production(), APP_SECRET: '' })).toEqual([
+      expect.stringMatching(/^APP_SECRET is missing/),
+    ]);
+  });
+
+  it('say, every one of them, what they are for', () => {
+    for (const schema of Object.values(settings.shape))
+      expect(schema.meta()).toMatchObject({ about: expect.stringMatching(/\.$/) });
+  });
+
+  it.each([
+    ['PORT', '65536'],
+    ['PORT', '-1'],
+    ['PORT', '0x10'],
+    ['PORT', '1e3'],
+    ['PORT', '80.5'],
+    ['PORT', ' 80'],
+    ['DATABASE_POOL_SIZE', '1'],
+    ['DATABASE_POOL_SIZE', '99999999999999999999'],
+    ['ACCESS_TOKEN_TTL_S', '901'],
+    ['SESSION_CHECK_MS', '5001'],
+    ['HEADERS_TIMEOUT_MS', '0'],
+    ['BODY_LIMIT_BYTES', 'lots'],
+    ['LOG_LEVEL', 'INFO'],
+    ['LOG_FORMAT', 'json'],
+    ['MIGRATE_ON_START', 'yes'],
+    ['NODE_ENV', 'prod'],
+    ['DATABASE_URL', 'mysql://db.example.com/x'],
+    ['DATABASE_URL', 'db.example.com'],
+    ['PUBLIC_URL', 'ftp://example.com'],
+    ['TRUST_PROXY', 'true'],
+    ['TRUST_PROXY', 'example.com'],
+    ['TRUST_PROXY', '10.0.0.0/8,'],
+    ['APP_SECRET', 'short'],
+    ['JWT_PRIVATE_KEY', 'no key'],
+    ['JWT_OTHER_PUBLIC_KEYS', 'no keys'],
+  ])('refuse %s=%s in one line that names it and not its value', (name, value) => {
+    const lines = mistakesOf({ [name]: value });
+    expect(lines).toEqual([expect.stringMatching(new RegExp(`^${name} (must|is not valid)`))]);
+    if (settings.shape[name as keyof Config].meta()?.secret) expect(lines[0]).not.toContain(value);
+  });
+
+  it('tell of every mistake, a line each, in one go', () => {
+    const lines = mistakesOf({ PORT: 'x', LOG_LEVEL: 'x', PUBLIC_URL: 'x', ADMIN_EMAIL: 'x' });
+    expect(lines.map((line) => line.split(' ')[0]).sort()).toEqual([
+      'ADMIN_EMAIL',
+      'ADMIN_EMAIL',
+      'LOG_LEVEL',
+      'PORT',
+      'PUBLIC_URL',
+    ]);
+  });
+
+  it('take addresses and ranges of both families as proxies', () => {
+    const proxies = '10.0.0.0/8,127.0.0.1,fd00::/8';
+    expect(development({ TRUST_PROXY: proxies }).TRUST_PROXY).toBe(proxies);
+  });
+
+  it('refuse a proxy that only looks like an address', () => {
+    for (const TRUST_PROXY of ['1', '999.1.1.1', '10.0.0.0/99', '::::', 'abc'])
+      expect(mistakesOf({ TRUST_PROXY })).toEqual([expect.stringMatching(/^TRUST_PROXY /)]);
+  });
+
+  it('sign with Ed25519 or P-256 alone, and with a private key', () => {
+    const JWT_PRIVATE_KEY = pemOf(p256.privateKey).private();
+    expect(development({ JWT_PRIVATE_KEY }).JWT_PRIVATE_KEY).toBe(JWT_PRIVATE_KEY);
+    for (const key of [pemOf(rsa.privateKey).private(), pemOf(ed25519.publicKey).public()])
+      expect(mistakesOf({ JWT_PRIVATE_KEY: key })).toEqual([
+        expect.stringMatching(/^JWT_PRIVATE_KEY must be/),
+      ]);
+  });
+
+  it('take several public keys', () => {
+    const keys = pemOf(ed25519.publicKey).public() + pemOf(p256.publicKey).public();
+    expect(development({ JWT_OTHER_PUBLIC_KEYS: keys }).JWT_OTHER_PUBLIC_KEYS).toHaveLength(2);
+  });
+});

@@ -1,0 +1,169 @@
+import { startApp, type TestApp } from '../support/app.js';
+import { expectProblem } from '../support/problem.js';
+import { openSocket, readAnswer, sendRaw } from '../support/raw.js';
+
+const LOGIN = '/api/v1/auth/login';
+const LIMIT = 65_536;
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp({
+    BODY_LIMIT_BYTES: String(LIMIT),
+    HEADERS_TIMEOUT_MS: '1000',
+    REQUEST_TIMEOUT_MS: '2000',
+  });
+});
+afterAll(() => app.close());
+
+const post = (headers: string, body = '') =>
+  `POST ${LOGIN} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n${body}`;
+const JSON_TYPE = 'Content-Type: application/json\r\n';
+
+describe('what is not HTTP', () => {
+  it('is answered with 400 on the spot', async () => {
+    for (const bytes of [
+      'hello there\r\n\r\n',
+      Buffer.from([0x16, 3, 1, 2, 0, 1]),
+      'GET /\r\nx\r\n\r\n',
+      'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+    ])
+      expectProblem(await sendRaw(app.url, bytes), 'invalid-request');
+  });
+
+  it('is refused when Content-Length and Transfer-Encoding contradict each other', async () => {
+    const both = post(`${JSON_TYPE}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n`, '0\r\n\r\n');
+    expectProblem(await sendRaw(app.url, both), 'invalid-request');
+    const twice = post(`${JSON_TYPE}Content-Length: 2\r\nContent-Length: 3\r\n`, '{} ');
+    expectProblem(await sendRaw(app.url, twice), 'invalid-request');
+    const odd = post(`${JSON_TYPE}Transfer-Encoding: chunked, identity\r\n`, '0\r\n\r\n');
+    expectProblem(await sendRaw(app.url, odd), 'invalid-request');
+  });
+
+  it('is refused when a chunk or a length is no number', async () => {
+    const chunk = post(`${JSON_TYPE}Transfer-Encoding: chunked\r\n`, 'zz\r\n{}\r\n0\r\n\r\n');
+    expectProblem(await sendRaw(app.url, chunk), 'invalid-request');
+    expectProblem(await sendRaw(app.url, post(`${JSON_TYPE}Content-Length: -1\r\n`)), 'invalid-request');
+  });
+
+  it('is refused without a Host', async () => {
+    expectProblem(await sendRaw(app.url, 'GET /health/live HTTP/1.1\r\n\r\n'), 'invalid-request');
+  });
+});
+
+it('answers 431 to 64 KiB of headers, in one or in many', async () => {
+  const one = `X-Big: ${'a'.repeat(65_536)}\r\n`;
+  const many = Array.from({ length: 4000 }, (_, i) => `x-${i}: ${i}\r\n`).join('');
+  for (const headers of [one, many])
+    expectProblem(
+      await sendRaw(app.url, `GET /health/live HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n`),
+      'headers-too-large',
+    );
+});
+
+it('ignores an expectation that it does not know', async () => {
+  const request = 'GET /health/live HTTP/1.1\r\nHost: localhost\r\nExpect: the-unexpected\r\n\r\n';
+  expect((await sendRaw(app.url, request)).status).toBe(200);
+});
+
+describe('a body', () => {
+  it('that is longer than Content-Length says is cut there, and the rest is no request', async () => {
+    const body = '{"email":"a@example.com","password":"12345678"}';
+    expectProblem(await sendRaw(app.url, post(`${JSON_TYPE}Content-Length: 9\r\n`, body)), 'invalid-request');
+  });
+
+  it('that is shorter than Content-Length says is waited for no longer than REQUEST_TIMEOUT_MS', async () => {
+    const began = Date.now();
+    expectProblem(
+      await sendRaw(app.url, post(`${JSON_TYPE}Content-Length: 100\r\n`, '{}')),
+      'request-timeout',
+    );
+    expect(Date.now() - began).toBeLessThan(10_000);
+  });
+
+  it('that is empty or missing is 400, or 415 without a type', async () => {
+    expectProblem(await app.client.post(LOGIN, ''), 'invalid-request');
+    expectProblem(await app.client.send('POST', LOGIN, undefined), 'invalid-request');
+    expectProblem(await sendRaw(app.url, post('Content-Length: 2\r\n', '{}')), 'unsupported-media-type');
+  });
+
+  it('over the limit is 413 by its Content-Length, before a byte of it came', async () => {
+    const answer = await sendRaw(app.url, post(`${JSON_TYPE}Content-Length: ${LIMIT + 1}\r\n`));
+    expectProblem(answer, 'content-too-large');
+    expect(answer.headers.get('connection')).toBe('close');
+  });
+
+  it('over the limit is 413 in chunks too, as soon as it passes the limit', async () => {
+    const chunk = `${(LIMIT + 1).toString(16)}\r\n${' '.repeat(LIMIT + 1)}\r\n`;
+    const answer = await sendRaw(app.url, post(`${JSON_TYPE}Transfer-Encoding: chunked\r\n`, chunk));
+    expectProblem(answer, 'content-too-large');
+    expect(answer.headers.get('connection')).toBe('close');
+  });
+
+  it('just at the limit is read', async () => {
+    const body = `{"email":"a@example.com","password":"${'x'.repeat(60)}"}`;
+    expectProblem(await app.client.post(LOGIN, body.padEnd(LIMIT)), 'invalid-credentials');
+  });
+
+  it('without end takes neither memory nor more than a moment', async () => {
+    const socket = openSocket(app.url);
+    const ended = new Promise((resolve) => socket.on('close', resolve));
+    socket.write(post(`${JSON_TYPE}Transfer-Encoding: chunked\r\n`));
+    const chunk = Buffer.from(`10000\r\n${' '.repeat(65_536)}\r\n`);
+    const before = process.memoryUsage().rss;
+    let sent = 0;
+    const pump = () => {
+      while (sent < 512 && !socket.destroyed && socket.writable) {
+        sent++;
+        if (!socket.write(chunk)) return;
+      }
+    };
+    socket.on('drain', pump).on('data', () => {});
+    pump();
+    await ended;
+    expect(process.memoryUsage().rss - before).toBeLessThan(128 * 1024 * 1024);
+    expect(sent).toBeLessThan(512);
+  });
+});
+
+describe('a slow caller', () => {
+  /** Sends a byte of this every now and then, until the server has had enough. */
+  const drip = async (start: string, rest: string) => {
+    const socket = openSocket(app.url);
+    const answer = readAnswer(socket);
+    socket.write(start);
+    let at = 0;
+    const timer = setInterval(() => socket.writable && socket.write(rest[at++ % rest.length] as string), 100);
+    try {
+      return await answer;
+    } finally {
+      clearInterval(timer);
+    }
+  };
+
+  it('with its headers is ended with 408 after HEADERS_TIMEOUT_MS', async () => {
+    expectProblem(
+      await drip('GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Slow: ', 'a'),
+      'request-timeout',
+    );
+  });
+
+  it('with its body is ended with 408 after REQUEST_TIMEOUT_MS', async () => {
+    const headers = `${JSON_TYPE}Content-Length: 60000\r\n`;
+    expectProblem(await drip(post(headers, '{'), ' '), 'request-timeout');
+  });
+
+  it('does not keep others from being served', async () => {
+    const slow = Array.from({ length: 200 }, () => drip('GET /health/live HTTP/1.1\r\nX-Slow: ', 'a'));
+    const began = Date.now();
+    for (let i = 0; i < 20; i++) expect((await app.client.get('/api/v1/data')).status).toBe(200);
+    expect(Date.now() - began).toBeLessThan(5000);
+    for (const answer of await Promise.all(slow)) expectProblem(answer, 'request-timeout');
+  });
+
+  it('that says nothing at all is let go of', async () => {
+    const socket = openSocket(app.url);
+    const began = Date.now();
+    await new Promise((resolve) => socket.on('close', resolve).resume());
+    expect(Date.now() - began).toBeLessThan(10_000);
+  });
+});

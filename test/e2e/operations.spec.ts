@@ -1,0 +1,193 @@
+import { startApp, type TestApp } from '../support/app.js';
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp();
+});
+afterAll(() => app.close());
+
+describe('health', () => {
+  it('says of liveness nothing but that it is so', async () => {
+    const { status, headers, body } = await app.client.get('/health/live');
+    expect([status, body]).toEqual([200, { status: 'ok', checks: {} }]);
+    expect(headers.get('cache-control')).toBe('no-store');
+  });
+
+  it('says of readiness what it stands on', async () => {
+    const { status, headers, body } = await app.client.get('/health/ready');
+    expect([status, body.status]).toEqual([200, 'ok']);
+    expect(body.checks).toMatchObject({
+      process: { status: 'up' },
+      postgresql: { status: 'up' },
+      schema: { status: 'up' },
+    });
+    expect(headers.get('cache-control')).toBe('no-store');
+  });
+
+  it('says that it started once the schema is there', async () => {
+    const { status, body } = await app.client.get('/health/startup');
+    expect([status, body]).toEqual([200, { status: 'ok', checks: { schema: { status: 'up' } } }]);
+  });
+});
+
+describe('metrics', () => {
+  const scrape = async (accept = 'text/plain') => (await app.client.get('/metrics', { accept })).text;
+  const samples = async () => (await scrape()).split('\n').filter((line) => /^[a-z]/.test(line));
+
+  it('come as Prometheus text, every sample with its type', async () => {
+    const { status, headers, text } = await app.client.get('/metrics');
+    expect(status).toBe(200);
+    expect(headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    const types = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]));
+    for (const line of text.split('\n').filter((each) => each !== '' && !each.startsWith('#'))) {
+      const name = /^([a-z_0-9]+)(\{([a-z_]+="[^"]*",?)*\})? (-?[0-9.e+-]+|NaN|\+Inf)$/.exec(line)?.[1];
+      expect(name && (types.get(name) ?? types.get(name.replace(/_(bucket|sum|count)$/, '')))).toBeDefined();
+    }
+  });
+
+  it('come as OpenMetrics to who asks for it', async () => {
+    const accept =
+      'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3';
+    const { headers, text } = await app.client.get('/metrics', { accept });
+    expect(headers.get('content-type')).toMatch(/^application\/openmetrics-text; *version=1\.0\.0/);
+    expect(text).toMatch(/# EOF\n$/);
+    expect(text).toContain('http_server_request_duration_seconds_bucket');
+    // And the other format stays as it was.
+    expect(await scrape()).not.toContain('# EOF');
+    expect(await scrape()).toMatch(/^process_cpu_seconds_total /m);
+    expect(text).toMatch(/^# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total /m);
+  });
+
+  it("time every request in OpenTelemetry's buckets, by method, route template and status class", async () => {
+    await app.admin.put('/api/v1/data/timed', { visibility: 'public' });
+    await app.client.get('/api/v1/data/timed');
+    const labels =
+      'http_request_method="GET",http_route="/api/v1/data/:collection",http_response_status_class="2xx"';
+    const lines = (await samples()).filter((line) => line.includes(labels));
+    const bounds = lines.map((line) => /le="([^"]+)"/.exec(line)?.[1]).filter(Boolean);
+    const buckets = '0.005 0.01 0.025 0.05 0.075 0.1 0.25 0.5 0.75 1 2.5 5 7.5 10 +Inf';
+    expect(bounds).toEqual(buckets.split(' '));
+    expect(lines).toContain(`http_server_request_duration_seconds_count{${labels}} 1`);
+  });
+
+  it('know one label for all paths that nothing answers', async () => {
+    const routes = async () =>
+      new Set((await samples()).flatMap((line) => /http_route="([^"]*)"/.exec(line)?.[1] ?? []));
+    await app.client.get('/nowhere/at/first');
+    await app.client.put('/nowhere', {});
+    const before = await routes();
+    expect(before).toContain('unknown');
+    for (let i = 0; i < 20; i++) await app.client.get(`/guess-${i}/${'x'.repeat(i)}`);
+    await app.client.get('/%zz');
+    expect(await routes()).toEqual(before);
+    expect(await scrape()).not.toContain('guess-');
+  });
+
+  it('show the pool, the event loop and the heap', async () => {
+    const names = new Set((await samples()).map((line) => /^[a-z_0-9]+/.exec(line)?.[0]));
+    for (const name of [
+      'db_client_connection_count',
+      'db_client_connection_pending_requests',
+      'db_client_connection_max',
+      'nodejs_eventloop_utilization',
+      'nodejs_eventloop_lag_p99_seconds',
+      'nodejs_heap_size_used_bytes',
+      'nodejs_gc_duration_seconds_count',
+      'process_resident_memory_bytes',
+      'process_cpu_seconds_total',
+    ])
+      expect(names).toContain(name);
+    const text = await scrape();
+    expect(text).toMatch(/^db_client_connection_max 10$/m);
+    expect(text).toMatch(/^db_client_connection_count\{db_client_connection_state="idle"\} [1-9]/m);
+    const busy = Number(/^nodejs_eventloop_utilization (\S+)$/m.exec(text)?.[1]);
+    expect(busy).toBeGreaterThanOrEqual(0);
+    expect(busy).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('the description of the API', () => {
+  it('is OpenAPI 3.1 and names every route', async () => {
+    const { status, body } = await app.client.get('/openapi.json');
+    expect(status).toBe(200);
+    expect(body.openapi).toMatch(/^3\.1\./);
+    const routes = Object.entries(body.paths as Record<string, object>).flatMap(([path, operations]) =>
+      Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const data = '/api/v1/data/{collection}';
+    expect(routes).toEqual(
+      expect.arrayContaining([
+        'POST /api/v1/auth/register',
+        'POST /api/v1/auth/login',
+        'POST /api/v1/auth/refresh',
+        'POST /api/v1/auth/logout',
+        'GET /.well-known/jwks.json',
+        'GET /api/v1/users',
+        'GET /api/v1/users/me',
+        'GET /api/v1/users/{id}',
+        'PATCH /api/v1/users/{id}',
+        'DELETE /api/v1/users/{id}',
+        'GET /api/v1/data',
+        ...['PUT', 'GET', 'DELETE'].map((method) => `${method} ${data}`),
+        ...['POST', 'GET'].map((method) => `${method} ${data}/records`),
+        ...['GET', 'PUT', 'PATCH', 'DELETE'].map((method) => `${method} ${data}/records/{id}`),
+        `POST ${data}/records/bulk`,
+        'GET /health/live',
+        'GET /health/ready',
+        'GET /health/startup',
+      ]),
+    );
+  });
+
+  it('refers to nothing that it does not hold', async () => {
+    const { body, text } = await app.client.get('/openapi.json');
+    const references = [...text.matchAll(/"\$ref":"([^"]+)"/g)].map(([, reference]) => reference as string);
+    expect(references.length).toBeGreaterThan(20);
+    for (const reference of new Set(references)) {
+      const steps = reference.replace(/^#\//, '').split('/');
+      expect([reference, steps.reduce((node, step) => node?.[step], body)]).toEqual([
+        reference,
+        expect.anything(),
+      ]);
+    }
+  });
+
+  it('is a page at /docs that needs nothing from elsewhere', async () => {
+    const page = await app.client.get('/docs');
+    expect([page.status, page.headers.get('content-type')]).toEqual([
+      200,
+      expect.stringMatching(/^text\/html/),
+    ]);
+    const links = [...page.text.matchAll(/<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)="([^"]+)"/g)];
+    const urls = links.map(([, link]) => new URL(link as string, `${app.url}/docs`));
+    expect(urls.length).toBeGreaterThanOrEqual(4);
+    for (const url of urls) {
+      expect(url.origin).toBe(app.url);
+      expect([url.pathname, (await app.client.get(url.pathname)).status]).toEqual([url.pathname, 200]);
+    }
+    const style = await app.client.get('/docs/swagger-ui.css');
+    expect(style.text).not.toMatch(/(?:@import|url\()\s*["']?(?:https?:)?\/\//);
+  });
+});
+
+it('answers HEAD wherever it answers GET, with the same headers and no body', async () => {
+  const { body } = await app.client.get('/openapi.json');
+  await app.admin.put('/api/v1/data/heads', { visibility: 'public' });
+  const record = await app.admin.post('/api/v1/data/heads/records', { data: { a: 1 } });
+  const documented = Object.entries(body.paths as Record<string, object>)
+    .filter(([, operations]) => 'get' in operations)
+    .map(([path]) =>
+      path
+        .replace('{collection}', 'heads')
+        .replace('{id}', path.includes('records') ? record.body.id : app.admin.userId),
+    );
+  expect(documented.length).toBeGreaterThan(10);
+  for (const path of [...documented, '/openapi.json', '/docs', '/metrics']) {
+    const get = await app.admin.get(path);
+    const head = await app.admin.send('HEAD', path, undefined);
+    expect([path, head.status, head.text]).toEqual([path, 200, '']);
+    for (const name of ['content-type', 'etag', 'cache-control'])
+      expect([path, name, head.headers.get(name)]).toEqual([path, name, get.headers.get(name)]);
+  }
+  expect((await app.client.send('HEAD', '/nowhere', undefined)).status).toBe(404);
+});

@@ -1,0 +1,95 @@
+import { ADMIN } from '../support/app.js';
+import { Client } from '../support/client.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { expectProblem } from '../support/problem.js';
+import { endPrograms, pause, productionSettings, startMain, startMigrate } from '../support/process.js';
+
+let database: TestDatabase;
+beforeEach(async () => {
+  database = await createDatabase();
+});
+afterEach(async () => {
+  await endPrograms();
+  await database.drop();
+});
+
+describe('the migration command', () => {
+  it('brings an empty database up to date, and then finds nothing to do', async () => {
+    const first = startMigrate(productionSettings(database.url));
+    expect(await first.end()).toEqual({ code: 0, signal: null });
+    expect(first.stdout).toMatch(/^Migrated: \w+/);
+    const tables = await database.query<{ name: string }>(
+      `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'`,
+    );
+    expect(tables.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['users', 'sessions', 'collections', 'records', 'migrations']),
+    );
+    const second = startMigrate(productionSettings(database.url));
+    expect(await second.end()).toEqual({ code: 0, signal: null });
+    expect([second.stdout, second.stderr]).toEqual(['The schema is up to date.\n', '']);
+  });
+
+  it('does it once when five run at the same time', async () => {
+    const programs = Array.from({ length: 5 }, () => startMigrate(productionSettings(database.url)));
+    for (const program of programs) {
+      expect(await program.end()).toEqual({ code: 0, signal: null });
+      expect(program.stderr).toBe('');
+    }
+    expect(programs.filter(({ stdout }) => stdout.startsWith('Migrated: '))).toHaveLength(1);
+    expect(programs.filter(({ stdout }) => stdout === 'The schema is up to date.\n')).toHaveLength(4);
+    const names = await database.query<{ name: string }>('SELECT name FROM migrations');
+    expect(new Set(names.map(({ name }) => name)).size).toBe(names.length);
+  });
+
+  it('takes DATABASE_MIGRATION_URL where there is one', async () => {
+    const program = startMigrate({
+      ...productionSettings('postgres://nobody:nothing@127.0.0.1:1/nowhere'),
+      DATABASE_MIGRATION_URL: database.url,
+    });
+    expect(await program.end()).toEqual({ code: 0, signal: null });
+    expect(await database.query(`SELECT to_regclass('users') AS name`)).toEqual([{ name: 'users' }]);
+  });
+
+  it.each([
+    ['without DATABASE_URL', { NODE_ENV: 'test' }, /^DATABASE_URL is missing[^\n]*\n$/],
+    [
+      'without a database behind it',
+      { NODE_ENV: 'test', DATABASE_URL: 'postgres://u:p@127.0.0.1:1/x' },
+      /^[^\n]*127\.0\.0\.1:1[^\n]*\n$/,
+    ],
+  ])('says in one sentence what it lacks %s, and exits 1', async (_, settings, sentence) => {
+    const secrets = productionSettings(database.url);
+    const { APP_SECRET = '', JWT_PRIVATE_KEY = '' } = secrets;
+    const program = startMigrate({ APP_SECRET, JWT_PRIVATE_KEY, ...(settings as Record<string, string>) });
+    expect(await program.end()).toEqual({ code: 1, signal: null });
+    expect([program.stdout, program.stderr]).toEqual(['', expect.stringMatching(sentence)]);
+  });
+});
+
+describe('an app that does not migrate at start', () => {
+  it.each([
+    ['', {}],
+    [' and has a first admin to make', { ADMIN_EMAIL: ADMIN.email, ADMIN_PASSWORD: ADMIN.password }],
+  ])('waits on an empty database until that is migrated%s, without a restart', async (_, admin) => {
+    const settings = { ...productionSettings(database.url), ...(admin as Record<string, string>) };
+    const app = startMain({ ...settings, MIGRATE_ON_START: 'false' });
+    const client = new Client(await app.url());
+    for (const probe of ['startup', 'ready']) {
+      const answer = await client.get(`/health/${probe}`);
+      expectProblem(answer, 'temporary-reduced-capacity');
+      expect(answer.body.checks.schema).toMatchObject({ status: 'down', message: expect.any(String) });
+    }
+    expect((await client.get('/health/live')).status).toBe(200);
+    expect((await startMigrate(settings).end()).code).toBe(0);
+    for (const deadline = Date.now() + 10_000; Date.now() < deadline; await pause(100))
+      if ((await client.get('/health/ready')).status === 200) break;
+    for (const probe of ['startup', 'ready', 'live'])
+      expect([probe, (await client.get(`/health/${probe}`)).status]).toEqual([probe, 200]);
+    expect((await client.get('/api/v1/data')).status).toBe(200);
+    if ('ADMIN_EMAIL' in admin) {
+      for (const deadline = Date.now() + 10_000; Date.now() < deadline; await pause(100))
+        if ((await database.query('SELECT FROM users')).length > 0) break;
+      await client.signIn(ADMIN.email, ADMIN.password);
+    }
+  });
+});

@@ -1,0 +1,184 @@
+import { once } from 'node:events';
+import { Agent, request as httpRequest } from 'node:http';
+import pg from 'pg';
+import { ADMIN } from '../support/app.js';
+import { Client } from '../support/client.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { expectProblem } from '../support/problem.js';
+import { endPrograms, type Program, pause, productionSettings, startMain } from '../support/process.js';
+import { openSocket, readAnswer } from '../support/raw.js';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterEach(endPrograms);
+afterAll(() => database.drop());
+
+const DRAIN_DELAY_MS = 1500;
+
+async function start(settings: Record<string, string> = {}): Promise<{ program: Program; admin: Client }> {
+  const program = startMain({
+    ...productionSettings(database.url),
+    ADMIN_EMAIL: ADMIN.email,
+    ADMIN_PASSWORD: ADMIN.password,
+    DATABASE_LOCK_TIMEOUT_MS: '15000',
+    ...settings,
+  });
+  const admin = await new Client(await program.url()).signIn(ADMIN.email, ADMIN.password);
+  return { program, admin };
+}
+
+/** Runs the work while a change of a collection waits for a row lock, which is let go of by `release`. */
+async function withStuckRequest(
+  admin: Client,
+  work: (stuck: ReturnType<Client['put']>, release: () => Promise<unknown>) => Promise<void>,
+): Promise<void> {
+  await admin.put('/api/v1/data/stuck', { visibility: 'public' });
+  const { headers } = await admin.get('/api/v1/data/stuck');
+  const holder = new pg.Client({ connectionString: database.url });
+  await holder.connect();
+  try {
+    await holder.query('BEGIN; SELECT * FROM collections FOR UPDATE');
+    const stuck = admin.put(
+      '/api/v1/data/stuck',
+      { visibility: 'private' },
+      { 'if-match': headers.get('etag') as string },
+    );
+    stuck.catch(() => {});
+    const waits = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    while ((await database.query(waits)).length === 0) await pause(10);
+    await work(stuck, () => holder.query('ROLLBACK'));
+  } finally {
+    await holder.end();
+  }
+}
+
+describe.each(['SIGTERM', 'SIGINT'] as const)('at %s', (signal) => {
+  it('is not ready at once, serves on for DRAIN_DELAY_MS, and exits 0', async () => {
+    const { program, admin } = await start({ DRAIN_DELAY_MS: String(DRAIN_DELAY_MS) });
+    const began = Date.now();
+    program.signal(signal);
+    await program.says(/stopping/);
+    const ready = await admin.get('/health/ready');
+    expectProblem(ready, 'temporary-reduced-capacity');
+    expect(ready.body.checks.process.status).toBe('down');
+    expect((await admin.get('/health/live')).status).toBe(200);
+    expect((await admin.get('/api/v1/users/me')).status).toBe(200);
+    expect((await admin.put(`/api/v1/data/${signal.toLowerCase()}`, { visibility: 'public' })).status).toBe(
+      201,
+    );
+    expect(await program.end()).toEqual({ code: 0, signal: null });
+    expect(Date.now() - began).toBeGreaterThanOrEqual(DRAIN_DELAY_MS - 50);
+    await expect(admin.get('/health/live')).rejects.toThrow();
+  });
+});
+
+it('answers a request in hand before it exits', async () => {
+  const { program, admin } = await start();
+  await withStuckRequest(admin, async (stuck, release) => {
+    program.signal('SIGTERM');
+    await program.says(/stopping/);
+    await pause(500);
+    expect(program.isRunning).toBe(true);
+    await release();
+    const { status, headers, body } = await stuck;
+    expect([status, body.visibility, headers.get('connection')]).toEqual([200, 'private', 'close']);
+    const began = Date.now();
+    expect(await program.end()).toEqual({ code: 0, signal: null });
+    // Its connection, which could have been kept, did not hold the exit up.
+    expect(Date.now() - began).toBeLessThan(5000);
+  });
+});
+
+it('finishes an upload in hand, and stores all of it', async () => {
+  const { program, admin } = await start();
+  await admin.put('/api/v1/data/slow', { visibility: 'public' });
+  const socket = openSocket(admin.url);
+  const answer = readAnswer(socket);
+  socket.write(
+    `POST /api/v1/data/slow/records/bulk HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${admin.tokens?.accessToken}\r\n` +
+      'Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n',
+  );
+  const line = (n: number) => {
+    const text = `{"data":{"n":${n}}}\n`;
+    return `${text.length.toString(16)}\r\n${text}\r\n`;
+  };
+  for (let n = 0; n < 10; n++) {
+    socket.write(line(n));
+    await pause(100);
+    if (n === 3) program.signal('SIGTERM');
+  }
+  expect(program.isRunning).toBe(true);
+  socket.write('0\r\n\r\n');
+  expect((await answer).body).toEqual({ inserted: 10, failed: 0, errors: [] });
+  expect(await program.end()).toEqual({ code: 0, signal: null });
+  expect(await database.query('SELECT FROM records')).toHaveLength(10);
+});
+
+it('is not held up by idle connections that are kept alive', async () => {
+  const { program, admin } = await start();
+  const agent = new Agent({ keepAlive: true, maxSockets: 20 });
+  const get = async () => {
+    const [response] = await once(httpRequest(`${admin.url}/health/live`, { agent }).end(), 'response');
+    response.resume();
+    await once(response, 'end');
+  };
+  await Promise.all(Array.from({ length: 20 }, get));
+  const silent = openSocket(admin.url);
+  await once(silent, 'connect');
+  try {
+    const began = Date.now();
+    program.signal('SIGTERM');
+    expect(await program.end()).toEqual({ code: 0, signal: null });
+    expect(Date.now() - began).toBeLessThan(5000);
+  } finally {
+    agent.destroy();
+    silent.destroy();
+  }
+});
+
+it('tells callers that it serves while it stops to come back on another connection', async () => {
+  const { program, admin } = await start();
+  await withStuckRequest(admin, async (stuck, release) => {
+    const socket = openSocket(admin.url);
+    await once(socket, 'connect');
+    const answer = readAnswer(socket);
+    socket.write('GET /health/live HTTP/1.1\r\n');
+    program.signal('SIGTERM');
+    await program.says(/stopping/);
+    await pause(300);
+    socket.write('Host: localhost\r\n\r\n');
+    const { status, headers } = await answer;
+    expect([status, headers.get('connection')]).toEqual([200, 'close']);
+    await release();
+    expect((await stuck).status).toBe(200);
+    expect((await program.end()).code).toBe(0);
+  });
+});
+
+it('ends at once, and not with 0, at a second signal', async () => {
+  const { program, admin } = await start();
+  await withStuckRequest(admin, async () => {
+    program.signal('SIGTERM');
+    await program.says(/stopping/);
+    await pause(200);
+    expect(program.isRunning).toBe(true);
+    const began = Date.now();
+    program.signal('SIGINT');
+    const { code, signal } = await program.end();
+    expect([code === 0, signal]).toEqual([false, null]);
+    expect(Date.now() - began).toBeLessThan(3000);
+  });
+});
+
+it('ends, and not with 0, when a request is not done after DRAIN_TIMEOUT_MS', async () => {
+  const { program, admin } = await start({ DRAIN_TIMEOUT_MS: '1000' });
+  await withStuckRequest(admin, async () => {
+    const began = Date.now();
+    program.signal('SIGTERM');
+    expect((await program.end()).code).toBe(1);
+    expect(Date.now() - began).toBeGreaterThanOrEqual(900);
+    expect(Date.now() - began).toBeLessThan(10_000);
+  });
+});

@@ -1,0 +1,117 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+
+type Environment = Record<string, string>;
+
+/** How a process ended. */
+export interface Ended {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+/** A program of the built app as a process of its own, with nothing in its environment but what is given. */
+export class Program {
+  stdout = '';
+  stderr = '';
+  readonly ended: Promise<Ended>;
+  private readonly child: ChildProcess;
+
+  /** @param script below dist */
+  constructor(script: string, environment: Environment) {
+    const path = fileURLToPath(new URL(`../../dist/${script}`, import.meta.url));
+    const { PATH = '', HOME = '' } = process.env;
+    this.child = spawn(process.execPath, [path], {
+      env: { PATH, HOME, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child.stdout?.on('data', (chunk) => {
+      this.stdout += chunk;
+    });
+    this.child.stderr?.on('data', (chunk) => {
+      this.stderr += chunk;
+    });
+    this.ended = new Promise((resolve) => {
+      this.child.on('close', (code, signal) => resolve({ code, signal }));
+    });
+    programs.add(this);
+    this.ended.then(() => programs.delete(this));
+  }
+
+  get pid(): number {
+    return this.child.pid as number;
+  }
+  get isRunning(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** Waits until it has written something that matches. */
+  async says(pattern: RegExp, timeoutMs = 20_000): Promise<RegExpMatchArray> {
+    for (const deadline = Date.now() + timeoutMs; ; await pause(20)) {
+      const match = pattern.exec(this.stdout + this.stderr);
+      if (match) return match;
+      if (!this.isRunning || Date.now() > deadline) {
+        throw new Error(`${pattern} was not said:\n${this.stdout}\n${this.stderr}`);
+      }
+    }
+  }
+
+  /** Where it listens, once it does. */
+  async url(): Promise<string> {
+    return (await this.says(/listens on (http:\/\/[^\s;]+)/))[1] as string;
+  }
+
+  /** How it ended, and an error when it does not. */
+  async end(timeoutMs = 20_000): Promise<Ended> {
+    const ended = await Promise.race([this.ended, pause(timeoutMs)]);
+    if (!ended) throw new Error(`it did not end within ${timeoutMs} ms:\n${this.stdout}\n${this.stderr}`);
+    return ended;
+  }
+
+  /** Orderly, so that it can end what it started; if that fails, at once. */
+  async cleanUp(): Promise<void> {
+    this.signal('SIGTERM');
+    if (await Promise.race([this.ended, pause(5000)])) return;
+    this.signal('SIGKILL');
+    await this.ended;
+  }
+}
+
+const programs = new Set<Program>();
+
+/** The built app. */
+export const startMain = (environment: Environment): Program => new Program('main.js', environment);
+
+/** The built migration command. */
+export const startMigrate = (environment: Environment): Program =>
+  new Program('platform/database/migrate.js', environment);
+
+/** For afterEach or afterAll: ends whatever still runs. */
+export const endPrograms = async (): Promise<void> => {
+  await Promise.all([...programs].map((program) => program.cleanUp()));
+};
+
+const privateKey = generateKeyPairSync('ed25519')
+  .privateKey.export({ type: 'pkcs8', format: 'pem' })
+  .toString();
+
+/** All that production has to be given, on the loopback address and a free port. */
+export const productionSettings = (databaseUrl: string): Environment => ({
+  NODE_ENV: 'production',
+  HOST: '127.0.0.1',
+  PORT: '0',
+  DATABASE_URL: databaseUrl,
+  APP_SECRET: 'a secret of the tests that is long enough',
+  JWT_PRIVATE_KEY: privateKey,
+  MIGRATE_ON_START: 'true',
+  DRAIN_DELAY_MS: '0',
+});
+
+export const pause = (ms: number): Promise<undefined> =>
+  new Promise((resolve) => {
+    setTimeout(() => resolve(undefined), ms).unref();
+  });
