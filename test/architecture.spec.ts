@@ -18,8 +18,7 @@ const imports: Import[] = files.flatMap((from) => importsOf(from, readFileSync(j
 
 /** The local imports and re-exports of a file, static and dynamic, by path below src. */
 function importsOf(from: string, text: string): Import[] {
-  const statement =
-    /(?:^|\n)\s*(?:import|export)\s+(type\s)?(?:[^;'"]*?\sfrom\s+)?'(\.[^']+)'|import\('(\.[^']+)'\)/g;
+  const statement = /(?:^|\n)\s*(?:import|export)\s+(type\s)?(?:[^;'"]*?\sfrom\s+)?'(\.[^']+)'|import\('(\.[^']+)'\)/g;
   return [...text.matchAll(statement)].map(([, type, path, dynamic]) => ({
     from,
     to: relative('.', normalize(join(dirname(from), (path ?? dynamic) as string))).replace(/\.js$/, '.ts'),
@@ -59,16 +58,13 @@ it('has a known room for every file', () => {
 });
 
 it('keeps platform free of features', () => {
-  const wrong = imports.filter(
-    ({ from, to }) => roomOf(from) === 'platform' && FEATURES.includes(roomOf(to)),
-  );
+  const wrong = imports.filter(({ from, to }) => roomOf(from) === 'platform' && FEATURES.includes(roomOf(to)));
   expect(said(wrong)).toEqual([]);
 });
 
 it('lets a feature reach another only through its module, exported services, schemas and types', () => {
   const wrong = imports.filter(({ from, to, isTypeOnly }) => {
-    const isForeign =
-      FEATURES.includes(roomOf(from)) && FEATURES.includes(roomOf(to)) && roomOf(from) !== roomOf(to);
+    const isForeign = FEATURES.includes(roomOf(from)) && FEATURES.includes(roomOf(to)) && roomOf(from) !== roomOf(to);
     return isForeign && !isTypeOnly && !mayBeImported(to);
   });
   expect(said(wrong)).toEqual([]);
@@ -82,9 +78,7 @@ it('lets nothing but main import the app, and nothing but the app its modules', 
 });
 
 it('has no circle of imports', () => {
-  const targets = new Map(
-    files.map((file) => [file, imports.filter(({ from }) => from === file).map(({ to }) => to)]),
-  );
+  const targets = new Map(files.map((file) => [file, imports.filter(({ from }) => from === file).map(({ to }) => to)]));
   const done = new Set<string>();
   const visit = (file: string, path: string[]): string[] | undefined => {
     if (path.includes(file)) return [...path.slice(path.indexOf(file)), file];
@@ -100,9 +94,7 @@ it('has no circle of imports', () => {
 });
 
 it('keeps files short and the whole under 7,000 lines', () => {
-  const lines = files.map(
-    (file) => [file, readFileSync(join(SOURCE, file), 'utf8').split('\n').length] as const,
-  );
+  const lines = files.map((file) => [file, readFileSync(join(SOURCE, file), 'utf8').split('\n').length] as const);
   expect(lines.filter(([, count]) => count > 250)).toEqual([]);
   expect(lines.reduce((sum, [, count]) => sum + count, 0)).toBeLessThan(7000);
 });

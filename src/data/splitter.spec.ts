@@ -17,17 +17,11 @@ const elements = (text: string, limit = 100) => split(new ArraySplitter(limit), 
 
 /** The text in chunks, cut at any bytes: within an escape, a character, a line end; some of them empty. */
 const cut = (text: fc.Arbitrary<string>) =>
-  fc
-    .tuple(text, fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 12 }))
-    .map(([whole, cuts]) => {
-      const bytes = Buffer.from(whole);
-      const at = [
-        0,
-        ...cuts.map((part) => Math.floor(part * bytes.length)).sort((a, b) => a - b),
-        bytes.length,
-      ];
-      return { bytes, chunks: at.slice(1).map((end, i) => bytes.subarray(at[i], end)) };
-    });
+  fc.tuple(text, fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 12 })).map(([whole, cuts]) => {
+    const bytes = Buffer.from(whole);
+    const at = [0, ...cuts.map((part) => Math.floor(part * bytes.length)).sort((a, b) => a - b), bytes.length];
+    return { bytes, chunks: at.slice(1).map((end, i) => bytes.subarray(at[i], end)) };
+  });
 
 /** The same, whether it is items or the error. */
 function outcome(splitter: Splitter, chunks: Buffer[]): Found[] | string {

@@ -10,10 +10,7 @@ const service = (settings: Record<string, string> = {}) =>
 const passwords = service();
 
 it('makes a hash in PHC format, with a salt of its own each time', async () => {
-  const [first, second] = await Promise.all([
-    passwords.hash('same password'),
-    passwords.hash('same password'),
-  ]);
+  const [first, second] = await Promise.all([passwords.hash('same password'), passwords.hash('same password')]);
   expect(first).toMatch(PHC);
   expect(second).toMatch(PHC);
   expect(first).not.toBe(second);
@@ -59,9 +56,7 @@ it('lets as many wait as the queue holds, refuses one more with 503, and takes t
   const small = service({ PASSWORD_HASH_CONCURRENCY: '1', PASSWORD_HASH_QUEUE: '2' });
   const taken = [small.hash('one'), small.hash('two'), small.hash('three')];
   const refused = await Promise.all(
-    [small.hash('four'), small.verify('five', undefined)].map((work) =>
-      work.catch((error: unknown) => error),
-    ),
+    [small.hash('four'), small.verify('five', undefined)].map((work) => work.catch((error: unknown) => error)),
   );
   for (const problem of refused) {
     expect(problem).toBeInstanceOf(Problem);

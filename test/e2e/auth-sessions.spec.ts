@@ -11,10 +11,9 @@ const refresh = (refreshToken: unknown) => app.client.post('/api/v1/auth/refresh
 const logout = (refreshToken: unknown) => app.client.post('/api/v1/auth/logout', { refreshToken });
 const tokenOf = (client: Client) => client.tokens?.refreshToken as string;
 const sessionsOf = ({ userId }: Client) =>
-  app.database.query<{ id: string; generation: number }>(
-    'SELECT id, generation FROM sessions WHERE user_id = $1',
-    [userId],
-  );
+  app.database.query<{ id: string; generation: number }>('SELECT id, generation FROM sessions WHERE user_id = $1', [
+    userId,
+  ]);
 /** Lets time pass for the user's sessions. */
 const age = ({ userId }: Client, seconds: number) =>
   app.database.query(

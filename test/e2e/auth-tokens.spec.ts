@@ -51,9 +51,7 @@ const forge = (
   header: Record<string, unknown> = {},
   key: KeyObject | Uint8Array = current.privateKey,
 ) =>
-  new SignJWT({ ...claims, ...payload })
-    .setProtectedHeader({ alg: 'EdDSA', typ: 'at+jwt', kid, ...header })
-    .sign(key);
+  new SignJWT({ ...claims, ...payload }).setProtectedHeader({ alg: 'EdDSA', typ: 'at+jwt', kid, ...header }).sign(key);
 
 const me = (authorization: string) => app.client.get('/api/v1/users/me', { authorization });
 
@@ -72,8 +70,7 @@ describe('an access token', () => {
 
   it('is taken whatever the case of the scheme', async () => {
     const token = await forge();
-    for (const scheme of ['Bearer', 'bearer', 'BEARER'])
-      expect((await me(`${scheme} ${token}`)).status).toBe(200);
+    for (const scheme of ['Bearer', 'bearer', 'BEARER']) expect((await me(`${scheme} ${token}`)).status).toBe(200);
   });
 
   it('is still taken within 30 s of its end, and from a clock 30 s ahead', async () => {
@@ -98,11 +95,7 @@ describe('an access token', () => {
     [
       'HS256 signed with the public key as bytes',
       async () =>
-        forge(
-          {},
-          { alg: 'HS256' },
-          Buffer.from((await exportJWK(current.publicKey)).x as string, 'base64url'),
-        ),
+        forge({}, { alg: 'HS256' }, Buffer.from((await exportJWK(current.publicKey)).x as string, 'base64url')),
     ],
     ['the key of somebody else under our kid', () => forge({}, {}, elsewhere.privateKey)],
     [
@@ -111,13 +104,9 @@ describe('an access token', () => {
     ],
     [
       'the key of somebody else, in the header',
-      async () =>
-        forge({}, { kid: undefined, jwk: await exportJWK(elsewhere.publicKey) }, elsewhere.privateKey),
+      async () => forge({}, { kid: undefined, jwk: await exportJWK(elsewhere.publicKey) }, elsewhere.privateKey),
     ],
-    [
-      'our key under the kid of another of ours',
-      async () => forge({}, { kid: await kidOf(lastKey.publicKey) }),
-    ],
+    ['our key under the kid of another of ours', async () => forge({}, { kid: await kidOf(lastKey.publicKey) })],
     ['no kid', () => forge({}, { kid: undefined })],
     ['an unknown kid', () => forge({}, { kid: 'unknown' })],
     ['the kid __proto__', () => forge({}, { kid: '__proto__' })],

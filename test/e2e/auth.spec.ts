@@ -104,9 +104,7 @@ describe('registering', () => {
     );
     const counts = Object.groupBy(answers, ({ status }) => String(status));
     expect([counts[201]?.length, counts[409]?.length]).toEqual([1, 99]);
-    const rows = await app.database.query('SELECT FROM users WHERE lower(email) = $1', [
-      'wanted@example.com',
-    ]);
+    const rows = await app.database.query('SELECT FROM users WHERE lower(email) = $1', ['wanted@example.com']);
     expect(rows).toHaveLength(1);
   });
 });

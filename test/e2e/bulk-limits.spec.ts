@@ -65,8 +65,7 @@ describe('a bulk upload over the limit', () => {
 
   it('gets 413 in chunks, as soon as it passes the limit and while it is still being sent', async () => {
     const { request, answer } = open(ada, set);
-    for (let sent = 0; sent <= LIMIT; sent += 100_000)
-      await write(request, LINE.repeat(100_000 / LINE.length));
+    for (let sent = 0; sent <= LIMIT; sent += 100_000) await write(request, LINE.repeat(100_000 / LINE.length));
     await write(request, LINE.repeat(2000));
     const { status, body } = await answer;
     request.destroy();
@@ -82,18 +81,8 @@ describe('a bulk upload over the limit', () => {
 });
 
 it('takes NDJSON and JSON in UTF-8, and answers 415 to anything else', async () => {
-  const types = [
-    'text/plain',
-    'application/merge-patch+json',
-    'application/x-www-form-urlencoded',
-    'text/x-ndjson',
-  ];
-  for (const type of [
-    ...types,
-    'multipart/form-data; boundary=x',
-    'application/x-ndjson; charset=latin1',
-    'x',
-  ]) {
+  const types = ['text/plain', 'application/merge-patch+json', 'application/x-www-form-urlencoded', 'text/x-ndjson'];
+  for (const type of [...types, 'multipart/form-data; boundary=x', 'application/x-ndjson; charset=latin1', 'x']) {
     const { status } = await ada.post(`${set.records}/bulk`, LINE, { 'content-type': type });
     expect([type, status]).toEqual([type, 415]);
   }
@@ -128,8 +117,7 @@ it('answers 404 when the collection is deleted meanwhile, and stores no more of 
     status: 404,
     body: { detail: 'There is no collection of this name.' },
   });
-  const left =
-    'SELECT count(*)::int AS n FROM records WHERE collection_id NOT IN (SELECT id FROM collections)';
+  const left = 'SELECT count(*)::int AS n FROM records WHERE collection_id NOT IN (SELECT id FROM collections)';
   await until(async () => (await app.database.query<{ n: number }>(left))[0]?.n === 0);
 });
 
@@ -139,8 +127,7 @@ it('stores nothing of an atomic upload into a collection that is deleted meanwhi
   must(204, await ada.delete(set.path, { 'if-match': set.etag }));
   request.end(LINE);
   expect([200, 404]).toContain((await answer).status);
-  const left =
-    'SELECT count(*)::int AS n FROM records WHERE collection_id NOT IN (SELECT id FROM collections)';
+  const left = 'SELECT count(*)::int AS n FROM records WHERE collection_id NOT IN (SELECT id FROM collections)';
   await until(async () => (await app.database.query<{ n: number }>(left))[0]?.n === 0);
 });
 

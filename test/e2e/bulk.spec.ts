@@ -55,22 +55,12 @@ describe('a bulk upload of lines', () => {
         '  \t\r',
         '{"data":{"n":2},"occurredAt":"2001-01-01T01:00:00+01:00"}',
       ],
-      ...[
-        '{"data":[]}',
-        '{"data":{},"extra":1,"a/b":2}',
-        '{"data":{"list":[0,{"x":1e999}]}}',
-        '{}',
-        '7',
-        'null',
-      ],
+      ...['{"data":[]}', '{"data":{},"extra":1,"a/b":2}', '{"data":{"list":[0,{"x":1e999}]}}', '{}', '7', 'null'],
       ...['{"data":{"__proto__":1}}', '{"data":{},"occurredAt":"soon"}', '{"data":{"a":"\\u0000"}}', '[]'],
       ...['{"data":{}} {"data":{}}', `{"data":{"deep":${'['.repeat(100_000 / 2)}`, '{"data":{"n":3}}'],
     ].join('\n');
     const answer = must(200, await upload(body)).body;
-    const found = answer.errors.map(({ line, pointer }: { line: number; pointer: string }) => [
-      line,
-      pointer,
-    ]);
+    const found = answer.errors.map(({ line, pointer }: { line: number; pointer: string }) => [line, pointer]);
     expect(found).toEqual([
       [3, ''],
       [6, '/data'],
@@ -87,8 +77,7 @@ describe('a bulk upload of lines', () => {
       [16, ''],
       [17, ''],
     ]);
-    for (const error of answer.errors)
-      expect(error).toEqual({ line: error.line, pointer: error.pointer, detail });
+    for (const error of answer.errors) expect(error).toEqual({ line: error.line, pointer: error.pointer, detail });
     expect([answer.inserted, answer.failed]).toEqual([3, 13]);
     expect(await numbers()).toEqual([1, 2, 3]);
     const [oldest] = (await stored()).slice(-1);

@@ -72,15 +72,12 @@ it.each(table)('answers $who $status to $route of a $visibility collection', asy
   expect(left.body.items.map(({ data }: { data: unknown }) => data)).toEqual([{ kept: true }]);
 });
 
-it.each(['public', 'private'] as const)(
-  "lets an admin change a %s collection, which stays its owner's",
-  async (v) => {
-    const { path, etag } = await makeCollection(clients.owner, v);
-    expect((await app.client.put(path, { visibility: 'public' }, { 'if-match': etag })).status).toBe(401);
-    const changed = await app.admin.put(path, { visibility: v, description: 'x' }, { 'if-match': etag });
-    expect([changed.status, changed.body.ownerId]).toEqual([200, clients.owner.userId]);
-  },
-);
+it.each(['public', 'private'] as const)("lets an admin change a %s collection, which stays its owner's", async (v) => {
+  const { path, etag } = await makeCollection(clients.owner, v);
+  expect((await app.client.put(path, { visibility: 'public' }, { 'if-match': etag })).status).toBe(401);
+  const changed = await app.admin.put(path, { visibility: v, description: 'x' }, { 'if-match': etag });
+  expect([changed.status, changed.body.ownerId]).toEqual([200, clients.owner.userId]);
+});
 
 it('says nothing else of the records of a private collection than of one that is not there', async () => {
   const made = await makeCollection(clients.owner, 'private');
@@ -100,7 +97,5 @@ it('says nothing else of the records of a private collection than of one that is
     ]);
   const words = (answers: Awaited<ReturnType<typeof ask>>) =>
     answers.map(({ status, body }) => [status, { ...body, requestId: '', instance: '' }]);
-  expect(words(await ask(target.records, target.record))).toEqual(
-    words(await ask(ghost.records, ghost.record)),
-  );
+  expect(words(await ask(target.records, target.record))).toEqual(words(await ask(ghost.records, ghost.record)));
 });

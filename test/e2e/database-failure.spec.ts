@@ -24,9 +24,7 @@ describe('when PostgreSQL is gone', () => {
   it('answers 503 until it is back, and then as before, without a restart', async () => {
     const database = await createDatabase();
     const way = await forward(database.url);
-    const app = await createApp(
-      loadConfig({ ...testEnvironment(way.url), DATABASE_ACQUIRE_TIMEOUT_MS: '500' }),
-    );
+    const app = await createApp(loadConfig({ ...testEnvironment(way.url), DATABASE_ACQUIRE_TIMEOUT_MS: '500' }));
     try {
       const client = new Client(await app.listen());
       const admin = await client.signIn(ADMIN.email, ADMIN.password);
@@ -121,8 +119,7 @@ describe('when something holds a lock', () => {
     await app.close();
   });
 
-  const change = () =>
-    app.admin.put('/api/v1/data/flights', { visibility: 'public' }, { 'if-match': ifMatch });
+  const change = () => app.admin.put('/api/v1/data/flights', { visibility: 'public' }, { 'if-match': ifMatch });
   /** How many of the app's statements wait for a lock. */
   const waiting = async () =>
     (

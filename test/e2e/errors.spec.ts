@@ -54,10 +54,7 @@ describe('every error is a problem document', () => {
   it('for a path that is not percent-encoded UTF-8', async () => {
     for (const part of ['%', '%zz', '%ff', '%C0%80', '%ED%A0%80', 'a%2'])
       expectProblem(
-        await sendRaw(
-          app.url,
-          `GET /api/v1/data/${part} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
-        ),
+        await sendRaw(app.url, `GET /api/v1/data/${part} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`),
         'invalid-request',
       );
   });
@@ -68,13 +65,7 @@ describe('every error is a problem document', () => {
   });
 
   it('for an encoded NUL anywhere in the address', async () => {
-    for (const path of [
-      '/api/v1/data/a%00b',
-      '/%00',
-      '/nowhere?x=%00',
-      '/api/v1/data?cursor=a%00',
-      '/docs/%00',
-    ])
+    for (const path of ['/api/v1/data/a%00b', '/%00', '/nowhere?x=%00', '/api/v1/data?cursor=a%00', '/docs/%00'])
       expectProblem(await app.client.get(path), 'invalid-request');
   });
 
@@ -138,9 +129,7 @@ describe('x-request-id', () => {
 
   it('is another one for every request that brings none', async () => {
     const ids = await Promise.all(
-      Array.from({ length: 20 }, async () =>
-        (await app.client.get('/health/live')).headers.get('x-request-id'),
-      ),
+      Array.from({ length: 20 }, async () => (await app.client.get('/health/live')).headers.get('x-request-id')),
     );
     expect(new Set(ids).size).toBe(20);
   });
@@ -152,14 +141,7 @@ it('tells nothing of its inside when something breaks', async () => {
   expect(status).toBe(201);
   const answer = await app.client.get('/api/v1/data/broken/records');
   expectProblem(answer, 'internal-error');
-  expect(Object.keys(answer.body).sort()).toEqual([
-    'detail',
-    'instance',
-    'requestId',
-    'status',
-    'title',
-    'type',
-  ]);
+  expect(Object.keys(answer.body).sort()).toEqual(['detail', 'instance', 'requestId', 'status', 'title', 'type']);
   expect(answer.text).not.toMatch(/does not exist|42P01/);
   expectProblem(await app.admin.post('/api/v1/data/broken/records', { data: {} }), 'internal-error');
   expect((await app.client.get('/health/ready')).status).toBe(200);

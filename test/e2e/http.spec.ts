@@ -15,8 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
-const post = (headers: string, body = '') =>
-  `POST ${LOGIN} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n${body}`;
+const post = (headers: string, body = '') => `POST ${LOGIN} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n${body}`;
 const JSON_TYPE = 'Content-Type: application/json\r\n';
 
 describe('what is not HTTP', () => {
@@ -73,10 +72,7 @@ describe('a body', () => {
 
   it('that is shorter than Content-Length says is waited for no longer than REQUEST_TIMEOUT_MS', async () => {
     const began = Date.now();
-    expectProblem(
-      await sendRaw(app.url, post(`${JSON_TYPE}Content-Length: 100\r\n`, '{}')),
-      'request-timeout',
-    );
+    expectProblem(await sendRaw(app.url, post(`${JSON_TYPE}Content-Length: 100\r\n`, '{}')), 'request-timeout');
     expect(Date.now() - began).toBeLessThan(10_000);
   });
 
@@ -141,10 +137,7 @@ describe('a slow caller', () => {
   };
 
   it('with its headers is ended with 408 after HEADERS_TIMEOUT_MS', async () => {
-    expectProblem(
-      await drip('GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Slow: ', 'a'),
-      'request-timeout',
-    );
+    expectProblem(await drip('GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Slow: ', 'a'), 'request-timeout');
   });
 
   it('with its body is ended with 408 after REQUEST_TIMEOUT_MS', async () => {

@@ -61,8 +61,7 @@ describe('metrics', () => {
   it("time every request in OpenTelemetry's buckets, by method, route template and status class", async () => {
     await app.admin.put('/api/v1/data/timed', { visibility: 'public' });
     await app.client.get('/api/v1/data/timed');
-    const labels =
-      'http_request_method="GET",http_route="/api/v1/data/:collection",http_response_status_class="2xx"';
+    const labels = 'http_request_method="GET",http_route="/api/v1/data/:collection",http_response_status_class="2xx"';
     const lines = (await samples()).filter((line) => line.includes(labels));
     const bounds = lines.map((line) => /le="([^"]+)"/.exec(line)?.[1]).filter(Boolean);
     const buckets = '0.005 0.01 0.025 0.05 0.075 0.1 0.25 0.5 0.75 1 2.5 5 7.5 10 +Inf';
@@ -145,19 +144,13 @@ describe('the description of the API', () => {
     expect(references.length).toBeGreaterThan(20);
     for (const reference of new Set(references)) {
       const steps = reference.replace(/^#\//, '').split('/');
-      expect([reference, steps.reduce((node, step) => node?.[step], body)]).toEqual([
-        reference,
-        expect.anything(),
-      ]);
+      expect([reference, steps.reduce((node, step) => node?.[step], body)]).toEqual([reference, expect.anything()]);
     }
   });
 
   it('is a page at /docs that needs nothing from elsewhere', async () => {
     const page = await app.client.get('/docs');
-    expect([page.status, page.headers.get('content-type')]).toEqual([
-      200,
-      expect.stringMatching(/^text\/html/),
-    ]);
+    expect([page.status, page.headers.get('content-type')]).toEqual([200, expect.stringMatching(/^text\/html/)]);
     const links = [...page.text.matchAll(/<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)="([^"]+)"/g)];
     const urls = links.map(([, link]) => new URL(link as string, `${app.url}/docs`));
     expect(urls.length).toBeGreaterThanOrEqual(4);

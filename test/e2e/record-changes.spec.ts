@@ -13,11 +13,7 @@ beforeAll(async () => {
 afterAll(() => app.close());
 
 describe('a change of a record', () => {
-  const changes: [
-    string,
-    (path: string, headers: Record<string, string>) => Promise<{ status: number }>,
-    number,
-  ][] = [
+  const changes: [string, (path: string, headers: Record<string, string>) => Promise<{ status: number }>, number][] = [
     ['PUT', (path, headers) => ada.put(path, { data: { b: 1 } }, headers), 200],
     ['PATCH', (path, headers) => ada.patch(path, { data: { b: 1 } }, headers), 200],
     ['DELETE', (path, headers) => ada.delete(path, headers), 204],
@@ -36,17 +32,14 @@ describe('a change of a record', () => {
     expect((await ada.get(path)).body).toMatchObject({ data: { a: 1 }, version: 1 });
   });
 
-  it.each(changes)(
-    'by %s takes the tag alone, in a list, of a compressed variant, and *',
-    async (_, change, ok) => {
-      for (const suffix of ['', '-gzip', '-br', 'list', '*']) {
-        const { path, etag } = await makeRecord(ada, set);
-        const variant = `${etag.slice(0, -1)}${suffix}"`;
-        const tags = suffix === '*' ? '*' : suffix === 'list' ? `"x" , ${etag},"y"` : variant;
-        expect([tags, (await change(path, { 'if-match': tags })).status]).toEqual([tags, ok]);
-      }
-    },
-  );
+  it.each(changes)('by %s takes the tag alone, in a list, of a compressed variant, and *', async (_, change, ok) => {
+    for (const suffix of ['', '-gzip', '-br', 'list', '*']) {
+      const { path, etag } = await makeRecord(ada, set);
+      const variant = `${etag.slice(0, -1)}${suffix}"`;
+      const tags = suffix === '*' ? '*' : suffix === 'list' ? `"x" , ${etag},"y"` : variant;
+      expect([tags, (await change(path, { 'if-match': tags })).status]).toEqual([tags, ok]);
+    }
+  });
 
   it('by DELETE ends it: 404 from then on', async () => {
     const { path, etag } = await makeRecord(ada, set);
@@ -58,9 +51,7 @@ describe('a change of a record', () => {
 
   it('of 100 at once with one tag is made once: one 200 and 99 times 412', async () => {
     const { path, etag } = await makeRecord(ada, set, { n: 0 });
-    const patches = Array.from({ length: 100 }, (_, n) =>
-      ada.patch(path, { data: { n } }, { 'if-match': etag }),
-    );
+    const patches = Array.from({ length: 100 }, (_, n) => ada.patch(path, { data: { n } }, { 'if-match': etag }));
     const answers = await Promise.all(patches);
     const won = answers.filter(({ status }) => status === 200);
     expect([won.length, answers.filter(({ status }) => status === 412).length]).toEqual([1, 99]);

@@ -24,10 +24,7 @@ describe('data comes back exactly as it was', () => {
     ['escapes', '{"t":"\\" \\\\ \\/ \\b\\f\\n\\r\\t \\u0001\\u001f\u007f","\\\\":"\\\\n","\\n":"\\\\u0000"}'],
     ['COPY marks', '{"a":"\\\\N","b":"\\\\.","c":"\\t\\\\t"}'],
     ['empty keys and values', '{"":{"":[]},"a":"","b":{},"c":[[],[{}]],"d":null}'],
-    [
-      'names of JavaScript',
-      '{"constructor":1,"prototype":{},"toString":"x","hasOwnProperty":null,"toJSON":1}',
-    ],
+    ['names of JavaScript', '{"constructor":1,"prototype":{},"toString":"x","hasOwnProperty":null,"toJSON":1}'],
     ['a constructor of its own', '{"constructor":{"name":"Boeing"}}'],
     ['keys that are numbers', '{"2":"b","1":"a","-1":0,"01":1}'],
     ['floats', '[0.1,-1.5e-7,1e-320,5e-324,2.2250738585072014e-308,0.30000000000000004,123456789.12345679]'],

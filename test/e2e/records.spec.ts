@@ -1,13 +1,6 @@
 import { ADMIN, startApp, type TestApp } from '../support/app.js';
 import { Client } from '../support/client.js';
-import {
-  etagOf,
-  type MadeCollection,
-  makeCollection,
-  makeRecord,
-  must,
-  readAll,
-} from '../support/collections.js';
+import { etagOf, type MadeCollection, makeCollection, makeRecord, must, readAll } from '../support/collections.js';
 import { endPrograms, productionSettings, startMain } from '../support/process.js';
 
 let app: TestApp;
@@ -132,10 +125,7 @@ it('keeps an old occurredAt to the millisecond, whatever time zone the process r
   // Before 1893 the clocks of Berlin were 53 minutes and 28 seconds ahead of UTC.
   const { path } = await makeRecord(admin, set, { a: 1 }, '1850-06-01T12:00:00.123Z');
   const any = { 'if-match': '*' };
-  for (const changed of [
-    await admin.put(path, { data: {} }, any),
-    await admin.patch(path, { data: {} }, any),
-  ]) {
+  for (const changed of [await admin.put(path, { data: {} }, any), await admin.patch(path, { data: {} }, any)]) {
     expect(changed.body.occurredAt).toBe('1850-06-01T12:00:00.123Z');
   }
   const before = '1850-06-01T12:00:00.122Z';

@@ -19,8 +19,7 @@ afterAll(() => app.close());
 const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
 const etagOf = async (user: Client) => (await app.admin.get(pathOf(user))).headers.get('etag') as string;
 /** Has every connection of the pool opened: who waits for one to open comes too late for a race. */
-const fillPool = (client: Client) =>
-  Promise.all(Array.from({ length: 20 }, () => client.get('/api/v1/users/me')));
+const fillPool = (client: Client) => Promise.all(Array.from({ length: 20 }, () => client.get('/api/v1/users/me')));
 const adminsIn = (database: TestDatabase) =>
   database.query<{ email: string }>(`SELECT email FROM users WHERE role = 'admin' AND NOT disabled`);
 
@@ -65,9 +64,7 @@ describe('deleting a user', () => {
     const user = await app.user();
     const headers = { 'if-match': await etagOf(user) };
     await fillPool(app.admin);
-    const answers = await Promise.all(
-      Array.from({ length: 10 }, () => app.admin.delete(pathOf(user), headers)),
-    );
+    const answers = await Promise.all(Array.from({ length: 10 }, () => app.admin.delete(pathOf(user), headers)));
     const statuses = answers.map(({ status }) => status).sort();
     expect(statuses).toEqual([204, ...Array(9).fill(404)]);
   });

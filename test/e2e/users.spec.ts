@@ -22,8 +22,7 @@ const insert = (emails: string[], createdAt = 'now()') =>
     [emails],
   );
 const emailsOf = ({ body }: Response): string[] => body.items.map(({ email }: { email: string }) => email);
-const list = (parameters: Record<string, string> = {}) =>
-  app.admin.get(`${USERS}?${new URLSearchParams(parameters)}`);
+const list = (parameters: Record<string, string> = {}) => app.admin.get(`${USERS}?${new URLSearchParams(parameters)}`);
 /** A problem without what belongs to the request alone. */
 const wordsOf = ({ status, body }: Response) => ({
   status,

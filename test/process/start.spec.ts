@@ -30,8 +30,7 @@ describe('the built app', () => {
   it('starts in production with its settings alone, migrates, and says where it listens', async () => {
     const program = startMain(productionSettings(database.url));
     const client = new Client(await program.url());
-    for (const probe of ['live', 'ready', 'startup'])
-      expect((await client.get(`/health/${probe}`)).status).toBe(200);
+    for (const probe of ['live', 'ready', 'startup']) expect((await client.get(`/health/${probe}`)).status).toBe(200);
     expect((await client.get('/api/v1/data')).body).toEqual({ items: [], nextCursor: null });
     expect((await client.get('/docs')).status).toBe(200);
     expect(program.stderr).toBe('');
@@ -49,9 +48,7 @@ describe('the built app', () => {
         program.signal('SIGTERM');
         expect(await program.end()).toEqual({ code: 0, signal: null });
       }
-      expect(await own.query('SELECT email, role FROM users')).toEqual([
-        { email: 'first@example.com', role: 'admin' },
-      ]);
+      expect(await own.query('SELECT email, role FROM users')).toEqual([{ email: 'first@example.com', role: 'admin' }]);
     } finally {
       await endPrograms();
       await own.drop();
@@ -85,15 +82,11 @@ describe('the built app says in a line why it does not start, when', () => {
   });
 
   it('its address is not one of this machine', async () => {
-    await expectRefusal(startMain({ ...productionSettings(database.url), HOST: '192.0.2.1' }), [
-      /192\.0\.2\.1/,
-    ]);
+    await expectRefusal(startMain({ ...productionSettings(database.url), HOST: '192.0.2.1' }), [/192\.0\.2\.1/]);
   });
 
   it('its database cannot be reached', async () => {
-    await expectRefusal(startMain(productionSettings('postgres://u:hidden-word@127.0.0.1:1/x')), [
-      /127\.0\.0\.1:1\b/,
-    ]);
+    await expectRefusal(startMain(productionSettings('postgres://u:hidden-word@127.0.0.1:1/x')), [/127\.0\.0\.1:1\b/]);
   });
 
   it('its database takes connections and then says nothing', async () => {
@@ -126,9 +119,7 @@ describe('the built app says in a line why it does not start, when', () => {
       await first.url();
       first.signal('SIGTERM');
       await first.end();
-      await own.query(
-        `INSERT INTO migrations ("timestamp", name) VALUES (9999999999999, 'Later9999999999999')`,
-      );
+      await own.query(`INSERT INTO migrations ("timestamp", name) VALUES (9999999999999, 'Later9999999999999')`);
       await expectRefusal(startMain(productionSettings(own.url)), [/9999999999999.* newer than this build/]);
     } finally {
       await endPrograms();

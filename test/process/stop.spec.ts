@@ -65,9 +65,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('at %s', (signal) => {
     expect(ready.body.checks.process.status).toBe('down');
     expect((await admin.get('/health/live')).status).toBe(200);
     expect((await admin.get('/api/v1/users/me')).status).toBe(200);
-    expect((await admin.put(`/api/v1/data/${signal.toLowerCase()}`, { visibility: 'public' })).status).toBe(
-      201,
-    );
+    expect((await admin.put(`/api/v1/data/${signal.toLowerCase()}`, { visibility: 'public' })).status).toBe(201);
     expect(await program.end()).toEqual({ code: 0, signal: null });
     expect(Date.now() - began).toBeGreaterThanOrEqual(DRAIN_DELAY_MS - 50);
     await expect(admin.get('/health/live')).rejects.toThrow();

@@ -76,12 +76,9 @@ it.each([
   expect(parseJson(Buffer.from(text))).toEqual(JSON.parse(text));
 });
 
-it.each([[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xe2, 0x82]])(
-  'refuses the bytes %j, … as no UTF-8',
-  (...bytes) => {
-    expect(refusal(Buffer.from([0x22, ...bytes, 0x22]))).toBe('The body is not valid UTF-8.');
-  },
-);
+it.each([[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xe2, 0x82]])('refuses the bytes %j, … as no UTF-8', (...bytes) => {
+  expect(refusal(Buffer.from([0x22, ...bytes, 0x22]))).toBe('The body is not valid UTF-8.');
+});
 
 it.each(['', ' ', '{', '[1,]', "'a'", 'NaN', '01', '{"a":1}{', '"\n"', '\ufeff1', 'undefined'])(
   'refuses %j as no JSON, in its own words',
