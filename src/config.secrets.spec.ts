@@ -15,9 +15,7 @@ const production = () => ({
   NODE_ENV: 'production',
   DATABASE_URL: 'postgres://user:word@db.example.com/floodgate',
   APP_SECRET: SECRET,
-  JWT_PRIVATE_KEY: generateKeyPairSync('ed25519')
-    .privateKey.export({ type: 'pkcs8', format: 'pem' })
-    .toString(),
+  JWT_PRIVATE_KEY: generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
 });
 
 const development = (environment: Record<string, string> = {}): Config =>
@@ -88,9 +86,7 @@ describe('a secret', () => {
   });
 
   it('that cannot be kept is a mistake of one line', () => {
-    expect(mistakesOf({ DATA_DIR: join(file('a-file', ''), 'below') })).toEqual([
-      expect.stringMatching(/^DATA_DIR /),
-    ]);
+    expect(mistakesOf({ DATA_DIR: join(file('a-file', ''), 'below') })).toEqual([expect.stringMatching(/^DATA_DIR /)]);
   });
 });
 
@@ -100,9 +96,7 @@ describe('the first admin', () => {
   it('has both an address and a password, or neither', () => {
     expect(development(admin)).toMatchObject(admin);
     for (const [name, value] of Object.entries(admin))
-      expect(mistakesOf({ [name]: value })).toEqual([
-        expect.stringMatching(/ADMIN_EMAIL and ADMIN_PASSWORD/),
-      ]);
+      expect(mistakesOf({ [name]: value })).toEqual([expect.stringMatching(/ADMIN_EMAIL and ADMIN_PASSWORD/)]);
   });
 
   it('may have the password in a file, and then a mistake there is the only one', () => {
@@ -116,8 +110,6 @@ describe('the first admin', () => {
 
   it('has a password that users could have', () => {
     for (const ADMIN_PASSWORD of ['short', 'x'.repeat(129)])
-      expect(mistakesOf({ ...admin, ADMIN_PASSWORD })).toEqual([
-        expect.stringMatching(/^ADMIN_PASSWORD must/),
-      ]);
+      expect(mistakesOf({ ...admin, ADMIN_PASSWORD })).toEqual([expect.stringMatching(/^ADMIN_PASSWORD must/)]);
   });
 });

@@ -2,7 +2,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Config, ConfigError, loadConfig, settings } from './config.js';
+import { type Config, loadConfig, settings } from './config.js';
+import { ConfigError } from './platform/setting.js';
 
 let folder: string;
 beforeEach(() => {
@@ -78,9 +79,7 @@ describe('settings', () => {
   it('count as absent when they are empty', () => {
     const empty = Object.fromEntries(Object.keys(settings.shape).map((name) => [name, '']));
     expect(development({ ...empty, DATA_DIR: folder })).toEqual(development());
-    expect(mistakesOf({ ...production(), APP_SECRET: '' })).toEqual([
-      expect.stringMatching(/^APP_SECRET is missing/),
-    ]);
+    expect(mistakesOf({ ...production(), APP_SECRET: '' })).toEqual([expect.stringMatching(/^APP_SECRET is missing/)]);
   });
 
   it('say, every one of them, what they are for', () => {
@@ -145,9 +144,7 @@ describe('settings', () => {
     const JWT_PRIVATE_KEY = pemOf(p256.privateKey).private();
     expect(development({ JWT_PRIVATE_KEY }).JWT_PRIVATE_KEY).toBe(JWT_PRIVATE_KEY);
     for (const key of [pemOf(rsa.privateKey).private(), pemOf(ed25519.publicKey).public()])
-      expect(mistakesOf({ JWT_PRIVATE_KEY: key })).toEqual([
-        expect.stringMatching(/^JWT_PRIVATE_KEY must be/),
-      ]);
+      expect(mistakesOf({ JWT_PRIVATE_KEY: key })).toEqual([expect.stringMatching(/^JWT_PRIVATE_KEY must be/)]);
   });
 
   it('take several public keys', () => {

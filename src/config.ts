@@ -1,11 +1,14 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { addDevelopmentSecrets } from './platform/development-secrets.js';
+import { addDevelopmentSecrets, readSecretFile } from './platform/secrets.js';
 import {
   addresses,
+  ConfigError,
+  type Environment,
   flag,
   integer,
+  list,
+  origin,
   pem,
   type SettingMeta,
   setting,
@@ -63,9 +66,19 @@ export const settings = z.object({
     about: 'This process gives up on a query after this, whatever PostgreSQL does.',
     unit: 'ms',
   }),
+  DATABASE_REPLICA_URLS: setting(list(url('postgres:', 'postgresql:')).optional(), {
+    about: 'Read replicas, separated by commas: lists, statistics and exports are read there.',
+    secret: true,
+  }),
+  DATABASE_REPLICA_MAX_LAG_MS: setting(integer(100, 600_000).default(5000), {
+    about: 'A replica further behind is left out. Who has written reads from the primary for twice this time.',
+    unit: 'ms',
+  }),
+  STREAM_CONCURRENCY: setting(integer(1, 100).default(2), {
+    about: 'Exports and atomic uploads at the same time per process and server, on connections beside the pool.',
+  }),
   MIGRATE_ON_START: setting(flag.default(true), {
-    about:
-      'Bring the schema up to date at start. Production runs `npm run migrate` before a rollout instead.',
+    about: 'Bring the schema up to date at start. Production runs `npm run migrate` before a rollout instead.',
     production: 'false',
   }),
 
@@ -86,8 +99,7 @@ export const settings = z.object({
       .pipe(z.array(pem(createPublicKey)).min(1, 'must hold public keys in PEM'))
       .optional(),
     {
-      about:
-        'Public keys in PEM, one after another, that are accepted and published too: the next, the last.',
+      about: 'Public keys in PEM, one after another, that are accepted and published too: the next, the last.',
       secret: true,
     },
   ),
@@ -123,6 +135,14 @@ export const settings = z.object({
     },
   ),
 
+  CORS_ORIGINS: setting(list(origin).optional(), {
+    about: 'Origins whose pages may call the API, separated by commas. Without it, none may.',
+  }),
+  IDEMPOTENCY_LEASE_MS: setting(integer(100, 600_000).default(30_000), {
+    about:
+      'After so long without a sign of life, an upload under an Idempotency-Key counts as crashed and may be tried again.',
+    unit: 'ms',
+  }),
   PUBLIC_MAX_AGE_S: setting(integer(0, 86_400).default(0), {
     about: 'How long clients and proxies may use a public record without asking again.',
     unit: 's',
@@ -171,13 +191,6 @@ export const settings = z.object({
 
 export type Config = z.infer<typeof settings>;
 
-/** Mistakes in the settings, one line each. */
-export class ConfigError extends Error {
-  override name = 'ConfigError';
-}
-
-type Environment = Record<string, string | undefined>;
-
 const metaOf = (name: string) => (settings.shape[name as keyof Config].meta() ?? {}) as SettingMeta;
 const names = Object.keys(settings.shape);
 
@@ -193,12 +206,7 @@ export function loadConfig(environment: Environment = process.env): Config {
     const meta = metaOf(name);
     given[name] = readSecretFile(name, meta, environment, mistakes) || environment[name] || undefined;
     if (production) given[name] ??= meta.production;
-    if (
-      production &&
-      meta.required &&
-      given[name] === undefined &&
-      mistakes.every((line) => !line.startsWith(name))
-    ) {
+    if (production && meta.required && given[name] === undefined && mistakes.every((line) => !line.startsWith(name))) {
       mistakes.push(`${name} is missing: production needs it${meta.secret ? ` (or ${name}_FILE)` : ''}`);
     }
   }
@@ -225,21 +233,4 @@ export function loadConfig(environment: Environment = process.env): Config {
 function sentence(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_value') return `must be one of ${issue.values.join(', ')}`;
   return issue.message.startsWith('must') ? issue.message : `is not valid: ${issue.message}`;
-}
-
-function readSecretFile(name: string, meta: SettingMeta, environment: Environment, mistakes: string[]) {
-  const file = environment[`${name}_FILE`];
-  if (!meta.secret || !file) return undefined;
-  if (environment[name]) {
-    mistakes.push(`${name} and ${name}_FILE are both set: choose one`);
-    return undefined;
-  }
-  try {
-    const text = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
-    if (text === '') mistakes.push(`${name}_FILE names an empty file: ${file}`);
-    return text;
-  } catch (error) {
-    mistakes.push(`${name}_FILE cannot be read: ${file} (${(error as NodeJS.ErrnoException).code})`);
-    return undefined;
-  }
 }

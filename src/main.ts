@@ -1,5 +1,6 @@
 import { type App, createApp } from './app.js';
-import { ConfigError, loadConfig } from './config.js';
+import { loadConfig } from './config.js';
+import { ConfigError } from './platform/setting.js';
 import { StartError } from './platform/start-error.js';
 
 /** Starts this process and stops it well. Exits 1, after a line for each reason, when it cannot start. */

@@ -1,6 +1,13 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 
+export type Environment = Record<string, string | undefined>;
+
+/** Mistakes in the settings, one line each. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
 /** What the documentation says of a variable beside its type and default. */
 export interface SettingMeta extends Record<string, unknown> {
   about: string;
@@ -32,6 +39,20 @@ export const url = (...protocols: string[]) =>
       `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
     );
 
+export const origin = z
+  .string()
+  .refine(
+    (text) => URL.canParse(text) && new URL(text).origin === text,
+    'must be origins like https://app.example.com',
+  );
+
+/** Items separated by commas. */
+export const list = <T extends z.ZodType<unknown, string>>(item: T) =>
+  z
+    .string()
+    .transform((text) => text.split(',').map((part) => part.trim()))
+    .pipe(z.array(item));
+
 const isRange = (text: string): boolean => {
   const [address = '', bits, rest] = text.split('/');
   const longest = { 4: 32, 6: 128 }[isIP(address)];
@@ -55,5 +76,4 @@ export const pem = (
     }
   }, 'must be an Ed25519 or P-256 key in PEM');
 
-export const splitPem = (text: string): string[] =>
-  text.match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----/g) ?? [];
+export const splitPem = (text: string): string[] => text.match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----/g) ?? [];

@@ -40,8 +40,7 @@ export function databaseProblem(error: unknown): Problem | undefined {
     syscall?: string;
   };
   const lost =
-    (code !== undefined && syscall !== undefined && connectionErrors.has(code)) ||
-    connectionTexts.test(message ?? '');
+    (code !== undefined && syscall !== undefined && connectionErrors.has(code)) || connectionTexts.test(message ?? '');
   return lost ? unavailable('The database cannot be reached now.') : undefined;
 }
 

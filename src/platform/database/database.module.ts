@@ -2,7 +2,9 @@ import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { Logger } from 'pino';
 import type { Config } from '../../config.js';
+import { CopyOut } from './copy-out.js';
 import { Database } from './database.js';
+import { Servers } from './servers.js';
 
 const IDLE_TIMEOUT_MS = 60_000;
 
@@ -34,8 +36,8 @@ export class DatabaseModule {
           },
         }),
       ],
-      providers: [Database],
-      exports: [Database],
+      providers: [Servers, Database, CopyOut],
+      exports: [Servers, Database, CopyOut],
     };
   }
 }

@@ -1,10 +1,11 @@
-import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
-import { Pool, type PoolClient } from 'pg';
+import { Injectable } from '@nestjs/common';
+import type { PoolClient, QueryConfig } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
-import { sqlState } from './database-problem.js';
+import { Problem } from '../http/problem.js';
+import { databaseProblem, sqlState } from './database-problem.js';
 import { SCHEMA_VERSION } from './migrations/index.js';
-import { poolOf } from './pool.js';
 import { schemaVersion } from './schema.js';
+import { Servers } from './servers.js';
 
 /** A statement that PostgreSQL prepares once per connection under its name. */
 export interface Statement {
@@ -19,21 +20,28 @@ const ATTEMPTS = 3;
 
 /** The hot statements, sent past TypeORM's query builder, and transactions that survive a deadlock. */
 @Injectable()
-export class Database implements OnApplicationShutdown {
-  /** A connection apart: a pool that is all in use must not make every replica look dead at once. */
-  private readonly probe: Pool;
+export class Database {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly servers: Servers,
+  ) {}
 
-  constructor(private readonly dataSource: DataSource) {
-    this.probe = new Pool({ ...poolOf(dataSource).options, max: 1 });
-    this.probe.on('error', ignore);
-    // A connection may be lost between being lent and being listened to; its query fails too and tells.
-    for (const pool of [poolOf(dataSource), this.probe])
-      pool.on('connect', (client) => client.on('error', ignore));
+  /** Rows of a statement on the primary. */
+  async rows<Row>(statement: Statement, values: unknown[]): Promise<Row[]> {
+    return (await this.servers.primary.pool.query(queryOf(statement, values))).rows;
   }
 
-  async rows<Row>({ name, text }: Statement, values: unknown[]): Promise<Row[]> {
-    const result = await poolOf(this.dataSource).query({ ...(name ? { name } : {}), text, values });
-    return result.rows;
+  /** Rows that may be a little old: from a read replica, unless the caller has just written or it fails. */
+  async replicaRows<Row>(callerId: string | undefined, statement: Statement, values: unknown[]): Promise<Row[]> {
+    const server = this.servers.forReading(callerId);
+    if (server === this.servers.primary) return this.rows(statement, values);
+    try {
+      return (await server.pool.query(queryOf(statement, values))).rows;
+    } catch (error) {
+      if (!databaseProblem(error)) throw error;
+      this.servers.leaveOut(server, (error as Error).message);
+      return this.rows(statement, values);
+    }
   }
 
   /** Runs work in a transaction, again when PostgreSQL broke it off in favour of another one. */
@@ -47,16 +55,18 @@ export class Database implements OnApplicationShutdown {
     }
   }
 
-  /** Lends a connection for COPY; one on which something failed is not used again. */
-  async client<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
-    const client = await poolOf(this.dataSource).connect();
-    // The pool's first connection is older than this class.
-    client.on('error', ignore);
+  /**
+   * Lends a connection for COPY; one on which something failed is not used again.
+   * @param from the pool for requests, or the one for work that lasts as long as its caller's sending
+   */
+  async client<T>(from: 'pool' | 'streams', work: (client: PoolClient) => Promise<T>): Promise<T> {
+    const client = await this.servers.primary[from].connect();
     let failure: Error | undefined;
+    client.on('error', ignore);
     try {
       return await work(client);
     } catch (error) {
-      failure = error as Error;
+      if (!(error instanceof Problem)) failure = error as Error;
       throw error;
     } finally {
       client.off('error', ignore);
@@ -66,16 +76,18 @@ export class Database implements OnApplicationShutdown {
 
   /** Fails when PostgreSQL does not answer. */
   async ping(): Promise<void> {
-    await this.probe.query('SELECT 1');
+    await this.servers.probe.query('SELECT 1');
   }
 
   async hasCurrentSchema(): Promise<boolean> {
-    return (await schemaVersion(this.probe)) >= SCHEMA_VERSION;
-  }
-
-  async onApplicationShutdown(): Promise<void> {
-    await this.probe.end();
+    return (await schemaVersion(this.servers.probe)) >= SCHEMA_VERSION;
   }
 }
+
+const queryOf = ({ name, text }: Statement, values: unknown[]): QueryConfig => ({
+  ...(name ? { name } : {}),
+  text,
+  values,
+});
 
 function ignore(): void {}

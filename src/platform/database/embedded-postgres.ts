@@ -1,16 +1,7 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  chmodSync,
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
@@ -95,10 +86,7 @@ const canEnter = (folder: string, user: User) =>
 function findHome(folder: string, user: User): string {
   mkdirSync(folder, { recursive: true });
   if (canEnter(folder, user)) return folder;
-  const elsewhere = join(
-    '/var/tmp',
-    `floodgate-${createHash('sha256').update(folder).digest('hex').slice(0, 12)}`,
-  );
+  const elsewhere = join('/var/tmp', `floodgate-${createHash('sha256').update(folder).digest('hex').slice(0, 12)}`);
   mkdirSync(elsewhere, { recursive: true, mode: 0o755 });
   return elsewhere;
 }
@@ -114,8 +102,7 @@ function findBinaries(home: string, user: User): string {
   }
   if (canEnter(native, user)) return join(native, 'bin');
   const copy = join(home, 'postgres-binaries');
-  if (!existsSync(join(copy, 'bin', 'postgres')))
-    cpSync(native, copy, { recursive: true, verbatimSymlinks: true });
+  if (!existsSync(join(copy, 'bin', 'postgres'))) cpSync(native, copy, { recursive: true, verbatimSymlinks: true });
   return join(copy, 'bin');
 }
 
@@ -145,9 +132,7 @@ function initialize(binaries: string, dataFolder: string, passwordFile: string, 
   );
   if (run.status === 0) return;
   rmSync(dataFolder, { recursive: true, force: true });
-  throw new Error(
-    `PostgreSQL's data could not be made in ${dataFolder}: ${run.stderr || run.error?.message}`,
-  );
+  throw new Error(`PostgreSQL's data could not be made in ${dataFolder}: ${run.stderr || run.error?.message}`);
 }
 
 const ownerFile = (dataFolder: string) => join(dirname(dataFolder), 'postgres-owner');
@@ -171,8 +156,7 @@ async function stopOrphan(dataFolder: string): Promise<void> {
     );
   }
   process.kill(pid, 'SIGINT');
-  for (let waited = 0; isServerOf(pid, dataFolder) && waited < START_TIMEOUT_MS; waited += 50)
-    await sleep(50);
+  for (let waited = 0; isServerOf(pid, dataFolder) && waited < START_TIMEOUT_MS; waited += 50) await sleep(50);
 }
 
 async function freePort(): Promise<number> {

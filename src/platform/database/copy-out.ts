@@ -1,0 +1,32 @@
+import type { Readable } from 'node:stream';
+import { Injectable } from '@nestjs/common';
+import { to as copyTo } from 'pg-copy-streams';
+import { Servers } from './servers.js';
+
+/** Long reads by COPY, which is the cursor: PostgreSQL sends no more than the reader takes, so memory is constant on both sides. */
+@Injectable()
+export class CopyOut {
+  constructor(private readonly servers: Servers) {}
+
+  /**
+   * Starts a COPY … TO STDOUT. Its connection is free again when the stream has ended, and gone when it is destroyed.
+   * @throws when no connection is free within DATABASE_ACQUIRE_TIMEOUT_MS
+   */
+  async stream(statement: string, callerId: string | undefined): Promise<Readable> {
+    const client = await this.servers.forReading(callerId).streams.connect();
+    const lines = client.query(copyTo(statement));
+    let isReleased = false;
+    const release = (failure?: Error) => {
+      if (isReleased) return;
+      isReleased = true;
+      client.off('error', fail);
+      client.release(failure);
+    };
+    const fail = (error: Error) => lines.destroy(error);
+    client.on('error', fail);
+    lines.once('error', release);
+    lines.once('end', () => release());
+    lines.once('close', () => release(new Error('the reader went away')));
+    return lines;
+  }
+}
