@@ -1,44 +1,110 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
+import { links } from './openapi-links.js';
 import { ANYONE_EXTENSION } from './platform/http/caller.js';
-import { problemResponse } from './platform/http/operation.js';
-import { type ProblemType, problemTypes } from './platform/http/problem.js';
-
-const TARGET = 'draft-2020-12';
+import { SECURITY } from './platform/http/headers.js';
+import { headerRef, PROBLEMS_EXTENSION } from './platform/http/operation.js';
+import { type ProblemType, problemTypes, problemUri } from './platform/http/problem.js';
 
 type Schema = Record<string, unknown>;
 
+/** Text that can be stored: PostgreSQL has no NUL. */
+const TEXT = '^[^\\u0000]*$';
+
+const ANY_TEXT = '^';
+
 const options = {
-  target: TARGET,
+  target: 'draft-2020-12',
   io: 'input',
   override: ({ jsonSchema }: { jsonSchema: Schema }) => {
+    const { type, format } = jsonSchema;
     // The format says it; the pattern by which it is checked is no help to a reader.
-    if (jsonSchema.format !== undefined || jsonSchema.type !== 'string') delete jsonSchema.pattern;
+    if ((format !== undefined && format !== 'password') || type !== 'string') delete jsonSchema.pattern;
+    else if (jsonSchema.enum === undefined && jsonSchema.const === undefined) jsonSchema.pattern ??= TEXT;
     // In a query everything is text, also what stands for a number.
-    if (jsonSchema.type === 'integer' && jsonSchema.default !== undefined)
-      jsonSchema.default = Number(jsonSchema.default);
+    if (type === 'integer' && jsonSchema.default !== undefined) jsonSchema.default = Number(jsonSchema.default);
+    if (jsonSchema.id === 'Data') Object.assign(jsonSchema, anyObject);
   },
 } as const;
 
-/** A schema with an id becomes a component of that name; any other stands where it is used. */
-function toJsonSchema(schema: z.ZodType): Schema {
-  const { id } = schema.meta() ?? {};
-  return id ? { $ref: `#/components/schemas/${id}` } : withoutRoot(z.toJSONSchema(schema, options));
+const jsonValue = { $ref: '#/components/schemas/JsonValue' };
+const anyObject = {
+  propertyNames: { pattern: TEXT, not: { const: '__proto__' } },
+  properties: { constructor: { not: { type: 'object', required: ['prototype'] } } },
+  additionalProperties: jsonValue,
+};
+
+/** Any JSON that can be given back exactly as it came. */
+const JSON_VALUE = {
+  description: 'Any JSON. Integers lie within ±(2^53−1), strings hold no NUL, nesting ends at 32 levels.',
+  type: ['null', 'boolean', 'number', 'string', 'array', 'object'],
+  minimum: Number.MIN_SAFE_INTEGER,
+  maximum: Number.MAX_SAFE_INTEGER,
+  pattern: TEXT,
+  items: jsonValue,
+  ...anyObject,
+};
+
+const problemSchema = z
+  .object({
+    type: z.string().meta({
+      description: 'Which problem it is.',
+      enum: (Object.keys(problemTypes) as ProblemType[]).map(problemUri),
+    }),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    instance: z.string().meta({ description: 'The path that was asked for.' }),
+    requestId: z.string().meta({ description: 'As in X-Request-Id.' }),
+    errors: z
+      .array(
+        z.object({ line: z.int().optional(), pointer: z.string().meta({ pattern: ANY_TEXT }), detail: z.string() }),
+      )
+      .optional()
+      .meta({
+        description: 'What is wrong: a JSON Pointer into the body (or its line), or the name of a parameter.',
+      }),
+    inserted: z.int().optional().meta({ description: 'Of an atomic bulk upload: none.' }),
+    failed: z.int().optional().meta({ description: 'Of an atomic bulk upload: how many lines are bad.' }),
+    checks: z.looseObject({}).optional().meta({ description: 'Of readiness: what is up and what is not.' }),
+  })
+  .meta({ id: 'Problem', description: 'What went wrong (RFC 9457).' });
+
+/** Headers by name: what they say, and an example. */
+const HEADERS: Record<string, [description: string, example: string]> = {
+  'X-Request-Id': ["The request's id: the caller's own, or a new one.", '5ff37bd8-4707-4d1f-9c3c-0a5a7bdcc3f1'],
+  'Cache-Control': ['What caches may do with the answer.', 'private, no-cache'],
+  Vary: ['Request headers that the answer depends on.', 'Accept-Encoding'],
+  'Content-Encoding': ['How the body is compressed, if it is.', 'gzip'],
+  ETag: ['The version of the thing, for If-Match and If-None-Match.', '"3-mws8emx9"'],
+  Link: [
+    'The next page, if there is one (RFC 8288).',
+    '</api/v1/data?cursor=WyJ0cmlwcyJd.1pgk6MxKDYn7IWRqQqDs8Y>; rel="next"',
+  ],
+  Location: ['Where the new thing is.', '/api/v1/data/flights'],
+  'Retry-After': ['Seconds after which a retry makes sense.', '1'],
+  'WWW-Authenticate': ['How to prove who you are (RFC 6750).', 'Bearer error="invalid_token"'],
+  'Idempotency-Replayed': ['`true` on an answer that was given before.', 'true'],
+  'Accept-Encoding': ['How a body may be encoded: not at all.', 'identity'],
+  ...Object.fromEntries(
+    Object.entries(SECURITY).map(([name, value]) => [titled(name), ['Tells browsers what not to do.', value]] as const),
+  ),
+};
+
+function titled(name: string): string {
+  return name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
 }
 
-const withoutRoot = ({ $schema, $id, id, ...rest }: Schema): Schema => rest;
+const ALWAYS = ['X-Request-Id', ...Object.keys(SECURITY).map(titled)];
+const WITH_PROBLEM: Partial<Record<number, string[]>> = {
+  401: ['WWW-Authenticate'],
+  409: ['Retry-After'],
+  415: ['Accept-Encoding'],
+  503: ['Retry-After'],
+};
 
-/** All schemas with an id. Taken as they go in, objects stay open for fields that come later, as the contract has it. */
-function components(): Record<string, Schema> {
-  const { schemas } = z.toJSONSchema(z.globalRegistry, {
-    ...options,
-    uri: (id) => `#/components/schemas/${id}`,
-  });
-  return Object.fromEntries(
-    Object.entries(schemas).map(([id, schema]) => [id, withoutRoot(schema as Schema)]),
-  );
-}
+const refs = (names: string[]) => Object.fromEntries(names.map((name) => [name, headerRef(name)]));
 
 /** The API as OpenAPI 3.1, made from the controllers and their schemas. */
 export function createDocument(app: INestApplication): OpenAPIObject {
@@ -55,33 +121,119 @@ export function createDocument(app: INestApplication): OpenAPIObject {
     autoTagControllers: false,
     standardSchemaConverter: (schema) => ({ schema: toJsonSchema(schema as z.ZodType) }),
   });
-  document.components = { ...document.components, schemas: components() as never };
-  for (const path of Object.values(document.paths)) {
-    for (const operation of Object.values(path as Record<string, Operation>)) complete(operation);
+  const responses: Schema = {};
+  for (const [path, operations] of Object.entries(document.paths)) {
+    for (const operation of Object.values(operations as Record<string, Operation>))
+      complete(path, operation, responses);
   }
+  document.components = {
+    ...document.components,
+    schemas: schemas(),
+    headers: headers(),
+    responses,
+  } as never;
   return document;
 }
 
+/** A schema with an id becomes a component of that name; any other stands where it is used. */
+function toJsonSchema(schema: z.ZodType): Schema {
+  const { id } = schema.meta() ?? {};
+  return id ? { $ref: `#/components/schemas/${id}` } : withoutRoot(z.toJSONSchema(schema, options));
+}
+
+const withoutRoot = ({ $schema, $id, id, ...rest }: Schema): Schema => rest;
+
+/** All schemas with an id. Taken as they go in, objects stay open for fields that come later, as the contract has it. */
+function schemas(): Schema {
+  const uri = (id: string) => `#/components/schemas/${id}`;
+  const { schemas: made } = z.toJSONSchema(z.globalRegistry, { ...options, uri });
+  const named = Object.entries(made).map(([id, schema]) => [id, withoutRoot(schema as Schema)]);
+  return { ...Object.fromEntries(named), JsonValue: JSON_VALUE };
+}
+
+const headers = (): Schema =>
+  Object.fromEntries(
+    Object.entries(HEADERS).map(([name, [description, example]]) => [
+      name,
+      { description, required: ALWAYS.includes(name), schema: { type: 'string' }, example },
+    ]),
+  );
+
 interface Operation {
-  responses: Schema;
+  operationId: string;
+  responses: Record<string, { headers?: Schema; links?: Schema; content?: Schema }>;
   security?: Schema[];
   requestBody?: { content: Record<string, { schema: unknown }> };
   [ANYONE_EXTENSION]?: true;
+  [PROBLEMS_EXTENSION]: ProblemType[];
 }
 
-/** What holds for every route, said once. */
-function complete(operation: Operation): void {
-  const common: ProblemType[] = [
+/** Adds what holds for every route of its kind: headers, problems, who may call. */
+function complete(path: string, operation: Operation, responses: Schema): void {
+  for (const [status, response] of Object.entries(operation.responses)) {
+    response.headers = {
+      ...refs([...ALWAYS, 'Cache-Control', ...(response.content ? ['Vary', 'Content-Encoding'] : [])]),
+      ...response.headers,
+    };
+    const followed = links(operation.operationId, status);
+    if (followed) response.links = followed;
+    if (response.headers.ETag && status === '200' && operation.operationId.startsWith('get')) {
+      operation.responses['304'] = {
+        description: 'The caller has this version already.',
+        headers: { ...refs([...ALWAYS, 'Cache-Control', 'Vary', 'ETag']) },
+      } as never;
+    }
+  }
+  const problems = [...commonProblems(path, operation), ...operation[PROBLEMS_EXTENSION]];
+  for (const [status, types] of Object.entries(Object.groupBy(problems, (type) => problemTypes[type].status))) {
+    const name = [...new Set(types)].map((type) => titled(type).replaceAll('-', '')).join('Or');
+    responses[name] ??= problemResponse([...new Set(types)], Number(status));
+    operation.responses[status] = { $ref: `#/components/responses/${name}` } as never;
+  }
+  operation.security = [...(operation[ANYONE_EXTENSION] ? [{}] : []), { accessToken: [] }];
+  delete operation[ANYONE_EXTENSION];
+  delete (operation as Partial<Operation>)[PROBLEMS_EXTENSION];
+  const lines = operation.requestBody?.content['application/x-ndjson'];
+  if (lines) lines.schema = { type: 'string', description: 'One JSON object a line, each as in the array.' };
+}
+
+function commonProblems(path: string, { requestBody }: Operation): ProblemType[] {
+  return [
     'invalid-request',
     'invalid-token',
+    ...(path.startsWith('/api/') ? (['not-acceptable'] as const) : []),
+    ...(requestBody ? (['request-timeout', 'content-too-large', 'unsupported-media-type'] as const) : []),
+    ...(path.includes('{') ? (['uri-too-long'] as const) : []),
+    'headers-too-large',
     'internal-error',
     'temporary-reduced-capacity',
   ];
-  for (const type of common) operation.responses[problemTypes[type].status] ??= problemResponse([type]);
-  operation.security = [...(operation[ANYONE_EXTENSION] ? [{}] : []), { accessToken: [] }];
-  delete operation[ANYONE_EXTENSION];
-  const lines = operation.requestBody?.content['application/x-ndjson'];
-  if (lines) lines.schema = { type: 'string', description: 'One JSON object a line, each as in the array.' };
+}
+
+/** The answer for all problem types of one status, each with an example. */
+function problemResponse(types: ProblemType[], status: number) {
+  const examples = types.map((type) => {
+    const { title } = problemTypes[type];
+    const value = {
+      type: problemUri(type),
+      title,
+      status,
+      detail: `${title}.`,
+      instance: '/api/v1/data/flights',
+      requestId: HEADERS['X-Request-Id']?.[1],
+    };
+    return [type, { summary: title, value }];
+  });
+  return {
+    description: types.map((type) => problemTypes[type].title).join('; or: '),
+    headers: refs([...ALWAYS, 'Cache-Control', 'Vary', 'Content-Encoding', ...(WITH_PROBLEM[status] ?? [])]),
+    content: {
+      'application/problem+json': {
+        schema: { $ref: `#/components/schemas/${problemSchema.meta()?.id}` },
+        examples: Object.fromEntries(examples),
+      },
+    },
+  };
 }
 
 /** /openapi.json, and a page for people at /docs that needs nothing from elsewhere. The document is made when first asked for. */

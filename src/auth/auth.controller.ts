@@ -30,7 +30,7 @@ export class AuthController {
     status: 201,
     answer: 'The new user.',
     body: userSchema,
-    headers: { Location: 'Where the user is.', ETag: 'Its version.' },
+    headers: ['Location', 'ETag'],
     problems: ['conflict'],
   })
   async register(@Body({ schema: newUserSchema }) body: NewUser): Promise<Answer> {

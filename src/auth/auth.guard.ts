@@ -36,8 +36,7 @@ export class AuthGuard implements CanActivate {
       throw needsToken();
     }
     request.caller = await this.identify(authorization);
-    if (access === 'admin' && request.caller.role !== 'admin')
-      throw new Problem('forbidden', 'That is for admins.');
+    if (access === 'admin' && request.caller.role !== 'admin') throw new Problem('forbidden', 'That is for admins.');
     return true;
   }
 

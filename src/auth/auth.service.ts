@@ -32,8 +32,7 @@ export class AuthService {
   /** @throws Problem invalid-token when the refresh token is spent, ended or was never good */
   async refresh(refreshToken: string): Promise<Tokens> {
     const continued = await this.sessions.refresh(refreshToken);
-    if (!continued)
-      throw new Problem('invalid-token', 'The refresh token is not valid, or no longer: sign in again.');
+    if (!continued) throw new Problem('invalid-token', 'The refresh token is not valid, or no longer: sign in again.');
     return this.issue(continued);
   }
 

@@ -1,13 +1,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
-import {
-  calculateJwkThumbprint,
-  exportJWK,
-  type JWK,
-  type JWTHeaderParameters,
-  jwtVerify,
-  SignJWT,
-} from 'jose';
+import { calculateJwkThumbprint, exportJWK, type JWK, type JWTHeaderParameters, jwtVerify, SignJWT } from 'jose';
 import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
 import type { Role } from '../platform/http/caller.js';

@@ -1,10 +1,6 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import {
-  HealthCheckService,
-  type HealthIndicatorFunction,
-  type HealthIndicatorResult,
-} from '@nestjs/terminus';
+import { HealthCheckService, type HealthIndicatorFunction, type HealthIndicatorResult } from '@nestjs/terminus';
 import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
 import { Anyone } from '../platform/http/caller.js';

@@ -146,10 +146,7 @@ export class SessionsService {
   }
 
   private tokenOf({ id, generation, seed }: Pick<Session, 'id' | 'generation' | 'seed'>): string {
-    const signature = createHmac('sha256', this.key)
-      .update(seed)
-      .update(`${id}.${generation}`)
-      .digest('base64url');
+    const signature = createHmac('sha256', this.key).update(seed).update(`${id}.${generation}`).digest('base64url');
     return `${id}.${generation}.${signature}`;
   }
 }

@@ -30,12 +30,10 @@ export class UsersController {
     summary: 'List users, newest first',
     answer: 'A page of users.',
     body: userPage,
-    headers: { Link: 'The next page, if there is one (rel="next").' },
+    headers: ['Link'],
+    problems: ['forbidden'],
   })
-  async list(
-    @Req() request: FastifyRequest,
-    @Query({ schema: userQuery }) query: UserQuery,
-  ): Promise<Answer> {
+  async list(@Req() request: FastifyRequest, @Query({ schema: userQuery }) query: UserQuery): Promise<Answer> {
     return pageAnswer(request, await this.users.list(query), PRIVATE);
   }
 
@@ -45,7 +43,7 @@ export class UsersController {
     summary: 'Read yourself',
     answer: 'The caller.',
     body: userSchema,
-    headers: { ETag: 'Its version.' },
+    headers: ['ETag'],
   })
   async me(@CurrentCaller() caller: Caller): Promise<Answer> {
     return userAnswer(await this.users.get(caller.id));
@@ -57,7 +55,7 @@ export class UsersController {
     summary: 'Read a user: yourself, or anyone as an admin',
     answer: 'The user.',
     body: userSchema,
-    headers: { ETag: 'Its version.' },
+    headers: ['ETag'],
     problems: ['forbidden', 'not-found'],
   })
   async get(@CurrentCaller() caller: Caller, @Param('id', { schema: userId }) id: string): Promise<Answer> {
@@ -72,7 +70,7 @@ export class UsersController {
     summary: 'Change a user: yourself, or anyone as an admin',
     answer: 'The user as it is now.',
     body: userSchema,
-    headers: { ETag: 'Its version.' },
+    headers: ['ETag'],
     problems: ['forbidden', 'not-found', 'conflict', 'precondition-failed', 'precondition-required'],
   })
   async update(

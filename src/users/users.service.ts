@@ -26,17 +26,12 @@ export class UsersService {
   /** @throws Problem conflict when the address is taken */
   async create({ email, password, name }: NewUser, role: User['role'] = 'user'): Promise<User> {
     const passwordHash = await this.passwords.hash(password);
-    return this.orConflict(
-      this.users.save(this.users.create({ email, name, role, passwordHash, disabled: false })),
-    );
+    return this.orConflict(this.users.save(this.users.create({ email, name, role, passwordHash, disabled: false })));
   }
 
   /** The user whose address and password these are; takes the same time whether the address is known or not. */
   async authenticate(email: string, password: string): Promise<User | undefined> {
-    const user = await this.users
-      .createQueryBuilder('u')
-      .where('lower(u.email) = lower(:email)', { email })
-      .getOne();
+    const user = await this.users.createQueryBuilder('u').where('lower(u.email) = lower(:email)', { email }).getOne();
     const isRight = await this.passwords.verify(password, user?.passwordHash);
     return user && isRight && !user.disabled ? user : undefined;
   }
@@ -71,9 +66,7 @@ export class UsersService {
     return {
       items: users.map((user) => JSON.stringify(presentUser(user))),
       nextCursor:
-        last && found.length > limit
-          ? this.cursors.seal([last.createdAt.toISOString(), last.id], scope)
-          : null,
+        last && found.length > limit ? this.cursors.seal([last.createdAt.toISOString(), last.id], scope) : null,
     };
   }
 
@@ -94,8 +87,7 @@ export class UsersService {
       if (role !== 'admin' || disabled) await this.assertNotLastAdmin(manager, user);
       Object.assign(user, { name, email, role, disabled, ...(passwordHash ? { passwordHash } : {}) });
       if (disabled) await this.sessions.endAll(manager, id);
-      else if (passwordHash)
-        await this.sessions.endAll(manager, id, id === caller.id ? caller.sessionId : undefined);
+      else if (passwordHash) await this.sessions.endAll(manager, id, id === caller.id ? caller.sessionId : undefined);
       return manager.save(user);
     });
     return this.orConflict(work);
@@ -147,8 +139,7 @@ export class UsersService {
     try {
       return await work;
     } catch (error) {
-      if (brokenConstraint(error) === 'users_email')
-        throw new Problem('conflict', 'This email address is taken.');
+      if (brokenConstraint(error) === 'users_email') throw new Problem('conflict', 'This email address is taken.');
       throw error;
     }
   }

@@ -3,10 +3,13 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import type { Config } from '../../config.js';
+import { registerAcceptCheck } from './accept.js';
 import { Answer } from './answer.js';
 import { registerBodyParsers } from './body.js';
+import { registerCompression } from './compression.js';
 import { registerConnectionSweep } from './connections.js';
 import { answerClientError, answerProblem } from './errors.js';
+import { registerHeaders } from './headers.js';
 import { notFound, Problem } from './problem.js';
 import { registerRequestGuard, requestId } from './request-guard.js';
 
@@ -25,6 +28,8 @@ export class HttpAdapter extends FastifyAdapter {
       trustProxy: config.TRUST_PROXY ?? false,
       bodyLimit: config.BODY_LIMIT_BYTES,
       requestTimeout: config.REQUEST_TIMEOUT_MS,
+      // A socket on which nothing moves, as when a reader takes nothing; a slow sender is told before.
+      connectionTimeout: 2 * config.REQUEST_TIMEOUT_MS,
       keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT_MS,
       // A connection that sends nothing at all is ended as one that is too slow with its headers.
       http: {
@@ -44,12 +49,13 @@ export class HttpAdapter extends FastifyAdapter {
     const fastify = this.getInstance<FastifyInstance>();
     fastify.decorateRequest('caller', undefined);
     registerBodyParsers(fastify, config.BODY_LIMIT_BYTES);
+    registerHeaders(fastify, config.CORS_ORIGINS ?? []);
     registerRequestGuard(fastify);
+    registerAcceptCheck(fastify);
+    registerCompression(fastify);
     registerConnectionSweep(fastify);
     // Node would answer 417 without a document; RFC 9110 lets an expectation that nobody knows be ignored.
-    fastify.server.on('checkExpectation', (request, response) =>
-      fastify.server.emit('request', request, response),
-    );
+    fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
     this.refuseOtherMethods(fastify);
     fastify.setErrorHandler((error, request, reply) => answerProblem(request, reply, error));
     fastify.setNotFoundHandler((request, reply) => answerProblem(request, reply, notFound()));

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isNotModified } from './entity-tag.js';
 
@@ -5,6 +6,8 @@ interface AnswerOptions {
   /** Where it is not the route's usual one. */
   status?: number;
   etag?: string;
+  /** Media type; JSON, if left out. */
+  type?: string;
   headers?: Record<string, string>;
 }
 
@@ -14,12 +17,12 @@ interface AnswerOptions {
  */
 export class Answer {
   constructor(
-    readonly body: string | object,
+    readonly body: string | object | Readable,
     readonly options: AnswerOptions = {},
   ) {}
 
   send(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    const { status, etag, headers } = this.options;
+    const { status, etag, headers, type = 'application/json; charset=utf-8' } = this.options;
     if (status) reply.code(status);
     if (headers) reply.headers(headers);
     if (etag) reply.header('etag', etag);
@@ -27,8 +30,7 @@ export class Answer {
     if (isRead && etag && isNotModified(request.headers['if-none-match'], etag)) {
       return reply.code(304).send();
     }
-    return reply
-      .type('application/json; charset=utf-8')
-      .send(typeof this.body === 'string' ? this.body : JSON.stringify(this.body));
+    const isReady = typeof this.body === 'string' || this.body instanceof Readable;
+    return reply.type(type).send(isReady ? this.body : JSON.stringify(this.body));
   }
 }

@@ -16,13 +16,10 @@ const unsupported = () =>
 /** Reads JSON types only, and hands the body of a streamed route on as it comes. */
 export function registerBodyParsers(fastify: FastifyInstance, limit: number): void {
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser(
-    'application/json',
-    async (request: FastifyRequest, payload: IncomingMessage) => {
-      assertUtf8(request);
-      return request.routeOptions.config.streamed ? payload : parseJson(await readAll(payload, limit));
-    },
-  );
+  fastify.addContentTypeParser('application/json', async (request: FastifyRequest, payload: IncomingMessage) => {
+    assertUtf8(request);
+    return request.routeOptions.config.streamed ? payload : parseJson(await readAll(payload, limit));
+  });
   fastify.addContentTypeParser(
     'application/merge-patch+json',
     async (request: FastifyRequest, payload: IncomingMessage) => {
@@ -31,14 +28,11 @@ export function registerBodyParsers(fastify: FastifyInstance, limit: number): vo
       return parseJson(await readAll(payload, limit));
     },
   );
-  fastify.addContentTypeParser(
-    'application/x-ndjson',
-    async (request: FastifyRequest, payload: IncomingMessage) => {
-      if (!request.routeOptions.config.streamed) throw unsupported();
-      assertUtf8(request);
-      return payload;
-    },
-  );
+  fastify.addContentTypeParser('application/x-ndjson', async (request: FastifyRequest, payload: IncomingMessage) => {
+    if (!request.routeOptions.config.streamed) throw unsupported();
+    assertUtf8(request);
+    return payload;
+  });
 }
 
 function assertUtf8(request: FastifyRequest): void {

@@ -28,10 +28,7 @@ function listed(header: string, current: string, weakToo: boolean): boolean {
  */
 export function assertIfMatch(header: string | undefined, current: string | undefined): void {
   if (header === undefined) {
-    throw new Problem(
-      'precondition-required',
-      'Send If-Match with the entity tag (ETag) that you last read.',
-    );
+    throw new Problem('precondition-required', 'Send If-Match with the entity tag (ETag) that you last read.');
   }
   if (header.trim() !== '*' && !TAGS.test(header)) throw invalid('If-Match is not a list of entity tags.');
   if (current === undefined || !listed(header, current, false)) {

@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { SECURITY } from './headers.js';
 import { Problem } from './problem.js';
 import { requestId } from './request-guard.js';
 import { toProblem } from './to-problem.js';
@@ -23,8 +24,12 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
   reply
     .code(problem.status)
     .headers({
+      // The router's own errors come before any hook.
+      ...SECURITY,
       'x-request-id': request.id,
       'cache-control': 'no-store',
+      // Every 401 names a way to prove who you are (RFC 9110, 15.5.2).
+      ...(problem.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
       ...problem.headers,
       'content-type': 'application/problem+json',
     })
@@ -60,7 +65,6 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
 function clientProblem(code: string | undefined): Problem {
   if (code === 'HPE_HEADER_OVERFLOW')
     return new Problem('headers-too-large', 'The headers are larger than this server reads.');
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new Problem('request-timeout', 'The request did not arrive in time.');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Problem('request-timeout', 'The request did not arrive in time.');
   return new Problem('invalid-request', 'This is not a valid HTTP request.');
 }

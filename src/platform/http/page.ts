@@ -16,11 +16,7 @@ export const pageParameters = {
       minimum: 1,
       default: 20,
     }),
-  cursor: z
-    .string()
-    .max(1024)
-    .optional()
-    .meta({ description: 'Where to go on: `nextCursor` of the page before.' }),
+  cursor: z.string().max(1024).optional().meta({ description: 'Where to go on: `nextCursor` of the page before.' }),
 };
 
 /** A page of things whose JSON is text already. */

@@ -24,8 +24,7 @@ function flawOf({ url = '/', headers, httpVersion }: IncomingMessage): Problem |
   if (headers.host === undefined && httpVersion === '1.1') return invalid('The Host header is missing.');
   if (/[^\x21-\x7e]|%00/.test(url)) return invalid('The address holds characters that are not allowed.');
   const query = url.indexOf('?') + 1;
-  if (query > 0 && !isDecentQuery(url.slice(query)))
-    return invalid('The query is not valid percent-encoded UTF-8.');
+  if (query > 0 && !isDecentQuery(url.slice(query))) return invalid('The query is not valid percent-encoded UTF-8.');
   const encoding = headers['content-encoding'];
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     return new Problem(

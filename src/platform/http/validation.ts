@@ -60,9 +60,7 @@ export class ValidationPipe extends StandardSchemaValidationPipe {
     if (!result.issues) return result.value as T;
     const issues = result.issues as readonly z.core.$ZodIssue[];
     if (type === 'body') throw invalid('The body is not valid.', toMistakes(issues));
-    const mistakes = toMistakes(issues, true).map((mistake) =>
-      data ? { ...mistake, pointer: data } : mistake,
-    );
+    const mistakes = toMistakes(issues, true).map((mistake) => (data ? { ...mistake, pointer: data } : mistake));
     throw invalid('A parameter is not valid.', mistakes);
   }
 }

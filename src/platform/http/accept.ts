@@ -1,0 +1,34 @@
+import type { FastifyInstance } from 'fastify';
+import { LRUCache } from 'lru-cache';
+import Negotiator from 'negotiator';
+import { Problem } from './problem.js';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The media type of the route's answers, where it is not JSON. */
+    produces?: string;
+  }
+}
+
+/** Verdicts by the header's text and the type: there are few different ones. */
+const verdicts = new LRUCache<string, boolean>({ max: 500 });
+
+function accepts(header: string, type: string): boolean {
+  if (header === '*/*') return true;
+  const key = `${type} ${header}`;
+  const known = verdicts.get(key);
+  if (known !== undefined) return known;
+  const verdict = new Negotiator({ headers: { accept: header } }).mediaTypes([type]).length > 0;
+  verdicts.set(key, verdict);
+  return verdict;
+}
+
+/** Refuses, before any work is done, callers who take no answer that a route of the API can give. */
+export function registerAcceptCheck(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const { accept } = request.headers;
+    const type = request.routeOptions.config.produces ?? 'application/json';
+    const isRefused = accept !== undefined && request.url.startsWith('/api/') && !accepts(accept, type);
+    done(isRefused ? new Problem('not-acceptable', `This answers with ${type}.`) : undefined);
+  });
+}

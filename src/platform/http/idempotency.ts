@@ -1,0 +1,49 @@
+import { createHash } from 'node:crypto';
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { ApiHeader } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import type { Caller } from './caller.js';
+import { invalid, Problem } from './problem.js';
+
+/** How long an answer is kept for replay; as PostgreSQL's interval. */
+export const KEPT = "interval '24 hours'";
+
+/** Marks an answer that was given before. */
+export const REPLAYED = { 'idempotency-replayed': 'true' };
+
+/** A caller's own name for a request, under which it takes effect once. */
+export interface IdempotencyKey {
+  callerId: string;
+  key: string;
+}
+
+/** The request's Idempotency-Key, or undefined. @throws Problem invalid-request when it is not 1 to 255 characters */
+export const CurrentIdempotencyKey = createParamDecorator((_: unknown, context: ExecutionContext) => {
+  const request = context.switchToHttp().getRequest<FastifyRequest>();
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key)) {
+    throw invalid('A header is not valid.', [
+      { pointer: 'idempotency-key', detail: 'must have 1 to 255 ASCII characters' },
+    ]);
+  }
+  return { callerId: (request.caller as Caller).id, key } satisfies IdempotencyKey;
+});
+
+export const ApiIdempotencyKey = () =>
+  ApiHeader({
+    name: 'idempotency-key',
+    required: false,
+    description:
+      'Your own name for this request, under which it takes effect once: a retry within 24 hours gets the first answer.',
+    schema: { type: 'string', minLength: 1, maxLength: 255 },
+  });
+
+export const fingerprintOf = (...parts: string[]): Buffer =>
+  createHash('sha256').update(JSON.stringify(parts)).digest();
+
+export const isRunning = () =>
+  new Problem('conflict', 'A request with this Idempotency-Key is still running.', {}, { 'retry-after': '1' });
+
+export const isOtherRequest = () =>
+  new Problem('idempotency-key-reused', 'This Idempotency-Key was used with another request.');
