@@ -7,6 +7,7 @@ import type { Config } from './config.js';
 import { createDocument, serveDocument } from './openapi.js';
 import { EmbeddedPostgres } from './platform/database/embedded-postgres.js';
 import { prepareSchema } from './platform/database/schema.js';
+import { Servers } from './platform/database/servers.js';
 import { HttpAdapter } from './platform/http/adapter.js';
 import { Lifecycle } from './platform/lifecycle/lifecycle.js';
 import { registerAccessLog } from './platform/logging/access-log.js';
@@ -85,6 +86,7 @@ async function assemble(config: Config, logger: Logger): Promise<NestFastifyAppl
     bodyParser: false,
     abortOnError: false,
   });
+  markWrites(fastify, nest.get(Servers));
   serveDocument(nest, () => createDocument(nest));
   await nest.init();
   adapter.sealRoutes();
@@ -96,8 +98,7 @@ async function listen(nest: NestFastifyApplication, { HOST, PORT }: Config): Pro
     await nest.listen({
       port: PORT,
       host: HOST,
-      listenTextResolver: (address) =>
-        `Floodgate listens on ${address}; its API is described at ${address}/docs`,
+      listenTextResolver: (address) => `Floodgate listens on ${address}; its API is described at ${address}/docs`,
     });
   } catch (error) {
     await nest.close();
@@ -108,4 +109,13 @@ async function listen(nest: NestFastifyApplication, { HOST, PORT }: Config): Pro
         : `Cannot listen on ${HOST}:${PORT}: ${message}`,
     );
   }
+}
+
+/** Who has written reads from the primary for a while, so that nobody misses what they have just done. */
+function markWrites(fastify: FastifyInstance, servers: Servers): void {
+  fastify.addHook('onSend', (request, _reply, _payload, done) => {
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (!isRead && request.caller) servers.wrote(request.caller.id);
+    done();
+  });
 }

@@ -7,18 +7,12 @@ import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import { tooLarge } from '../platform/http/body.js';
-import { parseJson } from '../platform/http/json.js';
-import { invalid, type Mistake, notFound, Problem } from '../platform/http/problem.js';
-import { toMistakes } from '../platform/http/validation.js';
+import { fingerprintOf, type IdempotencyKey, isOtherRequest } from '../platform/http/idempotency.js';
+import { invalid, notFound, Problem } from '../platform/http/problem.js';
+import { Batches, type Progress } from './batches.js';
 import type { Collection } from './collection.entity.js';
-import { type BulkReport, recordInputSchema } from './record.schema.js';
-import { ArraySplitter, type Item, LineSplitter, type Splitter } from './splitter.js';
-
-/** Rows that one COPY takes: 5,000 were as fast as one stream of all (0.97 against 1.08 of psql's \copy). */
-const BATCH_ROWS = 5000;
-/** A batch of large records is sent earlier: this bounds the memory of one upload, in characters. */
-const BATCH_LENGTH = 4_194_304;
-const ERRORS_REPORTED = 1000;
+import { ArraySplitter, LineSplitter, type Splitter } from './splitter.js';
+import { type Finished, type HeldKey, UploadKeys } from './upload-keys.js';
 
 const COPY = 'COPY records (collection_id, data, occurred_at) FROM STDIN';
 const IS_THERE = { name: 'collection_is_there', text: 'SELECT 1 FROM collections WHERE id = $1' };
@@ -31,6 +25,14 @@ export interface Upload {
   format: 'lines' | 'array';
   /** Nothing is stored unless all is good. */
   atomic: boolean;
+  /** The caller's name for it, under which it takes effect once. */
+  key?: IdempotencyKey | undefined;
+}
+
+/** An upload's report as JSON text, and whether it was made before. */
+export interface Loaded {
+  json: string;
+  isReplayed: boolean;
 }
 
 /** Takes an upload of records as it comes and stores it by COPY, batch by batch, while the next batch is being read. */
@@ -40,65 +42,109 @@ export class BulkService {
 
   constructor(
     private readonly database: Database,
+    private readonly keys: UploadKeys,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
   /**
    * @throws Problem content-too-large beyond BULK_LIMIT_BYTES, invalid-request when the body is no array,
-   *   unprocessable-content when an atomic upload has a bad line, not-found when the collection goes meanwhile
+   *   unprocessable-content when an atomic upload has a bad line, not-found when the collection goes meanwhile,
+   *   conflict and idempotency-key-reused as for any request with a key
    */
-  async load(collection: Collection, upload: Upload): Promise<BulkReport> {
+  async load(collection: Collection, upload: Upload): Promise<Loaded> {
     const limit = this.config.BULK_LIMIT_BYTES;
     if (upload.length > limit) {
       // Read on, or the caller who still sends may not come to read the answer.
       upload.body.resume();
       throw tooLarge(limit);
     }
-    return upload.atomic ? this.loadAtomically(collection, upload) : this.loadInBatches(collection, upload);
+    const held = upload.key && this.keys.hold(upload.key);
+    if (!held) return this.store(collection, upload);
+    const begun = await held.claim(fingerprintOf('bulk', collection.id, upload.format, String(upload.atomic)));
+    if (isFinished(begun)) return this.replay(collection, upload, begun);
+    try {
+      return await this.store(collection, upload, held, begun);
+    } finally {
+      await held.release();
+    }
   }
 
-  private async loadInBatches(collection: Collection, upload: Upload): Promise<BulkReport> {
-    const batches = new Batches(collection, (text) =>
-      this.database.client(async (client) => {
+  private async store(collection: Collection, upload: Upload, held?: HeldKey, begun?: Progress): Promise<Loaded> {
+    const report = upload.atomic
+      ? await this.storeAtOnce(collection, upload, held, begun)
+      : await this.storeInBatches(collection, upload, held, begun);
+    return { json: report, isReplayed: false };
+  }
+
+  private async storeInBatches(
+    collection: Collection,
+    upload: Upload,
+    held?: HeldKey,
+    begun?: Progress,
+  ): Promise<string> {
+    const batches = this.batches(collection, begun, ({ text, progress }) =>
+      this.database.client('pool', async (client) => {
         await assertThere(client, collection);
-        await copy(client, text);
+        if (!held) return copy(client, text);
+        await inTransaction(client, async () => {
+          await copy(client, text);
+          await held.save(client, progress);
+        });
       }),
     );
     try {
       await this.read(upload, batches);
+      const progress = await batches.end();
+      const json = JSON.stringify(progress.report);
+      if (held) await this.database.client('pool', (client) => held.save(client, progress, json));
+      return json;
     } catch (error) {
       await batches.settle().catch(() => {});
-      const { inserted } = batches.report;
+      const { inserted } = batches.progress.report;
       this.logger.warn(`A bulk upload to ${collection.name} ended early, with ${inserted} records stored.`);
       throw error;
     }
-    return batches.report;
   }
 
-  private loadAtomically(collection: Collection, upload: Upload): Promise<BulkReport> {
-    return this.database.client(async (client) => {
-      const batches = new Batches(collection, async (text) => {
-        if (batches.report.failed === 0) await copy(client, text);
-      });
-      await client.query('BEGIN');
-      try {
-        await assertThere(client, collection);
-        await this.read(upload, batches);
-        const { failed, errors } = batches.report;
-        if (failed > 0)
-          throw new Problem('unprocessable-content', 'A line is bad, so nothing was stored.', {
-            inserted: 0,
-            failed,
-            errors,
-          });
-        await client.query('COMMIT');
-      } catch (error) {
-        await batches.settle().catch(() => {});
-        await client.query('ROLLBACK').catch(() => {});
-        throw error;
-      }
-      return batches.report;
+  private storeAtOnce(collection: Collection, upload: Upload, held?: HeldKey, begun?: Progress): Promise<string> {
+    return this.database.client('streams', (client) =>
+      inTransaction(client, async () => {
+        const batches = this.batches(collection, begun, async ({ text, progress }) => {
+          if (progress.report.failed === 0) await copy(client, text);
+        });
+        try {
+          await assertThere(client, collection);
+          await this.read(upload, batches);
+          const progress = await batches.end();
+          const { failed, errors } = progress.report;
+          if (failed > 0) {
+            const members = { inserted: 0, failed, errors };
+            throw new Problem('unprocessable-content', 'A line is bad, so nothing was stored.', members);
+          }
+          const json = JSON.stringify(progress.report);
+          if (held) await held.save(client, progress, json);
+          return json;
+        } catch (error) {
+          await batches.settle().catch(() => {});
+          throw error;
+        }
+      }),
+    );
+  }
+
+  /** The answer of before, if this is the very same upload. */
+  private async replay(collection: Collection, upload: Upload, { items, digest, body }: Finished): Promise<Loaded> {
+    const batches = this.batches(collection, { items, digest, report: JSON.parse(body) }, async () => {
+      throw isOtherRequest();
     });
+    await this.read(upload, batches);
+    const progress = await batches.end();
+    if (progress.items !== items || !progress.digest?.equals(digest)) throw isOtherRequest();
+    return { json: body, isReplayed: true };
+  }
+
+  private batches(collection: Collection, begun: Progress | undefined, send: ConstructorParameters<typeof Batches>[2]) {
+    return new Batches(collection.id, this.config.RECORD_LIMIT_BYTES, send, begun);
   }
 
   private async read({ body, format }: Upload, batches: Batches): Promise<void> {
@@ -110,81 +156,28 @@ export class BulkService {
       for await (const chunk of body as AsyncIterable<Buffer>) {
         length += chunk.length;
         if (length > BULK_LIMIT_BYTES) throw tooLarge(BULK_LIMIT_BYTES);
-        for (const item of splitter.push(chunk)) await batches.take(item, RECORD_LIMIT_BYTES);
+        for (const item of splitter.push(chunk)) await batches.take(item);
       }
-      for (const item of splitter.end()) await batches.take(item, RECORD_LIMIT_BYTES);
+      for (const item of splitter.end()) await batches.take(item);
     } catch (error) {
       if (error instanceof SyntaxError) throw invalid('The body is not one JSON array.');
       throw error;
     }
-    await batches.flush();
-    await batches.settle();
   }
 }
 
-/** Collects rows for COPY and sends them off, one batch at a time. */
-class Batches {
-  readonly report: BulkReport = { inserted: 0, failed: 0, errors: [] };
-  private rows: string[] = [];
-  private length = 0;
-  private sending: Promise<void> = Promise.resolve();
-  private readonly now = new Date().toISOString();
+const isFinished = (begun: Progress | Finished): begun is Finished => 'body' in begun;
 
-  constructor(
-    private readonly collection: Collection,
-    private readonly send: (text: string) => Promise<void>,
-  ) {}
-
-  /** @throws what the batch before failed with */
-  async take({ line, bytes }: Item, limit: number): Promise<void> {
-    const row =
-      bytes === null ? [{ pointer: '', detail: `is longer than ${limit} bytes` }] : toRow(bytes, this.now);
-    if (typeof row !== 'string') return this.fail(line, row);
-    const text = `${this.collection.id}\t${row}\n`;
-    this.rows.push(text);
-    this.length += text.length;
-    if (this.rows.length >= BATCH_ROWS || this.length >= BATCH_LENGTH) await this.flush();
-  }
-
-  async flush(): Promise<void> {
-    const { rows } = this;
-    if (rows.length === 0) return;
-    this.rows = [];
-    this.length = 0;
-    await this.sending;
-    this.sending = this.send(rows.join('')).then(() => {
-      this.report.inserted += rows.length;
-    });
-    // Whoever waits next meets the failure; until then it must not count as unhandled.
-    this.sending.catch(() => {});
-  }
-
-  /** Waits for the batch that is under way. @throws what it failed with */
-  async settle(): Promise<void> {
-    await this.sending;
-  }
-
-  private fail(line: number, mistakes: Mistake[]): void {
-    this.report.failed++;
-    const room = ERRORS_REPORTED - this.report.errors.length;
-    this.report.errors.push(...mistakes.slice(0, Math.max(room, 0)).map((mistake) => ({ line, ...mistake })));
-  }
-}
-
-/** A line as COPY's text format has it, or what is wrong with it. */
-function toRow(bytes: Buffer, now: string): string | Mistake[] {
-  let value: unknown;
+async function inTransaction<T>(client: PoolClient, work: () => Promise<T>): Promise<T> {
+  await client.query('BEGIN');
   try {
-    value = parseJson(bytes, 'The line');
+    const result = await work();
+    await client.query('COMMIT');
+    return result;
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    return (error.members.errors as Mistake[] | undefined) ?? [{ pointer: '', detail: error.detail }];
+    await client.query('ROLLBACK').catch(() => {});
+    throw error;
   }
-  const record = recordInputSchema.safeParse(value);
-  if (!record.success) return toMistakes(record.error.issues);
-  const data = JSON.stringify(record.data.data);
-  // JSON has its control characters escaped already: only the backslash means something to COPY.
-  return `${data.includes('\\') ? data.replaceAll('\\', '\\\\') : data}\t${record.data.occurredAt ?? now}`;
 }
 
 async function copy(client: PoolClient, text: string): Promise<void> {

@@ -37,7 +37,7 @@ export class CollectionsController {
     summary: 'List the collections that you may read, by name',
     answer: 'A page of collections.',
     body: collectionPage,
-    headers: { Link: 'The next page, if there is one (rel="next").' },
+    headers: ['Link'],
   })
   async list(
     @Req() request: FastifyRequest,
@@ -52,11 +52,10 @@ export class CollectionsController {
   @Operation({
     id: 'putCollection',
     summary: 'Make a collection, or change it',
-    description:
-      'A new one needs no If-Match and is answered with 201; a change needs it and is answered with 200.',
+    description: 'A new one needs no If-Match and is answered with 201; a change needs it and is answered with 200.',
     answer: 'The collection as it is now.',
     body: collectionSchema,
-    headers: { ETag: 'Its version.' },
+    headers: ['ETag'],
     problems: ['forbidden', 'conflict', 'precondition-failed', 'precondition-required'],
     created: 'The new collection.',
   })
@@ -77,7 +76,7 @@ export class CollectionsController {
     summary: 'Read a collection',
     answer: 'The collection.',
     body: collectionSchema,
-    headers: { ETag: 'Its version.' },
+    headers: ['ETag'],
     problems: ['not-found'],
   })
   get(@CurrentCollection() collection: Collection): Answer {

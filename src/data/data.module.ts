@@ -10,16 +10,21 @@ import { DataRecord } from './record.entity.js';
 import { RecordsController } from './records.controller.js';
 import { RecordsService } from './records.service.js';
 import { RemovalsService } from './removals.service.js';
+import { ReportsController } from './reports.controller.js';
+import { StatsService } from './stats.service.js';
+import { UploadKeys } from './upload-keys.js';
 
 const REMOVAL_INTERVAL_MS = 2000;
+const KEY_REMOVAL_INTERVAL_MS = 600_000;
 
 @Module({
   imports: [TypeOrmModule.forFeature([Collection, DataRecord])],
-  controllers: [CollectionsController, BulkController, RecordsController],
-  providers: [CollectionsService, RecordsService, BulkService, RemovalsService],
+  controllers: [CollectionsController, BulkController, RecordsController, ReportsController],
+  providers: [CollectionsService, RecordsService, BulkService, RemovalsService, StatsService, UploadKeys],
 })
 export class DataModule {
-  constructor(background: Background, removals: RemovalsService) {
+  constructor(background: Background, removals: RemovalsService, keys: UploadKeys) {
     background.every(REMOVAL_INTERVAL_MS, 'removal of records', () => removals.run());
+    background.every(KEY_REMOVAL_INTERVAL_MS, 'removal of expired idempotency keys', () => keys.removeExpired());
   }
 }

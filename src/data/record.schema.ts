@@ -19,7 +19,7 @@ const occurredAt = moment.meta({
 
 const data = z
   .looseObject({})
-  .meta({ description: 'Any JSON object.', examples: [{ delay: 14, distance: 405 }] });
+  .meta({ id: 'Data', description: 'Any JSON object.', examples: [{ delay: 14, distance: 405 }] });
 
 export const recordInputSchema = z
   .strictObject({ data, occurredAt: occurredAt.optional() })
@@ -35,14 +35,14 @@ export const recordReplacementSchema = z
 
 /** What a merge patch may hold is known only when it is merged: a null in `data` removes a member there. */
 export const recordPatchSchema = z
-  .strictObject({ data: z.looseObject({}).optional(), occurredAt: occurredAt.optional() })
+  .strictObject({ data: data.optional(), occurredAt: occurredAt.optional() })
   .meta({ id: 'RecordPatch', description: 'JSON Merge Patch (RFC 7396): in `data`, null removes a member.' });
 export type RecordPatch = z.infer<typeof recordPatchSchema>;
 
 export const recordSchema = z
   .object({
     id: z.uuid(),
-    data: z.looseObject({}),
+    data,
     occurredAt: z.iso.datetime(),
     version: z.int().min(1),
     createdAt: z.iso.datetime(),
@@ -54,12 +54,7 @@ export const recordPage = z
   .object({ items: z.array(recordSchema), nextCursor: z.string().nullable() })
   .meta({ id: 'RecordPage' });
 
-export const recordQuery = z.strictObject({
-  ...pageParameters,
-  order: z
-    .enum(['desc', 'asc'])
-    .default('desc')
-    .meta({ description: 'By `occurredAt`: newest or oldest first.' }),
+const filterParameters = {
   from: moment.optional().meta({ description: 'Not before this moment.' }),
   to: moment.optional().meta({ description: 'Before this moment.' }),
   where: z
@@ -70,8 +65,50 @@ export const recordQuery = z.strictObject({
       description: 'A JSON object that `data` must contain.',
       examples: ['{"distance":405}'],
     }),
-});
+};
+const order = z.enum(['desc', 'asc']).default('desc').meta({ description: 'By `occurredAt`: newest or oldest first.' });
+
+export const recordQuery = z.strictObject({ ...pageParameters, order, ...filterParameters });
 export type RecordQuery = z.infer<typeof recordQuery>;
+
+export const exportQuery = z.strictObject({ order, ...filterParameters });
+export type ExportQuery = z.infer<typeof exportQuery>;
+
+export const statsQuery = z.strictObject({
+  bucket: z
+    .enum(['minute', 'hour', 'day', 'month'])
+    .default('day')
+    .meta({ description: 'Width of a bucket of `occurredAt`, in UTC.' }),
+  by: z
+    .string()
+    .min(1)
+    .max(256)
+    .optional()
+    .meta({ description: 'A top-level field of `data` whose commonest values are counted too.' }),
+  ...filterParameters,
+});
+export type StatsQuery = z.infer<typeof statsQuery>;
+
+const count = z.int().min(0);
+
+export const statsSchema = z
+  .object({
+    total: z.object({
+      count,
+      isEstimate: z.boolean().meta({ description: 'Up to 10,000 records are counted; beyond, PostgreSQL estimates.' }),
+    }),
+    bucket: z.string(),
+    buckets: z
+      .array(z.object({ from: z.iso.datetime(), count }))
+      .meta({ description: 'The newest 1,000 that are not empty, newest first.' }),
+    by: z.string().nullable(),
+    values: z
+      .array(z.object({ value: z.unknown(), count }))
+      .nullable()
+      .meta({ description: 'The 20 commonest values of the field, commonest first; null without `by`.' }),
+  })
+  .meta({ id: 'Stats' });
+export type Stats = z.infer<typeof statsSchema>;
 
 export const bulkQuery = z.strictObject({
   atomic: z

@@ -1,4 +1,6 @@
+import { escapeLiteral } from 'pg';
 import type { Statement } from '../platform/database/database.js';
+import { KEPT } from '../platform/http/idempotency.js';
 
 /** A record as clients see it, its JSON made by PostgreSQL, with what its entity tag is made of. */
 export interface StoredRecord {
@@ -30,6 +32,34 @@ export const CREATE: Statement = {
          RETURNING ${STORED}`,
 };
 
+/**
+ * The same under an Idempotency-Key, in one statement: the key is taken together with the answer, or neither. Gives
+ * nothing back when the key was taken before or the collection has gone.
+ */
+export const CREATE_ONCE: Statement = {
+  name: 'record_create_once',
+  text: `WITH input AS (
+           SELECT uuidv7() AS id, id AS collection_id, $2::jsonb AS data, coalesce($3::timestamptz, now())::timestamptz(3) AS occurred_at,
+             1 AS version, now()::timestamptz(3) AS created_at, now()::timestamptz(3) AS updated_at
+           FROM collections WHERE id = $1),
+         answer AS (SELECT *, ${JSON_TEXT} AS json FROM input),
+         taken AS (
+           INSERT INTO idempotency_keys AS k (caller_id, key, fingerprint, body) SELECT $4, $5, $6, json FROM answer
+           ON CONFLICT (caller_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, body = excluded.body,
+             items = 0, digest = NULL, report = NULL, holder = NULL, created_at = now()
+           WHERE k.created_at < now() - ${KEPT} RETURNING 1),
+         made AS (
+           INSERT INTO records (id, collection_id, data, occurred_at, version, created_at, updated_at)
+           SELECT id, collection_id, data, occurred_at, version, created_at, updated_at FROM answer WHERE EXISTS (SELECT FROM taken))
+         SELECT id, json, version, created_at AS "createdAt" FROM answer WHERE EXISTS (SELECT FROM taken)`,
+};
+
+/** What became of an Idempotency-Key. */
+export const FIND_KEY: Statement = {
+  name: 'idempotency_key_find',
+  text: `SELECT fingerprint, body FROM idempotency_keys WHERE caller_id = $1 AND key = $2`,
+};
+
 export const GET: Statement = {
   name: 'record_get',
   text: `SELECT ${STORED} FROM records WHERE id = $1 AND collection_id = $2`,
@@ -39,16 +69,33 @@ export const UPDATE = `
   UPDATE records SET data = $2::jsonb, occurred_at = $3::timestamptz, version = version + 1, updated_at = now()
   WHERE id = $1 RETURNING ${STORED}`;
 
+/** Buckets and values that statistics show at most. */
+const BUCKETS = 1000;
+const COMMONEST = 20;
+
 /** Limits (with the row beyond) that many callers use; others are not worth a prepared statement each. */
 const USUAL_LIMITS = new Set([21, 101]);
 
-export interface ListFilter {
+/** What a list, an export and statistics may be narrowed to. */
+export interface Filter {
   collectionId: string;
-  order: 'asc' | 'desc';
   from?: string | undefined;
   to?: string | undefined;
   /** JSON that `data` must contain. */
   where?: string | undefined;
+}
+
+/** The conditions of a filter; `place` puts a value into the text, as a parameter or a literal. */
+function conditionsOf({ collectionId, from, to, where }: Filter, place: (value: string) => string): string[] {
+  const conditions = [`collection_id = ${place(collectionId)}`];
+  if (from !== undefined) conditions.push(`occurred_at >= ${place(from)}`);
+  if (to !== undefined) conditions.push(`occurred_at < ${place(to)}`);
+  if (where !== undefined) conditions.push(`data @> ${place(where)}::jsonb`);
+  return conditions;
+}
+
+export interface ListFilter extends Filter {
+  order: 'asc' | 'desc';
   /** The time and id of the last record of the page before. */
   after?: string[] | undefined;
   limit: number;
@@ -59,22 +106,70 @@ export interface ListFilter {
  * With `where` the plan depends on the values (this index, or the GIN index on `data`), so it is made anew each time.
  */
 export function listStatement(filter: ListFilter): { statement: Statement; values: unknown[] } {
-  const { collectionId, order, from, to, where, after, limit } = filter;
-  const values: unknown[] = [collectionId];
+  const { order, from, to, where, after, limit } = filter;
+  const values: unknown[] = [];
   const parameter = (value: unknown) => `$${values.push(value)}`;
-  const conditions = ['collection_id = $1'];
   // Behind a cursor the bound where the list began holds anyway, and PostgreSQL would read on from there again.
-  const isBegun = (first: 'asc' | 'desc') => after !== undefined && order === first;
-  if (from !== undefined && !isBegun('asc')) conditions.push(`occurred_at >= ${parameter(from)}`);
-  if (to !== undefined && !isBegun('desc')) conditions.push(`occurred_at < ${parameter(to)}`);
+  const begun = after === undefined ? {} : order === 'desc' ? { to: undefined } : { from: undefined };
+  const conditions = conditionsOf({ ...filter, ...begun }, parameter);
   if (after !== undefined) {
     conditions.push(`(occurred_at, id) ${order === 'desc' ? '<' : '>'} (${after.map(parameter).join(', ')})`);
   }
-  if (where !== undefined) conditions.push(`data @> ${parameter(where)}::jsonb`);
   const direction = order.toUpperCase();
   const text = `SELECT id, ${JSON_TEXT} AS json, occurred_at AS "occurredAt" FROM records
     WHERE ${conditions.join(' AND ')} ORDER BY occurred_at ${direction}, id ${direction} LIMIT ${limit}`;
   const shape = [order, from && 'from', to && 'to', after && 'after', limit].filter(Boolean).join('_');
   const isPrepared = where === undefined && USUAL_LIMITS.has(limit);
   return { statement: isPrepared ? { name: `record_list_${shape}`, text } : { text }, values };
+}
+
+/**
+ * COPY of all records that match, newest first. JSON has no raw control characters, so with two of them as quote and
+ * delimiter nothing is ever escaped, and COPY's lines are NDJSON as they are. COPY takes no parameters, only literals.
+ */
+export function exportStatement(filter: Filter, order: 'asc' | 'desc'): string {
+  const conditions = conditionsOf(filter, escapeLiteral);
+  return `COPY (SELECT ${JSON_TEXT} FROM records WHERE ${conditions.join(' AND ')} ORDER BY occurred_at ${order}, id ${order})
+    TO STDOUT WITH (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')`;
+}
+
+/** Counts by a bucket of time, newest first. */
+export function bucketStatement(filter: Filter, bucket: string): { statement: Statement; values: unknown[] } {
+  const values: unknown[] = [];
+  const conditions = conditionsOf(filter, (value) => `$${values.push(value)}`);
+  const text = `SELECT date_trunc(${escapeLiteral(bucket)}, occurred_at, 'UTC') AS "from", count(*)::int AS count FROM records
+    WHERE ${conditions.join(' AND ')} GROUP BY 1 ORDER BY 1 DESC LIMIT ${BUCKETS}`;
+  return { statement: { text }, values };
+}
+
+/** Counts by the commonest values of one top-level field of `data`; records without it are left out. */
+export function valueStatement(filter: Filter, field: string): { statement: Statement; values: unknown[] } {
+  const values: unknown[] = [];
+  const parameter = (value: unknown) => `$${values.push(value)}`;
+  const conditions = conditionsOf(filter, parameter);
+  const name = parameter(field);
+  const text = `SELECT data -> ${name}::text AS value, count(*)::int AS count FROM records
+    WHERE ${conditions.join(' AND ')} AND data ? ${name}::text GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${COMMONEST}`;
+  return { statement: { text }, values };
+}
+
+/** Up to this many, a total is counted; beyond, it is the planner's estimate. */
+const COUNTED = 10_000;
+
+/** Counts no further than one beyond what is counted exactly. */
+export function countStatement(filter: Filter): { statement: Statement; values: unknown[]; limit: number } {
+  const values: unknown[] = [];
+  const conditions = conditionsOf(filter, (value) => `$${values.push(value)}`);
+  const text = `SELECT count(*)::int AS count FROM (SELECT FROM records WHERE ${conditions.join(' AND ')} LIMIT ${COUNTED + 1}) AS counted`;
+  return { statement: { text }, values, limit: COUNTED };
+}
+
+/** The plan of reading all that match: its row count is PostgreSQL's estimate. */
+export function estimateStatement(filter: Filter): { statement: Statement; values: unknown[] } {
+  const values: unknown[] = [];
+  const conditions = conditionsOf(filter, (value) => `$${values.push(value)}`);
+  return {
+    statement: { text: `EXPLAIN (FORMAT JSON) SELECT FROM records WHERE ${conditions.join(' AND ')}` },
+    values,
+  };
 }

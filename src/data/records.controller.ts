@@ -1,23 +1,17 @@
-import {
-  Body,
-  Controller,
-  Delete,
-  Get,
-  Headers,
-  Inject,
-  Param,
-  Patch,
-  Post,
-  Put,
-  Query,
-  Req,
-} from '@nestjs/common';
+import { Body, Controller, Delete, Get, Headers, Inject, Param, Patch, Post, Put, Query, Req } from '@nestjs/common';
 import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
 import { Answer } from '../platform/http/answer.js';
+import { type Caller, CurrentCaller } from '../platform/http/caller.js';
 import { entityTag } from '../platform/http/entity-tag.js';
+import {
+  ApiIdempotencyKey,
+  CurrentIdempotencyKey,
+  type IdempotencyKey,
+  REPLAYED,
+} from '../platform/http/idempotency.js';
 import { Operation } from '../platform/http/operation.js';
 import { pageAnswer } from '../platform/http/page.js';
 import type { Collection } from './collection.entity.js';
@@ -38,8 +32,6 @@ import {
 import type { StoredRecord } from './record.statements.js';
 import { RecordsService } from './records.service.js';
 
-const TAGGED = { ETag: 'Its version.' };
-
 @ApiTags('data')
 @Controller('api/v1/data/:collection/records')
 export class RecordsController {
@@ -56,17 +48,18 @@ export class RecordsController {
     status: 201,
     answer: 'The record.',
     body: recordSchema,
-    headers: { ...TAGGED, Location: 'Where the record is.' },
-    problems: ['forbidden', 'not-found'],
+    headers: ['Location', 'ETag', 'Idempotency-Replayed'],
+    problems: ['forbidden', 'not-found', 'conflict', 'content-too-large', 'idempotency-key-reused'],
   })
+  @ApiIdempotencyKey()
   async create(
     @CurrentCollection() collection: Collection,
     @Body({ schema: recordInputSchema }) input: RecordInput,
+    @CurrentIdempotencyKey() key?: IdempotencyKey,
   ): Promise<Answer> {
-    const record = await this.records.create(collection, input);
-    return this.answer(collection, record, {
-      location: `/api/v1/data/${collection.name}/records/${record.id}`,
-    });
+    const { record, isReplayed } = await this.records.create(collection, input, key);
+    const location = `/api/v1/data/${collection.name}/records/${record.id}`;
+    return this.answer(collection, record, { location, ...(isReplayed ? REPLAYED : {}) });
   }
 
   @Get()
@@ -76,16 +69,17 @@ export class RecordsController {
     summary: 'List records by time, newest first',
     answer: 'A page of records.',
     body: recordPage,
-    headers: { Link: 'The next page, if there is one (rel="next").' },
+    headers: ['Link'],
     problems: ['not-found'],
   })
   async list(
     @Req() request: FastifyRequest,
     @CurrentCollection() collection: Collection,
     @Query({ schema: recordQuery }) query: RecordQuery,
+    @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
     const headers = { 'cache-control': cacheControl(collection.visibility) };
-    return pageAnswer(request, await this.records.list(collection, query), headers);
+    return pageAnswer(request, await this.records.list(collection, query, caller?.id), headers);
   }
 
   @Get(':id')
@@ -95,7 +89,7 @@ export class RecordsController {
     summary: 'Read a record',
     answer: 'The record.',
     body: recordSchema,
-    headers: TAGGED,
+    headers: ['ETag'],
     problems: ['not-found'],
   })
   async get(
@@ -112,7 +106,7 @@ export class RecordsController {
     summary: 'Replace a record',
     answer: 'The record as it is now.',
     body: recordSchema,
-    headers: TAGGED,
+    headers: ['ETag'],
     problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
   })
   async replace(
@@ -132,7 +126,7 @@ export class RecordsController {
     summary: 'Change a record',
     answer: 'The record as it is now.',
     body: recordSchema,
-    headers: TAGGED,
+    headers: ['ETag'],
     problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
   })
   async patch(

@@ -3,24 +3,32 @@ import type { EntityManager } from 'typeorm';
 import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
+import { sqlState } from '../platform/database/database-problem.js';
 import { Cursors } from '../platform/http/cursor.js';
 import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
-import { parseJson } from '../platform/http/json.js';
+import { fingerprintOf, type IdempotencyKey, isOtherRequest, isRunning } from '../platform/http/idempotency.js';
 import { mergePatch } from '../platform/http/merge-patch.js';
 import type { Page } from '../platform/http/page.js';
-import { invalid, type Mistake, notFound, Problem } from '../platform/http/problem.js';
+import { notFound, Problem } from '../platform/http/problem.js';
 import type { Collection } from './collection.entity.js';
 import { DataRecord } from './record.entity.js';
 import type { RecordInput, RecordPatch, RecordQuery } from './record.schema.js';
 import {
   CREATE,
+  CREATE_ONCE,
+  FIND_KEY,
   GET,
   type ListedRecord,
   listStatement,
   type StoredRecord,
   UPDATE,
 } from './record.statements.js';
+import { storedLength } from './stored-length.js';
+import { parseWhere } from './where.js';
 
+const LOCK_NOT_AVAILABLE = '55P03';
+
+const gone = () => notFound('There is no collection of this name.');
 const missing = () => notFound('There is no record with this id.');
 
 /** The records of a collection that the caller is known to be allowed to use. */
@@ -32,15 +40,36 @@ export class RecordsService {
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
-  /** @throws Problem not-found when the collection has gone meanwhile, content-too-large */
-  async create(collection: Collection, { data, occurredAt }: RecordInput): Promise<StoredRecord> {
-    const [record] = await this.database.rows<StoredRecord>(CREATE, [
-      collection.id,
-      this.toText(data),
-      occurredAt ?? null,
-    ]);
-    if (!record) throw notFound('There is no collection of this name.');
-    return record;
+  /**
+   * @returns the record, and whether it was made by an earlier request with the same key
+   * @throws Problem not-found when the collection has gone meanwhile, content-too-large, idempotency-key-reused, conflict
+   */
+  async create(
+    collection: Collection,
+    { data, occurredAt }: RecordInput,
+    key?: IdempotencyKey,
+  ): Promise<{ record: StoredRecord; isReplayed: boolean }> {
+    const values = [collection.id, this.toText(data), occurredAt ?? null];
+    if (key) return this.createOnce(collection, values, key);
+    const [record] = await this.database.rows<StoredRecord>(CREATE, values);
+    if (!record) throw gone();
+    return { record, isReplayed: false };
+  }
+
+  private async createOnce(collection: Collection, values: (string | null)[], { callerId, key }: IdempotencyKey) {
+    const fingerprint = fingerprintOf('create', collection.id, ...values.map(String));
+    const made = this.database.rows<StoredRecord>(CREATE_ONCE, [...values, callerId, key, fingerprint]);
+    const [record] = await made.catch((error) => {
+      // Another request with this key holds it, and has for as long as we may wait for a lock.
+      throw sqlState(error) === LOCK_NOT_AVAILABLE ? isRunning() : error;
+    });
+    if (record) return { record, isReplayed: false };
+    const [earlier] = await this.database.rows<{ fingerprint: Buffer; body: string | null }>(FIND_KEY, [callerId, key]);
+    if (!earlier) throw gone();
+    if (!earlier.fingerprint.equals(fingerprint)) throw isOtherRequest();
+    if (earlier.body === null) throw isRunning();
+    const { id, version, createdAt } = JSON.parse(earlier.body);
+    return { record: { id, json: earlier.body, version, createdAt: new Date(createdAt) }, isReplayed: true };
   }
 
   /** @throws Problem not-found */
@@ -51,9 +80,9 @@ export class RecordsService {
   }
 
   /** @throws Problem invalid-request for a `where` that is no JSON object, or a foreign cursor */
-  async list(collection: Collection, query: RecordQuery): Promise<Page> {
+  async list(collection: Collection, query: RecordQuery, callerId: string | undefined): Promise<Page> {
     const { limit, cursor, order, from, to } = query;
-    const where = query.where === undefined ? undefined : parseWhere(query.where);
+    const where = parseWhere(query.where);
     const scope = JSON.stringify(['records', collection.id, order, from, to, where]);
     const after = cursor === undefined ? undefined : this.cursors.open(cursor, scope);
     const { statement, values } = listStatement({
@@ -65,15 +94,13 @@ export class RecordsService {
       after,
       limit: limit + 1,
     });
-    const found = await this.database.rows<ListedRecord>(statement, values);
+    const found = await this.database.replicaRows<ListedRecord>(callerId, statement, values);
     const page = found.slice(0, limit);
     const last = page.at(-1);
     return {
       items: page.map(({ json }) => json),
       nextCursor:
-        last && found.length > limit
-          ? this.cursors.seal([last.occurredAt.toISOString(), last.id], scope)
-          : null,
+        last && found.length > limit ? this.cursors.seal([last.occurredAt.toISOString(), last.id], scope) : null,
     };
   }
 
@@ -84,18 +111,10 @@ export class RecordsService {
     ifMatch: string | undefined,
   ): Promise<StoredRecord> {
     const text = this.toText(data);
-    return this.change(collection, id, ifMatch, (record) => [
-      text,
-      occurredAt ?? record.occurredAt.toISOString(),
-    ]);
+    return this.change(collection, id, ifMatch, (record) => [text, occurredAt ?? record.occurredAt.toISOString()]);
   }
 
-  patch(
-    collection: Collection,
-    id: string,
-    patch: RecordPatch,
-    ifMatch: string | undefined,
-  ): Promise<StoredRecord> {
+  patch(collection: Collection, id: string, patch: RecordPatch, ifMatch: string | undefined): Promise<StoredRecord> {
     return this.change(collection, id, ifMatch, (record) => {
       const data = mergePatch(record.data, patch.data ?? {}) as Record<string, unknown>;
       return [this.toText(data), patch.occurredAt ?? record.occurredAt.toISOString()];
@@ -141,25 +160,7 @@ export class RecordsService {
   private toText(data: Record<string, unknown>): string {
     const text = JSON.stringify(data);
     const limit = this.config.RECORD_LIMIT_BYTES;
-    if (Buffer.byteLength(text) > limit)
-      throw new Problem('content-too-large', `A record's data may have ${limit} bytes.`);
+    if (storedLength(text) > limit) throw new Problem('content-too-large', `A record's data may have ${limit} bytes.`);
     return text;
   }
-}
-
-/** @throws Problem invalid-request that names the parameter, wherever in it the flaw is */
-function parseWhere(text: string): string {
-  const refuse = (detail: string) => invalid('A parameter is not valid.', [{ pointer: 'where', detail }]);
-  let value: unknown;
-  try {
-    value = parseJson(Buffer.from(text), 'where');
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    const [mistake] = (error.members.errors as Mistake[] | undefined) ?? [];
-    throw refuse(mistake ? `${mistake.pointer} ${mistake.detail}` : 'must be a JSON object');
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw refuse('must be a JSON object');
-  }
-  return JSON.stringify(value);
 }

@@ -11,9 +11,7 @@ export interface Splitter {
   end(): Item[];
 }
 
-const [NEWLINE, QUOTE, BACKSLASH, COMMA, OPEN, CLOSE, BRACE, UNBRACE] = [
-  ...Buffer.from('\n"\\,[]{}'),
-] as number[];
+const [NEWLINE, QUOTE, BACKSLASH, COMMA, OPEN, CLOSE, BRACE, UNBRACE] = [...Buffer.from('\n"\\,[]{}')] as number[];
 const isSpace = (byte: number) => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 const isBlank = (bytes: Buffer) => bytes.every(isSpace);
 
@@ -33,11 +31,7 @@ class Gathering {
 
   take(): Buffer | null {
     const bytes =
-      this.length > this.limit
-        ? null
-        : this.parts.length === 1
-          ? (this.parts[0] as Buffer)
-          : Buffer.concat(this.parts);
+      this.length > this.limit ? null : this.parts.length === 1 ? (this.parts[0] as Buffer) : Buffer.concat(this.parts);
     this.parts = [];
     this.length = 0;
     return bytes;

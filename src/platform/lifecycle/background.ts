@@ -16,9 +16,7 @@ export class Background implements BeforeApplicationShutdown {
     const timer = setInterval(() => {
       if (last) return;
       last = work()
-        .catch((error: Error) =>
-          this.logger.error(`The ${name} failed and will be tried again: ${error.message}`),
-        )
+        .catch((error: Error) => this.logger.error(`The ${name} failed and will be tried again: ${error.message}`))
         .finally(() => {
           this.running.delete(last as Promise<void>);
           last = undefined;

@@ -2,13 +2,7 @@ import type { LoggerService } from '@nestjs/common';
 import type { Logger } from 'pino';
 
 /** What Nest says at start, line by line, is of use only to who looks for a fault in it. */
-const CHATTY = new Set([
-  'InstanceLoader',
-  'RoutesResolver',
-  'RouterExplorer',
-  'NestFactory',
-  'NestApplication',
-]);
+const CHATTY = new Set(['InstanceLoader', 'RoutesResolver', 'RouterExplorer', 'NestFactory', 'NestApplication']);
 
 /** Hands Nest's messages to the process' logger. Nest's last parameter is the context. */
 export class NestLogger implements LoggerService {

@@ -11,9 +11,7 @@ export class MetricsController {
   @Get()
   @Anyone()
   async metrics(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const registry = request.headers.accept?.includes('application/openmetrics-text')
-      ? asOpenMetrics()
-      : register;
+    const registry = request.headers.accept?.includes('application/openmetrics-text') ? asOpenMetrics() : register;
     await reply.header('content-type', registry.contentType).send(await registry.metrics());
   }
 }

@@ -1,0 +1,134 @@
+import { createHash, type Hash } from 'node:crypto';
+import { isOtherRequest } from '../platform/http/idempotency.js';
+import { parseJson } from '../platform/http/json.js';
+import { type Mistake, Problem } from '../platform/http/problem.js';
+import { toMistakes } from '../platform/http/validation.js';
+import { type BulkReport, recordInputSchema } from './record.schema.js';
+import type { Item } from './splitter.js';
+import { storedLength } from './stored-length.js';
+
+/** Rows that one COPY takes: 5,000 were as fast as one stream of all (0.97 against 1.08 of psql's \copy). */
+const BATCH_ROWS = 5000;
+/** A batch of large records is sent earlier: this bounds the memory of one upload, in characters. */
+const BATCH_LENGTH = 4_194_304;
+const ERRORS_REPORTED = 1000;
+
+/** How far an upload has come: what a retry under the same Idempotency-Key goes on from. */
+export interface Progress {
+  /** Items that are done, good or bad. */
+  items: number;
+  /** SHA-256 of their bytes: a retry must begin with the very same. */
+  digest: Buffer | null;
+  report: BulkReport;
+}
+
+/** Rows in COPY's text format, and the progress that is made when they are stored. */
+export interface Batch {
+  text: string;
+  progress: Progress;
+}
+
+/** Makes rows of items and sends them off, one batch at a time, while the next is being collected. */
+export class Batches {
+  private readonly report: BulkReport;
+  private readonly hash: Hash | undefined;
+  private rows: string[] = [];
+  private length = 0;
+  private items = 0;
+  private sending: Promise<void> = Promise.resolve();
+  private readonly now = new Date().toISOString();
+
+  constructor(
+    private readonly collectionId: string,
+    private readonly itemLimit: number,
+    private readonly send: (batch: Batch) => Promise<void>,
+    /** Of an upload under an Idempotency-Key: where it goes on. */
+    private readonly begun?: Progress,
+  ) {
+    this.report = begun ? structuredClone(begun.report) : { inserted: 0, failed: 0, errors: [] };
+    this.hash = begun && createHash('sha256');
+  }
+
+  /** What has been stored and refused so far. */
+  get progress(): Progress {
+    return {
+      items: this.items,
+      digest: this.hash?.copy().digest() ?? null,
+      report: structuredClone(this.report),
+    };
+  }
+
+  /** @throws Problem idempotency-key-reused when this is not the upload that was begun; what the batch before failed with */
+  async take({ line, bytes }: Item): Promise<void> {
+    this.items++;
+    this.hash?.update(bytes ?? '\0').update('\n');
+    if (this.begun && this.items <= this.begun.items) {
+      if (this.items === this.begun.items) this.assertSameBeginning(this.begun);
+      return;
+    }
+    const row =
+      bytes === null
+        ? [{ pointer: '', detail: `is longer than ${this.itemLimit} bytes` }]
+        : toRow(bytes, this.now, this.itemLimit);
+    if (typeof row !== 'string') return this.fail(line, row);
+    const text = `${this.collectionId}\t${row}\n`;
+    this.rows.push(text);
+    this.length += text.length;
+    if (this.rows.length >= BATCH_ROWS || this.length >= BATCH_LENGTH) await this.flush();
+  }
+
+  /** Sends what is left and waits for it. */
+  async end(): Promise<Progress> {
+    if (this.begun && this.items < this.begun.items) throw isOtherRequest();
+    await this.flush();
+    await this.settle();
+    return this.progress;
+  }
+
+  /** Waits for the batch that is under way. @throws what it failed with */
+  async settle(): Promise<void> {
+    await this.sending;
+  }
+
+  private async flush(): Promise<void> {
+    const { rows } = this;
+    if (rows.length === 0) return;
+    this.rows = [];
+    this.length = 0;
+    await this.sending;
+    const { progress } = this;
+    progress.report.inserted += rows.length;
+    this.sending = this.send({ text: rows.join(''), progress }).then(() => {
+      this.report.inserted += rows.length;
+    });
+    // Whoever waits next meets the failure; until then it must not count as unhandled.
+    this.sending.catch(() => {});
+  }
+
+  private fail(line: number, mistakes: Mistake[]): void {
+    this.report.failed++;
+    const room = Math.max(ERRORS_REPORTED - this.report.errors.length, 0);
+    this.report.errors.push(...mistakes.slice(0, room).map((mistake) => ({ line, ...mistake })));
+  }
+
+  private assertSameBeginning({ digest }: Progress): void {
+    if (!digest?.equals(this.progress.digest as Buffer)) throw isOtherRequest();
+  }
+}
+
+/** A line as COPY's text format has it, or what is wrong with it. */
+function toRow(bytes: Buffer, now: string, limit: number): string | Mistake[] {
+  let value: unknown;
+  try {
+    value = parseJson(bytes, 'The line');
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return (error.members.errors as Mistake[] | undefined) ?? [{ pointer: '', detail: error.detail }];
+  }
+  const record = recordInputSchema.safeParse(value);
+  if (!record.success) return toMistakes(record.error.issues);
+  const data = JSON.stringify(record.data.data);
+  if (storedLength(data) > limit) return [{ pointer: '/data', detail: `is longer than ${limit} bytes` }];
+  // JSON has its control characters escaped already: only the backslash means something to COPY.
+  return `${data.includes('\\') ? data.replaceAll('\\', '\\\\') : data}\t${record.data.occurredAt ?? now}`;
+}

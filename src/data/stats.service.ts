@@ -1,0 +1,57 @@
+import { Injectable } from '@nestjs/common';
+import { Database } from '../platform/database/database.js';
+import type { Collection } from './collection.entity.js';
+import type { Stats, StatsQuery } from './record.schema.js';
+import {
+  bucketStatement,
+  countStatement,
+  estimateStatement,
+  type Filter,
+  valueStatement,
+} from './record.statements.js';
+import { parseWhere } from './where.js';
+
+interface Plan {
+  'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }];
+}
+
+/** Figures about the records of a collection. */
+@Injectable()
+export class StatsService {
+  constructor(private readonly database: Database) {}
+
+  /** @throws Problem invalid-request for a `where` that is no JSON object */
+  async of(
+    collection: Collection,
+    { bucket, by, from, to, where }: StatsQuery,
+    callerId: string | undefined,
+  ): Promise<Stats> {
+    const rows = <Row>({ statement, values }: ReturnType<typeof bucketStatement>) =>
+      this.database.replicaRows<Row>(callerId, statement, values);
+    const filter: Filter = { collectionId: collection.id, from, to, where: parseWhere(where) };
+    const [total, buckets, values] = await Promise.all([
+      this.total(filter, rows),
+      rows<{ from: Date; count: number }>(bucketStatement(filter, bucket)),
+      by === undefined ? null : rows<{ value: unknown; count: number }>(valueStatement(filter, by)),
+    ]);
+    return {
+      total,
+      bucket,
+      buckets: buckets.map(({ from: start, count }) => ({ from: start.toISOString(), count })),
+      by: by ?? null,
+      values,
+    };
+  }
+
+  private async total(
+    filter: Filter,
+    rows: <Row>(query: ReturnType<typeof bucketStatement>) => Promise<Row[]>,
+  ): Promise<Stats['total']> {
+    const { limit, ...counting } = countStatement(filter);
+    const [counted] = await rows<{ count: number }>(counting);
+    if (counted && counted.count <= limit) return { count: counted.count, isEstimate: false };
+    const [plan] = await rows<Plan>(estimateStatement(filter));
+    // What was counted is known: the estimate can be no less.
+    return { count: Math.max(plan?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0, limit + 1), isEstimate: true };
+  }
+}

@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import type { PoolClient } from 'pg';
+import type { Config } from '../config.js';
+import { CONFIG } from '../platform/config.token.js';
+import { Database } from '../platform/database/database.js';
+import { type IdempotencyKey, isOtherRequest, isRunning, KEPT } from '../platform/http/idempotency.js';
+import type { Progress } from './batches.js';
+
+const EXPIRED = `k.created_at < now() - ${KEPT}`;
+
+/** Takes a key that is new, that was let go of with its upload unfinished, or that has expired. */
+const CLAIM = `
+  INSERT INTO idempotency_keys AS k (caller_id, key, fingerprint, holder, held_until)
+  VALUES ($1, $2, $3, $4, now() + $5 * interval '1 ms')
+  ON CONFLICT (caller_id, key) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until,
+    fingerprint = excluded.fingerprint,
+    items = CASE WHEN ${EXPIRED} THEN 0 ELSE k.items END,
+    digest = CASE WHEN ${EXPIRED} THEN NULL ELSE k.digest END,
+    report = CASE WHEN ${EXPIRED} THEN NULL ELSE k.report END,
+    body = NULL,
+    created_at = CASE WHEN ${EXPIRED} THEN now() ELSE k.created_at END
+  WHERE ${EXPIRED} OR (k.body IS NULL AND k.held_until < now() AND k.fingerprint = excluded.fingerprint)
+  RETURNING items, digest, report`;
+
+const FIND = 'SELECT fingerprint, body, items, digest FROM idempotency_keys WHERE caller_id = $1 AND key = $2';
+
+const SAVE = `
+  UPDATE idempotency_keys SET items = $4, digest = $5, report = $6, body = $7, held_until = now() + $8 * interval '1 ms'
+  WHERE caller_id = $1 AND key = $2 AND holder = $3`;
+
+const HOLD = `UPDATE idempotency_keys SET held_until = now() + $4 * interval '1 ms'
+  WHERE caller_id = $1 AND key = $2 AND holder = $3 AND body IS NULL`;
+
+/** An upload that was finished before: its answer, and what a retry must consist of. */
+export interface Finished {
+  body: string;
+  items: number;
+  digest: Buffer;
+}
+
+/** An upload's hold on its Idempotency-Key, renewed until it is let go of. A crashed one's ends by itself. */
+export class HeldKey {
+  private readonly holder = randomUUID();
+  private readonly heartbeat: NodeJS.Timeout;
+
+  constructor(
+    private readonly database: Database,
+    private readonly key: IdempotencyKey,
+    private readonly leaseMs: number,
+  ) {
+    this.heartbeat = setInterval(() => void this.hold(leaseMs).catch(() => {}), leaseMs / 3);
+    this.heartbeat.unref();
+  }
+
+  async claim(fingerprint: Buffer): Promise<Progress | Finished> {
+    const { callerId, key } = this.key;
+    const [claimed] = await this.database.rows<Progress>({ text: CLAIM }, [
+      callerId,
+      key,
+      fingerprint,
+      this.holder,
+      this.leaseMs,
+    ]);
+    if (claimed) return { ...claimed, report: claimed.report ?? { inserted: 0, failed: 0, errors: [] } };
+    clearInterval(this.heartbeat);
+    const [found] = await this.database.rows<Finished & { fingerprint: Buffer }>({ text: FIND }, [callerId, key]);
+    if (found && !found.fingerprint.equals(fingerprint)) throw isOtherRequest();
+    if (!found || found.body === null) throw isRunning();
+    return found;
+  }
+
+  /**
+   * Saves progress in the transaction that makes it; with a body, for good.
+   * @throws Problem conflict when another one has taken over, because this one gave no sign of life
+   */
+  async save(client: PoolClient, { items, digest, report }: Progress, body: string | null = null): Promise<void> {
+    const { callerId, key } = this.key;
+    const values = [callerId, key, this.holder, items, digest, JSON.stringify(report), body, this.leaseMs];
+    const { rowCount } = await client.query(SAVE, values);
+    if (rowCount === 0) throw isRunning();
+  }
+
+  /** Lets go of the key, so that a retry need not wait. */
+  async release(): Promise<void> {
+    clearInterval(this.heartbeat);
+    await this.hold(-1).catch(() => {});
+  }
+
+  private async hold(forMs: number): Promise<void> {
+    const { callerId, key } = this.key;
+    await this.database.rows({ text: HOLD }, [callerId, key, this.holder, forMs]);
+  }
+}
+
+@Injectable()
+export class UploadKeys {
+  constructor(
+    private readonly database: Database,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  hold(key: IdempotencyKey): HeldKey {
+    return new HeldKey(this.database, key, this.config.IDEMPOTENCY_LEASE_MS);
+  }
+
+  /** Removes keys whose answers are no longer kept; one process at a time. */
+  async removeExpired(): Promise<void> {
+    await this.database.transaction(async (manager) => {
+      const [lock] = await manager.query<{ taken: boolean }[]>('SELECT pg_try_advisory_xact_lock($1) AS taken', [
+        REMOVAL_LOCK,
+      ]);
+      if (lock?.taken) await manager.query(`DELETE FROM idempotency_keys WHERE created_at < now() - ${KEPT}`);
+    });
+  }
+}
+
+/** Any number that nothing else in the database uses as an advisory lock. */
+const REMOVAL_LOCK = 7_310_421_802;
