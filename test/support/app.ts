@@ -55,7 +55,6 @@ export async function startApp(settings: Record<string, string> = {}): Promise<T
 const expectStatus =
   (status: number) =>
   <T extends { status: number; text: string }>(response: T): T => {
-    if (response.status !== status)
-      throw new Error(`expected ${status}, got ${response.status}: ${response.text}`);
+    if (response.status !== status) throw new Error(`expected ${status}, got ${response.status}: ${response.text}`);
     return response;
   };

@@ -1,3 +1,5 @@
+import { drift } from './document.js';
+
 /** An answer with its body read. */
 export interface Response {
   status: number;
@@ -55,6 +57,8 @@ export class Client {
       ...(body === undefined ? {} : { body: isRaw ? (body as string) : JSON.stringify(body) }),
     });
     const text = await response.text();
+    const unsaid = drift(method, path, response.status, response.headers, text);
+    if (unsaid.length > 0) throw new Error(`the answer is not what openapi.json says:\n${unsaid.join('\n')}\n${text}`);
     const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '');
     return {
       status: response.status,

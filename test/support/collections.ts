@@ -38,8 +38,7 @@ export const etagOf = ({ headers }: Response): string => headers.get('etag') as 
 
 /** The answer, which a test only goes on with when it is as expected. */
 export function must(status: number, response: Response): Response {
-  if (response.status !== status)
-    throw new Error(`expected ${status}, got ${response.status}: ${response.text}`);
+  if (response.status !== status) throw new Error(`expected ${status}, got ${response.status}: ${response.text}`);
   return response;
 }
 

@@ -95,9 +95,7 @@ export const endPrograms = async (): Promise<void> => {
   await Promise.all([...programs].map((program) => program.cleanUp()));
 };
 
-const privateKey = generateKeyPairSync('ed25519')
-  .privateKey.export({ type: 'pkcs8', format: 'pem' })
-  .toString();
+const privateKey = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 
 /** All that production has to be given, on the loopback address and a free port. */
 export const productionSettings = (databaseUrl: string): Environment => ({
