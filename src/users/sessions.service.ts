@@ -38,7 +38,8 @@ export class SessionsService {
   private readonly logger = new Logger(SessionsService.name);
   private readonly key: Buffer;
   private readonly lifeMs: number;
-  private readonly callers: LRUCache<string, { caller: Caller | undefined }>;
+  /** Promises, so that requests which come together ask once. */
+  private readonly callers: LRUCache<string, Promise<Caller | undefined>>;
 
   constructor(
     private readonly database: Database,
@@ -112,13 +113,18 @@ export class SessionsService {
   }
 
   /** Who a session belongs to, remembered for SESSION_CHECK_MS; undefined when it has ended or its user is disabled. */
-  async callerOf(sessionId: string): Promise<Caller | undefined> {
+  callerOf(sessionId: string): Promise<Caller | undefined> {
     const remembered = this.callers.get(sessionId);
-    if (remembered) return remembered.caller;
+    if (remembered) return remembered;
+    const asked = this.find(sessionId);
+    this.callers.set(sessionId, asked);
+    asked.catch(() => this.callers.delete(sessionId));
+    return asked;
+  }
+
+  private async find(sessionId: string): Promise<Caller | undefined> {
     const [user] = await this.database.rows<{ id: string; role: Role }>(FIND, [sessionId]);
-    const caller = user && { id: user.id, role: user.role, sessionId };
-    this.callers.set(sessionId, { caller });
-    return caller;
+    return user && { id: user.id, role: user.role, sessionId };
   }
 
   /** Removes sessions that nobody came back to. */
