@@ -31,8 +31,6 @@ const options = {
 const jsonValue = { $ref: '#/components/schemas/JsonValue' };
 const anyObject = {
   propertyNames: { pattern: TEXT, not: { const: '__proto__' } },
-  properties: { constructor: { not: { type: 'object', required: ['prototype'] } } },
-  additionalProperties: jsonValue,
 };
 
 /** Any JSON that can be given back exactly as it came. */

@@ -1,5 +1,5 @@
 import { Body, Controller, Delete, Get, Headers, Inject, Param, Put, Query, Req } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
+import { ApiHeader, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
@@ -49,6 +49,7 @@ export class CollectionsController {
   }
 
   @Put(':collection')
+  @ApiHeader({ name: 'if-match', required: false, description: 'Needed for a change, not for a new one.' })
   @Operation({
     id: 'putCollection',
     summary: 'Make a collection, or change it',
