@@ -19,8 +19,9 @@ const options = {
   io: 'input',
   override: ({ jsonSchema }: { jsonSchema: Schema }) => {
     const { type, format } = jsonSchema;
-    // The format says it; the pattern by which it is checked is no help to a reader.
-    if ((format !== undefined && format !== 'password') || type !== 'string') delete jsonSchema.pattern;
+    // The format says it; the pattern by which it is checked is no help to a reader. Formats of an address differ.
+    if ((format !== undefined && format !== 'password' && format !== 'email') || type !== 'string')
+      delete jsonSchema.pattern;
     else if (jsonSchema.enum === undefined && jsonSchema.const === undefined) jsonSchema.pattern ??= TEXT;
     // In a query everything is text, also what stands for a number.
     if (type === 'integer' && jsonSchema.default !== undefined) jsonSchema.default = Number(jsonSchema.default);
@@ -31,6 +32,10 @@ const options = {
 const jsonValue = { $ref: '#/components/schemas/JsonValue' };
 const anyObject = {
   propertyNames: { pattern: TEXT, not: { const: '__proto__' } },
+  // Said in a roundabout way, which generators of clients pass over: of the plain one they make types without an end.
+  if: { type: 'object' },
+  // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
+  then: { additionalProperties: jsonValue },
 };
 
 /** Any JSON that can be given back exactly as it came. */
@@ -65,9 +70,33 @@ const problemSchema = z
       }),
     inserted: z.int().optional().meta({ description: 'Of an atomic bulk upload: none.' }),
     failed: z.int().optional().meta({ description: 'Of an atomic bulk upload: how many lines are bad.' }),
-    checks: z.looseObject({}).optional().meta({ description: 'Of readiness: what is up and what is not.' }),
+    checks: z
+      .record(z.string(), z.looseObject({ status: z.string() }))
+      .optional()
+      .meta({ description: 'Of readiness: what is up and what is not.' }),
   })
   .meta({ id: 'Problem', description: 'What went wrong (RFC 9457).' });
+
+/** Headers of a request by name. What the pattern does not match is refused, but for the lists that RFC 9110 has too. */
+const PRECONDITIONS = {
+  'if-match': {
+    description: 'The entity tag (ETag) that you last read: the change is made if it is still that.',
+    schema: { type: 'string', format: 'entity-tag', pattern: '^"[!#-~]*"$' },
+    example: '"3-mws8emx9"',
+  },
+  'if-none-match': {
+    description: 'The entity tag (ETag) that you have: without a newer one, the answer is 304.',
+    schema: { type: 'string' },
+    example: '"3-mws8emx9"',
+  },
+};
+
+const precondition = (name: keyof typeof PRECONDITIONS, required: boolean) => ({
+  name,
+  in: 'header',
+  required,
+  ...PRECONDITIONS[name],
+});
 
 /** Headers by name: what they say, and an example. */
 const HEADERS: Record<string, [description: string, example: string]> = {
@@ -159,6 +188,7 @@ const headers = (): Schema =>
 
 interface Operation {
   operationId: string;
+  parameters: { name: string; in: string; required: boolean }[];
   responses: Record<string, { headers?: Schema; links?: Schema; content?: Schema }>;
   security?: Schema[];
   requestBody?: { content: Record<string, { schema: unknown }> };
@@ -180,8 +210,13 @@ function complete(path: string, operation: Operation, responses: Schema): void {
         description: 'The caller has this version already.',
         headers: { ...refs([...ALWAYS, 'Cache-Control', 'Vary', 'ETag']) },
       } as never;
+      operation.parameters.push(precondition('if-none-match', false));
     }
   }
+  // What may also make a thing needs no tag for that.
+  operation.parameters = operation.parameters.map((parameter) =>
+    parameter.name === 'if-match' ? precondition('if-match', !operation.responses['201']) : parameter,
+  );
   const problems = [...commonProblems(path, operation), ...operation[PROBLEMS_EXTENSION]];
   for (const [status, types] of Object.entries(Object.groupBy(problems, (type) => problemTypes[type].status))) {
     const name = [...new Set(types)].map((type) => titled(type).replaceAll('-', '')).join('Or');

@@ -63,6 +63,8 @@ const filterParameters = {
     .optional()
     .meta({
       description: 'A JSON object that `data` must contain.',
+      contentMediaType: 'application/json',
+      contentSchema: { $ref: '#/components/schemas/Data' },
       examples: ['{"distance":405}'],
     }),
 };

@@ -8,12 +8,15 @@ import type { User } from './user.entity.js';
 const id = z.uuid().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC, with milliseconds.' });
 
+const EMAIL =
+  /^(?=.{1,64}@)[A-Za-z0-9_'+-]+(\.[A-Za-z0-9_'+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$/;
+
 /** Long texts are refused before any pattern looks at them. */
 const email = z
   .string()
   .min(1)
   .max(254, { abort: true })
-  .email()
+  .email({ pattern: EMAIL })
   .meta({ format: 'email', examples: ['ada@example.com'] });
 
 const name = z

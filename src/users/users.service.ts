@@ -79,7 +79,7 @@ export class UsersService {
     if (caller.role !== 'admin' && (patch.role !== undefined || patch.disabled !== undefined)) {
       throw new Problem('forbidden', 'Only an admin changes role and disabled.');
     }
-    const passwordHash = await this.newPasswordHash(caller, id, patch);
+    const passwordHash = await this.newPasswordHash(caller, id, patch, ifMatch);
     const work = this.database.transaction(async (manager) => {
       const user = await this.lock(manager, id);
       assertIfMatch(ifMatch, entityTag(user));
@@ -104,11 +104,18 @@ export class UsersService {
     });
   }
 
-  private async newPasswordHash(caller: Caller, id: string, patch: UserPatch): Promise<string | undefined> {
+  private async newPasswordHash(
+    caller: Caller,
+    id: string,
+    patch: UserPatch,
+    ifMatch: string | undefined,
+  ): Promise<string | undefined> {
     if (patch.password === undefined) return undefined;
+    const user = await this.get(id);
+    // Nothing is hashed for a change that is stale already; under its lock it is looked at again.
+    assertIfMatch(ifMatch, entityTag(user));
     if (caller.id === id) {
-      const { passwordHash } = await this.get(id);
-      if (!patch.currentPassword || !(await this.passwords.verify(patch.currentPassword, passwordHash))) {
+      if (!patch.currentPassword || !(await this.passwords.verify(patch.currentPassword, user.passwordHash))) {
         throw invalid('Your own password is changed with the current one.', [
           { pointer: '/currentPassword', detail: patch.currentPassword ? 'is wrong' : 'is missing' },
         ]);

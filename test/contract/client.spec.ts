@@ -174,6 +174,8 @@ describe('a client made from the document', () => {
     expect(given((await connect().GET('/health/live')).data).status).toBe('ok');
     expect(given((await connect().GET('/health/ready')).data).status).toBe('ok');
     expect(given((await connect().GET('/health/startup')).data).status).toBe('ok');
+    const figures = await connect().GET('/metrics', { parseAs: 'text' });
+    expect(figures.data).toMatch(/^# HELP /);
     const there = await api.GET('/api/v1/data/{collection}', { params: { path: collection } });
     const params = { path: collection, header: { 'if-match': tagOf(there.response) } };
     expect((await api.DELETE('/api/v1/data/{collection}', { params })).response.status).toBe(204);

@@ -17,12 +17,15 @@ export interface IdempotencyKey {
   key: string;
 }
 
+/** Blanks at the ends are not part of a header. */
+const KEY = /^[!-~]([ -~]{0,253}[!-~])?$/;
+
 /** The request's Idempotency-Key, or undefined. @throws Problem invalid-request when it is not 1 to 255 characters */
 export const CurrentIdempotencyKey = createParamDecorator((_: unknown, context: ExecutionContext) => {
   const request = context.switchToHttp().getRequest<FastifyRequest>();
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
-  if (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key)) {
+  if (typeof key !== 'string' || !KEY.test(key)) {
     throw invalid('A header is not valid.', [
       { pointer: 'idempotency-key', detail: 'must have 1 to 255 ASCII characters' },
     ]);
@@ -36,7 +39,7 @@ export const ApiIdempotencyKey = () =>
     required: false,
     description:
       'Your own name for this request, under which it takes effect once: a retry within 24 hours gets the first answer.',
-    schema: { type: 'string', minLength: 1, maxLength: 255 },
+    schema: { type: 'string', pattern: KEY.source },
   });
 
 export const fingerprintOf = (...parts: string[]): Buffer =>

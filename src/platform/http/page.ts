@@ -16,7 +16,10 @@ export const pageParameters = {
       minimum: 1,
       default: 20,
     }),
-  cursor: z.string().max(1024).optional().meta({ description: 'Where to go on: `nextCursor` of the page before.' }),
+  cursor: z.string().max(1024).optional().meta({
+    description: 'Where to go on: `nextCursor` of the page before.',
+    pattern: '^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]{22}$',
+  }),
 };
 
 /** A page of things whose JSON is text already. */

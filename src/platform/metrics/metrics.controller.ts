@@ -1,15 +1,25 @@
 import { Controller, Get, Req, Res } from '@nestjs/common';
-import { ApiExcludeController } from '@nestjs/swagger';
+import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type OpenMetricsContentType, Registry, register } from 'prom-client';
+import { z } from 'zod';
 import { Anyone } from '../http/caller.js';
+import { Operation } from '../http/operation.js';
 
 /** The process' metrics, as Prometheus text or, to who asks for it, as OpenMetrics. */
-@ApiExcludeController()
+@ApiTags('operations')
 @Controller()
 export class MetricsController {
   @Get()
   @Anyone()
+  @ApiProduces('text/plain', 'application/openmetrics-text')
+  @Operation({
+    id: 'getMetrics',
+    summary: 'Figures for Prometheus',
+    description: 'Prometheus text, or OpenMetrics for who asks for it in Accept.',
+    answer: 'The figures.',
+    body: z.string(),
+  })
   async metrics(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     const registry = request.headers.accept?.includes('application/openmetrics-text') ? asOpenMetrics() : register;
     await reply.header('content-type', registry.contentType).send(await registry.metrics());
