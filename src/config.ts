@@ -67,7 +67,7 @@ export const settings = z.object({
     unit: 'ms',
   }),
   DATABASE_REPLICA_URLS: setting(list(url('postgres:', 'postgresql:')).optional(), {
-    about: 'Read replicas, separated by commas: lists, statistics and exports are read there.',
+    about: 'Read replicas, separated by commas: lists of records, statistics and exports are read there.',
     secret: true,
   }),
   DATABASE_REPLICA_MAX_LAG_MS: setting(integer(100, 600_000).default(5000), {

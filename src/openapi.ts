@@ -200,7 +200,7 @@ interface Operation {
 function complete(path: string, operation: Operation, responses: Schema): void {
   for (const [status, response] of Object.entries(operation.responses)) {
     response.headers = {
-      ...refs([...ALWAYS, 'Cache-Control', ...(response.content ? ['Vary', 'Content-Encoding'] : [])]),
+      ...refs([...ALWAYS, 'Cache-Control', 'Vary', ...(response.content ? ['Content-Encoding'] : [])]),
       ...response.headers,
     };
     const followed = links(operation.operationId, status);

@@ -1,22 +1,12 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
-import { ACCESS, type Access, type Caller } from '../platform/http/caller.js';
+import { ACCESS, type Access, badToken, type Caller } from '../platform/http/caller.js';
 import { Problem } from '../platform/http/problem.js';
 import { SessionsService } from '../users/sessions.service.js';
 import { TokensService } from './tokens.service.js';
 
 const needsToken = () => new Problem('invalid-token', 'Sign in first.', {}, { 'www-authenticate': 'Bearer' });
-
-const badToken = () =>
-  new Problem(
-    'invalid-token',
-    'The access token is not valid, or no longer.',
-    {},
-    {
-      'www-authenticate': 'Bearer error="invalid_token"',
-    },
-  );
 
 /** Finds out who calls, before anything else does, and turns away who may not. A bad token is refused even where none is needed. */
 @Injectable()

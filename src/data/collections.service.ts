@@ -3,7 +3,7 @@ import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
 import { Database } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
-import type { Caller } from '../platform/http/caller.js';
+import { badToken, type Caller } from '../platform/http/caller.js';
 import { Cursors } from '../platform/http/cursor.js';
 import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
 import type { Page } from '../platform/http/page.js';
@@ -116,11 +116,12 @@ function assertWriter(caller: Caller, collection: Collection): void {
     throw new Problem('forbidden', 'Only its owner and admins may change this collection.');
 }
 
-/** Two callers may take a name at the same time: the second one is told so. */
+/** Two callers may take a name at the same time: the second one is told so. And its owner may have been deleted just now. */
 async function orTaken<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
+    if (brokenConstraint(error) === 'collections_owner_id_fkey') throw badToken();
     if (brokenConstraint(error) === 'collections_name') throw taken();
     throw error;
   }

@@ -46,7 +46,7 @@ export class UsersController {
     headers: ['ETag'],
   })
   async me(@CurrentCaller() caller: Caller): Promise<Answer> {
-    return userAnswer(await this.users.get(caller.id));
+    return userAnswer(await this.users.self(caller));
   }
 
   @Get(':id')

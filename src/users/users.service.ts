@@ -3,7 +3,7 @@ import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
 import { Database } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
-import type { Caller } from '../platform/http/caller.js';
+import { badToken, type Caller } from '../platform/http/caller.js';
 import { Cursors } from '../platform/http/cursor.js';
 import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
 import type { Page } from '../platform/http/page.js';
@@ -40,6 +40,13 @@ export class UsersService {
   async get(id: string): Promise<User> {
     const user = await this.users.findOneBy({ id });
     if (!user) throw notFound('There is no user with this id.');
+    return user;
+  }
+
+  /** @throws Problem invalid-token for a caller who was deleted just now */
+  async self({ id }: Caller): Promise<User> {
+    const user = await this.users.findOneBy({ id });
+    if (!user) throw badToken();
     return user;
   }
 

@@ -52,8 +52,17 @@ function resolve<T extends { $ref?: string }>(value: T | undefined): T | undefin
     .reduce((at, step) => at[step], document);
 }
 
-/** Headers that HTTP, the server or a proxy may add to anything. */
-const UNNAMED = new Set(['connection', 'content-length', 'content-type', 'date', 'keep-alive', 'transfer-encoding']);
+/** Headers that HTTP, the server or a proxy may add to anything, or CORS where it is configured. */
+const UNNAMED = new Set([
+  'connection',
+  'content-length',
+  'content-type',
+  'date',
+  'keep-alive',
+  'transfer-encoding',
+  'access-control-allow-origin',
+  'access-control-expose-headers',
+]);
 
 function headerDrift({ headers: named = {} }: ResponseObject, headers: Headers): string[] {
   const known = new Map(Object.entries(named).map(([name, header]) => [name.toLowerCase(), resolve(header)]));

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { Injectable } from '@nestjs/common';
+import type { PoolClient } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { Servers } from './servers.js';
 
@@ -13,7 +14,7 @@ export class CopyOut {
    * @throws when no connection is free within DATABASE_ACQUIRE_TIMEOUT_MS
    */
   async stream(statement: string, callerId: string | undefined): Promise<Readable> {
-    const client = await this.servers.forReading(callerId).streams.connect();
+    const client = await this.connect(callerId);
     const lines = client.query(copyTo(statement));
     let isReleased = false;
     const release = (failure?: Error) => {
@@ -24,9 +25,19 @@ export class CopyOut {
     };
     const fail = (error: Error) => lines.destroy(error);
     client.on('error', fail);
-    lines.once('error', release);
+    lines.on('error', release);
     lines.once('end', () => release());
     lines.once('close', () => release(new Error('the reader went away')));
     return lines;
+  }
+
+  private async connect(callerId: string | undefined): Promise<PoolClient> {
+    const { primary } = this.servers;
+    const server = this.servers.forReading(callerId);
+    if (server !== primary) {
+      const client = await server.streams.connect().catch(() => undefined);
+      if (client) return client;
+    }
+    return primary.streams.connect();
   }
 }

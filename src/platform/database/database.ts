@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { PoolClient, QueryConfig } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
 import { Problem } from '../http/problem.js';
-import { databaseProblem, sqlState } from './database-problem.js';
+import { sqlState } from './database-problem.js';
 import { SCHEMA_VERSION } from './migrations/index.js';
 import { schemaVersion } from './schema.js';
 import { Servers } from './servers.js';
@@ -17,6 +17,7 @@ export interface Statement {
 /** SQLSTATEs of work that failed only because of what else was going on: serialization failure, deadlock. */
 const RETRYABLE = new Set(['40001', '40P01']);
 const ATTEMPTS = 3;
+const QUERY_CANCELED = '57014';
 
 /** The hot statements, sent past TypeORM's query builder, and transactions that survive a deadlock. */
 @Injectable()
@@ -38,8 +39,8 @@ export class Database {
     try {
       return (await server.pool.query(queryOf(statement, values))).rows;
     } catch (error) {
-      if (!databaseProblem(error)) throw error;
-      this.servers.leaveOut(server, (error as Error).message);
+      // What takes too long there would take too long here.
+      if (sqlState(error) === QUERY_CANCELED) throw error;
       return this.rows(statement, values);
     }
   }
@@ -76,11 +77,11 @@ export class Database {
 
   /** Fails when PostgreSQL does not answer. */
   async ping(): Promise<void> {
-    await this.servers.probe.query('SELECT 1');
+    await this.servers.primary.probe.query('SELECT 1');
   }
 
   async hasCurrentSchema(): Promise<boolean> {
-    return (await schemaVersion(this.servers.probe)) >= SCHEMA_VERSION;
+    return (await schemaVersion(this.servers.primary.probe)) >= SCHEMA_VERSION;
   }
 }
 

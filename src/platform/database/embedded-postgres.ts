@@ -19,6 +19,8 @@ interface EmbeddedOptions {
   folder: string;
   /** Leave out what only matters after a power cut; for tests. */
   unsafe?: boolean;
+  /** A free one, if left out. */
+  port?: number;
 }
 
 /**
@@ -36,7 +38,7 @@ export class EmbeddedPostgres {
   ) {}
 
   /** @throws Error in one sentence, when the binaries are missing, the data is in use or the server does not come up */
-  static async start({ folder, unsafe = false }: EmbeddedOptions): Promise<EmbeddedPostgres> {
+  static async start({ folder, unsafe = false, port: wanted }: EmbeddedOptions): Promise<EmbeddedPostgres> {
     const user = unprivilegedUser();
     const home = findHome(resolve(folder), user);
     const binaries = findBinaries(home, user);
@@ -45,7 +47,7 @@ export class EmbeddedPostgres {
     if (!existsSync(join(dataFolder, 'PG_VERSION'))) initialize(binaries, dataFolder, passwordFile, user);
     await stopOrphan(dataFolder);
     claim(dataFolder);
-    const port = await freePort();
+    const port = wanted ?? (await freePort());
     const server = spawn(
       join(binaries, 'postgres'),
       ['-D', dataFolder, ...settings(port, unsafe).flatMap((pair) => ['-c', pair])],

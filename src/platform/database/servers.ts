@@ -7,7 +7,9 @@ import { CONFIG } from '../config.token.js';
 import { Background } from '../lifecycle/background.js';
 import { poolOf } from './pool.js';
 
+/** How often servers are looked at, and how long one may take to answer. */
 const CHECK_INTERVAL_MS = 1000;
+const CHECK_TIMEOUT_MS = 1500;
 const WRITERS_REMEMBERED = 50_000;
 
 /** One PostgreSQL, with a pool for requests and one for what takes as long as its caller does (exports, atomic uploads). */
@@ -15,6 +17,8 @@ export interface Server {
   host: string;
   pool: Pool;
   streams: Pool;
+  /** A connection apart: a pool that is all in use must not make its server look dead. */
+  probe: Pool;
   isFit: boolean;
 }
 
@@ -25,8 +29,6 @@ export interface Server {
 @Injectable()
 export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly primary: Server;
-  /** A connection apart: a pool that is all in use must not make every process look dead at once. */
-  readonly probe: Pool;
   private readonly logger = new Logger(Servers.name);
   private readonly replicas: Server[];
   private readonly writers: LRUCache<string, true>;
@@ -39,22 +41,23 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     private readonly background: Background,
     @Inject(CONFIG) private readonly config: Config,
   ) {
-    const pool = poolOf(dataSource);
-    quiet(pool);
-    this.probe = quiet(new Pool({ ...pool.options, max: 1 }));
-    this.primary = { host: 'primary', pool, streams: this.streamsFor(pool.options), isFit: true };
-    this.replicas = (config.DATABASE_REPLICA_URLS ?? []).map((connectionString) => {
-      const options = { ...pool.options, connectionString };
-      const { host } = new URL(connectionString);
-      return { host, pool: quiet(new Pool(options)), streams: this.streamsFor(options), isFit: false };
-    });
+    const pool = quiet(poolOf(dataSource));
+    this.primary = this.serverAt('primary', pool.options, pool);
+    this.replicas = (config.DATABASE_REPLICA_URLS ?? []).map((connectionString) =>
+      this.serverAt(new URL(connectionString).host, { ...pool.options, connectionString }),
+    );
     this.writers = new LRUCache({ max: WRITERS_REMEMBERED, ttl: 2 * config.DATABASE_REPLICA_MAX_LAG_MS });
   }
 
   async onApplicationBootstrap(): Promise<void> {
     if (this.replicas.length === 0) return;
-    await this.check();
-    this.background.every(CHECK_INTERVAL_MS, 'check of the read replicas', () => this.check());
+    // Often enough that a replica is left out before who has written reads from it again.
+    const interval = Math.min(CHECK_INTERVAL_MS, this.config.DATABASE_REPLICA_MAX_LAG_MS / 4);
+    await this.note();
+    this.background.every(interval, 'look at the primary', () => this.note());
+    for (const replica of this.replicas) {
+      this.background.every(interval, `check of the replica at ${replica.host}`, () => this.check(replica));
+    }
   }
 
   /** Where to read a list, an export or figures for a caller: the fit replicas in turn, or the primary. */
@@ -69,37 +72,40 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     if (this.replicas.length > 0) this.writers.set(callerId, true);
   }
 
-  /** Leaves a replica out until a check finds it fit again. */
-  leaveOut(server: Server, why: string): void {
-    if (server.isFit) this.logger.warn(`The replica at ${server.host} is left out: ${why}`);
-    server.isFit = false;
-  }
-
   async onApplicationShutdown(): Promise<void> {
-    const pools = [this.probe, this.primary.streams, ...this.replicas.flatMap(({ pool, streams }) => [pool, streams])];
-    await Promise.all(pools.map((pool) => pool.end()));
+    const pools = [this.primary, ...this.replicas].flatMap(({ pool, streams, probe }) => [pool, streams, probe]);
+    // The primary's pool is TypeORM's to end.
+    await Promise.all(pools.filter((pool) => pool !== this.primary.pool).map((pool) => pool.end()));
   }
 
-  private async check(): Promise<void> {
+  /** Notes where the primary is. While it is gone, what replicas have is the best there is. */
+  private async note(): Promise<void> {
     const now = Date.now();
-    const position = await positionOf(this.probe, 'pg_current_wal_lsn()').catch(() => undefined);
-    // Without the primary, what a replica has is the best there is.
+    const position = await positionOf(this.primary, 'pg_current_wal_lsn()').catch(() => undefined);
     if (position !== undefined) this.positions.push([now, position]);
     const oldest = now - this.config.DATABASE_REPLICA_MAX_LAG_MS;
     while (this.positions.length > 1 && (this.positions[1]?.[0] ?? now) <= oldest) this.positions.shift();
-    const needed = this.positions[0]?.[1] ?? 0;
-    await Promise.all(this.replicas.map((replica) => this.checkReplica(replica, needed)));
   }
 
-  private async checkReplica(replica: Server, needed: number): Promise<void> {
+  private async check(replica: Server): Promise<void> {
     try {
-      const position = await positionOf(replica.pool, 'coalesce(pg_last_wal_replay_lsn(), pg_current_wal_lsn())');
-      if (position < needed) return this.leaveOut(replica, 'it is too far behind');
+      const position = await positionOf(replica, 'coalesce(pg_last_wal_replay_lsn(), pg_current_wal_lsn())');
+      if (position < (this.positions[0]?.[1] ?? 0)) return this.leaveOut(replica, 'it is too far behind');
       if (!replica.isFit) this.logger.log(`The replica at ${replica.host} is used.`);
       replica.isFit = true;
     } catch (error) {
       this.leaveOut(replica, (error as Error).message);
     }
+  }
+
+  private leaveOut(replica: Server, why: string): void {
+    if (replica.isFit) this.logger.warn(`The replica at ${replica.host} is left out: ${why}`);
+    replica.isFit = false;
+  }
+
+  private serverAt(host: string, options: PoolConfig, pool = quiet(new Pool(options))): Server {
+    const probe = { ...options, max: 1, connectionTimeoutMillis: CHECK_TIMEOUT_MS, query_timeout: CHECK_TIMEOUT_MS };
+    return { host, pool, streams: this.streamsFor(options), probe: quiet(new Pool(probe)), isFit: false };
   }
 
   /** No time-out but the socket's: an export takes as long as its reader, an atomic upload as long as its writer. */
@@ -126,7 +132,7 @@ function quiet(pool: Pool): Pool {
 
 function ignore(): void {}
 
-async function positionOf(pool: Pool, expression: string): Promise<number> {
-  const { rows } = await pool.query(`SELECT pg_wal_lsn_diff(${expression}, '0/0')::float8 AS position`);
+async function positionOf({ probe }: Server, expression: string): Promise<number> {
+  const { rows } = await probe.query(`SELECT pg_wal_lsn_diff(${expression}, '0/0')::float8 AS position`);
   return rows[0].position;
 }

@@ -18,7 +18,8 @@ function accepts(header: string, type: string): boolean {
   const key = `${type} ${header}`;
   const known = verdicts.get(key);
   if (known !== undefined) return known;
-  const verdict = new Negotiator({ headers: { accept: header } }).mediaTypes([type]).length > 0;
+  const types = [type, `${type};charset=utf-8`];
+  const verdict = new Negotiator({ headers: { accept: header } }).mediaTypes(types).length > 0;
   verdicts.set(key, verdict);
   return verdict;
 }
@@ -28,7 +29,8 @@ export function registerAcceptCheck(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {
     const { accept } = request.headers;
     const type = request.routeOptions.config.produces ?? 'application/json';
-    const isRefused = accept !== undefined && request.url.startsWith('/api/') && !accepts(accept, type);
+    const isChecked = accept && request.url.startsWith('/api/') && !request.is404;
+    const isRefused = isChecked && !accepts(accept, type);
     done(isRefused ? new Problem('not-acceptable', `This answers with ${type}.`) : undefined);
   });
 }

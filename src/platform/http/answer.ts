@@ -27,10 +27,15 @@ export class Answer {
     if (headers) reply.headers(headers);
     if (etag) reply.header('etag', etag);
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (isRead && etag && isNotModified(request.headers['if-none-match'], etag)) {
-      return reply.code(304).send();
+    // Its body is needed to tell which variant the caller has, and goes no further than that (see compression.ts).
+    if (isRead && etag && isNotModified(request.headers['if-none-match'], etag)) reply.code(304);
+    reply.type(type);
+    if (!(this.body instanceof Readable)) {
+      return reply.send(typeof this.body === 'string' ? this.body : JSON.stringify(this.body));
     }
-    const isReady = typeof this.body === 'string' || this.body instanceof Readable;
-    return reply.type(type).send(isReady ? this.body : JSON.stringify(this.body));
+    if (request.method !== 'HEAD') return reply.send(this.body);
+    // Fastify would read all of it, only to leave it out.
+    this.body.destroy();
+    return reply.send(Readable.from([]));
   }
 }

@@ -1,6 +1,7 @@
 import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
 import { ApiExtension } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import { Problem } from './problem.js';
 
 export type Role = 'user' | 'admin';
 
@@ -33,3 +34,14 @@ export const AdminOnly = () => SetMetadata(ACCESS, 'admin' satisfies Access);
 export const CurrentCaller = createParamDecorator(
   (_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<FastifyRequest>().caller,
 );
+
+/** For a token that is not good, or whose user has gone since it was found to be. */
+export const badToken = (): Problem =>
+  new Problem(
+    'invalid-token',
+    'The access token is not valid, or no longer.',
+    {},
+    {
+      'www-authenticate': 'Bearer error="invalid_token"',
+    },
+  );

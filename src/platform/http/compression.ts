@@ -1,4 +1,4 @@
-import { type Transform } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, createBrotliCompress, createGzip, gzip } from 'node:zlib';
 import type { FastifyInstance, FastifyReply } from 'fastify';
@@ -15,48 +15,66 @@ const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
 
 const compress = { br: promisify(brotliCompress), gzip: promisify(gzip) };
 
-/** What callers accept, by the header's text: there are few different ones. */
-const choices = new LRUCache<string, { encoding: Encoding | undefined }>({ max: 500 });
-
-function choose(header: string): Encoding | undefined {
-  const known = choices.get(header);
-  if (known) return known.encoding;
-  const negotiator = new Negotiator({ headers: { 'accept-encoding': header } });
-  const [best] = negotiator.encodings(['br', 'gzip', 'identity']);
-  const encoding = best === 'br' || best === 'gzip' ? best : undefined;
-  choices.set(header, { encoding });
-  return encoding;
+interface Choice {
+  encoding: Encoding | undefined;
+  /** The caller refuses what is not compressed, however small it is. */
+  isNeeded: boolean;
 }
 
-/** Compresses what gains from it, for callers who take it. A compressed variant has an entity tag of its own, by suffix. */
+/** What callers accept, by the header's text: there are few different ones. */
+const choices = new LRUCache<string, Choice>({ max: 500 });
+
+function choose(header: string): Choice {
+  const known = choices.get(header);
+  if (known) return known;
+  const accepted = new Negotiator({ headers: { 'accept-encoding': header } }).encodings(['br', 'gzip', 'identity']);
+  const [best] = accepted;
+  const choice: Choice = {
+    encoding: best === 'br' || best === 'gzip' ? best : undefined,
+    isNeeded: !accepted.includes('identity'),
+  };
+  choices.set(header, choice);
+  return choice;
+}
+
+/**
+ * Compresses what gains from it, for callers who take it. A compressed variant has an entity tag of its own, by
+ * suffix. HEAD and 304 come this way too, with their body, so that they say what GET and 200 would.
+ */
 export function registerCompression(fastify: FastifyInstance): void {
   fastify.addHook('onSend', async (request, reply, payload) => {
     const type = reply.getHeader('content-type');
     if (typeof type !== 'string' || !GAINS.test(type) || reply.hasHeader('content-encoding')) return payload;
     addVary(reply, 'Accept-Encoding');
-    const header = request.headers['accept-encoding'];
-    if (header === undefined || request.method === 'HEAD' || payload === null || payload === undefined) return payload;
-    const encoding = choose(header);
-    if (!encoding) return payload;
+    if (payload === null || payload === undefined || reply.hasHeader('content-range')) return payload;
+    const { encoding, isNeeded } = choose(request.headers['accept-encoding'] ?? 'identity');
     if (isStream(payload)) {
-      mark(reply, encoding);
-      return payload
-        .pipe(encoding === 'br' ? createBrotliCompress(BROTLI) : createGzip())
-        .once('close', () => payload.destroy());
+      if (encoding) mark(reply, encoding);
+      if (!encoding || request.method === 'HEAD') return payload;
+      return pipeline(payload, encoding === 'br' ? createBrotliCompress(BROTLI) : createGzip(), ignore);
     }
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : (payload as Buffer);
-    if (bytes.length < SMALLEST_BYTES) return payload;
-    mark(reply, encoding);
+    const isCompressed = encoding !== undefined && (isNeeded || bytes.length >= SMALLEST_BYTES);
+    if (isCompressed) mark(reply, encoding);
+    if (reply.statusCode === 304) {
+      reply.removeHeader('content-type').removeHeader('content-encoding');
+      if (request.method === 'GET') return null;
+    }
+    if (!isCompressed) return payload;
     return encoding === 'br' ? compress.br(bytes, BROTLI) : compress.gzip(bytes);
   });
 }
 
-const isStream = (payload: unknown): payload is Transform => typeof (payload as { pipe?: unknown }).pipe === 'function';
+const isStream = (payload: unknown): payload is Readable => typeof (payload as { pipe?: unknown }).pipe === 'function';
+
+/** Who reads the compressed stream meets the failure of the other there. */
+function ignore(): void {}
 
 function mark(reply: FastifyReply, encoding: Encoding): void {
   reply.header('content-encoding', encoding).removeHeader('content-length');
   const tag = reply.getHeader('etag');
-  if (typeof tag === 'string') reply.header('etag', tag.replace(/"$/, `-${encoding}"`));
+  // A weak one is the same for all variants.
+  if (typeof tag === 'string' && tag.startsWith('"')) reply.header('etag', tag.replace(/"$/, `-${encoding}"`));
 }
 
 /** Adds a name to Vary, once. */

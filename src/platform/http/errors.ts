@@ -22,6 +22,8 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
   // What is left of an unread body would be taken for the next request.
   if (!request.raw.complete && hasBody(request)) reply.header('connection', 'close');
   reply
+    // Of a stream that failed before its first byte.
+    .removeHeader('content-encoding')
     .code(problem.status)
     .headers({
       // The router's own errors come before any hook.
@@ -49,6 +51,10 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
+const SECURITY_LINES = Object.entries(SECURITY)
+  .map(([name, value]) => `${name}: ${value}\r\n`)
+  .join('');
+
 /** What the HTTP parser refuses has no request yet: the answer is written on the socket. */
 export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
@@ -58,7 +64,7 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
   socket.end(
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n` +
       `content-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
-      `x-request-id: ${id}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n${body}`,
+      `${SECURITY_LINES}x-request-id: ${id}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n${body}`,
   );
 }
 

@@ -14,10 +14,7 @@ export function requestId(raw: Pick<IncomingMessage, 'headers'>): string {
 
 /** Refuses, before anything reads it, what no route could take: odd bytes in the address, encoded bodies. */
 export function registerRequestGuard(fastify: FastifyInstance): void {
-  fastify.addHook('onRequest', (request, reply, done) => {
-    reply.header('x-request-id', request.id);
-    done(flawOf(request.raw));
-  });
+  fastify.addHook('onRequest', (request, _reply, done) => done(flawOf(request.raw)));
 }
 
 function flawOf({ url = '/', headers, httpVersion }: IncomingMessage): Problem | undefined {

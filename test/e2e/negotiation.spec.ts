@@ -1,0 +1,150 @@
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { startApp, type TestApp } from '../support/app.js';
+import { ask as askAt } from '../support/ask.js';
+import { makeCollection, makeRecord, must } from '../support/collections.js';
+import { expectProblem } from '../support/problem.js';
+
+let app: TestApp;
+let large: { path: string; etag: string; id: string };
+let small: typeof large;
+let records: string;
+beforeAll(async () => {
+  app = await startApp();
+  const set = await makeCollection(app.admin);
+  ({ records } = set);
+  small = await makeRecord(app.admin, set, { text: 'x' });
+  large = plain(await makeRecord(app.admin, set, { text: 'x'.repeat(2000) }));
+});
+afterAll(() => app.close());
+
+/** With the tag of the variant that is not compressed. */
+const plain = (record: typeof large) => ({ ...record, etag: record.etag.replace(/-(?:gzip|br)"$/, '"') });
+
+const ask = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
+  askAt(app.url + path, headers, method);
+const asking = (encoding: string, path = large.path, headers = {}, method = 'GET') =>
+  ask(path, { 'accept-encoding': encoding, ...headers }, method);
+const variantOf = (etag: string, encoding: string | undefined) =>
+  encoding ? etag.replace(/"$/, `-${encoding}"`) : etag;
+const unpack = { br: brotliDecompressSync, gzip: gunzipSync };
+
+describe('Accept-Encoding', () => {
+  it.each([
+    ['gzip', 'gzip'],
+    ['br', 'br'],
+    ['GZIP', 'gzip'],
+    ['br;q=0.5, gzip;q=0.9', 'gzip'],
+    ['deflate, zstd, br;q=0.1', 'br'],
+    ['br;q=0, gzip', 'gzip'],
+    ['*', 'br'],
+    ['br;q=0, *', 'gzip'],
+    ['gzip, identity;q=0', 'gzip'],
+  ] as const)('%s is answered with %s from 1 KiB on', async (header, encoding) => {
+    const whole = await ask(large.path);
+    const { status, headers, bytes } = await asking(header);
+    expect([status, headers['content-encoding']]).toEqual([200, encoding]);
+    expect(unpack[encoding](bytes)).toEqual(whole.bytes);
+    expect(bytes.length).toBeLessThan(whole.bytes.length / 2);
+    expect(headers['content-length']).toBe(String(bytes.length));
+    expect(headers.vary).toBe('Accept-Encoding');
+    expect(headers.etag).toBe(`"${large.etag.slice(1, -1)}-${encoding}"`);
+  });
+
+  it.each([
+    '',
+    'identity',
+    'deflate',
+    'zstd, compress',
+    'gzip;q=0',
+    'gzip;q=0, br;q=0.0',
+    '*;q=0',
+    'identity, gzip;q=0.5',
+    ', ;',
+  ])('"%s" is answered without compression, and says that it could be otherwise', async (header) => {
+    for (const path of [large.path, small.path]) {
+      const { status, headers, bytes } = await asking(header, path);
+      expect([status, headers['content-encoding']]).toEqual([200, undefined]);
+      expect(JSON.parse(bytes.toString()).id).toBe(path.split('/').at(-1));
+      expect(headers.vary).toBe('Accept-Encoding');
+      expect(headers.etag).toBe(path === large.path ? large.etag : small.etag);
+    }
+  });
+
+  it('compresses nothing below 1 KiB, unless the caller takes it in no other way', async () => {
+    for (const header of ['gzip', 'br', '*']) {
+      const { headers } = await asking(header, small.path);
+      expect([headers['content-encoding'], headers.etag]).toEqual([undefined, small.etag]);
+    }
+    const { headers, bytes } = await asking('gzip, identity;q=0', small.path);
+    expect(headers['content-encoding']).toBe('gzip');
+    expect(JSON.parse(gunzipSync(bytes).toString()).id).toBe(small.id);
+  });
+
+  it('compresses an export as it comes, and problems as well', async () => {
+    const lines = await asking('br', `${records}/export`);
+    expect(lines.headers['content-encoding']).toBe('br');
+    expect(brotliDecompressSync(lines.bytes).toString().trimEnd().split('\n')).toHaveLength(2);
+    const query = Array.from({ length: 60 }, (_, i) => `parameter-${i}=1`).join('&');
+    const { status, headers, bytes } = await asking('gzip', `${records}?${query}`);
+    expect([status, headers['content-encoding']]).toEqual([400, 'gzip']);
+    expect(JSON.parse(gunzipSync(bytes).toString()).errors).toHaveLength(60);
+  });
+
+  it('leaves a part of a file as it is', async () => {
+    const part = await asking('gzip', '/docs/swagger-ui.css', { range: 'bytes=0-1999' });
+    expect([part.status, part.headers['content-encoding'], part.bytes.length]).toEqual([206, undefined, 2000]);
+  });
+});
+
+describe('an entity tag', () => {
+  it.each([undefined, 'gzip', 'br'])(
+    'of the variant %s is answered with 304 that says what 200 would',
+    async (encoding) => {
+      const accepted = encoding ?? 'identity';
+      const full = await asking(accepted);
+      const tag = full.headers.etag as string;
+      expect(tag).toBe(variantOf(large.etag, encoding));
+      for (const tags of [tag, `W/${tag}`, `"other", ${tag}`, `"other",W/${tag} , "more"`, large.etag, '*']) {
+        for (const method of ['GET', 'HEAD']) {
+          const { status, headers, bytes } = await asking(accepted, large.path, { 'if-none-match': tags }, method);
+          expect([tags, method, status, bytes.length]).toEqual([tags, method, 304, 0]);
+          for (const name of ['etag', 'cache-control', 'vary'])
+            expect([name, headers[name]]).toEqual([name, full.headers[name]]);
+          for (const name of ['content-type', 'content-encoding']) expect(headers[name]).toBeUndefined();
+          // The length of what 200 would have sent, or none.
+          expect([undefined, full.headers['content-length']]).toContain(headers['content-length']);
+        }
+      }
+      for (const tags of ['"other"', `"other", W/"another"`, tag.slice(1, -1), '', `"${tag.slice(1, -1)}-gzip-br"`])
+        expect([tags, (await asking(accepted, large.path, { 'if-none-match': tags })).status]).toEqual([tags, 200]);
+    },
+  );
+
+  it('of a compressed variant is taken by If-Match, once', async () => {
+    const { path, etag } = plain(await makeRecord(app.admin, { records }, { text: 'y'.repeat(2000) }));
+    const { headers } = await asking('gzip', path);
+    expect(headers.etag).toBe(variantOf(etag, 'gzip'));
+    const ifMatch = { 'if-match': headers.etag as string };
+    must(200, await app.admin.patch(path, { data: { n: 1 } }, ifMatch));
+    expectProblem(await app.admin.patch(path, { data: { n: 2 } }, ifMatch), 'precondition-failed');
+  });
+});
+
+it('answers HEAD with the headers of GET, compressed or not, and no body', async () => {
+  for (const path of [
+    large.path,
+    small.path,
+    records,
+    `${records}/export`,
+    `${records}/no-id`,
+    '/docs/swagger-ui.css',
+  ]) {
+    for (const encoding of ['identity', 'gzip', 'br']) {
+      const whole = await asking(encoding, path);
+      const head = await asking(encoding, path, {}, 'HEAD');
+      expect([path, head.status, head.bytes.length]).toEqual([path, whole.status, 0]);
+      const { date, 'x-request-id': id, 'transfer-encoding': chunked, ...headers } = whole.headers;
+      expect([path, encoding, head.headers]).toEqual([path, encoding, expect.objectContaining(headers)]);
+    }
+  }
+});

@@ -1,0 +1,88 @@
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { EmbeddedPostgres } from '../../src/platform/database/embedded-postgres.js';
+
+/** A real PostgreSQL that a test can end and start again at the same address. */
+export class TestServer {
+  private constructor(
+    private readonly folder: string,
+    private server: EmbeddedPostgres,
+  ) {}
+
+  static async start(folder: string): Promise<TestServer> {
+    mkdirSync(folder, { recursive: true });
+    return new TestServer(folder, await EmbeddedPostgres.start({ folder, unsafe: true }));
+  }
+
+  get url(): string {
+    return this.server.url;
+  }
+  get data(): string {
+    return this.server.dataFolder;
+  }
+
+  stop(): Promise<void> {
+    return this.server.stop();
+  }
+
+  /** As a crash would, with everything it was doing. */
+  kill(): void {
+    process.kill(Number.parseInt(readFileSync(join(this.data, 'postmaster.pid'), 'utf8'), 10), 'SIGKILL');
+  }
+
+  async restart(): Promise<void> {
+    this.server = await EmbeddedPostgres.start({
+      folder: this.folder,
+      unsafe: true,
+      port: Number(new URL(this.url).port),
+    });
+  }
+
+  async query<Row = Record<string, unknown>>(text: string): Promise<Row[]> {
+    const client = new pg.Client({ connectionString: this.url });
+    await client.connect();
+    try {
+      return (await client.query(text)).rows as Row[];
+    } finally {
+      await client.end();
+    }
+  }
+}
+
+export interface Pair {
+  primary: TestServer;
+  standby: TestServer;
+  close(): Promise<void>;
+}
+
+/** A primary, and a standby that streams from it: a copy of its data with another port. */
+export async function startPair(): Promise<Pair> {
+  const folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
+  // As root, PostgreSQL runs as a user of its own, who must be able to go there.
+  chmodSync(folder, 0o755);
+  const primary = await TestServer.start(join(folder, 'primary'));
+  await primary.stop();
+  execFileSync('cp', ['-a', join(folder, 'primary'), join(folder, 'standby')]);
+  const data = join(folder, 'standby', 'postgres');
+  const { hostname, port, username, password } = new URL(primary.url);
+  const source = `host=${hostname} port=${port} user=${username} password=${password}`;
+  writeFileSync(join(data, 'standby.signal'), '');
+  appendFileSync(
+    join(data, 'postgresql.conf'),
+    `\nprimary_conninfo = '${source}'\nwal_retrieve_retry_interval = 200ms\n`,
+  );
+  await primary.restart();
+  const standby = await TestServer.start(join(folder, 'standby'));
+  return {
+    primary,
+    standby,
+    close: async () => {
+      await standby.stop();
+      await primary.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
