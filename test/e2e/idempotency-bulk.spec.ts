@@ -67,7 +67,10 @@ describe('an upload under an Idempotency-Key that was finished', () => {
   });
 
   it('is replayed when it was empty, or held nothing but mistakes of the oddest kind', async () => {
-    for (const text of ['', '{"data":{"a\\u0000b":1}}\n{"data":{"\\ud800":1}}\n{"data":{"\\u0001\\\\":1,"x\\u0000":2}}']) {
+    for (const text of [
+      '',
+      '{"data":{"a\\u0000b":1}}\n{"data":{"\\ud800":1}}\n{"data":{"\\u0001\\\\":1,"x\\u0000":2}}',
+    ]) {
       const key = freshKey();
       const first = must(200, await upload(text, key));
       expect(first.body.failed).toBe(text ? 3 : 0);

@@ -95,7 +95,9 @@ describe('a record made under an Idempotency-Key', () => {
 it('makes one record for 50 who come at once with one key', async () => {
   for (let round = 0; round < 3; round++) {
     const key = freshKey();
-    const answers = await Promise.all(Array.from({ length: 50 }, () => ada.post(set.records, { data: { round } }, key)));
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, () => ada.post(set.records, { data: { round } }, key)),
+    );
     const made = answers.filter(({ status }) => status === 201);
     expect(made.filter(({ headers }) => !headers.has('idempotency-replayed'))).toHaveLength(1);
     expect(new Set(made.map(({ text }) => text)).size).toBe(1);
