@@ -1,4 +1,4 @@
-import { type Transform } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, createBrotliCompress, createGzip, gzip } from 'node:zlib';
 import type { FastifyInstance, FastifyReply } from 'fastify';
@@ -40,9 +40,8 @@ export function registerCompression(fastify: FastifyInstance): void {
     if (!encoding) return payload;
     if (isStream(payload)) {
       mark(reply, encoding);
-      return payload
-        .pipe(encoding === 'br' ? createBrotliCompress(BROTLI) : createGzip())
-        .once('close', () => payload.destroy());
+      // An end of either that is not clean is one of both.
+      return pipeline(payload, encoding === 'br' ? createBrotliCompress(BROTLI) : createGzip(), () => {});
     }
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : (payload as Buffer);
     if (bytes.length < SMALLEST_BYTES) return payload;
@@ -51,7 +50,7 @@ export function registerCompression(fastify: FastifyInstance): void {
   });
 }
 
-const isStream = (payload: unknown): payload is Transform => typeof (payload as { pipe?: unknown }).pipe === 'function';
+const isStream = (payload: unknown): payload is Readable => typeof (payload as { pipe?: unknown }).pipe === 'function';
 
 function mark(reply: FastifyReply, encoding: Encoding): void {
   reply.header('content-encoding', encoding).removeHeader('content-length');

@@ -23,6 +23,8 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
   if (!request.raw.complete && hasBody(request)) reply.header('connection', 'close');
   reply
     .code(problem.status)
+    // Of the answer that was to be.
+    .removeHeader('content-encoding')
     .headers({
       // The router's own errors come before any hook.
       ...SECURITY,
