@@ -160,3 +160,12 @@ it('keeps names with escapes apart, in one record and a thousand, changed and co
     expect(stats.text).toContain(`"values":[{"value":{${JSON.stringify(name)}:1},"count":2}]`);
   }
 });
+
+it('refuses numbers that would come back as megabytes, and names their line in an upload', async () => {
+  const { records } = await makeCollection(ada);
+  const data = { tiny: Array(9000).fill(5e-324) };
+  expect(JSON.stringify(data).length).toBeLessThan(65_536);
+  expect((await ada.post(records, { data })).status).toBe(413);
+  const { body } = must(200, await ada.post(`${records}/bulk`, [{ data: {} }, { data }, { data: { tiny: 5e-324 } }]));
+  expect(body).toEqual({ inserted: 2, failed: 1, errors: [{ line: 2, pointer: '/data', detail: expect.any(String) }] });
+});
