@@ -123,7 +123,8 @@ export type BulkQuery = z.infer<typeof bulkQuery>;
 
 const lineMistake = z.object({
   line: z.int().min(1).meta({ description: 'Line of the NDJSON, or place in the array, from 1.' }),
-  pointer: z.string().meta({ description: 'JSON Pointer into the line.' }),
+  // Of a name that holds a NUL, too: the document has no pattern for it but this.
+  pointer: z.string().meta({ description: 'JSON Pointer into the line.', pattern: '^' }),
   detail: z.string(),
 });
 export type LineMistake = z.infer<typeof lineMistake>;

@@ -1,6 +1,7 @@
-import { Controller, Get, Query } from '@nestjs/common';
+import { Controller, Get, Query, Req } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { CopyOut } from '../platform/database/copy-out.js';
 import { Answer } from '../platform/http/answer.js';
@@ -37,12 +38,13 @@ export class ReportsController {
     problems: ['not-found'],
   })
   async export(
+    @Req() { raw }: FastifyRequest,
     @CurrentCollection() collection: Collection,
     @Query({ schema: exportQuery }) { order, from, to, where }: ExportQuery,
     @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
     const filter = { collectionId: collection.id, from, to, where: parseWhere(where) };
-    const lines = await this.copyOut.stream(exportStatement(filter, order), caller?.id);
+    const lines = await this.copyOut.stream(exportStatement(filter, order), caller?.id, raw.socket);
     return new Answer(lines, {
       type: NDJSON,
       headers: { 'cache-control': cacheControl(collection.visibility) },

@@ -29,6 +29,10 @@ const SAVE = `
   UPDATE idempotency_keys SET items = $4, digest = $5, report = $6, body = $7, held_until = now() + $8 * interval '1 ms'
   WHERE caller_id = $1 AND key = $2 AND holder = $3`;
 
+/** Of an upload that stored nothing, whatever it failed with. */
+const FORGET = `DELETE FROM idempotency_keys
+  WHERE caller_id = $1 AND key = $2 AND holder = $3 AND body IS NULL AND items = 0`;
+
 const HOLD = `UPDATE idempotency_keys SET held_until = now() + $4 * interval '1 ms'
   WHERE caller_id = $1 AND key = $2 AND holder = $3 AND body IS NULL`;
 
@@ -42,16 +46,13 @@ export interface Finished {
 /** An upload's hold on its Idempotency-Key, renewed until it is let go of. A crashed one's ends by itself. */
 export class HeldKey {
   private readonly holder = randomUUID();
-  private readonly heartbeat: NodeJS.Timeout;
+  private heartbeat: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly database: Database,
     private readonly key: IdempotencyKey,
     private readonly leaseMs: number,
-  ) {
-    this.heartbeat = setInterval(() => void this.hold(leaseMs).catch(() => {}), leaseMs / 3);
-    this.heartbeat.unref();
-  }
+  ) {}
 
   async claim(fingerprint: Buffer): Promise<Progress | Finished> {
     const { callerId, key } = this.key;
@@ -62,8 +63,10 @@ export class HeldKey {
       this.holder,
       this.leaseMs,
     ]);
-    if (claimed) return { ...claimed, report: claimed.report ?? { inserted: 0, failed: 0, errors: [] } };
-    clearInterval(this.heartbeat);
+    if (claimed) {
+      this.heartbeat = setInterval(() => void this.hold(this.leaseMs).catch(() => {}), this.leaseMs / 3).unref();
+      return { ...claimed, report: claimed.report ?? { inserted: 0, failed: 0, errors: [] } };
+    }
     const [found] = await this.database.rows<Finished & { fingerprint: Buffer }>({ text: FIND }, [callerId, key]);
     if (found && !found.fingerprint.equals(fingerprint)) throw isOtherRequest();
     if (!found || found.body === null) throw isRunning();
@@ -81,10 +84,14 @@ export class HeldKey {
     if (rowCount === 0) throw isRunning();
   }
 
-  /** Lets go of the key, so that a retry need not wait. */
+  /** Lets go of the key, so that a retry need not wait. Without anything stored it is as if it had never been used. */
   async release(): Promise<void> {
     clearInterval(this.heartbeat);
-    await this.hold(-1).catch(() => {});
+    const { callerId, key } = this.key;
+    await this.database
+      .rows({ text: FORGET }, [callerId, key, this.holder])
+      .then(() => this.hold(-1))
+      .catch(() => {});
   }
 
   private async hold(forMs: number): Promise<void> {

@@ -1,6 +1,6 @@
 import { startApp, type TestApp } from '../support/app.js';
 import type { Client } from '../support/client.js';
-import { type MadeCollection, makeCollection, makeRecord, must } from '../support/collections.js';
+import { etagOf, type MadeCollection, makeCollection, makeRecord, must } from '../support/collections.js';
 
 let app: TestApp;
 let ada: Client;
@@ -139,4 +139,33 @@ describe('what cannot be kept or is not known is refused, pointed at and not sto
       expect(answer.body.detail).not.toMatch(/JSON\.parse|Unexpected|token/);
     }
   });
+});
+
+it('keeps names with escapes apart, in one record and a thousand, changed and counted', async () => {
+  const { records, path } = await makeCollection(ada);
+  const names = ['\\', '"', '\n', '\\n', 'a\\', 'a"', '\t'];
+  const texts = names.map((name) => JSON.stringify({ h: 1, [name]: { [name]: 1 } }));
+  for (const data of texts) {
+    const made = must(201, await ada.post(records, `{"data":${data}}`));
+    const at = made.headers.get('location') as string;
+    must(200, await ada.patch(at, { data: { x: 1 } }, { 'if-match': etagOf(made) }));
+    must(200, await ada.post(`${records}/bulk`, `[{"data":${data}}]`));
+  }
+  for (const [index, name] of names.entries()) {
+    const where = encodeURIComponent(texts[index] as string);
+    const { text, body } = must(200, await ada.get(`${records}?where=${where}`));
+    expect([name, body.items.length]).toEqual([name, 2]);
+    expect(text.split(`${JSON.stringify(name)}: {${JSON.stringify(name)}: 1}`)).toHaveLength(3);
+    const stats = must(200, await ada.get(`${path}/stats?by=${encodeURIComponent(name)}`));
+    expect(stats.text).toContain(`"values":[{"value":{${JSON.stringify(name)}:1},"count":2}]`);
+  }
+});
+
+it('refuses numbers that would come back as megabytes, and names their line in an upload', async () => {
+  const { records } = await makeCollection(ada);
+  const data = { tiny: Array(9000).fill(5e-324) };
+  expect(JSON.stringify(data).length).toBeLessThan(65_536);
+  expect((await ada.post(records, { data })).status).toBe(413);
+  const { body } = must(200, await ada.post(`${records}/bulk`, [{ data: {} }, { data }, { data: { tiny: 5e-324 } }]));
+  expect(body).toEqual({ inserted: 2, failed: 1, errors: [{ line: 2, pointer: '/data', detail: expect.any(String) }] });
 });

@@ -1,8 +1,10 @@
+import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { Injectable } from '@nestjs/common';
 import type { PoolClient } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
-import { Servers } from './servers.js';
+import { invalid } from '../http/problem.js';
+import { ABANDONED_AFTER_MS, Servers } from './servers.js';
 
 /** Long reads by COPY, which is the cursor: PostgreSQL sends no more than the reader takes, so memory is constant on both sides. */
 @Injectable()
@@ -10,11 +12,17 @@ export class CopyOut {
   constructor(private readonly servers: Servers) {}
 
   /**
-   * Starts a COPY … TO STDOUT. Its connection is free again when the stream has ended, and gone when it is destroyed.
-   * @throws when no connection is free within DATABASE_ACQUIRE_TIMEOUT_MS
+   * Starts a COPY … TO STDOUT. Its connection is free again when the stream has ended. When it is destroyed, the
+   * connection goes, but not its place: PostgreSQL works on until it notices.
+   * @param reader the socket that it is for
+   * @throws when no connection is free within DATABASE_ACQUIRE_TIMEOUT_MS; Problem invalid-request when the reader has gone
    */
-  async stream(statement: string, callerId: string | undefined): Promise<Readable> {
+  async stream(statement: string, callerId: string | undefined, reader: Socket): Promise<Readable> {
     const client = await this.connect(callerId);
+    if (reader.destroyed) {
+      client.release();
+      throw invalid('The request was cut off.');
+    }
     const lines = client.query(copyTo(statement));
     let isReleased = false;
     const release = (failure?: Error) => {
@@ -27,7 +35,11 @@ export class CopyOut {
     client.on('error', fail);
     lines.on('error', release);
     lines.once('end', () => release());
-    lines.once('close', () => release(new Error('the reader went away')));
+    lines.once('close', () => {
+      if (isReleased) return;
+      client.end().catch(() => {});
+      setTimeout(() => release(new Error('the reader went away')), 2 * ABANDONED_AFTER_MS);
+    });
     return lines;
   }
 

@@ -1,12 +1,16 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { types } from 'pg';
 import type { Logger } from 'pino';
 import type { Config } from '../../config.js';
+import { parseExactly } from '../exact-json.js';
 import { CopyOut } from './copy-out.js';
 import { Database } from './database.js';
 import { Servers } from './servers.js';
 
 const IDLE_TIMEOUT_MS = 60_000;
+
+for (const type of [types.builtins.JSON, types.builtins.JSONB]) types.setTypeParser(type, parseExactly);
 
 /** TypeORM on one bounded pool, on which nothing can wait or run for ever. */
 @Global()

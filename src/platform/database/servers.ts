@@ -11,6 +11,8 @@ import { poolOf } from './pool.js';
 const CHECK_INTERVAL_MS = 1000;
 const CHECK_TIMEOUT_MS = 1500;
 const WRITERS_REMEMBERED = 50_000;
+/** How soon PostgreSQL breaks off what it does on a stream's connection that is gone. */
+export const ABANDONED_AFTER_MS = 100;
 
 /** One PostgreSQL, with a pool for requests and one for what takes as long as its caller does (exports, atomic uploads). */
 export interface Server {
@@ -111,15 +113,16 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   /** No time-out but the socket's: an export takes as long as its reader, an atomic upload as long as its writer. */
   private streamsFor(options: PoolConfig): Pool {
     const { REQUEST_TIMEOUT_MS, STREAM_CONCURRENCY } = this.config;
-    return quiet(
-      new Pool({
-        ...options,
-        max: STREAM_CONCURRENCY,
-        statement_timeout: 0,
-        query_timeout: 0,
-        idle_in_transaction_session_timeout: REQUEST_TIMEOUT_MS,
-      }),
-    );
+    const pool = new Pool({
+      ...options,
+      max: STREAM_CONCURRENCY,
+      statement_timeout: 0,
+      query_timeout: 0,
+      idle_in_transaction_session_timeout: REQUEST_TIMEOUT_MS,
+    });
+    // Not every system that PostgreSQL runs on can do it; there it notices when it next sends something.
+    const check = `SET client_connection_check_interval = ${ABANDONED_AFTER_MS}`;
+    return quiet(pool.on('connect', (client) => void client.query(check).catch(ignore)));
   }
 }
 

@@ -25,6 +25,8 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
     // Of a stream that failed before its first byte.
     .removeHeader('content-encoding')
     .code(problem.status)
+    // Of the answer that was to be.
+    .removeHeader('content-encoding')
     .headers({
       // The router's own errors come before any hook.
       ...SECURITY,

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { parseExactly } from '../exact-json.js';
 import { invalid, type Mistake } from './problem.js';
 
 /** Deepest nesting of arrays and objects in any JSON that is read. */
@@ -13,7 +14,7 @@ export function parseJson(bytes: Buffer, what = 'The body'): unknown {
   const text = bytes.toString('utf8');
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseExactly(text);
   } catch (error) {
     const position = /position (\d+)/.exec((error as Error).message)?.[1];
     throw invalid(`${what} is not valid JSON${position ? `: see character ${Number(position) + 1}` : ''}.`);

@@ -16,7 +16,8 @@ export class Idempotency1764100000000 implements MigrationInterface {
         -- A bulk upload's progress, committed with each batch: items done, the hash of their bytes, what was found.
         items       integer NOT NULL DEFAULT 0,
         digest      bytea,
-        report      jsonb,
+        -- Not jsonb, which has no NUL: what was found may name one.
+        report      json,
         -- Who is at it, and until when without a sign of life.
         holder      uuid,
         held_until  timestamptz(3),

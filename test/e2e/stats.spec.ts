@@ -1,0 +1,185 @@
+import { startApp, type TestApp } from '../support/app.js';
+import type { Client } from '../support/client.js';
+import { type MadeCollection, makeCollection, must } from '../support/collections.js';
+import { expectProblem } from '../support/problem.js';
+import { lines, NDJSON } from '../support/uploads.js';
+
+let app: TestApp;
+let ada: Client;
+let set: MadeCollection;
+beforeAll(async () => {
+  app = await startApp();
+  ada = await app.user('ada');
+});
+beforeEach(async () => {
+  set = await makeCollection(ada);
+});
+afterAll(() => app.close());
+
+const stats = async (query: Record<string, string> = {}) =>
+  must(200, await ada.get(`${set.path}/stats?${new URLSearchParams(query)}`)).body;
+const put = async (records: { data: unknown; occurredAt?: string }[]) =>
+  must(200, await ada.post(`${set.records}/bulk`, records));
+const at = (...moments: string[]) => put(moments.map((occurredAt, n) => ({ data: { n }, occurredAt })));
+
+describe('the statistics of a collection', () => {
+  it('are empty when it is', async () => {
+    expect(await stats()).toEqual({
+      total: { count: 0, isEstimate: false },
+      bucket: 'day',
+      buckets: [],
+      by: null,
+      values: null,
+    });
+    expect((await stats({ by: 'n' })).values).toEqual([]);
+  });
+
+  it.each([
+    ['minute', ['2004-03-01T00:00:00.000Z', '2004-02-29T23:59:00.000Z', '2001-01-01T00:00:00.000Z']],
+    ['hour', ['2004-03-01T00:00:00.000Z', '2004-02-29T23:00:00.000Z', '2001-01-01T00:00:00.000Z']],
+    ['day', ['2004-03-01T00:00:00.000Z', '2004-02-29T00:00:00.000Z', '2001-01-01T00:00:00.000Z']],
+    ['month', ['2004-03-01T00:00:00.000Z', '2004-02-01T00:00:00.000Z', '2001-01-01T00:00:00.000Z']],
+  ])('count by %s in UTC, newest first', async (bucket, starts) => {
+    // The last is written with the date of another zone.
+    await at('2004-02-29T23:59:59.999Z', '2004-02-29T23:59:00Z', '2004-03-01T00:00:00Z', '2000-12-31T22:00:00-02:00');
+    const { total, buckets, ...rest } = await stats({ bucket });
+    expect([total.count, rest.bucket]).toEqual([4, bucket]);
+    expect(buckets).toEqual(starts.map((from, index) => ({ from, count: index === 1 ? 2 : 1 })));
+  });
+
+  it('know the ends of time', async () => {
+    await at('0001-01-01T00:00:00Z', '0099-12-31T23:59:59Z', '9999-12-31T23:59:59.999Z');
+    expect((await stats({ bucket: 'month' })).buckets.map(({ from }: { from: string }) => from)).toEqual([
+      '9999-12-01T00:00:00.000Z',
+      '0099-12-01T00:00:00.000Z',
+      '0001-01-01T00:00:00.000Z',
+    ]);
+  });
+
+  it('show the newest 1,000 buckets', async () => {
+    await at(...Array.from({ length: 1001 }, (_, minute) => new Date(minute * 60_000).toISOString()));
+    const { buckets, total } = await stats({ bucket: 'minute' });
+    expect([buckets.length, buckets[999].from, total.count]).toEqual([1000, '1970-01-01T00:01:00.000Z', 1001]);
+  });
+
+  it('are of what from, to and where let through', async () => {
+    const days = [1, 2, 3, 4].map((day) => ({
+      data: { day, even: day % 2 === 0, s: "it's" },
+      occurredAt: `2001-01-0${day}T12:00:00Z`,
+    }));
+    await put(days);
+    const narrow = { from: '2001-01-02T12:00:00Z', to: '2001-01-04T12:00:00Z' };
+    const of = async (query: Record<string, string>) => {
+      const { total, buckets, values } = await stats({ by: 'day', ...query });
+      const counted = buckets.reduce((sum: number, { count }: { count: number }) => sum + count, 0);
+      expect(counted).toBe(total.count);
+      return values.map(({ value }: { value: number }) => value);
+    };
+    expect(await of({})).toEqual([1, 2, 3, 4]);
+    expect(await of(narrow)).toEqual([2, 3]);
+    expect(await of({ ...narrow, where: '{"even":true}' })).toEqual([2]);
+    expect(await of({ where: '{"s":"it\'s","even":false}' })).toEqual([1, 3]);
+    expect(await of({ where: '{"s":"its"}' })).toEqual([]);
+  });
+
+  it('count the values of a field, of any kind, commonest first, and leave out what has no such field', async () => {
+    const values = [
+      'a',
+      'a',
+      'a',
+      1,
+      1.0,
+      '1',
+      true,
+      true,
+      true,
+      true,
+      null,
+      null,
+      false,
+      { x: [1] },
+      { x: [1] },
+      [],
+      -0.5,
+    ];
+    await put([...values.map((v) => ({ data: { v } })), { data: {} }, { data: { V: 'a', w: { v: 'a' } } }]);
+    const found = await stats({ by: 'v' });
+    expect([found.by, found.total.count]).toEqual(['v', 19]);
+    expect(found.values.slice(0, 2)).toEqual([
+      { value: true, count: 4 },
+      { value: 'a', count: 3 },
+    ]);
+    expect(found.values).toHaveLength(9);
+    for (const [value, count] of [
+      [1, 2],
+      ['1', 1],
+      [null, 2],
+      [false, 1],
+      [{ x: [1] }, 2],
+      [[], 1],
+      [-0.5, 1],
+    ]) {
+      expect(found.values).toContainEqual({ value, count });
+    }
+  });
+
+  it('show the 20 commonest values', async () => {
+    await put(Array.from({ length: 25 }, (_, v) => Array.from({ length: v + 1 }, () => ({ data: { v } }))).flat());
+    const { values } = await stats({ by: 'v' });
+    expect(values).toEqual(Array.from({ length: 20 }, (_, index) => ({ value: 24 - index, count: 25 - index })));
+  });
+
+  it.each(["it's", '"', '\\', 'é 🦀', '$1', 'a.b', "'; DROP TABLE records; --", 'constructor', '0', ' '])(
+    'count by a field called %j',
+    async (by) => {
+      await put([{ data: { [by]: by } }, { data: { [by]: by } }, { data: { other: 1 } }]);
+      const found = await stats({ by });
+      expect([found.by, found.values]).toEqual([by, [{ value: by, count: 2 }]]);
+    },
+  );
+
+  it('refuse what they do not know', async () => {
+    const queries = [
+      'bucket=week',
+      'bucket=',
+      'bucket=Day',
+      'by=',
+      `by=${'x'.repeat(257)}`,
+      'by=%00',
+      'where=[]',
+      'to=x',
+      'limit=1',
+    ];
+    for (const query of queries) expectProblem(await ada.get(`${set.path}/stats?${query}`), 'invalid-request');
+  });
+
+  it('of a private collection are for its owner and admins; for anyone else there are none', async () => {
+    const secret = await makeCollection(ada, 'private');
+    for (const client of [ada, app.admin]) {
+      expect(must(200, await client.get(`${secret.path}/stats`)).headers.get('cache-control')).toBe(
+        'private, no-cache',
+      );
+    }
+    for (const client of [app.client, await app.user()])
+      expectProblem(await client.get(`${secret.path}/stats`), 'not-found');
+    expectProblem(await ada.get('/api/v1/data/nothing/stats'), 'not-found');
+    const open = must(200, await app.client.get(`${set.path}/stats`));
+    expect(open.headers.get('cache-control')).toBe('no-cache');
+  });
+});
+
+describe('the total', () => {
+  it('is exact up to 10,000 and, beyond, an estimate that says so', async () => {
+    must(200, await ada.post(`${set.records}/bulk`, lines(1, 10_000), NDJSON));
+    expect((await stats()).total).toEqual({ count: 10_000, isEstimate: false });
+    must(200, await ada.post(`${set.records}/bulk`, lines(10_001, 12_000), NDJSON));
+    await app.database.query('ANALYZE records');
+    const { total, buckets } = await stats();
+    expect(total.isEstimate).toBe(true);
+    expect(total.count).toBeGreaterThanOrEqual(10_001);
+    expect(total.count).toBeLessThan(13_500);
+    expect(buckets.reduce((sum: number, { count }: { count: number }) => sum + count, 0)).toBe(12_000);
+    // What is narrowed to fewer is counted again.
+    expect((await stats({ where: '{"n":11999}' })).total).toEqual({ count: 1, isEstimate: false });
+  });
+});
