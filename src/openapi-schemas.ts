@@ -1,0 +1,91 @@
+import { z } from 'zod';
+import { type ProblemType, problemTypes, problemUri } from './platform/http/problem.js';
+
+export type Schema = Record<string, unknown>;
+
+/** Text that can be stored: PostgreSQL has no NUL. */
+const TEXT = '^[^\\u0000]*$';
+
+const ANY_TEXT = '^';
+
+const options = {
+  target: 'draft-2020-12',
+  io: 'input',
+  override: ({ jsonSchema }: { jsonSchema: Schema }) => {
+    const { type, format } = jsonSchema;
+    // The format says it; the pattern by which it is checked is no help to a reader. Formats of an address differ.
+    if ((format !== undefined && format !== 'password' && format !== 'email') || type !== 'string')
+      delete jsonSchema.pattern;
+    else if (jsonSchema.enum === undefined && jsonSchema.const === undefined) jsonSchema.pattern ??= TEXT;
+    // In a query everything is text, also what stands for a number.
+    if (type === 'integer' && jsonSchema.default !== undefined) jsonSchema.default = Number(jsonSchema.default);
+    if (jsonSchema.id === 'Data') Object.assign(jsonSchema, anyObject);
+  },
+} as const;
+
+const jsonValue = { $ref: '#/components/schemas/JsonValue' };
+const anyObject = {
+  propertyNames: { pattern: TEXT, not: { const: '__proto__' } },
+  additionalProperties: jsonValue,
+  not: {
+    type: 'object',
+    required: ['constructor'],
+    properties: { constructor: { type: 'object', properties: { prototype: {} }, required: ['prototype'] } },
+  },
+};
+
+/** Any JSON that can be given back exactly as it came. */
+const JSON_VALUE = {
+  description: 'Any JSON. Integers lie within ±(2^53−1), strings hold no NUL, nesting ends at 32 levels.',
+  type: ['null', 'boolean', 'number', 'string', 'array', 'object'],
+  minimum: Number.MIN_SAFE_INTEGER,
+  maximum: Number.MAX_SAFE_INTEGER,
+  pattern: TEXT,
+  // The same again; put so that generators of types, which cannot write an array of itself, see an array of anything.
+  items: { not: { not: jsonValue } },
+  ...anyObject,
+};
+
+export const problemSchema = z
+  .object({
+    type: z.string().meta({
+      description: 'Which problem it is.',
+      enum: (Object.keys(problemTypes) as ProblemType[]).map(problemUri),
+    }),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    instance: z.string().meta({ description: 'The path that was asked for.' }),
+    requestId: z.string().meta({ description: 'As in X-Request-Id.' }),
+    errors: z
+      .array(
+        z.object({ line: z.int().optional(), pointer: z.string().meta({ pattern: ANY_TEXT }), detail: z.string() }),
+      )
+      .optional()
+      .meta({
+        description: 'What is wrong: a JSON Pointer into the body (or its line), or the name of a parameter.',
+      }),
+    inserted: z.int().optional().meta({ description: 'Of an atomic bulk upload: none.' }),
+    failed: z.int().optional().meta({ description: 'Of an atomic bulk upload: how many lines are bad.' }),
+    checks: z
+      .record(z.string(), z.looseObject({ status: z.string() }))
+      .optional()
+      .meta({ description: 'Of readiness: what is up and what is not.' }),
+  })
+  .meta({ id: 'Problem', description: 'What went wrong (RFC 9457).' });
+
+/** A schema with an id becomes a component of that name; any other stands where it is used. */
+export function toJsonSchema(schema: z.ZodType): Schema {
+  const { id } = schema.meta() ?? {};
+  return id ? { $ref: `#/components/schemas/${id}` } : withoutRoot(z.toJSONSchema(schema, options));
+}
+
+const withoutRoot = ({ $schema, $id, id, ...rest }: Schema): Schema => rest;
+
+/** All schemas with an id. Taken as they go in, objects stay open for fields that come later, as the contract has it. */
+export function schemas(): Schema {
+  const uri = (id: string) => `#/components/schemas/${id}`;
+  const { schemas: made } = z.toJSONSchema(z.globalRegistry, { ...options, uri });
+  const named = Object.entries(made).map(([id, schema]) => [id, withoutRoot(schema as Schema)]);
+  return { ...Object.fromEntries(named), JsonValue: JSON_VALUE };
+}
