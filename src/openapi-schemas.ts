@@ -26,10 +26,12 @@ const options = {
 const jsonValue = { $ref: '#/components/schemas/JsonValue' };
 const anyObject = {
   propertyNames: { pattern: TEXT, not: { const: '__proto__' } },
-  // Said in a roundabout way, which generators of clients pass over: of the plain one they make types without an end.
-  if: { type: 'object' },
-  // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
-  then: { additionalProperties: jsonValue },
+  additionalProperties: jsonValue,
+  not: {
+    type: 'object',
+    required: ['constructor'],
+    properties: { constructor: { type: 'object', properties: { prototype: {} }, required: ['prototype'] } },
+  },
 };
 
 /** Any JSON that can be given back exactly as it came. */
@@ -39,7 +41,8 @@ const JSON_VALUE = {
   minimum: Number.MIN_SAFE_INTEGER,
   maximum: Number.MAX_SAFE_INTEGER,
   pattern: TEXT,
-  items: jsonValue,
+  // The same again; put so that generators of types, which cannot write an array of itself, see an array of anything.
+  items: { not: { not: jsonValue } },
   ...anyObject,
 };
 

@@ -105,7 +105,7 @@ export const statsSchema = z
       .meta({ description: 'The newest 1,000 that are not empty, newest first.' }),
     by: z.string().nullable(),
     values: z
-      .array(z.object({ value: z.unknown(), count }))
+      .array(z.object({ value: z.unknown().meta({ id: 'JsonValue' }), count }))
       .nullable()
       .meta({ description: 'The 20 commonest values of the field, commonest first; null without `by`.' }),
   })

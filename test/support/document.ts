@@ -89,6 +89,10 @@ function bodyDrift({ content = {} }: ResponseObject, headers: Headers, text: str
   return (validate.errors ?? []).map(({ instancePath, message }) => `the body at ${instancePath || '/'} ${message}`);
 }
 
+/** A validator for what the document calls by this name. */
+export const schemaOf = (name: string): ValidateFunction =>
+  ajv.compile(qualified({ $ref: `#/components/schemas/${name}` }));
+
 /** The same schema with its references into the document. */
 const qualified = (schema: object): object =>
   JSON.parse(JSON.stringify(schema).replaceAll('"#/components/', '"openapi#/components/'));
