@@ -55,11 +55,16 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
   const problem = clientProblem(error.code);
   const id = requestId({ headers: {} });
   const body = JSON.stringify(problem.toDocument('', id));
-  socket.end(
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n` +
-      `content-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
-      `x-request-id: ${id}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n${body}`,
-  );
+  const headers = {
+    ...SECURITY,
+    'x-request-id': id,
+    'cache-control': 'no-store',
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${lines.join('')}\r\n${body}`);
 }
 
 function clientProblem(code: string | undefined): Problem {
