@@ -96,7 +96,7 @@ async function fuzz(base, who, token) {
     ...process.argv.slice(2),
   ];
   const child = spawn(program, args, {
-    env: { ...process.env, FUZZ_TOKEN: token },
+    env: { ...process.env, FUZZ_TOKEN: token, PYTHONDONTWRITEBYTECODE: '1' },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const [status] = await once(child, 'exit');
