@@ -132,7 +132,7 @@ function complete(path: string, operation: Operation, responses: Schema): void {
   operation.parameters = operation.parameters.map((parameter) =>
     parameter.name === 'if-match' ? precondition('if-match', !operation.responses['201']) : parameter,
   );
-  const problems = [...commonProblems(path, operation), ...operation[PROBLEMS_EXTENSION]];
+  const problems = [...commonProblems(path), ...operation[PROBLEMS_EXTENSION]];
   for (const [status, types] of Object.entries(Object.groupBy(problems, (type) => problemTypes[type].status))) {
     const name = [...new Set(types)].map((type) => titled(type).replaceAll('-', '')).join('Or');
     responses[name] ??= problemResponse([...new Set(types)], Number(status));
@@ -145,12 +145,15 @@ function complete(path: string, operation: Operation, responses: Schema): void {
   if (lines) lines.schema = { type: 'string', description: 'One JSON object a line, each as in the array.' };
 }
 
-function commonProblems(path: string, { requestBody }: Operation): ProblemType[] {
+function commonProblems(path: string): ProblemType[] {
   return [
     'invalid-request',
     'invalid-token',
     ...(path.startsWith('/api/') ? (['not-acceptable'] as const) : []),
-    ...(requestBody ? (['request-timeout', 'content-too-large', 'unsupported-media-type'] as const) : []),
+    // Also where no body is asked for: one may come.
+    'request-timeout',
+    'content-too-large',
+    'unsupported-media-type',
     ...(path.includes('{') ? (['uri-too-long'] as const) : []),
     'headers-too-large',
     'internal-error',

@@ -63,6 +63,7 @@ const filterParameters = {
     .optional()
     .meta({
       description: 'A JSON object that `data` must contain.',
+      format: 'json-object',
       contentMediaType: 'application/json',
       contentSchema: { $ref: '#/components/schemas/Data' },
       examples: ['{"distance":405}'],

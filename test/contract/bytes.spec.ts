@@ -78,10 +78,8 @@ function bodyOf(text: string, headers: Headers): string {
 function expectDeclared({ status, headers, body }: Answer, method: string, path: string): void {
   expect(status).toBeLessThan(500);
   expect(headers.get('x-request-id')).toMatch(/^[A-Za-z0-9._-]{1,128}$/);
-  if (status < 400) {
-    expect(drift(method, path, status, headers, body)).toEqual([]);
-    return;
-  }
+  if (URL.canParse(path, app.url)) expect(drift(method, path, status, headers, body)).toEqual([]);
+  if (status < 400) return;
   expect(headers.get('content-type')).toBe('application/problem+json');
   if (method === 'HEAD') return;
   expect(isProblem(JSON.parse(body)) || isProblem.errors).toBe(true);
