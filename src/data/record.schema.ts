@@ -128,7 +128,6 @@ const lineMistake = z.object({
   pointer: z.string().meta({ description: 'JSON Pointer into the line.', pattern: '^' }),
   detail: z.string(),
 });
-export type LineMistake = z.infer<typeof lineMistake>;
 
 export const bulkReportSchema = z
   .object({
