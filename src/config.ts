@@ -82,6 +82,23 @@ export const settings = z.object({
     production: 'false',
   }),
 
+  REDIS_URL: setting(url('redis:', 'rediss:').optional(), {
+    about:
+      'Redis: the second tier of the cache, messages between replicas, shared limits. With user and password, if any.',
+    secret: true,
+  }),
+  REDIS_CA: setting(z.string().min(1).optional(), {
+    about: 'Certificates in PEM that vouch for a rediss:// server, where the system does not know them.',
+    secret: true,
+  }),
+  REDIS_TIMEOUT_MS: setting(integer(1, 10_000).default(50), {
+    about: 'How long one call to Redis may take before it is done without.',
+    unit: 'ms',
+  }),
+  SINGLE_REPLICA: setting(flag.default(false), {
+    about: 'Production may do without REDIS_URL: there is only ever one process of it.',
+  }),
+
   APP_SECRET: setting(z.string().min(32, 'must have 32 characters or more'), {
     about: 'Signs cursors and refresh tokens. Every replica needs the same. Development makes one.',
     secret: true,
@@ -222,6 +239,11 @@ export function loadConfig(environment: Environment = process.env): Config {
   for (const issue of result.error?.issues ?? []) {
     const name = String(issue.path[0]);
     if (given[name] !== undefined) mistakes.push(`${name} ${sentence(issue)}`);
+  }
+  if (production && !given.REDIS_URL && given.SINGLE_REPLICA !== 'true') {
+    mistakes.push(
+      'REDIS_URL is missing: replicas tell one another of changes through it. With one replica only, set SINGLE_REPLICA=true',
+    );
   }
   if (!given.ADMIN_EMAIL !== !(given.ADMIN_PASSWORD ?? environment.ADMIN_PASSWORD_FILE)) {
     mistakes.push('ADMIN_EMAIL and ADMIN_PASSWORD belong together: one of them is missing');
