@@ -99,6 +99,22 @@ export const settings = z.object({
     about: 'Production may do without REDIS_URL: there is only ever one process of it.',
   }),
 
+  CACHE_TTL_MS: setting(integer(0, 86_400_000).default(60_000), {
+    about: 'How long what was read is kept, if nobody changes it; 0 keeps nothing.',
+    unit: 'ms',
+  }),
+  CACHE_STALE_MS: setting(integer(0, 86_400_000).default(600_000), {
+    about: 'How long behind that it is still given out while it is read anew.',
+    unit: 'ms',
+  }),
+  CACHE_MEMORY_BYTES: setting(integer(1_048_576, 17_179_869_184).default(33_554_432), {
+    about: 'What is kept in this process takes no more.',
+    unit: 'bytes',
+  }),
+  EDGE: setting(flag.default(true), {
+    about: 'Answer public reads before the pipeline: the same answers, several times as fast.',
+  }),
+
   APP_SECRET: setting(z.string().min(32, 'must have 32 characters or more'), {
     about: 'Signs cursors and refresh tokens. Every replica needs the same. Development makes one.',
     secret: true,

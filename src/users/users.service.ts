@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
+import { Cache } from '../platform/cache/cache.js';
 import { Database } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
 import { badToken, type Caller } from '../platform/http/caller.js';
@@ -21,6 +22,7 @@ export class UsersService {
     private readonly passwords: PasswordsService,
     private readonly sessions: SessionsService,
     private readonly cursors: Cursors,
+    private readonly cache: Cache,
   ) {}
 
   /** @throws Problem conflict when the address is taken */
@@ -103,12 +105,13 @@ export class UsersService {
   /** Sessions, collections and records go with the user. */
   async remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void> {
     assertSelfOrAdmin(caller, id);
-    await this.database.transaction(async (manager) => {
+    const work = this.database.transaction(async (manager) => {
       const user = await this.lock(manager, id);
       assertIfMatch(ifMatch, entityTag(user));
       await this.assertNotLastAdmin(manager, user);
       await manager.remove(user);
     });
+    await work.finally(() => this.cache.invalidate(`user:${id}`));
   }
 
   private async newPasswordHash(
