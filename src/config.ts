@@ -21,10 +21,7 @@ export const settings = z.object({
   NODE_ENV: setting(z.enum(['development', 'test', 'production']).default('development'), {
     about: 'Production takes no default for a secret and no embedded PostgreSQL.',
   }),
-  HOST: setting(z.string().min(1).default('127.0.0.1'), {
-    about: 'Address to listen on.',
-    production: '0.0.0.0',
-  }),
+  HOST: setting(z.string().min(1).default('127.0.0.1'), { about: 'Address to listen on.', production: '0.0.0.0' }),
   PORT: setting(integer(0, 65_535).default(3000), { about: 'Port to listen on; 0 takes a free one.' }),
   PUBLIC_URL: setting(url('http:', 'https:').default('http://localhost:3000'), {
     about: 'Where clients reach the API: the issuer (`iss`) of its tokens.',
@@ -103,13 +100,8 @@ export const settings = z.object({
       secret: true,
     },
   ),
-  JWT_AUDIENCE: setting(z.string().min(1).default('floodgate'), {
-    about: 'The audience (`aud`) of access tokens.',
-  }),
-  ACCESS_TOKEN_TTL_S: setting(integer(10, 900).default(900), {
-    about: 'Life of an access token.',
-    unit: 's',
-  }),
+  JWT_AUDIENCE: setting(z.string().min(1).default('floodgate'), { about: 'The audience (`aud`) of access tokens.' }),
+  ACCESS_TOKEN_TTL_S: setting(integer(10, 900).default(900), { about: 'Life of an access token.', unit: 's' }),
   REFRESH_TOKEN_TTL_S: setting(integer(60, 31_536_000).default(2_592_000), {
     about: 'How long a session lives without being refreshed.',
     unit: 's',
@@ -129,10 +121,7 @@ export const settings = z.object({
   }),
   ADMIN_PASSWORD: setting(
     z.string().min(8, 'must have 8 to 128 characters').max(128, 'must have 8 to 128 characters').optional(),
-    {
-      about: "The first admin's password.",
-      secret: true,
-    },
+    { about: "The first admin's password.", secret: true },
   ),
 
   CORS_ORIGINS: setting(list(origin).optional(), {

@@ -29,11 +29,7 @@ const LINKS: Record<string, Record<string, Record<string, string>>> = {
     patchRecord: { ...READ_RECORD, ...TAG },
     deleteRecord: { ...READ_RECORD, ...TAG },
   },
-  'register 201': {
-    getUser: MADE_USER,
-    updateUser: { ...MADE_USER, ...TAG },
-    deleteUser: { ...MADE_USER, ...TAG },
-  },
+  'register 201': { getUser: MADE_USER, updateUser: { ...MADE_USER, ...TAG }, deleteUser: { ...MADE_USER, ...TAG } },
 };
 
 export function links(operationId: string, status: string): Record<string, Link> | undefined {

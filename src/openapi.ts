@@ -84,12 +84,7 @@ export function createDocument(app: INestApplication): OpenAPIObject {
     for (const operation of Object.values(operations as Record<string, Operation>))
       complete(path, operation, responses);
   }
-  document.components = {
-    ...document.components,
-    schemas: schemas(),
-    headers: headers(),
-    responses,
-  } as never;
+  document.components = { ...document.components, schemas: schemas(), headers: headers(), responses } as never;
   return document;
 }
 

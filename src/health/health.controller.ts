@@ -9,10 +9,7 @@ import { unavailable } from '../platform/http/problem.js';
 import { HealthIndicators } from './health.indicators.js';
 
 const healthSchema = z
-  .object({
-    status: z.enum(['ok', 'degraded']),
-    checks: z.record(z.string(), z.looseObject({ status: z.string() })),
-  })
+  .object({ status: z.enum(['ok', 'degraded']), checks: z.record(z.string(), z.looseObject({ status: z.string() })) })
   .meta({ id: 'Health' });
 
 const HEADERS = { 'cache-control': 'no-store' };
@@ -28,12 +25,7 @@ export class HealthController {
 
   @Get('live')
   @Anyone()
-  @Operation({
-    id: 'getLiveness',
-    summary: 'Can the process answer at all',
-    answer: 'It can.',
-    body: healthSchema,
-  })
+  @Operation({ id: 'getLiveness', summary: 'Can the process answer at all', answer: 'It can.', body: healthSchema })
   live(): Answer {
     return new Answer({ status: 'ok', checks: {} }, { headers: HEADERS });
   }

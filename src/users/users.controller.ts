@@ -38,13 +38,7 @@ export class UsersController {
   }
 
   @Get('me')
-  @Operation({
-    id: 'getMe',
-    summary: 'Read yourself',
-    answer: 'The caller.',
-    body: userSchema,
-    headers: ['ETag'],
-  })
+  @Operation({ id: 'getMe', summary: 'Read yourself', answer: 'The caller.', body: userSchema, headers: ['ETag'] })
   async me(@CurrentCaller() caller: Caller): Promise<Answer> {
     return userAnswer(await this.users.self(caller));
   }

@@ -60,9 +60,7 @@ export class UsersService {
       .limit(limit + 1);
     if (role) query.andWhere('u.role = :role', { role });
     if (email)
-      query.andWhere(`lower(u.email) LIKE lower(:prefix) || '%'`, {
-        prefix: email.replace(/[\\%_]/g, '\\$&'),
-      });
+      query.andWhere(`lower(u.email) LIKE lower(:prefix) || '%'`, { prefix: email.replace(/[\\%_]/g, '\\$&') });
     if (cursor !== undefined) {
       const [at, id] = this.cursors.open(cursor, scope);
       query.andWhere('(u.created_at, u.id) < (:at, :id)', { at, id });

@@ -34,11 +34,7 @@ export function databaseProblem(error: unknown): Problem | undefined {
   if (state !== undefined) {
     return passing.test(state) ? unavailable('The database cannot take this now.') : undefined;
   }
-  const { code, message, syscall } = driverError(error) as {
-    code?: string;
-    message?: string;
-    syscall?: string;
-  };
+  const { code, message, syscall } = driverError(error) as { code?: string; message?: string; syscall?: string };
   const lost =
     (code !== undefined && syscall !== undefined && connectionErrors.has(code)) || connectionTexts.test(message ?? '');
   return lost ? unavailable('The database cannot be reached now.') : undefined;

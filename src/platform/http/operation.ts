@@ -49,14 +49,7 @@ export function Operation(operation: OperationText) {
     ApiOperation({ operationId: id, summary, ...(description ? { description } : {}) }),
     ApiResponse({ status, description: answer, headers: refs(headers), ...schema }),
     ...(created
-      ? [
-          ApiResponse({
-            status: 201,
-            description: created,
-            headers: refs([...headers, 'Location']),
-            ...schema,
-          }),
-        ]
+      ? [ApiResponse({ status: 201, description: created, headers: refs([...headers, 'Location']), ...schema })]
       : []),
     ApiExtension(PROBLEMS_EXTENSION, problems),
   );

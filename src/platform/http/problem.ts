@@ -60,15 +60,7 @@ export class Problem extends Error {
   /** The document, for a request that is known by its path and id. */
   toDocument(instance: string, requestId: string): Record<string, unknown> {
     const { status, title } = problemTypes[this.type];
-    return {
-      type: problemUri(this.type),
-      title,
-      status,
-      detail: this.detail,
-      instance,
-      requestId,
-      ...this.members,
-    };
+    return { type: problemUri(this.type), title, status, detail: this.detail, instance, requestId, ...this.members };
   }
 }
 
