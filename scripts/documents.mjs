@@ -21,12 +21,18 @@ async function openApi() {
 }
 
 function configuration() {
+  const source = readFileSync(new URL('../src/config.ts', import.meta.url), 'utf8');
+  const about = new Map(
+    [...source.matchAll(/\/\*\* (.+\.) \*\/\n {2}([A-Z_]+):/g)].map(([, text, name]) => [name, text]),
+  );
   const rows = Object.entries(settings.shape).map(([name, schema]) => {
-    const { about, unit, secret, required, production } = schema.meta();
+    if (!about.has(name)) throw new Error(`${name} has no comment, in one line and a sentence, that says what it is.`);
+    const { secret, required, production } = schema.meta() ?? {};
+    const unit = /_(MS|S|BYTES)$/.exec(name)?.[1].toLowerCase();
     const inUnit = (value) => (value === undefined ? '' : `\`${value}\`${unit ? ` ${unit}` : ''}`);
     const standard = inUnit(schema.safeParse(undefined).data);
     const inProduction = required ? '**required**' : production ? inUnit(production) : standard;
-    return `| \`${name}\`${secret ? ' ¹' : ''} | ${standard} | ${inProduction} | ${about} |`;
+    return `| \`${name}\`${secret ? ' ¹' : ''} | ${standard} | ${inProduction} | ${about.get(name)} |`;
   });
   return `# Which settings are there?
 
