@@ -42,15 +42,7 @@ export class RecordsController {
 
   @Post()
   @ForWriters()
-  @Operation({
-    id: 'createRecord',
-    summary: 'Add a record',
-    status: 201,
-    answer: 'The record.',
-    body: recordSchema,
-    headers: ['Location', 'ETag', 'Idempotency-Replayed'],
-    problems: ['forbidden', 'not-found', 'conflict', 'content-too-large', 'idempotency-key-reused'],
-  })
+  @Operation('createRecord', 'Add a record', { answer: 'The record.', body: recordSchema, status: 201 })
   @ApiIdempotencyKey()
   async create(
     @CurrentCollection() collection: Collection,
@@ -64,14 +56,7 @@ export class RecordsController {
 
   @Get()
   @ForReaders()
-  @Operation({
-    id: 'listRecords',
-    summary: 'List records by time, newest first',
-    answer: 'A page of records.',
-    body: recordPage,
-    headers: ['Link'],
-    problems: ['not-found'],
-  })
+  @Operation('listRecords', 'List records by time, newest first', { answer: 'A page of records.', body: recordPage })
   async list(
     @Req() request: FastifyRequest,
     @CurrentCollection() collection: Collection,
@@ -84,14 +69,7 @@ export class RecordsController {
 
   @Get(':id')
   @ForReaders()
-  @Operation({
-    id: 'getRecord',
-    summary: 'Read a record',
-    answer: 'The record.',
-    body: recordSchema,
-    headers: ['ETag'],
-    problems: ['not-found'],
-  })
+  @Operation('getRecord', 'Read a record', { answer: 'The record.', body: recordSchema })
   async get(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,
@@ -101,14 +79,7 @@ export class RecordsController {
 
   @Put(':id')
   @ForWriters()
-  @Operation({
-    id: 'replaceRecord',
-    summary: 'Replace a record',
-    answer: 'The record as it is now.',
-    body: recordSchema,
-    headers: ['ETag'],
-    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
-  })
+  @Operation('replaceRecord', 'Replace a record', { answer: 'The record as it is now.', body: recordSchema })
   async replace(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,
@@ -121,14 +92,7 @@ export class RecordsController {
   @Patch(':id')
   @ApiConsumes('application/merge-patch+json', 'application/json')
   @ForWriters()
-  @Operation({
-    id: 'patchRecord',
-    summary: 'Change a record',
-    answer: 'The record as it is now.',
-    body: recordSchema,
-    headers: ['ETag'],
-    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
-  })
+  @Operation('patchRecord', 'Change a record', { answer: 'The record as it is now.', body: recordSchema })
   async patch(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,
@@ -140,13 +104,7 @@ export class RecordsController {
 
   @Delete(':id')
   @ForWriters()
-  @Operation({
-    id: 'deleteRecord',
-    summary: 'Delete a record',
-    status: 204,
-    answer: 'The record is gone.',
-    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
-  })
+  @Operation('deleteRecord', 'Delete a record', { answer: 'The record is gone.' })
   async remove(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,

@@ -25,20 +25,14 @@ export class HealthController {
 
   @Get('live')
   @Anyone()
-  @Operation({ id: 'getLiveness', summary: 'Can the process answer at all', answer: 'It can.', body: healthSchema })
+  @Operation('getLiveness', 'Can the process answer at all', { answer: 'It can.', body: healthSchema })
   live(): Answer {
     return new Answer({ status: 'ok', checks: {} }, { headers: HEADERS });
   }
 
   @Get('ready')
   @Anyone()
-  @Operation({
-    id: 'getReadiness',
-    summary: 'May it have traffic',
-    answer: 'It may.',
-    body: healthSchema,
-    problems: ['temporary-reduced-capacity'],
-  })
+  @Operation('getReadiness', 'May it have traffic', { answer: 'It may.', body: healthSchema })
   ready(): Promise<Answer> {
     return this.answer([
       () => this.indicators.lifecycle(),
@@ -49,13 +43,7 @@ export class HealthController {
 
   @Get('startup')
   @Anyone()
-  @Operation({
-    id: 'getStartup',
-    summary: 'Has it started, with the schema that it needs',
-    answer: 'It has.',
-    body: healthSchema,
-    problems: ['temporary-reduced-capacity'],
-  })
+  @Operation('getStartup', 'Has it started, with the schema that it needs', { answer: 'It has.', body: healthSchema })
   startup(): Promise<Answer> {
     return this.answer([() => this.indicators.schema()]);
   }
