@@ -1,6 +1,6 @@
-import { Controller, Get } from '@nestjs/common';
+import { Controller, Get, ServiceUnavailableException } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { HealthCheckService, type HealthIndicatorFunction, type HealthIndicatorResult } from '@nestjs/terminus';
+import { type HealthCheckResult, HealthCheckService, type HealthIndicatorFunction } from '@nestjs/terminus';
 import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
 import { Anyone } from '../platform/http/caller.js';
@@ -34,11 +34,8 @@ export class HealthController {
   @Anyone()
   @Operation('getReadiness', 'May it have traffic', { answer: 'It may.', body: healthSchema })
   ready(): Promise<Answer> {
-    return this.answer([
-      () => this.indicators.lifecycle(),
-      () => this.indicators.postgres(),
-      () => this.indicators.schema(),
-    ]);
+    const { indicators } = this;
+    return this.answer([() => indicators.lifecycle(), () => indicators.postgres(), () => indicators.schema()]);
   }
 
   @Get('startup')
@@ -49,24 +46,15 @@ export class HealthController {
   }
 
   private async answer(indicators: HealthIndicatorFunction[]): Promise<Answer> {
-    const { status, details } = await this.check(indicators);
+    // Terminus reports a failed check by an exception that carries the result.
+    const { status, details } = await this.health.check(indicators).catch((error: unknown) => {
+      if (error instanceof ServiceUnavailableException) return error.getResponse() as HealthCheckResult;
+      throw error;
+    });
     if (status === 'ok') return new Answer({ status, checks: details }, { headers: HEADERS });
     const failed = Object.keys(details).filter((name) => details[name]?.status !== 'up');
     const problem = unavailable(`Not ready: ${failed.join(', ')}.`);
     Object.assign(problem.members, { checks: details });
     throw problem;
-  }
-
-  /** Terminus reports a failed check by an exception that carries the result. */
-  private async check(
-    indicators: HealthIndicatorFunction[],
-  ): Promise<{ status: string; details: HealthIndicatorResult }> {
-    try {
-      return await this.health.check(indicators);
-    } catch (error) {
-      const result = (error as { getResponse?(): unknown }).getResponse?.();
-      if (result) return result as { status: string; details: HealthIndicatorResult };
-      throw error;
-    }
   }
 }
