@@ -69,7 +69,7 @@ export class UsersService {
     const users = found.slice(0, limit);
     const last = users.at(-1);
     return {
-      items: users.map((user) => JSON.stringify(presentUser(user))),
+      items: users.map(presentUser),
       nextCursor:
         last && found.length > limit ? this.cursors.seal([last.createdAt.toISOString(), last.id], scope) : null,
     };
