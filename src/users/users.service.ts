@@ -86,8 +86,7 @@ export class UsersService {
     }
     const passwordHash = await this.newPasswordHash(caller, id, patch, ifMatch);
     const work = this.database.transaction(async (manager) => {
-      const user = await this.lock(manager, id);
-      assertIfMatch(ifMatch, entityTag(user));
+      const user = await this.lock(manager, id, ifMatch);
       const { name, email, role, disabled } = { ...user, ...patch };
       if (role !== 'admin' || disabled) await this.assertNotLastAdmin(manager, user);
       Object.assign(user, { name, email, role, disabled, ...(passwordHash ? { passwordHash } : {}) });
@@ -102,8 +101,7 @@ export class UsersService {
   async remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void> {
     assertSelfOrAdmin(caller, id);
     await this.database.transaction(async (manager) => {
-      const user = await this.lock(manager, id);
-      assertIfMatch(ifMatch, entityTag(user));
+      const user = await this.lock(manager, id, ifMatch);
       await this.assertNotLastAdmin(manager, user);
       await manager.remove(user);
     });
@@ -115,23 +113,24 @@ export class UsersService {
     patch: UserPatch,
     ifMatch: string | undefined,
   ): Promise<string | undefined> {
-    if (patch.password === undefined) return undefined;
+    const { password, currentPassword } = patch;
+    if (password === undefined) return undefined;
     const user = await this.get(id);
     // Nothing is hashed for a change that is stale already; under its lock it is looked at again.
     assertIfMatch(ifMatch, entityTag(user));
-    if (caller.id === id) {
-      if (!patch.currentPassword || !(await this.passwords.verify(patch.currentPassword, user.passwordHash))) {
-        throw invalid('Your own password is changed with the current one.', [
-          { pointer: '/currentPassword', detail: patch.currentPassword ? 'is wrong' : 'is missing' },
-        ]);
-      }
+    const isOwn = caller.id === id;
+    if (isOwn && !(currentPassword && (await this.passwords.verify(currentPassword, user.passwordHash)))) {
+      throw invalid('Your own password is changed with the current one.', [
+        { pointer: '/currentPassword', detail: currentPassword ? 'is wrong' : 'is missing' },
+      ]);
     }
-    return this.passwords.hash(patch.password);
+    return this.passwords.hash(password);
   }
 
-  private async lock(manager: EntityManager, id: string): Promise<User> {
+  private async lock(manager: EntityManager, id: string, ifMatch: string | undefined): Promise<User> {
     const user = await manager.findOne(User, { where: { id }, lock: { mode: 'pessimistic_write' } });
     if (!user) throw notFound('There is no user with this id.');
+    assertIfMatch(ifMatch, entityTag(user));
     return user;
   }
 
