@@ -31,10 +31,7 @@ export const recordInputSchema = z
 export type RecordInput = z.infer<typeof recordInputSchema>;
 
 export const recordReplacementSchema = z
-  .strictObject({
-    data,
-    occurredAt: moment.optional().meta({ description: 'When it happened; stays, if left out.' }),
-  })
+  .strictObject({ data, occurredAt: moment.optional().meta({ description: 'When it happened; stays, if left out.' }) })
   .meta({ id: 'RecordReplacement' });
 
 /** What a merge patch may hold is known only when it is merged: a null in `data` removes a member there. */

@@ -58,15 +58,7 @@ export class RecordsController {
 
   @Post()
   @ForWriters()
-  @Operation({
-    id: 'createRecord',
-    summary: 'Add a record',
-    status: 201,
-    answer: 'The record.',
-    body: recordSchema,
-    headers: ['Location', 'ETag', 'Idempotency-Replayed'],
-    problems: ['forbidden', 'not-found', 'conflict', 'content-too-large', 'idempotency-key-reused'],
-  })
+  @Operation('createRecord', 'Add a record', { answer: 'The record.', body: recordSchema, status: 201 })
   @ApiIdempotencyKey()
   async create(
     @CurrentCollection() collection: Collection,
@@ -80,14 +72,7 @@ export class RecordsController {
 
   @Get()
   @ForReaders()
-  @Operation({
-    id: 'listRecords',
-    summary: 'List records by time, newest first',
-    answer: 'A page of records.',
-    body: recordPage,
-    headers: ['Link'],
-    problems: ['not-found'],
-  })
+  @Operation('listRecords', 'List records by time, newest first', { answer: 'A page of records.', body: recordPage })
   async list(
     @Req() request: FastifyRequest,
     @CurrentCollection() collection: Collection,
@@ -101,14 +86,7 @@ export class RecordsController {
   @Get(':id')
   @CacheKey(keptAs)
   @ForReaders()
-  @Operation({
-    id: 'getRecord',
-    summary: 'Read a record',
-    answer: 'The record.',
-    body: recordSchema,
-    headers: ['ETag'],
-    problems: ['not-found'],
-  })
+  @Operation('getRecord', 'Read a record', { answer: 'The record.', body: recordSchema })
   async get(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,
@@ -118,14 +96,7 @@ export class RecordsController {
 
   @Put(':id')
   @ForWriters()
-  @Operation({
-    id: 'replaceRecord',
-    summary: 'Replace a record',
-    answer: 'The record as it is now.',
-    body: recordSchema,
-    headers: ['ETag'],
-    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
-  })
+  @Operation('replaceRecord', 'Replace a record', { answer: 'The record as it is now.', body: recordSchema })
   async replace(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,
@@ -138,14 +109,7 @@ export class RecordsController {
   @Patch(':id')
   @ApiConsumes('application/merge-patch+json', 'application/json')
   @ForWriters()
-  @Operation({
-    id: 'patchRecord',
-    summary: 'Change a record',
-    answer: 'The record as it is now.',
-    body: recordSchema,
-    headers: ['ETag'],
-    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
-  })
+  @Operation('patchRecord', 'Change a record', { answer: 'The record as it is now.', body: recordSchema })
   async patch(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,
@@ -157,13 +121,7 @@ export class RecordsController {
 
   @Delete(':id')
   @ForWriters()
-  @Operation({
-    id: 'deleteRecord',
-    summary: 'Delete a record',
-    status: 204,
-    answer: 'The record is gone.',
-    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
-  })
+  @Operation('deleteRecord', 'Delete a record', { answer: 'The record is gone.' })
   async remove(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,
