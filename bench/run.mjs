@@ -13,13 +13,18 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { chart } from './chart.mjs';
 import { loader } from './load.mjs';
 import { assertMachine, LOAD_CORE, pin } from './machine.mjs';
 import { play, Skipped } from './measure.mjs';
+import { processScenarios } from './processes.mjs';
 import { describe, table } from './report.mjs';
-import { scenarios } from './scenarios.mjs';
+import { loadScenarios } from './scenarios.mjs';
 import { stopAll } from './servers.mjs';
 import { Stage } from './stage.mjs';
+import { transferScenarios } from './transfers.mjs';
+
+const scenarios = [...loadScenarios, ...processScenarios, ...transferScenarios];
 
 const { values: asked } = parseArgs({
   options: {
@@ -62,6 +67,7 @@ async function main() {
   }
   console.log(`\n${table(rows)}`);
   if (asked.json) writeFileSync(asked.json, `${JSON.stringify({ machine, options, rows, skipped }, null, 2)}\n`);
+  if (asked.svg) writeFileSync(asked.svg, chart(rows, Object.values(machine).join('; ')));
   if (skipped.length > 0) console.log(`\nDid not run:\n${skipped.join('\n')}`);
   if (rows.some(({ errors }) => errors > 0)) throw new Error('Requests failed: these figures are worth nothing.');
 }

@@ -162,7 +162,7 @@ const creating = (name, title, must, goal, numbered) => ({
   },
 });
 
-export const scenarios = [
+export const loadScenarios = [
   oneKey,
   manyKeys,
   notModified,

@@ -45,6 +45,7 @@ export class Stage {
       ['bench', 'public'],
       ['bench-private', 'private'],
       ['bench-writes', 'private'],
+      ['bench-export', 'public'],
     ]) {
       await this.api(url, 'PUT', `/api/v1/data/${name}`, JSON.stringify({ visibility }));
     }
