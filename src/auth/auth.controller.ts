@@ -3,7 +3,7 @@ import { ApiTags } from '@nestjs/swagger';
 import { Answer } from '../platform/http/answer.js';
 import { Anyone } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
-import { type NewUser, newUserSchema, userAnswer, userSchema } from '../users/user.schema.js';
+import { type NewUser, newUserSchema, userAnswer, userPath, userSchema } from '../users/user.schema.js';
 import {
   type Credentials,
   credentialsSchema,
@@ -32,7 +32,7 @@ export class AuthController {
   })
   async register(@Body({ schema: newUserSchema }) body: NewUser): Promise<Answer> {
     const user = await this.auth.register(body);
-    return userAnswer(user, { location: `/api/v1/users/${user.id}` });
+    return userAnswer(user, { location: userPath(user.id) });
   }
 
   @Post('login')

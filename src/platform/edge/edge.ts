@@ -8,7 +8,10 @@ import { corsHeaders } from '../http/headers.js';
 import { requestId } from '../http/request-guard.js';
 import type { AccessLog } from '../logging/access-log.js';
 import { httpMetrics } from '../metrics/http-metrics.js';
-import { isKnown, send, Wire } from './wire.js';
+import { isKnown, send, type Variant, Wire } from './wire.js';
+
+/** An answer, kept or made for this one request. */
+type Read = Entry<Answer> | Answer;
 
 /** A public read that the edge may load by itself. */
 export interface Lane {
@@ -17,7 +20,7 @@ export interface Lane {
   /** The route's template, for metrics. */
   route: string;
   /** The answer, or undefined when the pipeline has to decide: what is not there, private, not valid. Never throws. */
-  load(path: RegExpExecArray, query: string): Entry<Answer> | undefined | Promise<Entry<Answer> | undefined>;
+  load(path: RegExpExecArray, query: string): Read | undefined | Promise<Read | undefined>;
 }
 
 const OTHERS_NAMES = ['authorization', 'content-length', 'transfer-encoding', 'content-encoding', 'expect', 'upgrade'];
@@ -73,16 +76,18 @@ export class Edge {
     const kept = this.cache.peek<unknown>(url);
     if (kept?.value instanceof Answer && isPublic(kept.value)) {
       const wire = this.wires.get(kept.value);
-      if (wire) return void this.answer(request, response, kept as Entry<Answer>, wire, begun);
+      if (wire) return void this.answer(request, response, wire, staleness(kept), begun);
     }
     const query = url.indexOf('?');
     const path = query < 0 ? url : url.slice(0, query);
     for (const lane of this.lanes) {
       const match = lane.path.exec(path);
       if (!match) continue;
-      const go = (entry: Entry<Answer> | undefined) => {
-        if (!entry) return pipeline(request, response);
-        this.answer(request, response, entry, this.wireOf(entry.value, lane), begun);
+      const go = (read: Read | undefined) => {
+        if (!read) return pipeline(request, response);
+        const isKept = !(read instanceof Answer);
+        const wire = this.wireOf(isKept ? read.value : read, lane);
+        this.answer(request, response, wire, isKept ? staleness(read) : undefined, begun);
       };
       const loaded = lane.load(match, query < 0 ? '' : url.slice(query + 1));
       if (loaded instanceof Promise) void loaded.then(go, () => pipeline(request, response));
@@ -95,30 +100,23 @@ export class Edge {
   private answer(
     request: IncomingMessage,
     response: ServerResponse,
-    entry: Entry<Answer>,
     wire: Wire,
+    stale: string | undefined,
     begun: number,
   ): void {
-    const { headers } = request;
+    const { headers, method = '', url = '' } = request;
     const { encoding, isNeeded } = choose(headers['accept-encoding'] ?? 'identity');
     const variant = wire.in(encoding, isNeeded);
-    const finish = (made: Awaited<typeof variant>) => {
+    const finish = (made: Variant) => {
       const id = requestId(request);
-      const status = isKnown(headers['if-none-match'], made, entry.value.options.etag) ? 304 : 200;
-      const stale = staleness(entry);
-      const own = `x-request-id: ${id}\r\n${this.corsLines(headers)}${stale ? `cache-status: ${stale}\r\n` : ''}date: ${this.now()}\r\n${this.keepAlive}`;
-      send(response, made, status, own, request.method === 'HEAD');
+      const status = isKnown(headers['if-none-match'], made, wire.etag) ? 304 : 200;
+      const cacheStatus = stale === undefined ? '' : `cache-status: ${stale}\r\n`;
+      const own = `x-request-id: ${id}\r\n${this.corsLines(headers)}${cacheStatus}date: ${this.now()}\r\n${this.keepAlive}`;
+      send(response, made, status, own, method === 'HEAD');
       const duration = performance.now() - begun;
-      httpMetrics.of(request.method as string, wire.route, status).observe(duration / 1000);
+      httpMetrics.of(method, wire.route, status).observe(duration / 1000);
       const address = request.socket.remoteAddress ?? '';
-      this.log.write({
-        method: request.method as string,
-        url: request.url as string,
-        status,
-        requestId: id,
-        address,
-        duration,
-      });
+      this.log.write({ method, url, status, requestId: id, address, duration });
     };
     if (variant instanceof Promise) void variant.then(finish);
     else finish(variant);

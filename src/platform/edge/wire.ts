@@ -12,7 +12,7 @@ const lines = (headers: Record<string, string>) =>
 const SECURITY_LINES = lines(SECURITY);
 
 /** One encoding of an answer: the heads of 200 and 304 as far as they are the same for everybody, and the body. */
-interface Variant {
+export interface Variant {
   etag: string | undefined;
   found: string;
   notModified: string;
@@ -50,6 +50,10 @@ export class Wire {
     const variant = this.variant(encoding, await encode(encoding, Buffer.from(this.answer.text)));
     this.variants.set(encoding, variant);
     return variant;
+  }
+
+  get etag(): string | undefined {
+    return this.answer.options.etag;
   }
 
   private variant(encoding: Encoding | undefined, body: string | Buffer): Variant {
