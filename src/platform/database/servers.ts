@@ -30,7 +30,7 @@ export interface Server {
 /**
  * The primary and its read replicas (DATABASE_REPLICA_URLS). A replica is used while it answers and is no further behind
  * than DATABASE_REPLICA_MAX_LAG_MS; checked every second. Who has just written, on any process, reads from the primary for
- * at least twice that time.
+ * twice that time.
  */
 @Injectable()
 export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -54,8 +54,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     this.replicas = (config.DATABASE_REPLICA_URLS ?? []).map((connectionString) =>
       this.serverAt(new URL(connectionString).host, { ...pool.options, connectionString }),
     );
-    // Told again only when half of it has passed.
-    this.writers = new LRUCache({ max: WRITERS_REMEMBERED, ttl: 4 * config.DATABASE_REPLICA_MAX_LAG_MS });
+    this.writers = new LRUCache({ max: WRITERS_REMEMBERED, ttl: 2 * config.DATABASE_REPLICA_MAX_LAG_MS });
     others.listen({ drop: (names) => this.hear(names), dropAll: () => this.suspectAll() });
   }
 
@@ -85,13 +84,8 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
 
   /** To be called when a caller's write is done. */
   wrote(callerId: string): void {
-    if (
-      this.replicas.length === 0 ||
-      this.writers.getRemainingTTL(callerId) > 2 * this.config.DATABASE_REPLICA_MAX_LAG_MS
-    )
-      return;
     this.writers.set(callerId, true);
-    this.others.tell([WRITER + callerId]);
+    if (this.replicas.length > 0) this.others.tell([WRITER + callerId]);
   }
 
   private hear(names: readonly string[]): void {
