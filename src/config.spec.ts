@@ -23,6 +23,7 @@ const SECRET = 'a secret of the tests that is long enough';
 const production = () => ({
   NODE_ENV: 'production',
   DATABASE_URL: 'postgres://user:word@db.example.com/floodgate',
+  REDIS_URL: 'redis://cache.example.com',
   APP_SECRET: SECRET,
   JWT_PRIVATE_KEY: pemOf(ed25519.privateKey).private(),
 });

@@ -58,6 +58,15 @@ export const settings = z.object({
   /** Bring the schema up to date at start. Production runs `npm run migrate` before a rollout instead. */
   MIGRATE_ON_START: flag.default(true).meta({ production: 'false' }),
 
+  /** Redis: the second tier of the cache, messages between replicas, shared limits. With user and password, if any. */
+  REDIS_URL: url('redis:', 'rediss:').optional().meta({ secret: true }),
+  /** Certificates in PEM that vouch for a rediss:// server, where the system does not know them. */
+  REDIS_CA: z.string().min(1).optional().meta({ secret: true }),
+  /** How long one call to Redis may take before it is done without. */
+  REDIS_TIMEOUT_MS: integer(1, 10_000).default(50),
+  /** Production may do without REDIS_URL: there is only ever one process of it. */
+  SINGLE_REPLICA: flag.default(false),
+
   /** Signs cursors and refresh tokens. Every replica needs the same. Development makes one. */
   APP_SECRET: z.string().min(32, 'must have 32 characters or more').meta({ secret: true, required: true }),
   /** Signs access tokens: an Ed25519 or P-256 private key in PEM. Development makes one. */
@@ -152,6 +161,11 @@ export function loadConfig(environment: Environment = process.env): Config {
   for (const issue of result.error?.issues ?? []) {
     const name = String(issue.path[0]);
     if (given[name] !== undefined) mistakes.push(`${name} ${sentence(issue)}`);
+  }
+  if (production && !given.REDIS_URL && given.SINGLE_REPLICA !== 'true') {
+    mistakes.push(
+      'REDIS_URL is missing: replicas tell one another of changes through it. With one replica only, set SINGLE_REPLICA=true',
+    );
   }
   if (!given.ADMIN_EMAIL !== !(given.ADMIN_PASSWORD ?? environment.ADMIN_PASSWORD_FILE)) {
     mistakes.push('ADMIN_EMAIL and ADMIN_PASSWORD belong together: one of them is missing');

@@ -7,8 +7,9 @@ import { Cursors } from './http/cursor.js';
 import { Background } from './lifecycle/background.js';
 import { Lifecycle } from './lifecycle/lifecycle.js';
 import { MetricsModule } from './metrics/metrics.module.js';
+import { Redis } from './redis/redis.js';
 
-/** What every feature may ask for: settings, database, cursors, lifecycle. */
+/** What every feature may ask for: settings, database, Redis, cursors, lifecycle. */
 @Global()
 @Module({})
 export class PlatformModule {
@@ -16,8 +17,8 @@ export class PlatformModule {
     return {
       module: PlatformModule,
       imports: [DatabaseModule.forRoot(config, logger), MetricsModule],
-      providers: [{ provide: CONFIG, useValue: config }, Cursors, Lifecycle, Background],
-      exports: [CONFIG, Cursors, Lifecycle, Background],
+      providers: [{ provide: CONFIG, useValue: config }, Cursors, Lifecycle, Background, Redis],
+      exports: [CONFIG, Cursors, Lifecycle, Background, Redis],
     };
   }
 }

@@ -86,7 +86,8 @@ export class UsersService {
     }
     const passwordHash = await this.newPasswordHash(caller, id, patch, ifMatch);
     const work = this.database.transaction(async (manager) => {
-      const user = await this.lock(manager, id, ifMatch);
+      const user = await this.lock(manager, id);
+      assertIfMatch(ifMatch, entityTag(user));
       const { name, email, role, disabled } = { ...user, ...patch };
       if (role !== 'admin' || disabled) await this.assertNotLastAdmin(manager, user);
       Object.assign(user, { name, email, role, disabled, ...(passwordHash ? { passwordHash } : {}) });
@@ -101,7 +102,8 @@ export class UsersService {
   async remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void> {
     assertSelfOrAdmin(caller, id);
     await this.database.transaction(async (manager) => {
-      const user = await this.lock(manager, id, ifMatch);
+      const user = await this.lock(manager, id);
+      assertIfMatch(ifMatch, entityTag(user));
       await this.assertNotLastAdmin(manager, user);
       await manager.remove(user);
     });
@@ -127,10 +129,9 @@ export class UsersService {
     return this.passwords.hash(password);
   }
 
-  private async lock(manager: EntityManager, id: string, ifMatch: string | undefined): Promise<User> {
+  private async lock(manager: EntityManager, id: string): Promise<User> {
     const user = await manager.findOne(User, { where: { id }, lock: { mode: 'pessimistic_write' } });
     if (!user) throw notFound('There is no user with this id.');
-    assertIfMatch(ifMatch, entityTag(user));
     return user;
   }
 
