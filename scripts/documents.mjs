@@ -6,13 +6,17 @@ import { pino } from 'pino';
 import { AppModule } from '../dist/app.module.js';
 import { loadConfig, settings } from '../dist/config.js';
 import { createDocument } from '../dist/openapi.js';
+import { Edge } from '../dist/platform/edge/edge.js';
 import { HttpAdapter } from '../dist/platform/http/adapter.js';
+import { AccessLog } from '../dist/platform/logging/access-log.js';
 
 /** Nothing is started for it: in preview, Nest only looks at what there is. */
 async function openApi() {
   const config = loadConfig({ NODE_ENV: 'test', APP_SECRET: 'x'.repeat(32) });
   const logger = pino({ level: 'silent' });
-  const app = await NestFactory.create(AppModule.forRoot(config, logger), new HttpAdapter(config, logger), {
+  const edge = new Edge(config, new AccessLog(config, logger));
+  const adapter = new HttpAdapter(config, logger, (pipeline) => pipeline);
+  const app = await NestFactory.create(AppModule.forRoot(config, logger, edge), adapter, {
     preview: true,
     logger: false,
     abortOnError: false,

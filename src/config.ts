@@ -58,7 +58,7 @@ export const settings = z.object({
   /** Bring the schema up to date at start. Production runs `npm run migrate` before a rollout instead. */
   MIGRATE_ON_START: flag.default(true).meta({ production: 'false' }),
 
-  /** Redis: the second tier of the cache, messages between replicas, shared limits. With user and password, if any. */
+  /** Redis, with its user and password, if any: the cache's second tier, messages between replicas, shared limits. */
   REDIS_URL: url('redis:', 'rediss:').optional().meta({ secret: true }),
   /** Certificates in PEM that vouch for a rediss:// server, where the system does not know them. */
   REDIS_CA: z.string().min(1).optional().meta({ secret: true }),
@@ -66,6 +66,14 @@ export const settings = z.object({
   REDIS_TIMEOUT_MS: integer(1, 10_000).default(50),
   /** Production may do without REDIS_URL: there is only ever one process of it. */
   SINGLE_REPLICA: flag.default(false),
+  /** How long what was read is kept, if nobody changes it; 0 keeps nothing. */
+  CACHE_TTL_MS: integer(0, 86_400_000).default(60_000),
+  /** How long behind that it is still given out while it is read anew. */
+  CACHE_STALE_MS: integer(0, 86_400_000).default(600_000),
+  /** What is kept in this process takes no more. */
+  CACHE_MEMORY_BYTES: integer(1_048_576, 17_179_869_184).default(33_554_432),
+  /** Answer public reads before the pipeline: the same answers, several times as fast. */
+  EDGE: flag.default(true),
 
   /** Signs cursors and refresh tokens. Every replica needs the same. Development makes one. */
   APP_SECRET: z.string().min(32, 'must have 32 characters or more').meta({ secret: true, required: true }),
@@ -164,7 +172,7 @@ export function loadConfig(environment: Environment = process.env): Config {
   }
   if (production && !given.REDIS_URL && given.SINGLE_REPLICA !== 'true') {
     mistakes.push(
-      'REDIS_URL is missing: replicas tell one another of changes through it. With one replica only, set SINGLE_REPLICA=true',
+      'REDIS_URL is missing: replicas tell one another of changes through it; one alone may set SINGLE_REPLICA=true',
     );
   }
   if (!given.ADMIN_EMAIL !== !(given.ADMIN_PASSWORD ?? environment.ADMIN_PASSWORD_FILE)) {

@@ -1,11 +1,25 @@
-import { Body, Controller, Delete, Get, Headers, Inject, Param, Patch, Post, Put, Query, Req } from '@nestjs/common';
+import { CacheKey } from '@nestjs/cache-manager';
+import {
+  Body,
+  Controller,
+  Delete,
+  type ExecutionContext,
+  Get,
+  Headers,
+  Inject,
+  Param,
+  Patch,
+  Post,
+  Put,
+  Query,
+  Req,
+} from '@nestjs/common';
 import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
-import { Answer } from '../platform/http/answer.js';
+import type { Answer } from '../platform/http/answer.js';
 import { type Caller, CurrentCaller } from '../platform/http/caller.js';
-import { entityTag } from '../platform/http/entity-tag.js';
 import {
   ApiIdempotencyKey,
   CurrentIdempotencyKey,
@@ -21,10 +35,12 @@ import {
   type RecordInput,
   type RecordPatch,
   type RecordQuery,
+  recordAnswer,
   recordId,
   recordInputSchema,
   recordPage,
   recordPatchSchema,
+  recordPath,
   recordQuery,
   recordReplacementSchema,
   recordSchema,
@@ -50,7 +66,7 @@ export class RecordsController {
     @CurrentIdempotencyKey() key?: IdempotencyKey,
   ): Promise<Answer> {
     const { record, isReplayed } = await this.records.create(collection, input, key);
-    const location = `/api/v1/data/${collection.name}/records/${record.id}`;
+    const location = recordPath(collection.name, record.id);
     return this.answer(collection, record, { location, ...(isReplayed ? REPLAYED : {}) });
   }
 
@@ -68,6 +84,7 @@ export class RecordsController {
   }
 
   @Get(':id')
+  @CacheKey(keptAs)
   @ForReaders()
   @Operation('getRecord', 'Read a record', { answer: 'The record.', body: recordSchema })
   async get(
@@ -114,10 +131,12 @@ export class RecordsController {
   }
 
   private answer(collection: Collection, record: StoredRecord, headers: Record<string, string> = {}): Answer {
-    const caching = cacheControl(collection.visibility, this.config.PUBLIC_MAX_AGE_S);
-    return new Answer(record.json, {
-      etag: entityTag(record),
-      headers: { 'cache-control': caching, ...headers },
-    });
+    return recordAnswer(collection, record, this.config.PUBLIC_MAX_AGE_S, headers);
   }
+}
+
+/** What an answer is kept as; undefined for an id that is none. */
+function keptAs(context: ExecutionContext): string | undefined {
+  const { collection, id } = context.switchToHttp().getRequest().params;
+  return recordId.safeParse(id).success ? recordPath(collection, id) : undefined;
 }

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
+import { Cache } from '../platform/cache/cache.js';
 import { Database } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
 import { badToken, type Caller } from '../platform/http/caller.js';
@@ -21,6 +22,7 @@ export class UsersService {
     private readonly passwords: PasswordsService,
     private readonly sessions: SessionsService,
     private readonly cursors: Cursors,
+    private readonly cache: Cache,
   ) {}
 
   /** @throws Problem conflict when the address is taken */
@@ -86,8 +88,7 @@ export class UsersService {
     }
     const passwordHash = await this.newPasswordHash(caller, id, patch, ifMatch);
     const work = this.database.transaction(async (manager) => {
-      const user = await this.lock(manager, id);
-      assertIfMatch(ifMatch, entityTag(user));
+      const user = await this.lock(manager, id, ifMatch);
       const { name, email, role, disabled } = { ...user, ...patch };
       if (role !== 'admin' || disabled) await this.assertNotLastAdmin(manager, user);
       Object.assign(user, { name, email, role, disabled, ...(passwordHash ? { passwordHash } : {}) });
@@ -101,12 +102,12 @@ export class UsersService {
   /** Sessions, collections and records go with the user. */
   async remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void> {
     assertSelfOrAdmin(caller, id);
-    await this.database.transaction(async (manager) => {
-      const user = await this.lock(manager, id);
-      assertIfMatch(ifMatch, entityTag(user));
+    const work = this.database.transaction(async (manager) => {
+      const user = await this.lock(manager, id, ifMatch);
       await this.assertNotLastAdmin(manager, user);
       await manager.remove(user);
     });
+    await work.finally(() => this.cache.invalidate(`user:${id}`));
   }
 
   private async newPasswordHash(
@@ -129,9 +130,10 @@ export class UsersService {
     return this.passwords.hash(password);
   }
 
-  private async lock(manager: EntityManager, id: string): Promise<User> {
+  private async lock(manager: EntityManager, id: string, ifMatch: string | undefined): Promise<User> {
     const user = await manager.findOne(User, { where: { id }, lock: { mode: 'pessimistic_write' } });
     if (!user) throw notFound('There is no user with this id.');
+    assertIfMatch(ifMatch, entityTag(user));
     return user;
   }
 
