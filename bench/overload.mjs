@@ -9,7 +9,7 @@ import { Admission } from '../dist/platform/overload/admission.js';
 const CONNECTIONS = 10;
 const WORK_MS = Number(process.env.WORK_MS ?? 5);
 const CPU_MS = 0.05;
-const MOST_SOCKETS = 4000;
+const MOST_SOCKETS = 1000;
 const SECONDS = Number(process.env.SECONDS ?? 10);
 const isOn = !process.argv.includes('--off');
 
