@@ -14,6 +14,7 @@ const SECRET = 'a secret of the tests that is long enough';
 const production = () => ({
   NODE_ENV: 'production',
   DATABASE_URL: 'postgres://user:word@db.example.com/floodgate',
+  REDIS_URL: 'redis://cache.example.com',
   APP_SECRET: SECRET,
   JWT_PRIVATE_KEY: generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
 });
@@ -66,6 +67,7 @@ describe('a secret', () => {
       expect.stringMatching(/^DATABASE_URL is missing/),
       expect.stringMatching(/^APP_SECRET is missing/),
       expect.stringMatching(/^JWT_PRIVATE_KEY is missing/),
+      expect.stringMatching(/^REDIS_URL is missing.*SINGLE_REPLICA=true/),
     ]);
     expect(readdirSync(folder)).toEqual([]);
   });

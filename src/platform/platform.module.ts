@@ -1,23 +1,33 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import type { Logger } from 'pino';
 import type { Config } from '../config.js';
+import { CacheModule } from './cache/cache.module.js';
 import { CONFIG } from './config.token.js';
 import { DatabaseModule } from './database/database.module.js';
+import { Edge } from './edge/edge.js';
 import { Cursors } from './http/cursor.js';
 import { Background } from './lifecycle/background.js';
 import { Lifecycle } from './lifecycle/lifecycle.js';
 import { MetricsModule } from './metrics/metrics.module.js';
+import { Redis } from './redis/redis.js';
 
-/** What every feature may ask for: settings, database, cursors, lifecycle. */
+/** What every feature may ask for: settings, database, Redis, cursors, lifecycle. */
 @Global()
 @Module({})
 export class PlatformModule {
-  static forRoot(config: Config, logger: Logger): DynamicModule {
+  static forRoot(config: Config, logger: Logger, edge: Edge): DynamicModule {
     return {
       module: PlatformModule,
-      imports: [DatabaseModule.forRoot(config, logger), MetricsModule],
-      providers: [{ provide: CONFIG, useValue: config }, Cursors, Lifecycle, Background],
-      exports: [CONFIG, Cursors, Lifecycle, Background],
+      imports: [DatabaseModule.forRoot(config, logger), CacheModule, MetricsModule],
+      providers: [
+        { provide: CONFIG, useValue: config },
+        { provide: Edge, useValue: edge },
+        Cursors,
+        Lifecycle,
+        Background,
+        Redis,
+      ],
+      exports: [CONFIG, Edge, Cursors, Lifecycle, Background, Redis],
     };
   }
 }

@@ -107,6 +107,7 @@ export const productionSettings = (databaseUrl: string): Environment => ({
   JWT_PRIVATE_KEY: privateKey,
   MIGRATE_ON_START: 'true',
   DRAIN_DELAY_MS: '0',
+  SINGLE_REPLICA: 'true',
 });
 
 export const pause = (ms: number): Promise<undefined> =>

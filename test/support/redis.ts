@@ -1,0 +1,57 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { need } from './program.js';
+
+/** A real Redis of its own, which a test may stop, freeze and start again at the same address. */
+export class TestRedis {
+  private process: ChildProcess | undefined;
+
+  private constructor(
+    readonly url: string,
+    private readonly port: number,
+    private readonly settings: string[],
+  ) {}
+
+  /** @param settings as on redis-server's command line, such as '--maxmemory', '2mb' */
+  static async start(...settings: string[]): Promise<TestRedis> {
+    const port = await freePort();
+    const redis = new TestRedis(`redis://127.0.0.1:${port}`, port, settings);
+    await redis.start();
+    return redis;
+  }
+
+  async start(): Promise<void> {
+    const fixed = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    const child = spawn(need('redis-server'), [...fixed, ...this.settings], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.process = child;
+    let said = '';
+    for await (const chunk of child.stdout) {
+      said += chunk;
+      if (said.includes('Ready to accept connections')) return void child.stdout.resume();
+    }
+    throw new Error(`Redis did not start: ${said}`);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.process?.kill(signal);
+  }
+
+  /** At once, as by a crash. */
+  async kill(): Promise<void> {
+    const child = this.process;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
