@@ -15,6 +15,8 @@ import { createLogger } from './platform/logging/logger.js';
 import { NestLogger } from './platform/logging/nest-logger.js';
 import { registerHttpMetrics } from './platform/metrics/http-metrics.js';
 import { StartError } from './platform/start-error.js';
+import { registerThrottle } from './platform/throttle/hooks.js';
+import { Throttle } from './platform/throttle/throttle.js';
 
 /** Floodgate, put together and ready to listen. */
 export interface App {
@@ -86,6 +88,7 @@ async function assemble(config: Config, logger: Logger): Promise<NestFastifyAppl
     bodyParser: false,
     abortOnError: false,
   });
+  registerThrottle(fastify, nest.get(Throttle));
   markWrites(fastify, nest.get(Servers));
   serveDocument(nest, () => createDocument(nest));
   await nest.init();

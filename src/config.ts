@@ -15,6 +15,7 @@ import {
   splitPem,
   url,
 } from './platform/setting.js';
+import { limitSettings } from './platform/throttle/limit.settings.js';
 
 /** Every variable that Floodgate reads: its type, default, unit and meaning. `npm run documents` makes docs/configuration.md of it. */
 export const settings = z.object({
@@ -151,6 +152,8 @@ export const settings = z.object({
       secret: true,
     },
   ),
+
+  ...limitSettings,
 
   CORS_ORIGINS: setting(list(origin).optional(), {
     about: 'Origins whose pages may call the API, separated by commas. Without it, none may.',

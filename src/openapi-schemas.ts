@@ -67,6 +67,10 @@ export const problemSchema = z
       }),
     inserted: z.int().optional().meta({ description: 'Of an atomic bulk upload: none.' }),
     failed: z.int().optional().meta({ description: 'Of an atomic bulk upload: how many lines are bad.' }),
+    'violated-policies': z
+      .array(z.string())
+      .optional()
+      .meta({ description: 'Which limits were exceeded, as RateLimit-Policy names them.' }),
     checks: z
       .record(z.string(), z.looseObject({ status: z.string() }))
       .optional()

@@ -41,6 +41,11 @@ const HEADERS: Record<string, [description: string, example: string]> = {
     '</api/v1/data?cursor=WyJ0cmlwcyJd.1pgk6MxKDYn7IWRqQqDs8Y>; rel="next"',
   ],
   Location: ['Where the new thing is.', '/api/v1/data/flights'],
+  'RateLimit-Policy': [
+    'The limits that the caller is under (draft-ietf-httpapi-ratelimit-headers): `q` requests in `w` seconds.',
+    '"default";q=600;w=60',
+  ],
+  RateLimit: ['What is left of each: no more than `r` requests within the next `t` seconds.', '"default";r=599;t=1'],
   'Retry-After': ['Seconds after which a retry makes sense.', '1'],
   'WWW-Authenticate': ['How to prove who you are (RFC 6750).', 'Bearer error="invalid_token"'],
   'Idempotency-Replayed': ['`true` on an answer that was given before.', 'true'],
@@ -55,10 +60,13 @@ function titled(name: string): string {
 }
 
 const ALWAYS = ['X-Request-Id', ...Object.keys(SECURITY).map(titled)];
+const LIMITS = ['RateLimit-Policy', 'RateLimit'];
+const isLimited = (path: string) => path.startsWith('/api/');
 const WITH_PROBLEM: Partial<Record<number, string[]>> = {
   401: ['WWW-Authenticate'],
   409: ['Retry-After'],
   415: ['Accept-Encoding'],
+  429: ['Retry-After'],
   503: ['Retry-After'],
 };
 
@@ -116,6 +124,7 @@ function complete(path: string, operation: Operation, responses: Schema): void {
   for (const [status, response] of Object.entries(operation.responses)) {
     response.headers = {
       ...refs([...ALWAYS, 'Cache-Control', 'Vary', ...(response.content ? ['Content-Encoding'] : [])]),
+      ...refs(isLimited(path) ? LIMITS : []),
       ...response.headers,
     };
     const followed = links(operation.operationId, status);
@@ -123,7 +132,7 @@ function complete(path: string, operation: Operation, responses: Schema): void {
     if (response.headers.ETag && status === '200' && operation.operationId.startsWith('get')) {
       operation.responses['304'] = {
         description: 'The caller has this version already.',
-        headers: { ...refs([...ALWAYS, 'Cache-Control', 'Vary', 'ETag']) },
+        headers: { ...refs([...ALWAYS, 'Cache-Control', 'Vary', 'ETag', ...(isLimited(path) ? LIMITS : [])]) },
       } as never;
       operation.parameters.push(precondition('if-none-match', false));
     }
@@ -149,7 +158,7 @@ function commonProblems(path: string): ProblemType[] {
   return [
     'invalid-request',
     'invalid-token',
-    ...(path.startsWith('/api/') ? (['not-acceptable'] as const) : []),
+    ...(isLimited(path) ? (['not-acceptable', 'quota-exceeded'] as const) : []),
     // Also where no body is asked for: one may come.
     'request-timeout',
     'content-too-large',
@@ -177,7 +186,7 @@ function problemResponse(types: ProblemType[], status: number) {
   });
   return {
     description: types.map((type) => problemTypes[type].title).join('; or: '),
-    headers: refs([...ALWAYS, 'Cache-Control', 'Vary', 'Content-Encoding', ...(WITH_PROBLEM[status] ?? [])]),
+    headers: refs([...ALWAYS, 'Cache-Control', 'Vary', 'Content-Encoding', ...LIMITS, ...(WITH_PROBLEM[status] ?? [])]),
     content: {
       'application/problem+json': {
         schema: { $ref: `#/components/schemas/${problemSchema.meta()?.id}` },

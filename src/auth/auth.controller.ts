@@ -1,8 +1,10 @@
 import { Body, Controller, Get, Post } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
+import { SkipThrottle } from '@nestjs/throttler';
 import { Answer } from '../platform/http/answer.js';
 import { Anyone } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
+import { Limited } from '../platform/throttle/limited.js';
 import { type NewUser, newUserSchema, userAnswer, userSchema } from '../users/user.schema.js';
 import {
   type Credentials,
@@ -24,6 +26,7 @@ export class AuthController {
 
   @Post('register')
   @Anyone()
+  @Limited('register')
   @Operation({
     id: 'register',
     summary: 'Become a user',
@@ -40,6 +43,7 @@ export class AuthController {
 
   @Post('login')
   @Anyone()
+  @Limited('login')
   @Operation({
     id: 'login',
     summary: 'Sign in',
@@ -53,6 +57,7 @@ export class AuthController {
 
   @Post('refresh')
   @Anyone()
+  @Limited('refresh')
   @Operation({
     id: 'refresh',
     summary: 'Spend a refresh token for the next pair',
@@ -80,6 +85,7 @@ export class AuthController {
 }
 
 @ApiTags('auth')
+@SkipThrottle()
 @Controller('.well-known/jwks.json')
 export class JwksController {
   constructor(private readonly tokens: TokensService) {}

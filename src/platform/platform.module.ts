@@ -8,6 +8,7 @@ import { Background } from './lifecycle/background.js';
 import { Lifecycle } from './lifecycle/lifecycle.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { Redis } from './redis/redis.js';
+import { ThrottleModule } from './throttle/throttle.module.js';
 
 /** What every feature may ask for: settings, database, Redis, cursors, lifecycle. */
 @Global()
@@ -16,7 +17,7 @@ export class PlatformModule {
   static forRoot(config: Config, logger: Logger): DynamicModule {
     return {
       module: PlatformModule,
-      imports: [DatabaseModule.forRoot(config, logger), MetricsModule],
+      imports: [DatabaseModule.forRoot(config, logger), MetricsModule, ThrottleModule],
       providers: [{ provide: CONFIG, useValue: config }, Cursors, Lifecycle, Background, Redis],
       exports: [CONFIG, Cursors, Lifecycle, Background, Redis],
     };

@@ -39,7 +39,7 @@ export function drift(method: string, url: string, status: number, headers: Head
   const where = `${method} ${template.path} ${status}`;
   const response = resolve(operation.responses[status] as ResponseObject | undefined);
   if (!response) return [`${where}: the status is not in the document`];
-  return [...headerDrift(response, headers), ...bodyDrift(response, headers, text, method)].map(
+  return [...headerDrift(response, headers, pathname), ...bodyDrift(response, headers, text, method)].map(
     (line) => `${where}: ${line}`,
   );
 }
@@ -64,10 +64,14 @@ const UNNAMED = new Set([
   'access-control-expose-headers',
 ]);
 
-function headerDrift({ headers: named = {} }: ResponseObject, headers: Headers): string[] {
+function headerDrift({ headers: named = {} }: ResponseObject, headers: Headers, pathname: string): string[] {
   const known = new Map(Object.entries(named).map(([name, header]) => [name.toLowerCase(), resolve(header)]));
   const unknown = [...headers.keys()].filter((name) => !known.has(name) && !UNNAMED.has(name));
   const missing = [...known].filter(([name, header]) => header?.required && !headers.has(name)).map(([name]) => name);
+  // Said for every answer below /api, and for no other.
+  const isLimited = pathname.startsWith('/api/');
+  if (isLimited !== headers.has('ratelimit') || isLimited !== headers.has('ratelimit-policy'))
+    missing.push('ratelimit');
   return [
     ...unknown.map((name) => `the header ${name} is not in the document`),
     ...missing.map((name) => `the header ${name} is missing`),
