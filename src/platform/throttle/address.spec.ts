@@ -49,4 +49,5 @@ it('agrees with Fastify', async () => {
       expect(ours).toBe(theirs);
     }
   }
+  await server.close();
 });

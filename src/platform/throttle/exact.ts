@@ -1,13 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { Redis } from '../redis/redis.js';
-import { Gcra, judge, type Verdict } from './gcra.js';
-import { clock, Throttle } from './throttle.js';
+import { judge, type Verdict } from './gcra.js';
+import { clock, type Figures, idOf, Throttle } from './throttle.js';
 
 /** One limit that a request has to pass. */
-export interface Limit {
-  name: string;
-  limit: number;
-  windowMs: number;
+export interface Limit extends Figures {
   key: string;
 }
 
@@ -28,13 +25,11 @@ end
 return left`;
 
 /**
- * Limits that hold over all replicas to the request, in one call to Redis and by Redis' clock, whatever the clocks of the
- * replicas say. Without Redis each replica goes by what passed through itself, and admits its part alone.
+ * Limits that hold over all replicas to the request, in one call to Redis and by Redis' clock. Without Redis each replica
+ * admits its part alone, and goes on from what it knows.
  */
 @Injectable()
 export class ExactLimits {
-  private readonly local = new Map<string, Gcra>();
-
   constructor(
     private readonly redis: Redis,
     private readonly throttle: Throttle,
@@ -42,41 +37,26 @@ export class ExactLimits {
 
   /** @returns a verdict for each limit; the request may pass if it may pass all */
   async take(limits: Limit[]): Promise<Verdict[]> {
-    const now = clock();
-    const local = limits.map((limit) => ({ ...this.gcraOf(limit).take(limit.key, now) }));
+    const local = limits.map((limit) => ({ ...this.throttle.limit(limit).take(limit.key, clock()) }));
     return (await this.ask(limits, 1)) ?? local;
   }
 
-  /** Takes back what was taken from a limit. */
+  /** Takes back that one was taken. */
   async giveBack(limit: Limit): Promise<void> {
-    this.gcraOf(limit).giveBack(limit.key, clock());
+    this.throttle.limit(limit).giveBack(limit.key, clock());
     await this.ask([limit], -1);
   }
 
   private async ask(limits: Limit[], count: number): Promise<Verdict[] | undefined> {
-    const intervals = limits.map((limit) => this.gcraOf(limit).interval);
+    const figures = limits.map((limit) => this.throttle.limit(limit));
     const left = await this.redis.attempt(
       (client) =>
         client.eval(TAKE, {
-          keys: limits.map(({ name, key }) => `throttle:${name}:${key}`),
-          arguments: limits.flatMap(({ limit }, i) =>
-            [count, limit].map((times) => String(times * (intervals[i] as number))),
-          ),
+          keys: limits.map((limit) => `throttle:exact:${idOf(limit)}:${limit.key}`),
+          arguments: figures.flatMap(({ interval, window }) => [String(count * interval), String(window)]),
         }) as Promise<string[]>,
       undefined,
     );
-    return left?.map((free, i) =>
-      judge(Number(free), intervals[i] as number, { admitted: true, remaining: 0, reset: 0 }),
-    );
-  }
-
-  private gcraOf({ name, limit, windowMs }: Limit): Gcra {
-    let gcra = this.local.get(name);
-    if (!gcra) {
-      gcra = new Gcra(limit, windowMs);
-      this.local.set(name, gcra);
-    }
-    gcra.divideBy(this.throttle.replicas);
-    return gcra;
+    return left && figures.map(({ interval }, i) => judge(Number(left[i]), interval, {} as Verdict));
   }
 }

@@ -19,11 +19,10 @@ it('admits in any time no more than a whole quota and what drains meanwhile', ()
         now += pause;
         if (gcra.take('a', now).admitted) admitted.push(now);
       }
-      admitted.forEach((from, i) => {
-        admitted.slice(i).forEach((to, count) => {
-          expect(count + 1).toBeLessThanOrEqual(limit + ((to - from) / windowMs) * limit);
-        });
-      });
+      const tooMany = admitted.flatMap((from, i) =>
+        admitted.slice(i).filter((to, count) => count + 1 > limit + ((to - from) / windowMs) * limit),
+      );
+      expect(tooMany).toEqual([]);
     }),
   );
 });
@@ -95,7 +94,7 @@ it('stays bounded under a flood of new keys, and still limits the one that sends
   const gcra = new Gcra(5, 3_600_000);
   const before = process.memoryUsage().heapUsed;
   let admitted = 0;
-  for (let i = 0; i < 1_000_000; i++) {
+  for (let i = 0; i < 300_000; i++) {
     gcra.take(`flood ${i}`, i >> 10);
     if (i % 1000 === 0 && gcra.take('a', i >> 10).admitted) admitted++;
   }

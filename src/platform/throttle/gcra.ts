@@ -1,4 +1,4 @@
-/** Whether a request may pass. One object serves all calls of a Gcra: read it before the next one. */
+/** Whether a request may pass. A Gcra gives the same object each time: read it before the next call. */
 export interface Verdict {
   admitted: boolean;
   /** Requests that may follow at once. */
@@ -14,46 +14,43 @@ export interface Bucket {
   tat: number;
   /** Admitted here, and not yet told to the other replicas. */
   unsettled: number;
-  isDue: boolean;
 }
 
 /** Two generations of so many keys are kept: some 20 MB when a flood fills both. */
 const MAX_KEYS = 50_000;
 
-/** Keys that wait to be settled; what does not fit waits for a later request of its key. */
+/** Keys that wait to be settled; one that finds no room waits for its next request. */
 const MAX_DUE = 1000;
 
 /**
- * The generic cell rate algorithm in its virtual scheduling form (ITU-T I.371, annex A; the names are from there): a
- * whole quota may come at once, and then drains evenly. In any time t it admits no more than limit × (1 + t / window).
+ * The generic cell rate algorithm, as virtual scheduling (ITU-T I.371, annex A): a whole quota may come at once, and then
+ * drains evenly, so that in any time t no more than limit × (1 + t / window) are admitted.
  *
- * A key whose time has passed is as good as absent. Keys live in two generations: when the younger is twice a window
- * old, nothing in the older one, which was not used since, still counts, and it goes as a whole. A flood of new keys
- * turns them sooner, and so forgives the keys that were not used for longest.
- *
- * Times are whole ms on any clock that does not go back; the interval is a multiple of 1/1024 ms, so that no sum is
- * ever rounded.
+ * A key whose time has passed is as good as absent. When the younger of two generations of keys is twice a window old,
+ * nothing in the older one, unused since, still counts, and it goes as a whole. A flood of new keys turns them sooner, and
+ * so forgives the keys that were unused for longest. Times are whole ms of a clock that does not go back, and the
+ * interval is a multiple of 1/1024 ms, so that no sum is ever rounded.
  */
 export class Gcra {
-  /** Ms that one request takes to drain. */
+  /** Ms that one request takes to drain, and ms that a whole quota takes. */
   readonly interval: number;
-  /** Ms that a whole quota takes to drain. */
   readonly window: number;
-  /** What one request costs here, in ms. */
   private cost: number;
-  private readonly share: number;
   private young = new Map<string, Bucket>();
   private old = new Map<string, Bucket>();
   private turnedAt = 0;
-  private readonly due: Bucket[] = [];
+  private readonly due = new Set<Bucket>();
   private readonly verdict: Verdict = { admitted: true, remaining: 0, reset: 0 };
 
   /** @param share how many requests of a key make it due to be settled; none, when left out */
-  constructor(limit: number, windowMs: number, share = Number.POSITIVE_INFINITY) {
+  constructor(
+    limit: number,
+    windowMs: number,
+    private readonly share = Number.POSITIVE_INFINITY,
+  ) {
     this.interval = Math.ceil((windowMs / limit) * 1024) / 1024;
     this.window = this.interval * limit;
     this.cost = this.interval;
-    this.share = share;
   }
 
   /** From now on this process admits its part alone, which is no less than one request in a window. */
@@ -70,25 +67,23 @@ export class Gcra {
     const free = now + this.window - bucket.tat - this.cost;
     if (free >= 0) {
       bucket.tat += this.cost;
-      bucket.unsettled++;
-      if (bucket.unsettled >= this.share && !bucket.isDue && this.due.length < MAX_DUE) {
-        bucket.isDue = true;
-        this.due.push(bucket);
-      }
+      if (++bucket.unsettled >= this.share && this.due.size < MAX_DUE) this.due.add(bucket);
     }
     return judge(free, this.cost, this.verdict);
   }
 
-  /** Takes one request back. */
+  /** Takes back that one was taken. */
   giveBack(key: string, now: number): void {
     const bucket = this.bucketOf(key, now);
     bucket.tat -= this.cost;
+    bucket.unsettled--;
   }
 
   /** What other replicas should know of, each key once. */
   takeDue(): Bucket[] {
-    for (const bucket of this.due) bucket.isDue = false;
-    return this.due.splice(0);
+    const due = [...this.due];
+    this.due.clear();
+    return due;
   }
 
   /**
@@ -97,8 +92,8 @@ export class Gcra {
    */
   adopt({ key }: Bucket, level: number, now: number): void {
     const bucket = this.bucketOf(key, now);
-    const own = bucket.unsettled * this.interval;
-    bucket.tat = Math.max(bucket.tat, now + Math.min(level + own, 2 * this.window));
+    const all = Math.min(level + bucket.unsettled * this.interval, 2 * this.window);
+    bucket.tat = Math.max(bucket.tat, now + all);
   }
 
   private bucketOf(key: string, now: number): Bucket {
@@ -109,7 +104,7 @@ export class Gcra {
     }
     let bucket = this.young.get(key);
     if (!bucket) {
-      bucket = this.old.get(key) ?? { key, tat: now, unsettled: 0, isDue: false };
+      bucket = this.old.get(key) ?? { key, tat: now, unsettled: 0 };
       this.young.set(key, bucket);
     }
     return bucket;
@@ -119,7 +114,7 @@ export class Gcra {
 /** @param free ms of the window that the request leaves; below zero, it does not fit */
 export function judge(free: number, cost: number, verdict: Verdict): Verdict {
   verdict.admitted = free >= 0;
-  verdict.remaining = free >= 0 ? Math.floor(free / cost) : 0;
+  verdict.remaining = Math.max(0, Math.floor(free / cost));
   verdict.reset = Math.ceil((free >= 0 ? cost - (free % cost) : -free) / 1000);
   return verdict;
 }

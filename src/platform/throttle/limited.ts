@@ -19,12 +19,11 @@ import { announce } from './hooks.js';
 import { itemText, policyText, quotaExceeded, Throttle } from './throttle.js';
 
 const LIMITED = Symbol('LIMITED');
-
 type Purpose = 'login' | 'register' | 'refresh';
 
 /**
  * Holds a route to an exact limit, before its body is checked or a password hashed: `login` by address with email, so that
- * nobody can lock another one out, and by address, which a success gives back, so that an office may sign in at nine;
+ * nobody can lock another one out, and by address, to which a success is given back, so that an office may sign in at nine;
  * `register` and `refresh` by address.
  */
 export const Limited = (purpose: Purpose) =>
@@ -44,28 +43,29 @@ export class LimitedInterceptor implements NestInterceptor {
     const purpose = this.reflector.get<Purpose>(LIMITED, context.getHandler());
     const limits = this.limitsOf(purpose, http.getRequest<FastifyRequest>());
     const verdicts = await this.exact.take(limits);
-    let wait: [seconds: number, name: string] = [0, ''];
-    verdicts.forEach(({ admitted, remaining, reset }, i) => {
-      const { name, limit, windowMs } = limits[i] as Limit;
+    const said = verdicts.map((verdict, i) => ({ ...verdict, ...(limits[i] as Limit) }));
+    for (const { name, limit, windowMs, remaining, reset } of said)
       announce(http.getResponse<FastifyReply>(), policyText(name, limit, windowMs), itemText(name, remaining, reset));
-      if (!admitted && reset > wait[0]) wait = [reset, name];
-    });
-    if (wait[0] > 0) throw quotaExceeded(wait[1], wait[0]);
-    const forgiven = limits.find(({ name }) => name === 'login-address');
-    return next.handle().pipe(tap(() => forgiven && void this.exact.giveBack(forgiven)));
+    const [worst] = said.filter(({ admitted }) => !admitted).sort((a, b) => b.reset - a.reset);
+    if (worst) throw quotaExceeded(worst.name, worst.reset);
+    return next.handle().pipe(
+      tap(() => {
+        if (purpose === 'login') void this.exact.giveBack(limits[1] as Limit);
+      }),
+    );
   }
 
   private limitsOf(purpose: Purpose, { raw, body }: FastifyRequest): Limit[] {
     const { LOGIN_LIMIT, LOGIN_ADDRESS_LIMIT, REGISTER_LIMIT, REFRESH_LIMIT } = this.config;
     const windowMs = this.config.AUTH_LIMIT_WINDOW_S * 1000;
-    const address = this.throttle.addressOf(raw);
-    if (purpose === 'register') return [{ name: purpose, limit: REGISTER_LIMIT, windowMs, key: address }];
-    if (purpose === 'refresh') return [{ name: purpose, limit: REFRESH_LIMIT, windowMs, key: address }];
+    const key = this.throttle.addressOf(raw);
+    if (purpose === 'register') return [{ name: purpose, limit: REGISTER_LIMIT, windowMs, key }];
+    if (purpose === 'refresh') return [{ name: purpose, limit: REFRESH_LIMIT, windowMs, key }];
     const email = String((body as { email?: unknown } | undefined)?.email).toLowerCase();
     const hash = createHash('sha256').update(email).digest('base64url');
     return [
-      { name: 'login', limit: LOGIN_LIMIT, windowMs, key: `${address}:${hash}` },
-      { name: 'login-address', limit: LOGIN_ADDRESS_LIMIT, windowMs, key: address },
+      { name: 'login', limit: LOGIN_LIMIT, windowMs, key: `${key}:${hash}` },
+      { name: 'login-address', limit: LOGIN_ADDRESS_LIMIT, windowMs, key },
     ];
   }
 }

@@ -21,7 +21,7 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ${REPLICA_LIFE_MS})
 local answer = { tostring(redis.call('ZCARD', KEYS[1])) }
 for i = 2, #KEYS do
   local tat = math.max(tonumber(redis.call('GET', KEYS[i])) or now, now) + ARGV[i]
-  redis.call('SET', KEYS[i], string.format('%.17g', tat), 'PX', math.ceil(tat - now))
+  redis.call('SET', KEYS[i], string.format('%.17g', tat), 'PX', math.max(1, math.ceil(tat - now)))
   answer[i] = string.format('%.17g', tat - now)
 end
 return answer`;

@@ -32,6 +32,6 @@ export class ThrottleModule implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    this.throttle.exempt(exemptPaths(this.discovery, this.scanner));
+    this.throttle.unlimited = exemptPaths(this.discovery, this.scanner);
   }
 }

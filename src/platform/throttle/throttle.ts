@@ -31,16 +31,17 @@ export class Throttle implements ThrottlerStorage {
   readonly limits = new Map<string, Gcra>();
   /** How many processes shared the limits when Redis was last heard of. */
   replicas = 1;
+  /** The paths that the general limit leaves alone. */
+  unlimited = /^$/;
   private divisor = 1;
-  private unlimited = /^$/;
   private readonly general: Gcra;
   private readonly share: number;
 
   constructor(@Inject(CONFIG) config: Config) {
-    const { RATE_LIMIT_REQUESTS: limit, RATE_LIMIT_WINDOW_S: window } = config;
+    const general = { name: GENERAL, limit: config.RATE_LIMIT_REQUESTS, windowMs: config.RATE_LIMIT_WINDOW_S * 1000 };
     this.share = config.REDIS_URL ? SETTLED_SHARE : Number.POSITIVE_INFINITY;
-    this.policy = policyText(GENERAL, limit, window * 1000);
-    this.general = this.limit(GENERAL, limit, window * 1000);
+    this.policy = policyText(GENERAL, general.limit, general.windowMs);
+    this.general = this.limit(general);
     this.addressOf = addressReader(config.TRUST_PROXY);
   }
 
@@ -71,11 +72,6 @@ export class Throttle implements ThrottlerStorage {
     return (raw as Countable)[COUNTED];
   }
 
-  /** @param paths which routes the general limit leaves alone */
-  exempt(paths: RegExp): void {
-    this.unlimited = paths;
-  }
-
   /** With Redis gone, each process admits its part alone. */
   divideBy(replicas: number): void {
     this.divisor = replicas;
@@ -83,8 +79,9 @@ export class Throttle implements ThrottlerStorage {
   }
 
   /** A limit by its figures, made when first asked for. */
-  limit(name: string, limit: number, windowMs: number): Gcra {
-    const id = `${name}:${limit}:${windowMs}`;
+  limit(figures: Figures): Gcra {
+    const { limit, windowMs } = figures;
+    const id = idOf(figures);
     let found = this.limits.get(id);
     if (!found) {
       found = new Gcra(limit, windowMs, Math.max(1, limit * this.share));
@@ -96,10 +93,19 @@ export class Throttle implements ThrottlerStorage {
 
   /** For routes with a @Throttle of their own. Who is refused is free again as the quota drains: `blockDuration` has no say. */
   async increment(key: string, ttl: number, limit: number, _blockDuration: number, name: string) {
-    const { admitted, remaining, reset } = this.limit(name, limit, ttl).take(key, clock());
+    const { admitted, remaining, reset } = this.limit({ name, limit, windowMs: ttl }).take(key, clock());
     return { totalHits: limit - remaining, timeToExpire: reset, isBlocked: !admitted, timeToBlockExpire: reset };
   }
 }
+
+export interface Figures {
+  name: string;
+  limit: number;
+  windowMs: number;
+}
+
+/** Another limit after its figures have changed: what was counted in the old ones means nothing in the new. */
+export const idOf = ({ name, limit, windowMs }: Figures): string => `${name}:${limit}:${windowMs}`;
 
 /** Whole ms, of a clock that does not go back. */
 export const clock = (): number => Math.floor(performance.now());
