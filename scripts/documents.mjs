@@ -6,13 +6,17 @@ import { pino } from 'pino';
 import { AppModule } from '../dist/app.module.js';
 import { loadConfig, settings } from '../dist/config.js';
 import { createDocument } from '../dist/openapi.js';
+import { Edge } from '../dist/platform/edge/edge.js';
 import { HttpAdapter } from '../dist/platform/http/adapter.js';
+import { AccessLog } from '../dist/platform/logging/access-log.js';
 
 /** Nothing is started for it: in preview, Nest only looks at what there is. */
 async function openApi() {
   const config = loadConfig({ NODE_ENV: 'test', APP_SECRET: 'x'.repeat(32) });
   const logger = pino({ level: 'silent' });
-  const app = await NestFactory.create(AppModule.forRoot(config, logger), new HttpAdapter(config, logger), {
+  const edge = new Edge(config, new AccessLog(config, logger));
+  const adapter = new HttpAdapter(config, logger, (pipeline) => pipeline);
+  const app = await NestFactory.create(AppModule.forRoot(config, logger, edge), adapter, {
     preview: true,
     logger: false,
     abortOnError: false,
@@ -21,12 +25,18 @@ async function openApi() {
 }
 
 function configuration() {
+  const source = readFileSync(new URL('../src/config.ts', import.meta.url), 'utf8');
+  const about = new Map(
+    [...source.matchAll(/\/\*\* (.+\.) \*\/\n {2}([A-Z_]+):/g)].map(([, text, name]) => [name, text]),
+  );
   const rows = Object.entries(settings.shape).map(([name, schema]) => {
-    const { about, unit, secret, required, production } = schema.meta();
+    if (!about.has(name)) throw new Error(`${name} has no comment, in one line and a sentence, that says what it is.`);
+    const { secret, required, production } = schema.meta() ?? {};
+    const unit = /_(MS|S|BYTES)$/.exec(name)?.[1].toLowerCase();
     const inUnit = (value) => (value === undefined ? '' : `\`${value}\`${unit ? ` ${unit}` : ''}`);
     const standard = inUnit(schema.safeParse(undefined).data);
     const inProduction = required ? '**required**' : production ? inUnit(production) : standard;
-    return `| \`${name}\`${secret ? ' ¹' : ''} | ${standard} | ${inProduction} | ${about} |`;
+    return `| \`${name}\`${secret ? ' ¹' : ''} | ${standard} | ${inProduction} | ${about.get(name)} |`;
   });
   return `# Which settings are there?
 

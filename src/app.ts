@@ -5,12 +5,14 @@ import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
 import { createDocument, serveDocument } from './openapi.js';
+import { Cache } from './platform/cache/cache.js';
 import { EmbeddedPostgres } from './platform/database/embedded-postgres.js';
 import { prepareSchema } from './platform/database/schema.js';
 import { Servers } from './platform/database/servers.js';
+import { Edge } from './platform/edge/edge.js';
 import { HttpAdapter } from './platform/http/adapter.js';
 import { Lifecycle } from './platform/lifecycle/lifecycle.js';
-import { registerAccessLog } from './platform/logging/access-log.js';
+import { AccessLog, registerAccessLog } from './platform/logging/access-log.js';
 import { createLogger } from './platform/logging/logger.js';
 import { NestLogger } from './platform/logging/nest-logger.js';
 import { registerHttpMetrics } from './platform/metrics/http-metrics.js';
@@ -79,17 +81,21 @@ async function startEmbedded(config: Config, logger: Logger): Promise<EmbeddedPo
 }
 
 async function assemble(config: Config, logger: Logger): Promise<NestFastifyApplication> {
-  const adapter = new HttpAdapter(config, logger);
+  const accessLog = new AccessLog(config, logger);
+  const edge = new Edge(config, accessLog);
+  const adapter = new HttpAdapter(config, logger, (pipeline) => edge.before(pipeline));
   const fastify = adapter.getInstance<FastifyInstance>();
   registerHttpMetrics(fastify);
-  registerAccessLog(fastify);
-  const nest = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, logger), adapter, {
+  registerAccessLog(fastify, accessLog);
+  fastify.addHook('preClose', async () => edge.close());
+  const nest = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, logger, edge), adapter, {
     logger: new NestLogger(logger),
     bodyParser: false,
     abortOnError: false,
   });
   registerThrottle(fastify, nest.get(Throttle));
   markWrites(fastify, nest.get(Servers));
+  if (config.EDGE) edge.open(nest.get(Cache), nest.get(Throttle));
   serveDocument(nest, () => createDocument(nest));
   await nest.init();
   adapter.sealRoutes();

@@ -83,11 +83,6 @@ describe('settings', () => {
     expect(mistakesOf({ ...production(), APP_SECRET: '' })).toEqual([expect.stringMatching(/^APP_SECRET is missing/)]);
   });
 
-  it('say, every one of them, what they are for', () => {
-    for (const schema of Object.values(settings.shape))
-      expect(schema.meta()).toMatchObject({ about: expect.stringMatching(/\.$/) });
-  });
-
   it.each([
     ['PORT', '65536'],
     ['PORT', '-1'],

@@ -11,202 +11,144 @@ import {
   origin,
   pem,
   type SettingMeta,
-  setting,
   splitPem,
   url,
 } from './platform/setting.js';
-import { limitSettings } from './platform/throttle/limit.settings.js';
 
-/** Every variable that Floodgate reads: its type, default, unit and meaning. `npm run documents` makes docs/configuration.md of it. */
+/**
+ * Every variable that Floodgate reads: its meaning, type and default; its name ends with its unit.
+ * `npm run documents` makes docs/configuration.md of this text.
+ */
 export const settings = z.object({
-  NODE_ENV: setting(z.enum(['development', 'test', 'production']).default('development'), {
-    about: 'Production takes no default for a secret and no embedded PostgreSQL.',
-  }),
-  HOST: setting(z.string().min(1).default('127.0.0.1'), {
-    about: 'Address to listen on.',
-    production: '0.0.0.0',
-  }),
-  PORT: setting(integer(0, 65_535).default(3000), { about: 'Port to listen on; 0 takes a free one.' }),
-  PUBLIC_URL: setting(url('http:', 'https:').default('http://localhost:3000'), {
-    about: 'Where clients reach the API: the issuer (`iss`) of its tokens.',
-  }),
-  TRUST_PROXY: setting(addresses.optional(), {
-    about: 'Proxies whose X-Forwarded-For is believed: addresses or CIDR ranges, separated by commas.',
-  }),
-  DATA_DIR: setting(z.string().min(1).default('.data'), {
-    about: 'Where development keeps its database and its secrets. Not used in production.',
-  }),
+  /** Production takes no default for a secret and no embedded PostgreSQL. */
+  NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
+  /** Address to listen on. */
+  HOST: z.string().min(1).default('127.0.0.1').meta({ production: '0.0.0.0' }),
+  /** Port to listen on; 0 takes a free one. */
+  PORT: integer(0, 65_535).default(3000),
+  /** Where clients reach the API: the issuer (`iss`) of its tokens. */
+  PUBLIC_URL: url('http:', 'https:').default('http://localhost:3000'),
+  /** Proxies whose X-Forwarded-For is believed: addresses or CIDR ranges, separated by commas. */
+  TRUST_PROXY: addresses.optional(),
+  /** Where development keeps its database and its secrets. Not used in production. */
+  DATA_DIR: z.string().min(1).default('.data'),
 
-  DATABASE_URL: setting(url('postgres:', 'postgresql:').optional(), {
-    about: 'PostgreSQL 18 or newer. Without it, development starts its own.',
-    secret: true,
-    required: true,
-  }),
-  DATABASE_MIGRATION_URL: setting(url('postgres:', 'postgresql:').optional(), {
-    about: 'A direct connection for migrations when DATABASE_URL leads through a pooler.',
-    secret: true,
-  }),
-  DATABASE_POOL_SIZE: setting(integer(2, 1000).default(10), { about: 'Connections per process.' }),
-  DATABASE_ACQUIRE_TIMEOUT_MS: setting(integer(1, 60_000).default(2000), {
-    about: 'How long a request waits for a connection before it is refused with 503.',
-    unit: 'ms',
-  }),
-  DATABASE_STATEMENT_TIMEOUT_MS: setting(integer(1, 3_600_000).default(10_000), {
-    about: 'PostgreSQL cancels a statement that runs longer.',
-    unit: 'ms',
-  }),
-  DATABASE_LOCK_TIMEOUT_MS: setting(integer(1, 60_000).default(2000), {
-    about: 'PostgreSQL gives up waiting for a lock after this.',
-    unit: 'ms',
-  }),
-  DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS: setting(integer(1, 600_000).default(10_000), {
-    about: 'PostgreSQL ends a session that leaves a transaction idle for longer.',
-    unit: 'ms',
-  }),
-  DATABASE_QUERY_TIMEOUT_MS: setting(integer(1, 3_600_000).default(15_000), {
-    about: 'This process gives up on a query after this, whatever PostgreSQL does.',
-    unit: 'ms',
-  }),
-  DATABASE_REPLICA_URLS: setting(list(url('postgres:', 'postgresql:')).optional(), {
-    about: 'Read replicas, separated by commas: lists of records, statistics and exports are read there.',
-    secret: true,
-  }),
-  DATABASE_REPLICA_MAX_LAG_MS: setting(integer(100, 600_000).default(5000), {
-    about: 'A replica further behind is left out. Who has written reads from the primary for twice this time.',
-    unit: 'ms',
-  }),
-  STREAM_CONCURRENCY: setting(integer(1, 100).default(2), {
-    about: 'Exports and atomic uploads at the same time per process and server, on connections beside the pool.',
-  }),
-  MIGRATE_ON_START: setting(flag.default(true), {
-    about: 'Bring the schema up to date at start. Production runs `npm run migrate` before a rollout instead.',
-    production: 'false',
-  }),
+  /** PostgreSQL 18 or newer. Without it, development starts its own. */
+  DATABASE_URL: url('postgres:', 'postgresql:').optional().meta({ secret: true, required: true }),
+  /** A direct connection for migrations when DATABASE_URL leads through a pooler. */
+  DATABASE_MIGRATION_URL: url('postgres:', 'postgresql:').optional().meta({ secret: true }),
+  /** Connections per process. */
+  DATABASE_POOL_SIZE: integer(2, 1000).default(10),
+  /** How long a request waits for a connection before it is refused with 503. */
+  DATABASE_ACQUIRE_TIMEOUT_MS: integer(1, 60_000).default(2000),
+  /** PostgreSQL cancels a statement that runs longer. */
+  DATABASE_STATEMENT_TIMEOUT_MS: integer(1, 3_600_000).default(10_000),
+  /** PostgreSQL gives up waiting for a lock after this. */
+  DATABASE_LOCK_TIMEOUT_MS: integer(1, 60_000).default(2000),
+  /** PostgreSQL ends a session that leaves a transaction idle for longer. */
+  DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS: integer(1, 600_000).default(10_000),
+  /** This process gives up on a query after this, whatever PostgreSQL does. */
+  DATABASE_QUERY_TIMEOUT_MS: integer(1, 3_600_000).default(15_000),
+  /** Read replicas, separated by commas: lists of records, statistics and exports are read there. */
+  DATABASE_REPLICA_URLS: list(url('postgres:', 'postgresql:')).optional().meta({ secret: true }),
+  /** A replica further behind is left out. Who has written reads from the primary for twice this time. */
+  DATABASE_REPLICA_MAX_LAG_MS: integer(100, 600_000).default(5000),
+  /** Exports and atomic uploads at the same time per process and server, on connections beside the pool. */
+  STREAM_CONCURRENCY: integer(1, 100).default(2),
+  /** Bring the schema up to date at start. Production runs `npm run migrate` before a rollout instead. */
+  MIGRATE_ON_START: flag.default(true).meta({ production: 'false' }),
 
-  REDIS_URL: setting(url('redis:', 'rediss:').optional(), {
-    about:
-      'Redis: the second tier of the cache, messages between replicas, shared limits. With user and password, if any.',
-    secret: true,
-  }),
-  REDIS_CA: setting(z.string().min(1).optional(), {
-    about: 'Certificates in PEM that vouch for a rediss:// server, where the system does not know them.',
-    secret: true,
-  }),
-  REDIS_TIMEOUT_MS: setting(integer(1, 10_000).default(50), {
-    about: 'How long one call to Redis may take before it is done without.',
-    unit: 'ms',
-  }),
-  SINGLE_REPLICA: setting(flag.default(false), {
-    about: 'Production may do without REDIS_URL: there is only ever one process of it.',
-  }),
+  /** Redis, with its user and password, if any: the cache's second tier, messages between replicas, shared limits. */
+  REDIS_URL: url('redis:', 'rediss:').optional().meta({ secret: true }),
+  /** Certificates in PEM that vouch for a rediss:// server, where the system does not know them. */
+  REDIS_CA: z.string().min(1).optional().meta({ secret: true }),
+  /** How long one call to Redis may take before it is done without. */
+  REDIS_TIMEOUT_MS: integer(1, 10_000).default(50),
+  /** Production may do without REDIS_URL: there is only ever one process of it. */
+  SINGLE_REPLICA: flag.default(false),
+  /** How long what was read is kept, if nobody changes it; 0 keeps nothing. */
+  CACHE_TTL_MS: integer(0, 86_400_000).default(60_000),
+  /** How long behind that it is still given out while it is read anew. */
+  CACHE_STALE_MS: integer(0, 86_400_000).default(600_000),
+  /** What is kept in this process takes no more. */
+  CACHE_MEMORY_BYTES: integer(1_048_576, 17_179_869_184).default(33_554_432),
+  /** Answer public reads before the pipeline: the same answers, several times as fast. */
+  EDGE: flag.default(true),
 
-  APP_SECRET: setting(z.string().min(32, 'must have 32 characters or more'), {
-    about: 'Signs cursors and refresh tokens. Every replica needs the same. Development makes one.',
-    secret: true,
-    required: true,
-  }),
-  JWT_PRIVATE_KEY: setting(pem(createPrivateKey), {
-    about: 'Signs access tokens: an Ed25519 or P-256 private key in PEM. Development makes one.',
-    secret: true,
-    required: true,
-  }),
-  JWT_OTHER_PUBLIC_KEYS: setting(
-    z
-      .string()
-      .transform(splitPem)
-      .pipe(z.array(pem(createPublicKey)).min(1, 'must hold public keys in PEM'))
-      .optional(),
-    {
-      about: 'Public keys in PEM, one after another, that are accepted and published too: the next, the last.',
-      secret: true,
-    },
-  ),
-  JWT_AUDIENCE: setting(z.string().min(1).default('floodgate'), {
-    about: 'The audience (`aud`) of access tokens.',
-  }),
-  ACCESS_TOKEN_TTL_S: setting(integer(10, 900).default(900), {
-    about: 'Life of an access token.',
-    unit: 's',
-  }),
-  REFRESH_TOKEN_TTL_S: setting(integer(60, 31_536_000).default(2_592_000), {
-    about: 'How long a session lives without being refreshed.',
-    unit: 's',
-  }),
-  SESSION_CHECK_MS: setting(integer(0, 5000).default(3000), {
-    about: 'How long a session is believed to live on before PostgreSQL is asked again.',
-    unit: 'ms',
-  }),
-  PASSWORD_HASH_CONCURRENCY: setting(integer(1, 64).default(2), {
-    about: 'Passwords hashed at the same time, on threads beside the event loop.',
-  }),
-  PASSWORD_HASH_QUEUE: setting(integer(1, 10_000).default(64), {
-    about: 'Passwords that may wait to be hashed; one more is refused with 503.',
-  }),
-  ADMIN_EMAIL: setting(z.email('must be an email address').optional(), {
-    about: 'The first admin, made at start when there is none. Development makes admin@example.com.',
-  }),
-  ADMIN_PASSWORD: setting(
-    z.string().min(8, 'must have 8 to 128 characters').max(128, 'must have 8 to 128 characters').optional(),
-    {
-      about: "The first admin's password.",
-      secret: true,
-    },
-  ),
+  /** Signs cursors and refresh tokens. Every replica needs the same. Development makes one. */
+  APP_SECRET: z.string().min(32, 'must have 32 characters or more').meta({ secret: true, required: true }),
+  /** Signs access tokens: an Ed25519 or P-256 private key in PEM. Development makes one. */
+  JWT_PRIVATE_KEY: pem(createPrivateKey).meta({ secret: true, required: true }),
+  /** Public keys in PEM, one after another, that are accepted and published too: the next, the last. */
+  JWT_OTHER_PUBLIC_KEYS: z
+    .string()
+    .transform(splitPem)
+    .pipe(z.array(pem(createPublicKey)).min(1, 'must hold public keys in PEM'))
+    .optional()
+    .meta({ secret: true }),
+  /** The audience (`aud`) of access tokens. */
+  JWT_AUDIENCE: z.string().min(1).default('floodgate'),
+  /** Life of an access token. */
+  ACCESS_TOKEN_TTL_S: integer(10, 900).default(900),
+  /** How long a session lives without being refreshed. */
+  REFRESH_TOKEN_TTL_S: integer(60, 31_536_000).default(2_592_000),
+  /** How long a session is believed to live on before PostgreSQL is asked again. */
+  SESSION_CHECK_MS: integer(0, 5000).default(3000),
+  /** Passwords hashed at the same time, on threads beside the event loop. */
+  PASSWORD_HASH_CONCURRENCY: integer(1, 64).default(2),
+  /** Passwords that may wait to be hashed; one more is refused with 503. */
+  PASSWORD_HASH_QUEUE: integer(1, 10_000).default(64),
+  /** The first admin, made at start when there is none. Development makes admin@example.com. */
+  ADMIN_EMAIL: z.email('must be an email address').optional(),
+  /** The first admin's password. */
+  ADMIN_PASSWORD: z
+    .string()
+    .min(8, 'must have 8 to 128 characters')
+    .max(128, 'must have 8 to 128 characters')
+    .optional()
+    .meta({ secret: true }),
 
-  ...limitSettings,
+  /** Requests that a user, or an address without a token, may send in RATE_LIMIT_WINDOW_S: at once, or evenly. */
+  RATE_LIMIT_REQUESTS: integer(1, 1_000_000_000).default(600),
+  /** The window of RATE_LIMIT_REQUESTS. */
+  RATE_LIMIT_WINDOW_S: integer(1, 86_400).default(60),
+  /** The window of the limits on signing in, registering and refreshing tokens. */
+  AUTH_LIMIT_WINDOW_S: integer(1, 86_400).default(300),
+  /** How often an address may try to sign in with the same email, right or wrong. */
+  LOGIN_LIMIT: integer(1, 1_000_000_000).default(10),
+  /** How often an address may fail to sign in, whatever the email. */
+  LOGIN_ADDRESS_LIMIT: integer(1, 1_000_000_000).default(60),
+  /** How many users may be registered from one address. */
+  REGISTER_LIMIT: integer(1, 1_000_000_000).default(60),
+  /** How often tokens may be refreshed from one address. */
+  REFRESH_LIMIT: integer(1, 1_000_000_000).default(600),
 
-  CORS_ORIGINS: setting(list(origin).optional(), {
-    about: 'Origins whose pages may call the API, separated by commas. Without it, none may.',
-  }),
-  IDEMPOTENCY_LEASE_MS: setting(integer(100, 600_000).default(30_000), {
-    about:
-      'After so long without a sign of life, an upload under an Idempotency-Key counts as crashed and may be tried again.',
-    unit: 'ms',
-  }),
-  PUBLIC_MAX_AGE_S: setting(integer(0, 86_400).default(0), {
-    about: 'How long clients and proxies may use a public record without asking again.',
-    unit: 's',
-  }),
-  BODY_LIMIT_BYTES: setting(integer(1024, 67_108_864).default(1_048_576), {
-    about: 'Largest JSON body.',
-    unit: 'bytes',
-  }),
-  BULK_LIMIT_BYTES: setting(integer(1024, 1_073_741_824).default(67_108_864), {
-    about: 'Largest bulk upload; it is streamed, not held.',
-    unit: 'bytes',
-  }),
-  RECORD_LIMIT_BYTES: setting(integer(64, 1_048_576).default(65_536), {
-    about: 'Largest `data` of a record, and largest line of a bulk upload.',
-    unit: 'bytes',
-  }),
-  HEADERS_TIMEOUT_MS: setting(integer(100, 600_000).default(10_000), {
-    about: 'How long a caller may take to send the headers.',
-    unit: 'ms',
-  }),
-  REQUEST_TIMEOUT_MS: setting(integer(100, 3_600_000).default(120_000), {
-    about: 'How long a caller may take to send a whole request.',
-    unit: 'ms',
-  }),
-  KEEP_ALIVE_TIMEOUT_MS: setting(integer(100, 3_600_000).default(72_000), {
-    about: 'How long an idle connection is kept: longer than a load balancer does (60 s is common).',
-    unit: 'ms',
-  }),
-  DRAIN_DELAY_MS: setting(integer(0, 300_000).default(0), {
-    about: 'After SIGTERM, how long to go on serving while /health/ready already says 503.',
-    unit: 'ms',
-    production: '5000',
-  }),
-  DRAIN_TIMEOUT_MS: setting(integer(100, 600_000).default(20_000), {
-    about: 'After that, how long requests in hand may take to finish.',
-    unit: 'ms',
-  }),
-  LOG_LEVEL: setting(z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'), {
-    about: 'The least serious messages that are logged.',
-  }),
-  LOG_FORMAT: setting(z.enum(['pretty', 'ecs']).default('pretty'), {
-    about: 'Readable lines, or one JSON object a line in the Elastic Common Schema.',
-    production: 'ecs',
-  }),
+  /** Origins whose pages may call the API, separated by commas. Without it, none may. */
+  CORS_ORIGINS: list(origin).optional(),
+  /** After so long without a sign of life, an upload under an Idempotency-Key counts as crashed and may be tried again. */
+  IDEMPOTENCY_LEASE_MS: integer(100, 600_000).default(30_000),
+  /** How long clients and proxies may use a public record without asking again. */
+  PUBLIC_MAX_AGE_S: integer(0, 86_400).default(0),
+  /** Largest JSON body. */
+  BODY_LIMIT_BYTES: integer(1024, 67_108_864).default(1_048_576),
+  /** Largest bulk upload; it is streamed, not held. */
+  BULK_LIMIT_BYTES: integer(1024, 1_073_741_824).default(67_108_864),
+  /** Largest `data` of a record, and largest line of a bulk upload. */
+  RECORD_LIMIT_BYTES: integer(64, 1_048_576).default(65_536),
+  /** How long a caller may take to send the headers. */
+  HEADERS_TIMEOUT_MS: integer(100, 600_000).default(10_000),
+  /** How long a caller may take to send a whole request. */
+  REQUEST_TIMEOUT_MS: integer(100, 3_600_000).default(120_000),
+  /** How long an idle connection is kept: longer than a load balancer does (60 s is common). */
+  KEEP_ALIVE_TIMEOUT_MS: integer(100, 3_600_000).default(72_000),
+  /** After SIGTERM, how long to go on serving while /health/ready already says 503. */
+  DRAIN_DELAY_MS: integer(0, 300_000).default(0).meta({ production: '5000' }),
+  /** After that, how long requests in hand may take to finish. */
+  DRAIN_TIMEOUT_MS: integer(100, 600_000).default(20_000),
+  /** The least serious messages that are logged. */
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  /** Readable lines, or one JSON object a line in the Elastic Common Schema. */
+  LOG_FORMAT: z.enum(['pretty', 'ecs']).default('pretty').meta({ production: 'ecs' }),
 });
 
 export type Config = z.infer<typeof settings>;
@@ -245,7 +187,7 @@ export function loadConfig(environment: Environment = process.env): Config {
   }
   if (production && !given.REDIS_URL && given.SINGLE_REPLICA !== 'true') {
     mistakes.push(
-      'REDIS_URL is missing: replicas tell one another of changes through it. With one replica only, set SINGLE_REPLICA=true',
+      'REDIS_URL is missing: replicas tell one another of changes through it; one alone may set SINGLE_REPLICA=true',
     );
   }
   if (!given.ADMIN_EMAIL !== !(given.ADMIN_PASSWORD ?? environment.ADMIN_PASSWORD_FILE)) {

@@ -1,39 +1,27 @@
 type Link = { operationId: string; parameters: Record<string, string>; description: string };
 
 const COLLECTION = { collection: '$request.path.collection' };
-const MADE_RECORD = { ...COLLECTION, id: '$response.body#/id' };
-const READ_RECORD = { ...COLLECTION, id: '$request.path.id' };
-const MADE_USER = { id: '$response.body#/id' };
+const MADE = { id: '$response.body#/id' };
+const READ = { id: '$request.path.id' };
 const TAG = { 'header.if-match': '$response.header.ETag' };
+
+/** The same parameters for each of some routes. */
+const all = (parameters: Record<string, string>, ...to: string[]) =>
+  Object.fromEntries(to.map((operationId) => [operationId, parameters]));
 
 /** Which routes an answer leads to, by operation and status: what a client can do with what it has just made or read. */
 const LINKS: Record<string, Record<string, Record<string, string>>> = {
   'putCollection 201': {
     getCollection: COLLECTION,
-    putCollection: { ...COLLECTION, ...TAG },
-    deleteCollection: { ...COLLECTION, ...TAG },
-    createRecord: COLLECTION,
-    listRecords: COLLECTION,
-    createRecords: COLLECTION,
-    exportRecords: COLLECTION,
-    getStats: COLLECTION,
+    ...all({ ...COLLECTION, ...TAG }, 'putCollection', 'deleteCollection'),
+    ...all(COLLECTION, 'createRecord', 'listRecords', 'createRecords', 'exportRecords', 'getStats'),
   },
   'createRecord 201': {
-    getRecord: MADE_RECORD,
-    replaceRecord: { ...MADE_RECORD, ...TAG },
-    patchRecord: { ...MADE_RECORD, ...TAG },
-    deleteRecord: { ...MADE_RECORD, ...TAG },
+    getRecord: { ...COLLECTION, ...MADE },
+    ...all({ ...COLLECTION, ...MADE, ...TAG }, 'replaceRecord', 'patchRecord', 'deleteRecord'),
   },
-  'getRecord 200': {
-    replaceRecord: { ...READ_RECORD, ...TAG },
-    patchRecord: { ...READ_RECORD, ...TAG },
-    deleteRecord: { ...READ_RECORD, ...TAG },
-  },
-  'register 201': {
-    getUser: MADE_USER,
-    updateUser: { ...MADE_USER, ...TAG },
-    deleteUser: { ...MADE_USER, ...TAG },
-  },
+  'getRecord 200': all({ ...COLLECTION, ...READ, ...TAG }, 'replaceRecord', 'patchRecord', 'deleteRecord'),
+  'register 201': { getUser: MADE, ...all({ ...MADE, ...TAG }, 'updateUser', 'deleteUser') },
 };
 
 export function links(operationId: string, status: string): Record<string, Link> | undefined {

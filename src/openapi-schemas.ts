@@ -62,9 +62,7 @@ export const problemSchema = z
         z.object({ line: z.int().optional(), pointer: z.string().meta({ pattern: ANY_TEXT }), detail: z.string() }),
       )
       .optional()
-      .meta({
-        description: 'What is wrong: a JSON Pointer into the body (or its line), or the name of a parameter.',
-      }),
+      .meta({ description: 'What is wrong: a JSON Pointer into the body (or its line), or the name of a parameter.' }),
     inserted: z.int().optional().meta({ description: 'Of an atomic bulk upload: none.' }),
     failed: z.int().optional().meta({ description: 'Of an atomic bulk upload: how many lines are bad.' }),
     'violated-policies': z

@@ -5,7 +5,7 @@ import { links } from './openapi-links.js';
 import { problemSchema, type Schema, schemas, toJsonSchema } from './openapi-schemas.js';
 import { ANYONE_EXTENSION } from './platform/http/caller.js';
 import { SECURITY } from './platform/http/headers.js';
-import { headerRef, PROBLEMS_EXTENSION } from './platform/http/operation.js';
+import { headerRefs, PROBLEMS_EXTENSION } from './platform/http/operation.js';
 import { type ProblemType, problemTypes, problemUri } from './platform/http/problem.js';
 
 /** Headers of a request by name. What the pattern does not match is refused, but for the lists that RFC 9110 has too. */
@@ -70,8 +70,6 @@ const WITH_PROBLEM: Partial<Record<number, string[]>> = {
   503: ['Retry-After'],
 };
 
-const refs = (names: string[]) => Object.fromEntries(names.map((name) => [name, headerRef(name)]));
-
 /** The API as OpenAPI 3.1, made from the controllers and their schemas. */
 export function createDocument(app: INestApplication): OpenAPIObject {
   const base = new DocumentBuilder()
@@ -89,15 +87,10 @@ export function createDocument(app: INestApplication): OpenAPIObject {
   });
   const responses: Schema = {};
   for (const [path, operations] of Object.entries(document.paths)) {
-    for (const operation of Object.values(operations as Record<string, Operation>))
-      complete(path, operation, responses);
+    for (const [method, operation] of Object.entries(operations as Record<string, Operation>))
+      complete(path, method, operation, responses);
   }
-  document.components = {
-    ...document.components,
-    schemas: schemas(),
-    headers: headers(),
-    responses,
-  } as never;
+  document.components = { ...document.components, schemas: schemas(), headers: headers(), responses } as never;
   return document;
 }
 
@@ -112,7 +105,7 @@ const headers = (): Schema =>
 interface Operation {
   operationId: string;
   parameters: { name: string; in: string; required: boolean }[];
-  responses: Record<string, { headers?: Schema; links?: Schema; content?: Schema }>;
+  responses: Record<string, { description?: string; headers?: Schema; links?: Schema; content?: Schema }>;
   security?: Schema[];
   requestBody?: { content: Record<string, { schema: unknown }> };
   [ANYONE_EXTENSION]?: true;
@@ -120,31 +113,52 @@ interface Operation {
 }
 
 /** Adds what holds for every route of its kind: headers, problems, who may call. */
-function complete(path: string, operation: Operation, responses: Schema): void {
+function complete(path: string, method: string, operation: Operation, responses: Schema): void {
+  const isKeyed = operation.parameters.some(({ name }) => name === 'idempotency-key');
   for (const [status, response] of Object.entries(operation.responses)) {
     response.headers = {
-      ...refs([...ALWAYS, 'Cache-Control', 'Vary', ...(response.content ? ['Content-Encoding'] : [])]),
-      ...refs(isLimited(path) ? LIMITS : []),
+      ...headerRefs(...ALWAYS, 'Cache-Control', 'Vary', ...(response.content ? ['Content-Encoding'] : [])),
+      ...headerRefs(...(isLimited(path) ? LIMITS : [])),
       ...response.headers,
+      ...(isKeyed ? headerRefs('Idempotency-Replayed') : {}),
     };
     const followed = links(operation.operationId, status);
     if (followed) response.links = followed;
-    if (response.headers.ETag && status === '200' && operation.operationId.startsWith('get')) {
+    if (response.headers.ETag && method === 'get') {
       operation.responses['304'] = {
         description: 'The caller has this version already.',
-        headers: { ...refs([...ALWAYS, 'Cache-Control', 'Vary', 'ETag', ...(isLimited(path) ? LIMITS : [])]) },
-      } as never;
+        headers: headerRefs(...ALWAYS, 'Cache-Control', 'Vary', 'ETag', ...(isLimited(path) ? LIMITS : [])),
+      };
       operation.parameters.push(precondition('if-none-match', false));
     }
   }
   // What may also make a thing needs no tag for that.
+  const mayMake = method === 'put' && operation.responses['201'] !== undefined;
   operation.parameters = operation.parameters.map((parameter) =>
-    parameter.name === 'if-match' ? precondition('if-match', !operation.responses['201']) : parameter,
+    parameter.name === 'if-match' ? precondition('if-match', !mayMake) : parameter,
   );
-  const problems = [...commonProblems(path), ...operation[PROBLEMS_EXTENSION]];
+  const isChange = ['put', 'patch', 'delete'].includes(method);
+  const problems: ProblemType[] = [
+    'invalid-request',
+    'invalid-token',
+    ...when(isLimited(path), 'not-acceptable', 'quota-exceeded'),
+    // Also where no body is asked for: one may come.
+    'request-timeout',
+    'content-too-large',
+    'unsupported-media-type',
+    ...when(path.includes('{'), 'uri-too-long'),
+    'headers-too-large',
+    'internal-error',
+    'temporary-reduced-capacity',
+    ...when(method !== 'get' && !operation[ANYONE_EXTENSION], 'forbidden'),
+    ...when(path.includes('{') && !mayMake, 'not-found'),
+    ...operation[PROBLEMS_EXTENSION],
+    ...when(isChange, 'precondition-failed', 'precondition-required'),
+    ...when(isKeyed, 'conflict', 'idempotency-key-reused'),
+  ];
   for (const [status, types] of Object.entries(Object.groupBy(problems, (type) => problemTypes[type].status))) {
-    const name = [...new Set(types)].map((type) => titled(type).replaceAll('-', '')).join('Or');
-    responses[name] ??= problemResponse([...new Set(types)], Number(status));
+    const name = types.map((type) => titled(type).replaceAll('-', '')).join('Or');
+    responses[name] ??= problemResponse(types, Number(status));
     operation.responses[status] = { $ref: `#/components/responses/${name}` } as never;
   }
   operation.security = [...(operation[ANYONE_EXTENSION] ? [{}] : []), { accessToken: [] }];
@@ -154,21 +168,7 @@ function complete(path: string, operation: Operation, responses: Schema): void {
   if (lines) lines.schema = { type: 'string', description: 'One JSON object a line, each as in the array.' };
 }
 
-function commonProblems(path: string): ProblemType[] {
-  return [
-    'invalid-request',
-    'invalid-token',
-    ...(isLimited(path) ? (['not-acceptable', 'quota-exceeded'] as const) : []),
-    // Also where no body is asked for: one may come.
-    'request-timeout',
-    'content-too-large',
-    'unsupported-media-type',
-    ...(path.includes('{') ? (['uri-too-long'] as const) : []),
-    'headers-too-large',
-    'internal-error',
-    'temporary-reduced-capacity',
-  ];
-}
+const when = (holds: boolean, ...types: ProblemType[]): ProblemType[] => (holds ? types : []);
 
 /** The answer for all problem types of one status, each with an example. */
 function problemResponse(types: ProblemType[], status: number) {
@@ -186,7 +186,12 @@ function problemResponse(types: ProblemType[], status: number) {
   });
   return {
     description: types.map((type) => problemTypes[type].title).join('; or: '),
-    headers: refs([...ALWAYS, 'Cache-Control', 'Vary', 'Content-Encoding', ...LIMITS, ...(WITH_PROBLEM[status] ?? [])]),
+    headers: headerRefs(
+      ...ALWAYS,
+      ...['Cache-Control', 'Vary', 'Content-Encoding'],
+      ...LIMITS,
+      ...(WITH_PROBLEM[status] ?? []),
+    ),
     content: {
       'application/problem+json': {
         schema: { $ref: `#/components/schemas/${problemSchema.meta()?.id}` },

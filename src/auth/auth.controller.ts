@@ -27,13 +27,10 @@ export class AuthController {
   @Post('register')
   @Anyone()
   @Limited('register')
-  @Operation({
-    id: 'register',
-    summary: 'Become a user',
-    status: 201,
+  @Operation('register', 'Become a user', {
     answer: 'The new user.',
     body: userSchema,
-    headers: ['Location', 'ETag'],
+    status: 201,
     problems: ['conflict'],
   })
   async register(@Body({ schema: newUserSchema }) body: NewUser): Promise<Answer> {
@@ -44,13 +41,7 @@ export class AuthController {
   @Post('login')
   @Anyone()
   @Limited('login')
-  @Operation({
-    id: 'login',
-    summary: 'Sign in',
-    answer: 'A pair of tokens.',
-    body: tokensSchema,
-    problems: ['invalid-credentials'],
-  })
+  @Operation('login', 'Sign in', { answer: 'A pair of tokens.', body: tokensSchema, problems: ['invalid-credentials'] })
   async login(@Body({ schema: credentialsSchema }) body: Credentials): Promise<Answer> {
     return new Answer(await this.auth.login(body), SECRET);
   }
@@ -58,14 +49,11 @@ export class AuthController {
   @Post('refresh')
   @Anyone()
   @Limited('refresh')
-  @Operation({
-    id: 'refresh',
-    summary: 'Spend a refresh token for the next pair',
+  @Operation('refresh', 'Spend a refresh token for the next pair', {
     description:
       'A token that was spent before ends its whole session, but for the one before the current, which is tolerated for 10 s: two tabs may refresh at once.',
     answer: 'The next pair of tokens.',
     body: tokensSchema,
-    problems: ['invalid-token'],
   })
   async refresh(@Body({ schema: refreshTokenSchema }) { refreshToken }: RefreshToken): Promise<Answer> {
     return new Answer(await this.auth.refresh(refreshToken), SECRET);
@@ -73,12 +61,7 @@ export class AuthController {
 
   @Post('logout')
   @Anyone()
-  @Operation({
-    id: 'logout',
-    summary: 'End the session of a refresh token',
-    status: 204,
-    answer: 'The session has ended, if there was one.',
-  })
+  @Operation('logout', 'End the session of a refresh token', { answer: 'The session has ended, if there was one.' })
   async logout(@Body({ schema: refreshTokenSchema }) { refreshToken }: RefreshToken): Promise<void> {
     await this.auth.logout(refreshToken);
   }
@@ -92,12 +75,7 @@ export class JwksController {
 
   @Get()
   @Anyone()
-  @Operation({
-    id: 'getJwks',
-    summary: "The keys that verify this API's access tokens",
-    answer: 'A JWK set.',
-    body: jwksSchema,
-  })
+  @Operation('getJwks', "The keys that verify this API's access tokens", { answer: 'A JWK set.', body: jwksSchema })
   jwks(): Answer {
     return new Answer(this.tokens.jwks(), { headers: { 'cache-control': 'public, max-age=300' } });
   }

@@ -1,25 +1,17 @@
 import { z } from 'zod';
 
+const text = (longest: number) => z.string().min(1).max(longest);
+
 /** Checked no further than their size: a sign-in says nothing of what an address or a password may look like. */
 export const credentialsSchema = z
   .strictObject({
-    email: z
-      .string()
-      .min(1)
-      .max(254)
-      .meta({ examples: ['ada@example.com'] }),
-    password: z
-      .string()
-      .min(1)
-      .max(128)
-      .meta({ format: 'password', examples: ['correct-horse-battery'] }),
+    email: text(254).meta({ examples: ['ada@example.com'] }),
+    password: text(128).meta({ format: 'password', examples: ['correct-horse-battery'] }),
   })
   .meta({ id: 'Credentials' });
 export type Credentials = z.infer<typeof credentialsSchema>;
 
-export const refreshTokenSchema = z
-  .strictObject({ refreshToken: z.string().min(1).max(256) })
-  .meta({ id: 'RefreshToken' });
+export const refreshTokenSchema = z.strictObject({ refreshToken: text(256) }).meta({ id: 'RefreshToken' });
 export type RefreshToken = z.infer<typeof refreshTokenSchema>;
 
 export const tokensSchema = z

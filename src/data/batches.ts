@@ -51,11 +51,7 @@ export class Batches {
 
   /** What has been stored and refused so far. */
   get progress(): Progress {
-    return {
-      items: this.items,
-      digest: this.hash?.copy().digest() ?? null,
-      report: structuredClone(this.report),
-    };
+    return { items: this.items, digest: this.hash?.copy().digest() ?? null, report: structuredClone(this.report) };
   }
 
   /** @throws Problem idempotency-key-reused when this is not the upload that was begun; what the batch before failed with */

@@ -29,15 +29,12 @@ export class BulkController {
   @RouteConfig({ streamed: true })
   @ApiConsumes('application/json', 'application/x-ndjson')
   @ApiBody({ required: true, schema: { type: 'array', items: RECORD } })
-  @Operation({
-    id: 'createRecords',
-    summary: 'Add many records',
+  @Operation('createRecords', 'Add many records', {
     description:
       'Takes one record a line (application/x-ndjson) or a JSON array, and stores them in batches while it reads. Bad lines are reported; the good ones are stored, unless `atomic` is true.',
     answer: 'What was stored and what was not.',
     body: bulkReportSchema,
-    headers: ['Idempotency-Replayed'],
-    problems: ['forbidden', 'not-found', 'conflict', 'unprocessable-content', 'idempotency-key-reused'],
+    problems: ['unprocessable-content'],
   })
   @ApiIdempotencyKey()
   async create(

@@ -59,29 +59,19 @@ export class BulkService {
       throw tooLarge(limit);
     }
     const held = upload.key && this.keys.hold(upload.key);
-    if (!held) return this.store(collection, upload);
-    const begun = await held.claim(fingerprintOf('bulk', collection.id, upload.format, String(upload.atomic)));
-    if (isFinished(begun)) return this.replay(collection, upload, begun);
+    const begun = await held?.claim(fingerprintOf('bulk', collection.id, upload.format, String(upload.atomic)));
+    if (begun && isFinished(begun)) return this.replay(collection, upload, begun);
     try {
-      return await this.store(collection, upload, held, begun);
+      const json = upload.atomic
+        ? await this.storeAtOnce(collection, upload, held, begun)
+        : await this.storeInBatches(collection, upload, held, begun);
+      return { json, isReplayed: false };
     } finally {
-      await held.release();
+      await held?.release();
     }
   }
 
-  private async store(collection: Collection, upload: Upload, held?: HeldKey, begun?: Progress): Promise<Loaded> {
-    const report = upload.atomic
-      ? await this.storeAtOnce(collection, upload, held, begun)
-      : await this.storeInBatches(collection, upload, held, begun);
-    return { json: report, isReplayed: false };
-  }
-
-  private async storeInBatches(
-    collection: Collection,
-    upload: Upload,
-    held?: HeldKey,
-    begun?: Progress,
-  ): Promise<string> {
+  private async storeInBatches(collection: Collection, upload: Upload, held?: HeldKey, begun?: Progress) {
     const batches = this.batches(collection, begun, ({ text, progress }) =>
       this.database.client('pool', async (client) => {
         await assertThere(client, collection);

@@ -57,13 +57,20 @@ export const cacheControl = (visibility: Collection['visibility'], maxAge?: numb
   return maxAge === undefined ? 'no-cache' : `public, max-age=${maxAge}, must-revalidate`;
 };
 
+/** What the answers about a collection and its records depend on: it, and its owner, with whom it goes. */
+export const tagsOf = ({ name, ownerId }: Collection): string[] => [collectionTag(name), `user:${ownerId}`];
+export const collectionTag = (name: string): string => `collection:${name}`;
+
+export const collectionPath = (name: string): string => `/api/v1/data/${name}`;
+
 /** The answer that shows one collection, which may have been made just now. */
 export const collectionAnswer = (collection: Collection, maxAge: number, isNew = false): Answer =>
   new Answer(presentCollection(collection), {
     status: isNew ? 201 : 200,
     etag: entityTag(collection),
+    tags: tagsOf(collection),
     headers: {
       'cache-control': cacheControl(collection.visibility, maxAge),
-      ...(isNew ? { location: `/api/v1/data/${collection.name}` } : {}),
+      ...(isNew ? { location: collectionPath(collection.name) } : {}),
     },
   });

@@ -1,5 +1,5 @@
 import { Body, Controller, Delete, Get, Headers, Inject, Param, Put, Query, Req } from '@nestjs/common';
-import { ApiHeader, ApiTags } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
@@ -32,12 +32,9 @@ export class CollectionsController {
 
   @Get()
   @Anyone()
-  @Operation({
-    id: 'listCollections',
-    summary: 'List the collections that you may read, by name',
+  @Operation('listCollections', 'List the collections that you may read, by name', {
     answer: 'A page of collections.',
     body: collectionPage,
-    headers: ['Link'],
   })
   async list(
     @Req() request: FastifyRequest,
@@ -49,16 +46,12 @@ export class CollectionsController {
   }
 
   @Put(':collection')
-  @ApiHeader({ name: 'if-match', required: false, description: 'Needed for a change, not for a new one.' })
-  @Operation({
-    id: 'putCollection',
-    summary: 'Make a collection, or change it',
+  @Operation('putCollection', 'Make a collection, or change it', {
     description: 'A new one needs no If-Match and is answered with 201; a change needs it and is answered with 200.',
     answer: 'The collection as it is now.',
-    body: collectionSchema,
-    headers: ['ETag'],
-    problems: ['forbidden', 'conflict', 'precondition-failed', 'precondition-required'],
     created: 'The new collection.',
+    body: collectionSchema,
+    problems: ['conflict'],
   })
   async put(
     @CurrentCaller() caller: Caller,
@@ -72,25 +65,14 @@ export class CollectionsController {
 
   @Get(':collection')
   @ForReaders()
-  @Operation({
-    id: 'getCollection',
-    summary: 'Read a collection',
-    answer: 'The collection.',
-    body: collectionSchema,
-    headers: ['ETag'],
-    problems: ['not-found'],
-  })
+  @Operation('getCollection', 'Read a collection', { answer: 'The collection.', body: collectionSchema })
   get(@CurrentCollection() collection: Collection): Answer {
     return collectionAnswer(collection, this.config.PUBLIC_MAX_AGE_S);
   }
 
   @Delete(':collection')
-  @Operation({
-    id: 'deleteCollection',
-    summary: 'Delete a collection with its records',
-    status: 204,
+  @Operation('deleteCollection', 'Delete a collection with its records', {
     answer: 'The collection is gone; its records are removed behind it.',
-    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
   })
   async remove(
     @CurrentCaller() caller: Caller,

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
+import { Cache, type Entry } from '../platform/cache/cache.js';
 import { Database } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
 import { badToken, type Caller } from '../platform/http/caller.js';
@@ -9,7 +10,10 @@ import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
 import type { Page } from '../platform/http/page.js';
 import { notFound, Problem } from '../platform/http/problem.js';
 import { Collection } from './collection.entity.js';
-import { type CollectionInput, type CollectionQuery, presentCollection } from './collection.schema.js';
+import { type CollectionInput, type CollectionQuery, collectionTag, presentCollection } from './collection.schema.js';
+
+/** A collection in memory, its description left out. */
+const COLLECTION_BYTES = 1000;
 
 const isWriter = (caller: Caller | undefined, { ownerId }: Collection) =>
   caller !== undefined && (caller.id === ownerId || caller.role === 'admin');
@@ -27,13 +31,22 @@ export class CollectionsService {
     @InjectRepository(Collection) private readonly collections: Repository<Collection>,
     private readonly database: Database,
     private readonly cursors: Cursors,
+    private readonly cache: Cache,
   ) {}
+
+  /** A collection as it is kept. */
+  find(name: string): Entry<Collection | null> | Promise<Entry<Collection | null>> {
+    return this.cache.fetch(collectionTag(name), async () => {
+      const value = await this.collections.findOneBy({ name });
+      return { value, bytes: COLLECTION_BYTES, tags: value ? [`user:${value.ownerId}`] : [], isAbsent: !value };
+    });
+  }
 
   /** @throws Problem not-found also for a collection that the caller may not read */
   async forReading(caller: Caller | undefined, name: string): Promise<Collection> {
-    const collection = await this.collections.findOneBy({ name });
-    if (!collection || !isReader(caller, collection)) throw missing();
-    return collection;
+    const { value } = await this.find(name);
+    if (!value || !isReader(caller, value)) throw missing();
+    return value;
   }
 
   /** @throws Problem not-found as for reading, forbidden when it may only be read */
@@ -74,7 +87,7 @@ export class CollectionsService {
     { visibility, description }: CollectionInput,
     ifMatch: string | undefined,
   ): Promise<{ collection: Collection; isNew: boolean }> {
-    return this.database.transaction(async (manager) => {
+    return this.changing(name, async (manager) => {
       const collection = await this.lock(manager, name);
       if (!collection || !isReader(caller, collection)) {
         // To a stranger, a private collection is a name that is taken, and nothing that could match.
@@ -97,13 +110,22 @@ export class CollectionsService {
 
   /** Gone at once for every reader; its records are removed behind (see RemovalsService). */
   async remove(caller: Caller, name: string, ifMatch: string | undefined): Promise<void> {
-    await this.database.transaction(async (manager) => {
+    await this.changing(name, async (manager) => {
       const collection = await this.lock(manager, name);
       if (!collection || !isReader(caller, collection)) throw missing();
       assertWriter(caller, collection);
       assertIfMatch(ifMatch, entityTag(collection));
       await manager.remove(collection);
     });
+  }
+
+  /** Also when it seems to have failed: a connection can be lost between the commit and the word of it. */
+  private async changing<T>(name: string, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    try {
+      return await this.database.transaction(work);
+    } finally {
+      this.cache.invalidate(collectionTag(name));
+    }
   }
 
   private lock(manager: EntityManager, name: string): Promise<Collection | null> {

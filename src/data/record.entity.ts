@@ -3,21 +3,10 @@ import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn } from 'typeor
 /** Named so because Record is a type of TypeScript's own. */
 @Entity('records')
 export class DataRecord {
-  @PrimaryGeneratedColumn('uuid')
-  id!: string;
-
-  @Column('uuid', { name: 'collection_id' })
-  collectionId!: string;
-
-  @Column('jsonb')
-  data!: Record<string, unknown>;
-
-  @Column({ name: 'occurred_at', type: 'timestamptz', precision: 3 })
-  occurredAt!: Date;
-
-  @Column({ type: 'integer' })
-  version!: number;
-
-  @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3 })
-  createdAt!: Date;
+  @PrimaryGeneratedColumn('uuid') id!: string;
+  @Column('uuid', { name: 'collection_id' }) collectionId!: string;
+  @Column('jsonb') data!: Record<string, unknown>;
+  @Column({ name: 'occurred_at', type: 'timestamptz', precision: 3 }) occurredAt!: Date;
+  @Column({ type: 'integer' }) version!: number;
+  @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3 }) createdAt!: Date;
 }

@@ -1,5 +1,9 @@
 import { z } from 'zod';
+import { Answer } from '../platform/http/answer.js';
 import { pageParameters } from '../platform/http/page.js';
+import type { Collection } from './collection.entity.js';
+import { cacheControl, tagsOf } from './collection.schema.js';
+import type { StoredRecord } from './record.statements.js';
 
 /** Four digits of a year are all that RFC 3339 has. */
 const isInRange = (text: string) => {
@@ -27,10 +31,7 @@ export const recordInputSchema = z
 export type RecordInput = z.infer<typeof recordInputSchema>;
 
 export const recordReplacementSchema = z
-  .strictObject({
-    data,
-    occurredAt: moment.optional().meta({ description: 'When it happened; stays, if left out.' }),
-  })
+  .strictObject({ data, occurredAt: moment.optional().meta({ description: 'When it happened; stays, if left out.' }) })
   .meta({ id: 'RecordReplacement' });
 
 /** What a merge patch may hold is known only when it is merged: a null in `data` removes a member there. */
@@ -139,3 +140,18 @@ export const bulkReportSchema = z
 export type BulkReport = z.infer<typeof bulkReportSchema>;
 
 export const recordId = z.uuid().meta({ description: 'Id of the record.' });
+
+/** Where a record is, and what it is kept as. */
+export const recordPath = (collection: string, id: string): string =>
+  `/api/v1/data/${collection}/records/${id.toLowerCase()}`;
+
+/** The answer that shows one record. */
+export const recordAnswer = (
+  collection: Collection,
+  { json, etag }: StoredRecord,
+  maxAge: number,
+  headers: Record<string, string> = {},
+): Answer => {
+  const caching = { 'cache-control': cacheControl(collection.visibility, maxAge) };
+  return new Answer(json, { etag, tags: tagsOf(collection), headers: { ...caching, ...headers } });
+};

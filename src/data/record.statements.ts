@@ -2,12 +2,12 @@ import { escapeLiteral } from 'pg';
 import type { Statement } from '../platform/database/database.js';
 import { KEPT } from '../platform/http/idempotency.js';
 
-/** A record as clients see it, its JSON made by PostgreSQL, with what its entity tag is made of. */
+/** A record as clients see it, its JSON made by PostgreSQL, and its entity tag. */
 export interface StoredRecord {
   id: string;
+  collectionId: string;
   json: string;
-  version: number;
-  createdAt: Date;
+  etag: string;
 }
 
 export interface ListedRecord {
@@ -22,7 +22,10 @@ const time = (column: string) => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM
 const JSON_TEXT = `'{"id":"' || id || '","data":' || data || ',"occurredAt":"' || ${time('occurred_at')}
   || '","version":' || version || ',"createdAt":"' || ${time('created_at')} || '","updatedAt":"' || ${time('updated_at')} || '"}'`;
 
-const STORED = `id, ${JSON_TEXT} AS json, version, created_at AS "createdAt"`;
+/** As entityTag() makes it. */
+const ETAG = `'"' || version || '-' || to_hex((extract(epoch FROM created_at) * 1000)::bigint) || '"'`;
+
+const STORED = `id, collection_id AS "collectionId", ${JSON_TEXT} AS json, ${ETAG} AS etag`;
 
 /** Inserts nothing when the collection has gone. */
 export const CREATE: Statement = {
@@ -51,7 +54,7 @@ export const CREATE_ONCE: Statement = {
          made AS (
            INSERT INTO records (id, collection_id, data, occurred_at, version, created_at, updated_at)
            SELECT id, collection_id, data, occurred_at, version, created_at, updated_at FROM answer WHERE EXISTS (SELECT FROM taken))
-         SELECT id, json, version, created_at AS "createdAt" FROM answer WHERE EXISTS (SELECT FROM taken)`,
+         SELECT id, collection_id AS "collectionId", json, ${ETAG} AS etag FROM answer WHERE EXISTS (SELECT FROM taken)`,
 };
 
 /** What became of an Idempotency-Key. */
@@ -60,9 +63,9 @@ export const FIND_KEY: Statement = {
   text: `SELECT fingerprint, body FROM idempotency_keys WHERE caller_id = $1 AND key = $2`,
 };
 
-export const GET: Statement = {
-  name: 'record_get',
-  text: `SELECT ${STORED} FROM records WHERE id = $1 AND collection_id = $2`,
+export const GET_MANY: Statement = {
+  name: 'record_get_many',
+  text: `SELECT ${STORED} FROM records WHERE id = ANY ($1)`,
 };
 
 export const UPDATE = `

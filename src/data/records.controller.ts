@@ -1,11 +1,25 @@
-import { Body, Controller, Delete, Get, Headers, Inject, Param, Patch, Post, Put, Query, Req } from '@nestjs/common';
+import { CacheKey } from '@nestjs/cache-manager';
+import {
+  Body,
+  Controller,
+  Delete,
+  type ExecutionContext,
+  Get,
+  Headers,
+  Inject,
+  Param,
+  Patch,
+  Post,
+  Put,
+  Query,
+  Req,
+} from '@nestjs/common';
 import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
-import { Answer } from '../platform/http/answer.js';
+import type { Answer } from '../platform/http/answer.js';
 import { type Caller, CurrentCaller } from '../platform/http/caller.js';
-import { entityTag } from '../platform/http/entity-tag.js';
 import {
   ApiIdempotencyKey,
   CurrentIdempotencyKey,
@@ -21,10 +35,12 @@ import {
   type RecordInput,
   type RecordPatch,
   type RecordQuery,
+  recordAnswer,
   recordId,
   recordInputSchema,
   recordPage,
   recordPatchSchema,
+  recordPath,
   recordQuery,
   recordReplacementSchema,
   recordSchema,
@@ -42,15 +58,7 @@ export class RecordsController {
 
   @Post()
   @ForWriters()
-  @Operation({
-    id: 'createRecord',
-    summary: 'Add a record',
-    status: 201,
-    answer: 'The record.',
-    body: recordSchema,
-    headers: ['Location', 'ETag', 'Idempotency-Replayed'],
-    problems: ['forbidden', 'not-found', 'conflict', 'content-too-large', 'idempotency-key-reused'],
-  })
+  @Operation('createRecord', 'Add a record', { answer: 'The record.', body: recordSchema, status: 201 })
   @ApiIdempotencyKey()
   async create(
     @CurrentCollection() collection: Collection,
@@ -58,20 +66,13 @@ export class RecordsController {
     @CurrentIdempotencyKey() key?: IdempotencyKey,
   ): Promise<Answer> {
     const { record, isReplayed } = await this.records.create(collection, input, key);
-    const location = `/api/v1/data/${collection.name}/records/${record.id}`;
+    const location = recordPath(collection.name, record.id);
     return this.answer(collection, record, { location, ...(isReplayed ? REPLAYED : {}) });
   }
 
   @Get()
   @ForReaders()
-  @Operation({
-    id: 'listRecords',
-    summary: 'List records by time, newest first',
-    answer: 'A page of records.',
-    body: recordPage,
-    headers: ['Link'],
-    problems: ['not-found'],
-  })
+  @Operation('listRecords', 'List records by time, newest first', { answer: 'A page of records.', body: recordPage })
   async list(
     @Req() request: FastifyRequest,
     @CurrentCollection() collection: Collection,
@@ -83,15 +84,9 @@ export class RecordsController {
   }
 
   @Get(':id')
+  @CacheKey(keptAs)
   @ForReaders()
-  @Operation({
-    id: 'getRecord',
-    summary: 'Read a record',
-    answer: 'The record.',
-    body: recordSchema,
-    headers: ['ETag'],
-    problems: ['not-found'],
-  })
+  @Operation('getRecord', 'Read a record', { answer: 'The record.', body: recordSchema })
   async get(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,
@@ -101,14 +96,7 @@ export class RecordsController {
 
   @Put(':id')
   @ForWriters()
-  @Operation({
-    id: 'replaceRecord',
-    summary: 'Replace a record',
-    answer: 'The record as it is now.',
-    body: recordSchema,
-    headers: ['ETag'],
-    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
-  })
+  @Operation('replaceRecord', 'Replace a record', { answer: 'The record as it is now.', body: recordSchema })
   async replace(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,
@@ -121,14 +109,7 @@ export class RecordsController {
   @Patch(':id')
   @ApiConsumes('application/merge-patch+json', 'application/json')
   @ForWriters()
-  @Operation({
-    id: 'patchRecord',
-    summary: 'Change a record',
-    answer: 'The record as it is now.',
-    body: recordSchema,
-    headers: ['ETag'],
-    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
-  })
+  @Operation('patchRecord', 'Change a record', { answer: 'The record as it is now.', body: recordSchema })
   async patch(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,
@@ -140,13 +121,7 @@ export class RecordsController {
 
   @Delete(':id')
   @ForWriters()
-  @Operation({
-    id: 'deleteRecord',
-    summary: 'Delete a record',
-    status: 204,
-    answer: 'The record is gone.',
-    problems: ['forbidden', 'not-found', 'precondition-failed', 'precondition-required'],
-  })
+  @Operation('deleteRecord', 'Delete a record', { answer: 'The record is gone.' })
   async remove(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: recordId }) id: string,
@@ -156,10 +131,12 @@ export class RecordsController {
   }
 
   private answer(collection: Collection, record: StoredRecord, headers: Record<string, string> = {}): Answer {
-    const caching = cacheControl(collection.visibility, this.config.PUBLIC_MAX_AGE_S);
-    return new Answer(record.json, {
-      etag: entityTag(record),
-      headers: { 'cache-control': caching, ...headers },
-    });
+    return recordAnswer(collection, record, this.config.PUBLIC_MAX_AGE_S, headers);
   }
+}
+
+/** What an answer is kept as; undefined for an id that is none. */
+function keptAs(context: ExecutionContext): string | undefined {
+  const { collection, id } = context.switchToHttp().getRequest().params;
+  return recordId.safeParse(id).success ? recordPath(collection, id) : undefined;
 }

@@ -1,7 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { Config } from '../config.js';
+import { Cache } from '../platform/cache/cache.js';
+import { SharedTier } from '../platform/cache/shared-tier.js';
 import { CONFIG } from '../platform/config.token.js';
+import { Batch } from '../platform/database/batch.js';
 import { Database } from '../platform/database/database.js';
 import { sqlState } from '../platform/database/database-problem.js';
 import { Cursors } from '../platform/http/cursor.js';
@@ -13,11 +16,12 @@ import { notFound, Problem } from '../platform/http/problem.js';
 import type { Collection } from './collection.entity.js';
 import { DataRecord } from './record.entity.js';
 import type { RecordInput, RecordPatch, RecordQuery } from './record.schema.js';
+import { recordPath } from './record.schema.js';
 import {
   CREATE,
   CREATE_ONCE,
   FIND_KEY,
-  GET,
+  GET_MANY,
   type ListedRecord,
   listStatement,
   type StoredRecord,
@@ -28,15 +32,25 @@ import { parseWhere } from './where.js';
 
 const LOCK_NOT_AVAILABLE = '55P03';
 
+interface Asked {
+  /** What it is kept as. */
+  name: string;
+  id: string;
+}
+
 const gone = () => notFound('There is no collection of this name.');
 const missing = () => notFound('There is no record with this id.');
 
 /** The records of a collection that the caller is known to be allowed to use. */
 @Injectable()
 export class RecordsService {
+  private readonly reads = new Batch((asked: Asked[]) => this.readMany(asked));
+
   constructor(
     private readonly database: Database,
     private readonly cursors: Cursors,
+    private readonly cache: Cache,
+    private readonly shared: SharedTier,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
@@ -69,14 +83,26 @@ export class RecordsService {
     if (!earlier.fingerprint.equals(fingerprint)) throw isOtherRequest();
     if (earlier.body === null) throw isRunning();
     const { id, version, createdAt } = JSON.parse(earlier.body);
-    return { record: { id, json: earlier.body, version, createdAt: new Date(createdAt) }, isReplayed: true };
+    const etag = entityTag({ version, createdAt: new Date(createdAt) });
+    return { record: { id, collectionId: collection.id, json: earlier.body, etag }, isReplayed: true };
   }
 
   /** @throws Problem not-found */
   async get(collection: Collection, id: string): Promise<StoredRecord> {
-    const [record] = await this.database.rows<StoredRecord>(GET, [id, collection.id]);
-    if (!record) throw missing();
+    const record = await this.reads.get({ name: recordPath(collection.name, id), id: id.toLowerCase() });
+    if (record?.collectionId !== collection.id) throw missing();
     return record;
+  }
+
+  /** From the second tier what is there, the rest from the primary: a replica that lags would put an old value back. */
+  private async readMany(asked: Asked[]): Promise<(StoredRecord | undefined)[]> {
+    const kept = await this.shared.getMany<StoredRecord>(asked.map(({ name }) => name));
+    const missing = asked.filter((_, at) => kept[at] === undefined);
+    const ids = [...new Set(missing.map(({ id }) => id))];
+    const rows = ids.length > 0 ? await this.database.rows<StoredRecord>(GET_MANY, [ids]) : [];
+    const found = new Map(rows.map((row) => [row.id, row]));
+    this.shared.setMany(missing.flatMap(({ name, id }) => (found.has(id) ? { key: name, value: found.get(id) } : [])));
+    return asked.map(({ id }, at) => kept[at] ?? found.get(id));
   }
 
   /** @throws Problem invalid-request for a `where` that is no JSON object, or a foreign cursor */
@@ -123,7 +149,7 @@ export class RecordsService {
 
   /** @throws Problem not-found, precondition-required, precondition-failed */
   async remove(collection: Collection, id: string, ifMatch: string | undefined): Promise<void> {
-    await this.database.transaction(async (manager) => {
+    await this.changing(collection, id, async (manager) => {
       await manager.remove(await this.lock(manager, collection, id, ifMatch));
     });
   }
@@ -134,11 +160,24 @@ export class RecordsService {
     ifMatch: string | undefined,
     next: (record: DataRecord) => [data: string, occurredAt: string],
   ): Promise<StoredRecord> {
-    return this.database.transaction(async (manager) => {
+    return this.changing(collection, id, async (manager) => {
       const record = await this.lock(manager, collection, id, ifMatch);
       const [[changed]] = await manager.query<[StoredRecord[], number]>(UPDATE, [id, ...next(record)]);
       return changed as StoredRecord;
     });
+  }
+
+  /** Also when it seems to have failed: a connection can be lost between the commit and the word of it. */
+  private async changing<T>(
+    { name }: Collection,
+    id: string,
+    work: (manager: EntityManager) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await this.database.transaction(work);
+    } finally {
+      this.cache.invalidate(recordPath(name, id));
+    }
   }
 
   private async lock(

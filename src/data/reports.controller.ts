@@ -29,13 +29,10 @@ export class ReportsController {
   @Get('records/export')
   @ForReaders()
   @RouteConfig({ produces: NDJSON })
-  @Operation({
-    id: 'exportRecords',
-    summary: 'Stream all records that match, one a line',
+  @Operation('exportRecords', 'Stream all records that match, one a line', {
     answer: 'The records.',
     body: z.string(),
     type: NDJSON,
-    problems: ['not-found'],
   })
   async export(
     @Req() { raw }: FastifyRequest,
@@ -53,12 +50,9 @@ export class ReportsController {
 
   @Get('stats')
   @ForReaders()
-  @Operation({
-    id: 'getStats',
-    summary: 'Count records by time, and by the values of a field',
+  @Operation('getStats', 'Count records by time, and by the values of a field', {
     answer: 'The counts.',
     body: statsSchema,
-    problems: ['not-found'],
   })
   async count(
     @CurrentCollection() collection: Collection,

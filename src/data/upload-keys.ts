@@ -36,6 +36,10 @@ const FORGET = `DELETE FROM idempotency_keys
 const HOLD = `UPDATE idempotency_keys SET held_until = now() + $4 * interval '1 ms'
   WHERE caller_id = $1 AND key = $2 AND holder = $3 AND body IS NULL`;
 
+/** Any number that nothing else in the database uses as an advisory lock. */
+const REMOVAL_LOCK = 7_310_421_802;
+const REMOVE_EXPIRED = `DELETE FROM idempotency_keys k WHERE (SELECT pg_try_advisory_xact_lock($1)) AND ${EXPIRED}`;
+
 /** An upload that was finished before: its answer, and what a retry must consist of. */
 export interface Finished {
   body: string;
@@ -56,13 +60,8 @@ export class HeldKey {
 
   async claim(fingerprint: Buffer): Promise<Progress | Finished> {
     const { callerId, key } = this.key;
-    const [claimed] = await this.database.rows<Progress>({ text: CLAIM }, [
-      callerId,
-      key,
-      fingerprint,
-      this.holder,
-      this.leaseMs,
-    ]);
+    const values = [callerId, key, fingerprint, this.holder, this.leaseMs];
+    const [claimed] = await this.database.rows<Progress>({ text: CLAIM }, values);
     if (claimed) {
       this.heartbeat = setInterval(() => void this.hold(this.leaseMs).catch(() => {}), this.leaseMs / 3).unref();
       return { ...claimed, report: claimed.report ?? { inserted: 0, failed: 0, errors: [] } };
@@ -113,14 +112,6 @@ export class UploadKeys {
 
   /** Removes keys whose answers are no longer kept; one process at a time. */
   async removeExpired(): Promise<void> {
-    await this.database.transaction(async (manager) => {
-      const [lock] = await manager.query<{ taken: boolean }[]>('SELECT pg_try_advisory_xact_lock($1) AS taken', [
-        REMOVAL_LOCK,
-      ]);
-      if (lock?.taken) await manager.query(`DELETE FROM idempotency_keys WHERE created_at < now() - ${KEPT}`);
-    });
+    await this.database.rows({ text: REMOVE_EXPIRED }, [REMOVAL_LOCK]);
   }
 }
-
-/** Any number that nothing else in the database uses as an advisory lock. */
-const REMOVAL_LOCK = 7_310_421_802;

@@ -1,6 +1,6 @@
-import { Controller, Get } from '@nestjs/common';
+import { Controller, Get, ServiceUnavailableException } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { HealthCheckService, type HealthIndicatorFunction, type HealthIndicatorResult } from '@nestjs/terminus';
+import { type HealthCheckResult, HealthCheckService, type HealthIndicatorFunction } from '@nestjs/terminus';
 import { SkipThrottle } from '@nestjs/throttler';
 import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
@@ -10,10 +10,7 @@ import { unavailable } from '../platform/http/problem.js';
 import { HealthIndicators } from './health.indicators.js';
 
 const healthSchema = z
-  .object({
-    status: z.enum(['ok', 'degraded']),
-    checks: z.record(z.string(), z.looseObject({ status: z.string() })),
-  })
+  .object({ status: z.enum(['ok', 'degraded']), checks: z.record(z.string(), z.looseObject({ status: z.string() })) })
   .meta({ id: 'Health' });
 
 const HEADERS = { 'cache-control': 'no-store' };
@@ -30,65 +27,36 @@ export class HealthController {
 
   @Get('live')
   @Anyone()
-  @Operation({
-    id: 'getLiveness',
-    summary: 'Can the process answer at all',
-    answer: 'It can.',
-    body: healthSchema,
-  })
+  @Operation('getLiveness', 'Can the process answer at all', { answer: 'It can.', body: healthSchema })
   live(): Answer {
     return new Answer({ status: 'ok', checks: {} }, { headers: HEADERS });
   }
 
   @Get('ready')
   @Anyone()
-  @Operation({
-    id: 'getReadiness',
-    summary: 'May it have traffic',
-    answer: 'It may.',
-    body: healthSchema,
-    problems: ['temporary-reduced-capacity'],
-  })
+  @Operation('getReadiness', 'May it have traffic', { answer: 'It may.', body: healthSchema })
   ready(): Promise<Answer> {
-    return this.answer([
-      () => this.indicators.lifecycle(),
-      () => this.indicators.postgres(),
-      () => this.indicators.schema(),
-    ]);
+    const { indicators } = this;
+    return this.answer([() => indicators.lifecycle(), () => indicators.postgres(), () => indicators.schema()]);
   }
 
   @Get('startup')
   @Anyone()
-  @Operation({
-    id: 'getStartup',
-    summary: 'Has it started, with the schema that it needs',
-    answer: 'It has.',
-    body: healthSchema,
-    problems: ['temporary-reduced-capacity'],
-  })
+  @Operation('getStartup', 'Has it started, with the schema that it needs', { answer: 'It has.', body: healthSchema })
   startup(): Promise<Answer> {
     return this.answer([() => this.indicators.schema()]);
   }
 
   private async answer(indicators: HealthIndicatorFunction[]): Promise<Answer> {
-    const { status, details } = await this.check(indicators);
+    // Terminus reports a failed check by an exception that carries the result.
+    const { status, details } = await this.health.check(indicators).catch((error: unknown) => {
+      if (error instanceof ServiceUnavailableException) return error.getResponse() as HealthCheckResult;
+      throw error;
+    });
     if (status === 'ok') return new Answer({ status, checks: details }, { headers: HEADERS });
     const failed = Object.keys(details).filter((name) => details[name]?.status !== 'up');
     const problem = unavailable(`Not ready: ${failed.join(', ')}.`);
     Object.assign(problem.members, { checks: details });
     throw problem;
-  }
-
-  /** Terminus reports a failed check by an exception that carries the result. */
-  private async check(
-    indicators: HealthIndicatorFunction[],
-  ): Promise<{ status: string; details: HealthIndicatorResult }> {
-    try {
-      return await this.health.check(indicators);
-    } catch (error) {
-      const result = (error as { getResponse?(): unknown }).getResponse?.();
-      if (result) return result as { status: string; details: HealthIndicatorResult };
-      throw error;
-    }
   }
 }

@@ -1,8 +1,10 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import type { Logger } from 'pino';
 import type { Config } from '../config.js';
+import { CacheModule } from './cache/cache.module.js';
 import { CONFIG } from './config.token.js';
 import { DatabaseModule } from './database/database.module.js';
+import { Edge } from './edge/edge.js';
 import { Cursors } from './http/cursor.js';
 import { Background } from './lifecycle/background.js';
 import { Lifecycle } from './lifecycle/lifecycle.js';
@@ -14,12 +16,19 @@ import { ThrottleModule } from './throttle/throttle.module.js';
 @Global()
 @Module({})
 export class PlatformModule {
-  static forRoot(config: Config, logger: Logger): DynamicModule {
+  static forRoot(config: Config, logger: Logger, edge: Edge): DynamicModule {
     return {
       module: PlatformModule,
-      imports: [DatabaseModule.forRoot(config, logger), MetricsModule, ThrottleModule],
-      providers: [{ provide: CONFIG, useValue: config }, Cursors, Lifecycle, Background, Redis],
-      exports: [CONFIG, Cursors, Lifecycle, Background, Redis],
+      imports: [DatabaseModule.forRoot(config, logger), CacheModule, MetricsModule, ThrottleModule],
+      providers: [
+        { provide: CONFIG, useValue: config },
+        { provide: Edge, useValue: edge },
+        Cursors,
+        Lifecycle,
+        Background,
+        Redis,
+      ],
+      exports: [CONFIG, Edge, Cursors, Lifecycle, Background, Redis],
     };
   }
 }

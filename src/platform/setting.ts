@@ -8,10 +8,8 @@ export class ConfigError extends Error {
   override name = 'ConfigError';
 }
 
-/** What the documentation says of a variable beside its type and default. */
-export interface SettingMeta extends Record<string, unknown> {
-  about: string;
-  unit?: string;
+/** What a variable has beside its type and default. */
+export interface SettingMeta {
   /** Taken instead of the default when NODE_ENV is production. */
   production?: string;
   /** May also be given as a file by NAME_FILE. */
@@ -19,8 +17,6 @@ export interface SettingMeta extends Record<string, unknown> {
   /** Has no default when NODE_ENV is production. */
   required?: true;
 }
-
-export const setting = <T extends z.ZodType>(schema: T, meta: SettingMeta) => schema.meta(meta);
 
 export const integer = (min: number, max: number) =>
   z

@@ -3,30 +3,13 @@ import type { Role } from '../platform/http/caller.js';
 
 @Entity('users')
 export class User {
-  @PrimaryGeneratedColumn('uuid')
-  id!: string;
-
-  @Column('text')
-  email!: string;
-
-  @Column('text')
-  name!: string;
-
-  @Column('text')
-  role!: Role;
-
-  @Column('boolean')
-  disabled!: boolean;
-
-  @Column('text', { name: 'password_hash' })
-  passwordHash!: string;
-
-  @VersionColumn()
-  version!: number;
-
-  @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3 })
-  createdAt!: Date;
-
-  @UpdateDateColumn({ name: 'updated_at', type: 'timestamptz', precision: 3 })
-  updatedAt!: Date;
+  @PrimaryGeneratedColumn('uuid') id!: string;
+  @Column('text') email!: string;
+  @Column('text') name!: string;
+  @Column('text') role!: Role;
+  @Column('boolean') disabled!: boolean;
+  @Column('text', { name: 'password_hash' }) passwordHash!: string;
+  @VersionColumn() version!: number;
+  @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3 }) createdAt!: Date;
+  @UpdateDateColumn({ name: 'updated_at', type: 'timestamptz', precision: 3 }) updatedAt!: Date;
 }

@@ -25,12 +25,9 @@ export class UsersController {
 
   @Get()
   @AdminOnly()
-  @Operation({
-    id: 'listUsers',
-    summary: 'List users, newest first',
+  @Operation('listUsers', 'List users, newest first', {
     answer: 'A page of users.',
     body: userPage,
-    headers: ['Link'],
     problems: ['forbidden'],
   })
   async list(@Req() request: FastifyRequest, @Query({ schema: userQuery }) query: UserQuery): Promise<Answer> {
@@ -38,25 +35,16 @@ export class UsersController {
   }
 
   @Get('me')
-  @Operation({
-    id: 'getMe',
-    summary: 'Read yourself',
-    answer: 'The caller.',
-    body: userSchema,
-    headers: ['ETag'],
-  })
+  @Operation('getMe', 'Read yourself', { answer: 'The caller.', body: userSchema })
   async me(@CurrentCaller() caller: Caller): Promise<Answer> {
     return userAnswer(await this.users.self(caller));
   }
 
   @Get(':id')
-  @Operation({
-    id: 'getUser',
-    summary: 'Read a user: yourself, or anyone as an admin',
+  @Operation('getUser', 'Read a user: yourself, or anyone as an admin', {
     answer: 'The user.',
     body: userSchema,
-    headers: ['ETag'],
-    problems: ['forbidden', 'not-found'],
+    problems: ['forbidden'],
   })
   async get(@CurrentCaller() caller: Caller, @Param('id', { schema: userId }) id: string): Promise<Answer> {
     assertSelfOrAdmin(caller, id);
@@ -65,13 +53,10 @@ export class UsersController {
 
   @Patch(':id')
   @ApiConsumes('application/merge-patch+json', 'application/json')
-  @Operation({
-    id: 'updateUser',
-    summary: 'Change a user: yourself, or anyone as an admin',
+  @Operation('updateUser', 'Change a user: yourself, or anyone as an admin', {
     answer: 'The user as it is now.',
     body: userSchema,
-    headers: ['ETag'],
-    problems: ['forbidden', 'not-found', 'conflict', 'precondition-failed', 'precondition-required'],
+    problems: ['conflict'],
   })
   async update(
     @CurrentCaller() caller: Caller,
@@ -83,13 +68,10 @@ export class UsersController {
   }
 
   @Delete(':id')
-  @Operation({
-    id: 'deleteUser',
-    summary: 'Delete a user: yourself, or anyone as an admin',
+  @Operation('deleteUser', 'Delete a user: yourself, or anyone as an admin', {
     description: 'The sessions, collections and records of the user go too.',
-    status: 204,
     answer: 'The user is gone.',
-    problems: ['forbidden', 'not-found', 'conflict', 'precondition-failed', 'precondition-required'],
+    problems: ['conflict'],
   })
   async remove(
     @CurrentCaller() caller: Caller,

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
+import { Cache } from '../platform/cache/cache.js';
 import { Database } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
 import { badToken, type Caller } from '../platform/http/caller.js';
@@ -21,6 +22,7 @@ export class UsersService {
     private readonly passwords: PasswordsService,
     private readonly sessions: SessionsService,
     private readonly cursors: Cursors,
+    private readonly cache: Cache,
   ) {}
 
   /** @throws Problem conflict when the address is taken */
@@ -60,9 +62,7 @@ export class UsersService {
       .limit(limit + 1);
     if (role) query.andWhere('u.role = :role', { role });
     if (email)
-      query.andWhere(`lower(u.email) LIKE lower(:prefix) || '%'`, {
-        prefix: email.replace(/[\\%_]/g, '\\$&'),
-      });
+      query.andWhere(`lower(u.email) LIKE lower(:prefix) || '%'`, { prefix: email.replace(/[\\%_]/g, '\\$&') });
     if (cursor !== undefined) {
       const [at, id] = this.cursors.open(cursor, scope);
       query.andWhere('(u.created_at, u.id) < (:at, :id)', { at, id });
@@ -71,7 +71,7 @@ export class UsersService {
     const users = found.slice(0, limit);
     const last = users.at(-1);
     return {
-      items: users.map((user) => JSON.stringify(presentUser(user))),
+      items: users.map(presentUser),
       nextCursor:
         last && found.length > limit ? this.cursors.seal([last.createdAt.toISOString(), last.id], scope) : null,
     };
@@ -88,8 +88,7 @@ export class UsersService {
     }
     const passwordHash = await this.newPasswordHash(caller, id, patch, ifMatch);
     const work = this.database.transaction(async (manager) => {
-      const user = await this.lock(manager, id);
-      assertIfMatch(ifMatch, entityTag(user));
+      const user = await this.lock(manager, id, ifMatch);
       const { name, email, role, disabled } = { ...user, ...patch };
       if (role !== 'admin' || disabled) await this.assertNotLastAdmin(manager, user);
       Object.assign(user, { name, email, role, disabled, ...(passwordHash ? { passwordHash } : {}) });
@@ -103,12 +102,12 @@ export class UsersService {
   /** Sessions, collections and records go with the user. */
   async remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void> {
     assertSelfOrAdmin(caller, id);
-    await this.database.transaction(async (manager) => {
-      const user = await this.lock(manager, id);
-      assertIfMatch(ifMatch, entityTag(user));
+    const work = this.database.transaction(async (manager) => {
+      const user = await this.lock(manager, id, ifMatch);
       await this.assertNotLastAdmin(manager, user);
       await manager.remove(user);
     });
+    await work.finally(() => this.cache.invalidate(`user:${id}`));
   }
 
   private async newPasswordHash(
@@ -117,23 +116,24 @@ export class UsersService {
     patch: UserPatch,
     ifMatch: string | undefined,
   ): Promise<string | undefined> {
-    if (patch.password === undefined) return undefined;
+    const { password, currentPassword } = patch;
+    if (password === undefined) return undefined;
     const user = await this.get(id);
     // Nothing is hashed for a change that is stale already; under its lock it is looked at again.
     assertIfMatch(ifMatch, entityTag(user));
-    if (caller.id === id) {
-      if (!patch.currentPassword || !(await this.passwords.verify(patch.currentPassword, user.passwordHash))) {
-        throw invalid('Your own password is changed with the current one.', [
-          { pointer: '/currentPassword', detail: patch.currentPassword ? 'is wrong' : 'is missing' },
-        ]);
-      }
+    const isOwn = caller.id === id;
+    if (isOwn && !(currentPassword && (await this.passwords.verify(currentPassword, user.passwordHash)))) {
+      throw invalid('Your own password is changed with the current one.', [
+        { pointer: '/currentPassword', detail: currentPassword ? 'is wrong' : 'is missing' },
+      ]);
     }
-    return this.passwords.hash(patch.password);
+    return this.passwords.hash(password);
   }
 
-  private async lock(manager: EntityManager, id: string): Promise<User> {
+  private async lock(manager: EntityManager, id: string, ifMatch: string | undefined): Promise<User> {
     const user = await manager.findOne(User, { where: { id }, lock: { mode: 'pessimistic_write' } });
     if (!user) throw notFound('There is no user with this id.');
+    assertIfMatch(ifMatch, entityTag(user));
     return user;
   }
 

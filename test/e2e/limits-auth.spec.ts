@@ -11,7 +11,7 @@ const PASSWORD = 'a-password-of-the-tests';
 describe.each(['over Redis', 'without Redis'])('%s', (where) => {
   let app: TestApp;
   let redis: TestRedis | undefined;
-  const settings = () => (redis ? { REDIS_URL: redis.url, REDIS_TIMEOUT_MS: '2000' } : {});
+  const settings = (): Record<string, string> => (redis ? { REDIS_URL: redis.url, REDIS_TIMEOUT_MS: '2000' } : {});
   beforeAll(async () => {
     redis = where === 'over Redis' ? await TestRedis.start() : undefined;
     app = await startApp({

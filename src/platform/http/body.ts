@@ -16,23 +16,15 @@ const unsupported = () =>
 /** Reads JSON types only, and hands the body of a streamed route on as it comes. */
 export function registerBodyParsers(fastify: FastifyInstance, limit: number): void {
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser('application/json', async (request: FastifyRequest, payload: IncomingMessage) => {
-    assertUtf8(request);
-    return request.routeOptions.config.streamed ? payload : parseJson(await readAll(payload, limit));
-  });
-  fastify.addContentTypeParser(
-    'application/merge-patch+json',
-    async (request: FastifyRequest, payload: IncomingMessage) => {
-      if (request.method !== 'PATCH') throw unsupported();
+  const read = (type: string, isReadBy: (request: FastifyRequest) => boolean | undefined) =>
+    fastify.addContentTypeParser(type, async (request: FastifyRequest, payload: IncomingMessage) => {
+      if (!isReadBy(request)) throw unsupported();
       assertUtf8(request);
-      return parseJson(await readAll(payload, limit));
-    },
-  );
-  fastify.addContentTypeParser('application/x-ndjson', async (request: FastifyRequest, payload: IncomingMessage) => {
-    if (!request.routeOptions.config.streamed) throw unsupported();
-    assertUtf8(request);
-    return payload;
-  });
+      return request.routeOptions.config.streamed ? payload : parseJson(await readAll(payload, limit));
+    });
+  read('application/json', () => true);
+  read('application/merge-patch+json', ({ method }) => method === 'PATCH');
+  read('application/x-ndjson', ({ routeOptions }) => routeOptions.config.streamed);
 }
 
 function assertUtf8(request: FastifyRequest): void {

@@ -41,7 +41,5 @@ export const badToken = (): Problem =>
     'invalid-token',
     'The access token is not valid, or no longer.',
     {},
-    {
-      'www-authenticate': 'Bearer error="invalid_token"',
-    },
+    { 'www-authenticate': 'Bearer error="invalid_token"' },
   );

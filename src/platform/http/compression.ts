@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import Negotiator from 'negotiator';
 
-type Encoding = 'br' | 'gzip';
+export type Encoding = 'br' | 'gzip';
 
 /** Below this, compressed is hardly smaller, and costs time. */
 const SMALLEST_BYTES = 1024;
@@ -15,7 +15,17 @@ const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
 
 const compress = { br: promisify(brotliCompress), gzip: promisify(gzip) };
 
-interface Choice {
+export const encode = (encoding: Encoding, bytes: Buffer): Promise<Buffer> =>
+  encoding === 'br' ? compress.br(bytes, BROTLI) : compress.gzip(bytes);
+
+/** Whether a body is long enough to gain from it. */
+export const gains = (body: string | Buffer): boolean => Buffer.byteLength(body) >= SMALLEST_BYTES;
+
+/** The entity tag of a compressed variant; a weak one is the same for all variants. */
+export const tagOf = (tag: string, encoding: Encoding): string =>
+  tag.startsWith('"') ? tag.replace(/"$/, `-${encoding}"`) : tag;
+
+export interface Choice {
   encoding: Encoding | undefined;
   /** The caller refuses what is not compressed, however small it is. */
   isNeeded: boolean;
@@ -24,7 +34,7 @@ interface Choice {
 /** What callers accept, by the header's text: there are few different ones. */
 const choices = new LRUCache<string, Choice>({ max: 500 });
 
-function choose(header: string): Choice {
+export function choose(header: string): Choice {
   const known = choices.get(header);
   if (known) return known;
   const accepted = new Negotiator({ headers: { 'accept-encoding': header } }).encodings(['br', 'gzip', 'identity']);
@@ -54,14 +64,14 @@ export function registerCompression(fastify: FastifyInstance): void {
       return pipeline(payload, encoding === 'br' ? createBrotliCompress(BROTLI) : createGzip(), ignore);
     }
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : (payload as Buffer);
-    const isCompressed = encoding !== undefined && (isNeeded || bytes.length >= SMALLEST_BYTES);
+    const isCompressed = encoding !== undefined && (isNeeded || gains(bytes));
     if (isCompressed) mark(reply, encoding);
     if (reply.statusCode === 304) {
       reply.removeHeader('content-type').removeHeader('content-encoding');
       if (request.method === 'GET') return null;
     }
     if (!isCompressed) return payload;
-    return encoding === 'br' ? compress.br(bytes, BROTLI) : compress.gzip(bytes);
+    return encode(encoding, bytes);
   });
 }
 
@@ -73,8 +83,7 @@ function ignore(): void {}
 function mark(reply: FastifyReply, encoding: Encoding): void {
   reply.header('content-encoding', encoding).removeHeader('content-length');
   const tag = reply.getHeader('etag');
-  // A weak one is the same for all variants.
-  if (typeof tag === 'string' && tag.startsWith('"')) reply.header('etag', tag.replace(/"$/, `-${encoding}"`));
+  if (typeof tag === 'string') reply.header('etag', tagOf(tag, encoding));
 }
 
 /** Adds a name to Vary, once. */

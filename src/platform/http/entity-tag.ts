@@ -5,10 +5,11 @@ const TAG = /(W\/)?"([\x21\x23-\x7e]*)"/g;
 
 /**
  * The strong entity tag of one version of a thing. The time of its making is part of it, so that
- * a thing that is deleted and made again under its name never has an old one's tag.
+ * a thing that is deleted and made again under its name never has an old one's tag. PostgreSQL makes the same (see
+ * record.statements.ts).
  */
 export const entityTag = (thing: { version: number; createdAt: Date }): string =>
-  `"${thing.version}-${thing.createdAt.getTime().toString(36)}"`;
+  `"${thing.version}-${thing.createdAt.getTime().toString(16)}"`;
 
 /** A compressed variant has its own tag, by suffix; it is the same version. */
 const withoutVariant = (tag: string) => tag.replace(/-(?:gzip|br)$/, '');

@@ -24,7 +24,7 @@ const PAGE = `${NOTHING}; script-src 'self'; style-src 'self' 'unsafe-inline'; i
 
 /** What a page of another origin may read of an answer, beside the few headers that any may. */
 const EXPOSED =
-  'ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id, Allow';
+  'ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id, Allow, Cache-Status';
 
 /** What such a page may ask for, and for how many seconds its browser need not ask whether it may. */
 const PREFLIGHT = {
@@ -32,6 +32,12 @@ const PREFLIGHT = {
   'access-control-allow-headers': 'Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, X-Request-Id',
   'access-control-max-age': '600',
 };
+
+/** What an answer to a page of an allowed origin says. */
+export const corsHeaders = (origin: string) => ({
+  'access-control-allow-origin': origin,
+  'access-control-expose-headers': EXPOSED,
+});
 
 /** The request's id and security headers on every answer, and CORS for the configured origins. */
 export function registerHeaders(fastify: FastifyInstance, origins: string[]): void {
@@ -49,12 +55,11 @@ function registerCors(fastify: FastifyInstance, origins: Set<string>): void {
     addVary(reply, 'Origin');
     const { origin, 'access-control-request-method': asked } = request.headers;
     const isAllowed = origin !== undefined && origins.has(origin);
-    if (isAllowed) reply.header('access-control-allow-origin', origin);
+    if (isAllowed) reply.headers(corsHeaders(origin));
     if (isAllowed && request.method === 'OPTIONS' && asked !== undefined) {
-      reply.code(204).headers(PREFLIGHT).send();
+      reply.removeHeader('access-control-expose-headers').code(204).headers(PREFLIGHT).send();
       return;
     }
-    if (isAllowed) reply.header('access-control-expose-headers', EXPOSED);
     done();
   });
 }

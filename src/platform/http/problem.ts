@@ -4,8 +4,8 @@
  */
 export const problemTypes = {
   'invalid-request': { status: 400, title: 'The request is not valid' },
-  'invalid-credentials': { status: 401, title: 'Email or password is wrong' },
   'invalid-token': { status: 401, title: 'A valid token is needed' },
+  'invalid-credentials': { status: 401, title: 'Email or password is wrong' },
   forbidden: { status: 403, title: 'This caller may not do that' },
   'not-found': { status: 404, title: 'There is no such thing' },
   'not-acceptable': { status: 406, title: 'The answer has no form that the caller takes' },
@@ -61,15 +61,7 @@ export class Problem extends Error {
   /** The document, for a request that is known by its path and id. */
   toDocument(instance: string, requestId: string): Record<string, unknown> {
     const { status, title } = problemTypes[this.type];
-    return {
-      type: problemUri(this.type),
-      title,
-      status,
-      detail: this.detail,
-      instance,
-      requestId,
-      ...this.members,
-    };
+    return { type: problemUri(this.type), title, status, detail: this.detail, instance, requestId, ...this.members };
   }
 }
 

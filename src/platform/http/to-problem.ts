@@ -1,6 +1,6 @@
 import { HttpException } from '@nestjs/common';
 import { databaseProblem } from '../database/database-problem.js';
-import { invalid, notFound, Problem, type ProblemType } from './problem.js';
+import { invalid, notFound, Problem, type ProblemType, problemTypes } from './problem.js';
 
 /** What Fastify's own errors mean to a caller, by their codes. */
 const fastifyProblems: Record<string, [ProblemType, string]> = {
@@ -16,21 +16,12 @@ const fastifyProblems: Record<string, [ProblemType, string]> = {
   FST_ERR_ASYNC_CONSTRAINT: ['invalid-request', 'The request is not valid.'],
 };
 
-const byStatus: Record<number, ProblemType> = {
-  400: 'invalid-request',
-  401: 'invalid-token',
-  403: 'forbidden',
-  404: 'not-found',
-  405: 'method-not-allowed',
-  408: 'request-timeout',
-  412: 'precondition-failed',
-  413: 'content-too-large',
-  414: 'uri-too-long',
-  415: 'unsupported-media-type',
-  416: 'range-not-satisfiable',
-  431: 'headers-too-large',
-  503: 'temporary-reduced-capacity',
-};
+/** What a status alone means: of problems that share one, the first. */
+const byStatus = new Map<number | undefined, ProblemType>(
+  Object.entries(problemTypes)
+    .map(([type, { status }]) => [status, type as ProblemType] as const)
+    .reverse(),
+);
 
 /**
  * The one place where an error of any origin (ours, Nest's, Fastify's, TypeORM's, a crash) becomes
@@ -46,7 +37,7 @@ export function toProblem(error: unknown): Problem {
   if (code === 'ECONNRESET' || code === 'ABORT_ERR') return invalid('The request was cut off.');
   const status = error instanceof HttpException ? error.getStatus() : statusCode;
   if (status === 404) return notFound();
-  const type = status === undefined ? undefined : byStatus[status];
-  if (type) return new Problem(type, 'The request was refused.');
+  const type = byStatus.get(status) ?? 'internal-error';
+  if (type !== 'internal-error') return new Problem(type, 'The request was refused.');
   return new Problem('internal-error', 'The error was logged under this request id.');
 }

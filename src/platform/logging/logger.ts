@@ -3,6 +3,9 @@ import { ecsFormat } from '@elastic/ecs-pino-format';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Config } from '../../config.js';
 
+/** How late a line may be. */
+const FLUSH_MS = 100;
+
 /** Wherever these names turn up in a logged object, up to three levels deep, their values are left out. */
 const SECRETS = [
   'authorization',
@@ -26,9 +29,16 @@ const redact = {
 export function createLogger(config: Config): Logger {
   const options = { level: config.LOG_LEVEL, redact };
   if (config.LOG_FORMAT === 'ecs') {
-    return pino({ ...ecsFormat({ serviceName: 'floodgate', apmIntegration: false }), ...options });
+    return pino({ ...ecsFormat({ serviceName: 'floodgate', apmIntegration: false }), ...options }, buffered());
   }
   return pino(options, prettyStream());
+}
+
+/** Lines go out together: a write for each would cost more than what it tells of. What is left at the exit is written then. */
+function buffered(): DestinationStream {
+  const lines = pino.destination({ dest: 1, sync: false, minLength: 16_000, maxLength: 67_108_864 });
+  setInterval(() => lines.flush(), FLUSH_MS).unref();
+  return lines;
 }
 
 /** Readable lines, written at once, so that the last words before an exit are seen. Only in development's dependencies. */

@@ -15,9 +15,7 @@ export class MetricsController {
   @Get()
   @Anyone()
   @ApiProduces('text/plain', 'application/openmetrics-text')
-  @Operation({
-    id: 'getMetrics',
-    summary: 'Figures for Prometheus',
+  @Operation('getMetrics', 'Figures for Prometheus', {
     description: 'Prometheus text, or OpenMetrics for who asks for it in Accept.',
     answer: 'The figures.',
     body: z.string(),

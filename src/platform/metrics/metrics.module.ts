@@ -1,15 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { Module } from '@nestjs/common';
 import { makeGaugeProvider, PrometheusModule } from '@willsoto/nestjs-prometheus';
+import type { Pool } from 'pg';
 import { type Gauge, register } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { poolOf } from '../database/pool.js';
 import { MetricsController } from './metrics.controller.js';
-
-const EVENT_LOOP_UTILIZATION = 'nodejs_eventloop_utilization';
-const CONNECTION_COUNT = 'db_client_connection_count';
-const CONNECTION_WAITERS = 'db_client_connection_pending_requests';
-const CONNECTION_MAX = 'db_client_connection_max';
 
 /** /metrics: Node's own figures (event loop, heap, garbage collection) and the connection pool's. */
 @Module({
@@ -21,40 +17,38 @@ const CONNECTION_MAX = 'db_client_connection_max';
   ],
   providers: [
     makeGaugeProvider({
-      name: EVENT_LOOP_UTILIZATION,
+      name: 'nodejs_eventloop_utilization',
       help: 'Share of the time since the last scrape in which the event loop was busy, 0 to 1.',
       collect: utilization(),
     }),
-    makeGaugeProvider({
-      name: CONNECTION_COUNT,
-      help: 'Connections to PostgreSQL by state.',
-      labelNames: ['db_client_connection_state'],
-      inject: [DataSource],
-      collect(this: Gauge, dataSource: DataSource) {
-        const pool = poolOf(dataSource);
-        this.set({ db_client_connection_state: 'idle' }, pool.idleCount);
-        this.set({ db_client_connection_state: 'used' }, pool.totalCount - pool.idleCount);
-      },
-    }),
-    makeGaugeProvider({
-      name: CONNECTION_WAITERS,
-      help: 'Requests that wait for a connection to PostgreSQL.',
-      inject: [DataSource],
-      collect(this: Gauge, dataSource: DataSource) {
-        this.set(poolOf(dataSource).waitingCount);
-      },
-    }),
-    makeGaugeProvider({
-      name: CONNECTION_MAX,
-      help: 'Connections to PostgreSQL that this process may open.',
-      inject: [DataSource],
-      collect(this: Gauge, dataSource: DataSource) {
-        this.set(poolOf(dataSource).options.max);
-      },
-    }),
+    poolGauge('count', 'Connections to PostgreSQL by state.', collectStates, ['db_client_connection_state']),
+    poolGauge('pending_requests', 'Requests that wait for a connection to PostgreSQL.', (gauge, { waitingCount }) =>
+      gauge.set(waitingCount),
+    ),
+    poolGauge('max', 'Connections to PostgreSQL that this process may open.', (gauge, { options }) =>
+      gauge.set(options.max),
+    ),
   ],
 })
 export class MetricsModule {}
+
+/** A figure of the pool for requests, by OpenTelemetry's name for it. */
+function poolGauge(name: string, help: string, collect: (gauge: Gauge, pool: Pool) => void, labelNames: string[] = []) {
+  return makeGaugeProvider({
+    name: `db_client_connection_${name}`,
+    help,
+    labelNames,
+    inject: [DataSource],
+    collect(this: Gauge, dataSource: DataSource) {
+      collect(this, poolOf(dataSource));
+    },
+  });
+}
+
+function collectStates(gauge: Gauge, { idleCount, totalCount }: Pool): void {
+  gauge.set({ db_client_connection_state: 'idle' }, idleCount);
+  gauge.set({ db_client_connection_state: 'used' }, totalCount - idleCount);
+}
 
 function utilization() {
   let last = performance.eventLoopUtilization();

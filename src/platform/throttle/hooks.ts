@@ -15,20 +15,20 @@ declare module 'fastify' {
 export function registerThrottle(fastify: FastifyInstance, throttle: Throttle): void {
   fastify.decorate('throttle', throttle);
   fastify.addHook('onRequest', (request, reply, done) => {
-    const counted = throttle.counted(request.raw);
-    if (counted !== undefined) announce(reply, throttle.policy, counted);
     done(request.headers.authorization === undefined ? overLimit(request, reply) : undefined);
   });
 }
 
-/** Counts a request, unless it was counted, and says in its answer what is left. @returns what to answer to one too many */
-export function overLimit(request: FastifyRequest, reply: FastifyReply): Problem | undefined {
-  const { raw, caller } = request;
-  const { throttle } = request.server;
-  if (!throttle?.isLimited(raw) || throttle.counted(raw) !== undefined) return undefined;
-  const { admitted, reset } = throttle.count(raw, caller?.id);
-  announce(reply, throttle.policy, throttle.counted(raw) as string);
-  return admitted ? undefined : quotaExceeded(GENERAL, reset);
+/**
+ * Says in the answer what is left, once, of the limit that the request falls under. The edge may have counted it.
+ * @returns what to answer to one too many
+ */
+export function overLimit({ raw, caller, server }: FastifyRequest, reply: FastifyReply): Problem | undefined {
+  const { throttle } = server;
+  if (!throttle?.isLimited(raw) || reply.hasHeader('ratelimit')) return undefined;
+  const { header, wait } = throttle.count(raw, caller?.id);
+  announce(reply, throttle.policy, header);
+  return wait > 0 ? quotaExceeded(GENERAL, wait) : undefined;
 }
 
 /** Adds a limit to the answer's headers, which are lists. */

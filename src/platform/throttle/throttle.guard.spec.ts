@@ -69,7 +69,7 @@ class TeamModule {}
 
 let nest: NestFastifyApplication;
 beforeEach(async () => {
-  const adapter = new HttpAdapter(config, pino({ level: 'silent' }));
+  const adapter = new HttpAdapter(config, pino({ level: 'silent' }), (pipeline) => pipeline);
   nest = await NestFactory.create<NestFastifyApplication>(TeamModule, adapter, { logger: false, bodyParser: false });
   registerThrottle(adapter.getInstance<FastifyInstance>(), nest.get(Throttle));
   await nest.init();

@@ -5,7 +5,7 @@ import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
 import { Problem } from '../http/problem.js';
 import { addressReader } from './address.js';
-import { Gcra, type Verdict } from './gcra.js';
+import { Gcra } from './gcra.js';
 
 /** The name of the general limit, in headers and in @Throttle and @SkipThrottle. */
 export const GENERAL = 'default';
@@ -13,9 +13,14 @@ export const GENERAL = 'default';
 /** A replica tells the others of a caller who has used so much of a limit since it last did. */
 const SETTLED_SHARE = 1 / 20;
 
-/** On a request that was counted: its RateLimit header. */
+/** What was found when a request was counted: its RateLimit header, and the seconds that it came too early. */
+export interface Counted {
+  header: string;
+  wait: number;
+}
+
 const COUNTED = Symbol('counted');
-type Countable = IncomingMessage & { [COUNTED]?: string };
+type Countable = IncomingMessage & { [COUNTED]?: Counted };
 
 /**
  * This process' limits (settlement.ts shares them with the other replicas). A caller is a user or else an address, and
@@ -45,31 +50,18 @@ export class Throttle implements ThrottlerStorage {
     this.addressOf = addressReader(config.TRUST_PROXY);
   }
 
-  /** @param key a user's id, or an address as addressOf gives it */
-  take(key: string): Verdict {
-    return this.general.take(key, clock());
-  }
-
-  /** As RateLimit. */
-  header({ remaining, reset }: Verdict): string {
-    return itemText(GENERAL, remaining, reset);
-  }
-
   /** Whether a request falls under the general limit before it is known where it leads. */
   isLimited({ method, url = '' }: IncomingMessage): boolean {
     return method !== 'OPTIONS' && !this.unlimited.test(url);
   }
 
-  /** Counts a request, once and for all. @param key whose it is; by default, its address' */
-  count(raw: IncomingMessage, key = this.addressOf(raw)): Verdict {
-    const verdict = this.take(key);
-    (raw as Countable)[COUNTED] = this.header(verdict);
-    return verdict;
-  }
-
-  /** The RateLimit header of a request that was counted. */
-  counted(raw: IncomingMessage): string | undefined {
-    return (raw as Countable)[COUNTED];
+  /**
+   * Counts a request, once: whoever meets it later finds what was found.
+   * @param user who sends it; without one, its address does
+   */
+  count(raw: Countable, user?: string, now = clock()): Counted {
+    raw[COUNTED] ??= this.judge(user ?? this.addressOf(raw), now);
+    return raw[COUNTED];
   }
 
   /** With Redis gone, each process admits its part alone. */
@@ -89,6 +81,11 @@ export class Throttle implements ThrottlerStorage {
       this.limits.set(id, found);
     }
     return found;
+  }
+
+  private judge(key: string, now: number): Counted {
+    const { admitted, remaining, reset } = this.general.take(key, Math.floor(now));
+    return { header: itemText(GENERAL, remaining, reset), wait: admitted ? 0 : reset };
   }
 
   /** For routes with a @Throttle of their own. Who is refused is free again as the quota drains: `blockDuration` has no say. */

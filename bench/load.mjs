@@ -1,0 +1,106 @@
+// One slice of load on one server: requests a second and the 99th percentile, by wrk when it is there, else autocannon.
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { has, LOAD_CORE } from './machine.mjs';
+import { folder } from './servers.mjs';
+
+export const loader = has('wrk') ? 'wrk' : 'autocannon';
+const TIMEOUT_S = 10;
+/** autocannon makes each request in advance for each connection. */
+const MOST_PATHS_OF_AUTOCANNON = 1000;
+
+/**
+ * @param target { url, paths, method, headers, body, numbered }: the paths are asked in turn, from a random one on;
+ * `numbered` names a header that gets another value with each request
+ * @param how { connections, seconds, cores }
+ * @returns { rps, p99, errors }: p99 in ms; errors are statuses of 400 and more, broken connections and time-outs
+ */
+export function slice(target, how) {
+  return loader === 'wrk' ? wrk(target, how) : cannon(target, how);
+}
+
+const quoted = (text) => JSON.stringify(text);
+
+/** In Lua: requests are put together before the clock starts, and only a number is set in while it runs. */
+function script({ paths, method = 'GET', headers = {}, body, numbered }, pathsFile) {
+  const set = Object.entries(headers).map(([name, value]) => `wrk.headers[${quoted(name)}] = ${quoted(value)}`);
+  const many = `
+local requests, at = {}, 0
+function init()
+  for path in io.lines(${quoted(pathsFile)}) do requests[#requests + 1] = wrk.format(nil, path) end
+  at = math.random(${quoted(randomBytes(4).readUInt32LE())} % #requests + 1)
+end
+function request()
+  at = at % #requests + 1
+  return requests[at]
+end`;
+  const counted = `
+local head, tail, number
+function init()
+  wrk.headers[${quoted(numbered)}] = "NUMBER"
+  head, tail = string.match(wrk.format(), "^(.*)NUMBER(.*)$")
+  number = 0
+end
+function request()
+  number = number + 1
+  return head .. "${randomBytes(9).toString('hex')}-" .. number .. tail
+end`;
+  return `
+wrk.method = ${quoted(method)}
+${set.join('\n')}
+${body ? `wrk.body = ${quoted(body)}` : ''}
+${numbered ? counted : ''}${!numbered && paths.length > 1 ? many : ''}
+function done(summary, latency)
+  local e = summary.errors
+  local sum = e.connect + e.read + e.write + e.timeout + e.status
+  io.write(string.format("RESULT %d %d %d %d\\n", summary.requests, summary.duration, latency:percentile(99), sum))
+end
+`;
+}
+
+async function wrk(target, { connections, seconds, cores = LOAD_CORE }) {
+  const base = join(folder, randomBytes(6).toString('hex'));
+  const [scriptFile, pathsFile] = [`${base}.lua`, `${base}.txt`];
+  writeFileSync(pathsFile, target.paths.join('\n'));
+  writeFileSync(scriptFile, script(target, pathsFile));
+  const load = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', `${TIMEOUT_S}s`, '-s', scriptFile];
+  try {
+    const output = await run('taskset', ['-c', cores, 'wrk', ...load, target.url + target.paths[0]]);
+    const [, requests, micros, p99, errors] = /RESULT (\d+) (\d+) (\d+) (\d+)/.exec(output).map(Number);
+    return { rps: requests / (micros / 1e6), p99: p99 / 1000, errors };
+  } finally {
+    rmSync(scriptFile);
+    rmSync(pathsFile);
+  }
+}
+
+async function cannon({ url, paths, method = 'GET', headers, body, numbered }, { connections, seconds }) {
+  const { default: autocannon } = await import('autocannon');
+  const prefix = randomBytes(9).toString('hex');
+  let number = 0;
+  const setupRequest = (request) => ({ ...request, headers: { ...headers, [numbered]: `${prefix}-${++number}` } });
+  const some = paths.slice(0, MOST_PATHS_OF_AUTOCANNON);
+  const requests = some.map((path) => ({ path, method, headers, body, ...(numbered ? { setupRequest } : {}) }));
+  const result = await autocannon({ url, connections, duration: seconds, timeout: TIMEOUT_S, requests });
+  const errors = result.errors + result['4xx'] + result['5xx'];
+  return { rps: result.requests.total / result.duration, p99: result.latency.p99, errors };
+}
+
+/** @returns what a program printed @throws Error with that, when it fails */
+export function run(command, args, options = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    let output = '';
+    const keep = (chunk) => {
+      output += chunk;
+    };
+    child.stdout?.on('data', keep);
+    child.stderr?.on('data', keep);
+    child.once('error', reject);
+    child.once('close', (code) =>
+      code === 0 ? resolve(output) : reject(new Error(`${command} ${args[2] ?? ''} ended with ${code}: ${output}`)),
+    );
+  });
+}

@@ -1,0 +1,102 @@
+// Compares Floodgate, as built for production, with what could be written by hand and with the usual way.
+//
+//   npm run bench                        all scenarios: 7 rounds of 4 s per contestant, about an hour
+//   npm run bench -- --quick             3 rounds of 2 s, smaller tables: to see that it works, not to quote
+//   npm run bench -- --only cached       only scenarios with this in their name; may be given several times
+//   npm run bench -- --list              their names
+//   npm run bench -- --json FILE --svg FILE
+//
+// It needs Linux with two cores, taskset and redis-server; wrk is used when it is there, else autocannon; bulk and
+// export need psql. Every figure is the median of ratios to a yardstick that was measured right before or after.
+// Ends with 1 when a request failed or a contestant answered otherwise; missed targets are only marked.
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { chart } from './chart.mjs';
+import { loader } from './load.mjs';
+import { assertMachine, LOAD_CORE, pin } from './machine.mjs';
+import { play, Skipped } from './measure.mjs';
+import { processScenarios } from './processes.mjs';
+import { describe, table } from './report.mjs';
+import { loadScenarios } from './scenarios.mjs';
+import { stopAll } from './servers.mjs';
+import { Stage } from './stage.mjs';
+import { transferScenarios } from './transfers.mjs';
+
+const scenarios = [...loadScenarios, ...processScenarios, ...transferScenarios];
+
+const { values: asked } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true },
+    list: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    svg: { type: 'string' },
+  },
+});
+const options = asked.quick
+  ? { rounds: 3, seconds: 2, retries: 1, bulkRecords: 50_000, exportRecords: 200_000 }
+  : { rounds: 7, seconds: 4, retries: 3, bulkRecords: 200_000, exportRecords: 1_000_000 };
+
+async function main() {
+  const chosen = scenarios.filter(({ name }) => !asked.only || asked.only.some((part) => name.includes(part)));
+  if (asked.list) return console.log(chosen.map(({ name }) => name).join('\n'));
+  if (chosen.length === 0)
+    throw new Error(`There is no such scenario: ${scenarios.map(({ name }) => name).join(', ')}`);
+  assertMachine();
+  // What is started from here on stays off the servers' core, unless it is sent there.
+  pin(process.pid, LOAD_CORE);
+  const stage = await Stage.open();
+  const machine = await describeMachine(stage);
+  console.log(Object.values(machine).join('; '));
+  const rows = [];
+  const skipped = [];
+  for (const scenario of chosen) {
+    try {
+      const result = await play(scenario, stage, options);
+      rows.push(...result);
+      console.log(describe(result).join('\n'));
+    } catch (error) {
+      if (!(error instanceof Skipped)) throw error;
+      skipped.push(`${scenario.name}: ${error.message}`);
+      console.log(`\n${scenario.name} did not run: ${error.message}`);
+    } finally {
+      await stage.clear();
+    }
+  }
+  console.log(`\n${table(rows)}`);
+  if (asked.json) writeFileSync(asked.json, `${JSON.stringify({ machine, options, rows, skipped }, null, 2)}\n`);
+  if (asked.svg) writeFileSync(asked.svg, chart(rows, Object.values(machine).join('; ')));
+  if (skipped.length > 0) console.log(`\nDid not run:\n${skipped.join('\n')}`);
+  if (rows.some(({ errors }) => errors > 0)) throw new Error('Requests failed: these figures are worth nothing.');
+}
+
+async function describeMachine(stage) {
+  const [{ server_version: postgres }] = await stage.sql('SHOW server_version');
+  const redis = /v=(\S+)/.exec(spawnSync('redis-server', ['--version'], { encoding: 'utf8' }).stdout)[1];
+  return {
+    processor: `${cpus()[0].model}, ${cpus().length} cores`,
+    node: `Node ${process.version}`,
+    postgres: `PostgreSQL ${postgres}`,
+    redis: `Redis ${redis}`,
+    load: loader,
+    rounds: `${options.rounds} rounds of ${options.seconds} s`,
+  };
+}
+
+let ending;
+const end = () => {
+  ending ??= stopAll();
+  return ending;
+};
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => end().finally(() => process.exit(130)));
+try {
+  await main();
+} catch (error) {
+  // What fails because everything is being ended has nothing to say.
+  if (!ending) console.error(error.message);
+  process.exitCode = 1;
+} finally {
+  await end();
+}

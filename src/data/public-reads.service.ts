@@ -1,0 +1,58 @@
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import type { Config } from '../config.js';
+import { keep } from '../platform/cache/answer-cache.interceptor.js';
+import { Cache, type Entry } from '../platform/cache/cache.js';
+import { CONFIG } from '../platform/config.token.js';
+import { Edge } from '../platform/edge/edge.js';
+import { Answer } from '../platform/http/answer.js';
+import type { Collection } from './collection.entity.js';
+import { collectionAnswer } from './collection.schema.js';
+import { CollectionsService } from './collections.service.js';
+import { recordAnswer } from './record.schema.js';
+import { RecordsService } from './records.service.js';
+
+const COLLECTION = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})$/;
+const RECORD = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})\/records\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+
+/** Hands the edge what anyone may read, so that it need not go through the pipeline. What is not public goes there. */
+@Injectable()
+export class PublicReads implements OnModuleInit {
+  constructor(
+    private readonly edge: Edge,
+    private readonly cache: Cache,
+    private readonly collections: CollectionsService,
+    private readonly records: RecordsService,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  onModuleInit(): void {
+    const maxAge = this.config.PUBLIC_MAX_AGE_S;
+    this.edge.add({
+      path: RECORD,
+      route: '/api/v1/data/:collection/records/:id',
+      load: ([path, name, id], query) =>
+        this.read(path, name as string, query, async (collection) =>
+          recordAnswer(collection, await this.records.get(collection, id as string), maxAge),
+        ),
+    });
+    this.edge.add({
+      path: COLLECTION,
+      route: '/api/v1/data/:collection',
+      load: ([path, name], query) =>
+        this.read(path, name as string, query, async (collection) => collectionAnswer(collection, maxAge)),
+    });
+  }
+
+  private read(path: string, name: string, query: string, answer: (collection: Collection) => Promise<Answer>) {
+    // Nothing here takes a query: whether it is a decent one is for the pipeline to say.
+    if (query !== '') return undefined;
+    const go = ({ value }: Entry<Collection | null>) =>
+      value?.visibility === 'public' ? this.cache.fetch(path, () => keep(() => answer(value))) : undefined;
+    const found = this.collections.find(name);
+    const entry = found instanceof Promise ? found.then(go) : go(found);
+    return entry instanceof Promise ? entry.then(ifFound) : ifFound(entry);
+  }
+}
+
+const ifFound = (entry: Entry<unknown> | undefined) =>
+  entry?.value instanceof Answer ? (entry as Entry<Answer>) : undefined;

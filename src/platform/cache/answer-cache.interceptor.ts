@@ -1,0 +1,56 @@
+import {
+  CACHE_KEY_METADATA,
+  CACHE_MANAGER,
+  CacheInterceptor,
+  type CacheKeyFactory,
+  type Cache as CacheManager,
+} from '@nestjs/cache-manager';
+import { type CallHandler, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import type { FastifyReply } from 'fastify';
+import { lastValueFrom, type Observable, of } from 'rxjs';
+import type { Answer } from '../http/answer.js';
+import { Problem } from '../http/problem.js';
+import { Cache, type Loaded, staleness } from './cache.js';
+
+/**
+ * Keeps the answers of reads whose routes are marked with @CacheKey, by the name that it gives. It comes behind the
+ * guards, so that who may not read does not get here; what is kept is the same for all who may.
+ */
+@Injectable()
+export class AnswerCacheInterceptor extends CacheInterceptor {
+  constructor(
+    @Inject(CACHE_MANAGER) manager: CacheManager,
+    reflector: Reflector,
+    private readonly cache: Cache,
+  ) {
+    super(manager, reflector);
+  }
+
+  override async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
+    const name = this.trackBy(context);
+    if (name === undefined) return next.handle();
+    const entry = await this.cache.fetch(name, () => keep(() => lastValueFrom(next.handle())));
+    if (entry.value instanceof Problem) throw entry.value;
+    const stale = staleness(entry);
+    if (stale) context.switchToHttp().getResponse<FastifyReply>().header('cache-status', stale);
+    return of(entry.value);
+  }
+
+  /** Nest would keep every GET by its URL. */
+  protected override trackBy(context: ExecutionContext): string | undefined {
+    const nameOf = this.reflector.get<CacheKeyFactory | undefined>(CACHE_KEY_METADATA, context.getHandler());
+    return nameOf?.(context) as string | undefined;
+  }
+}
+
+/** An answer as the cache takes it. That there is no such thing is kept too, for a while. */
+export async function keep(read: () => Promise<Answer>): Promise<Loaded<Answer | Problem>> {
+  try {
+    const answer = await read();
+    return { value: answer, bytes: answer.text.length, tags: answer.options.tags };
+  } catch (error) {
+    if (error instanceof Problem && error.type === 'not-found') return { value: error, bytes: 0, isAbsent: true };
+    throw error;
+  }
+}

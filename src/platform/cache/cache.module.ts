@@ -1,0 +1,20 @@
+import { CacheModule as ManagerModule } from '@nestjs/cache-manager';
+import { Global, Module } from '@nestjs/common';
+import { Redis } from '../redis/redis.js';
+import { Cache } from './cache.js';
+import { Invalidations } from './invalidations.js';
+import { redisTier, SharedTier } from './shared-tier.js';
+
+/** What was read is kept: in this process, and in Redis for all of them. */
+@Global()
+@Module({
+  imports: [
+    ManagerModule.registerAsync({
+      inject: [Redis],
+      useFactory: ({ client }: Redis) => ({ stores: client ? [redisTier(client)] : [] }),
+    }),
+  ],
+  providers: [Cache, Invalidations, SharedTier],
+  exports: [ManagerModule, Cache, SharedTier],
+})
+export class CacheModule {}

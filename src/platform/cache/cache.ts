@@ -1,0 +1,216 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+import type { Config } from '../../config.js';
+import { CONFIG } from '../config.token.js';
+import { Problem } from '../http/problem.js';
+import { Invalidations } from './invalidations.js';
+
+/** What a load gives to be kept. */
+export interface Loaded<T> {
+  value: T;
+  /** About what it takes in memory. */
+  bytes: number;
+  /** Names of other things whose change ends it too. */
+  tags?: string[] | undefined;
+  /** There is no such thing: kept for a short while only. */
+  isAbsent?: boolean;
+}
+
+/** Something kept, and until when. Times are milliseconds of performance.now(). */
+export interface Entry<T = unknown> {
+  readonly value: T;
+  readonly storedAt: number;
+  readonly freshUntil: number;
+  readonly staleUntil: number;
+  /** It could not be had anew just now: until then it is given out as it is. */
+  retryAt: number;
+  readonly tags: readonly Tag[];
+}
+
+/** A name on which entries depend, alive until it is invalidated. */
+interface Tag {
+  isDead: boolean;
+}
+
+/** How long something is kept, if it is not invalidated before. */
+export interface Lifetime {
+  ttlMs: number;
+  /** How long behind that it is still given out while it is being had anew. */
+  staleMs: number;
+}
+
+/** Entries that start together must not end together: expiry is spread by ±10 %. */
+const JITTER = 0.1;
+/** What is not there is asked for again after this. */
+const ABSENT_MS = 2000;
+/** While invalidations may get lost, an entry lives so long; with the silence that tells, it makes 1 s (see Invalidations). */
+const UNTRUSTED_MS = 400;
+/** After a failed load, what is kept is given out without another try for so long. */
+const RETRY_MS = 1000;
+/** What an entry takes beside its value, about; with it, bytes bound the number of entries too. */
+const BYTES_PER_ENTRY = 500;
+const TAGS = 100_000;
+const SPOILS = 10_000;
+
+/**
+ * The first tier: what was read, in this process, by its name. One load per name at a time, however many ask; behind its
+ * time an entry is given out and had anew; when it cannot be had, it is given out too. A load that began before an
+ * invalidation of its name, or of a tag, is never kept, and nobody who asks later waits for it.
+ */
+@Injectable()
+export class Cache {
+  private readonly entries: LRUCache<string, Entry>;
+  private readonly tags: LRUCache<string, Tag>;
+  private readonly loads = new Map<string, Promise<Entry>>();
+  /** Names invalidated while loads are under way, by the number of their last invalidation. */
+  private readonly spoiled = new Map<string, number>();
+  private invalidations = 0;
+  private spoiledBefore = 0;
+  readonly counts = { hits: 0, stale: 0, misses: 0, failures: 0 };
+  readonly lifetime: Lifetime;
+
+  constructor(
+    @Inject(CONFIG) config: Config,
+    private readonly others: Invalidations,
+  ) {
+    this.lifetime = { ttlMs: config.CACHE_TTL_MS, staleMs: config.CACHE_STALE_MS };
+    this.entries = new LRUCache({
+      max: Math.ceil(config.CACHE_MEMORY_BYTES / BYTES_PER_ENTRY),
+      maxSize: config.CACHE_MEMORY_BYTES,
+    });
+    this.tags = new LRUCache({
+      max: TAGS,
+      // Whoever holds it can no longer be told of its end.
+      dispose: (tag) => {
+        tag.isDead = true;
+      },
+    });
+    others.listen({ drop: (names) => this.drop(names), dropAll: () => this.dropAll() });
+  }
+
+  /** What is kept under a name, if it may be given out without asking; undefined otherwise. */
+  peek<T>(name: string): Entry<T> | undefined {
+    const entry = this.entries.get(name) as Entry<T> | undefined;
+    if (entry === undefined || !this.isFresh(entry, performance.now())) return undefined;
+    this.counts.hits++;
+    return entry;
+  }
+
+  /** @throws what the load throws, when nothing is kept; at once what is kept, if it is fresh */
+  fetch<T>(name: string, load: () => Promise<Loaded<T>>, lifetime = this.lifetime): Entry<T> | Promise<Entry<T>> {
+    const now = performance.now();
+    const entry = this.entries.get(name) as Entry<T> | undefined;
+    if (entry === undefined || isDead(entry)) {
+      this.counts.misses++;
+      return this.load(name, load, lifetime);
+    }
+    if (this.isFresh(entry, now)) {
+      this.counts.hits++;
+      return entry;
+    }
+    this.counts.stale++;
+    const renewed = this.load(name, load, lifetime).catch((error) => {
+      if (error instanceof Problem && error.status < 500) throw error;
+      this.counts.failures++;
+      entry.retryAt = performance.now() + RETRY_MS;
+      return entry;
+    });
+    if (!this.others.areHeard || now > entry.staleUntil) return renewed;
+    renewed.catch(ignore);
+    return entry;
+  }
+
+  /** Ends what is kept under these names, or depends on them, here at once and elsewhere within 1 s. For after a commit. */
+  invalidate(...names: string[]): void {
+    this.drop(names);
+    this.others.tell(names);
+  }
+
+  get size(): { entries: number; bytes: number } {
+    return { entries: this.entries.size, bytes: this.entries.calculatedSize };
+  }
+
+  private isFresh(entry: Entry, now: number): boolean {
+    if (isDead(entry)) return false;
+    const limit = this.others.areHeard ? entry.freshUntil : Math.min(entry.freshUntil, entry.storedAt + UNTRUSTED_MS);
+    return now < limit || now < entry.retryAt;
+  }
+
+  private load<T>(name: string, load: () => Promise<Loaded<T>>, lifetime: Lifetime): Promise<Entry<T>> {
+    const underWay = this.loads.get(name) as Promise<Entry<T>> | undefined;
+    if (underWay) return underWay;
+    const begun = this.invalidations;
+    const loading = load()
+      .then((loaded) => this.keep(name, loaded, lifetime, begun))
+      .finally(() => {
+        if (this.loads.get(name) === loading) this.loads.delete(name);
+        if (this.loads.size === 0) this.spoiled.clear();
+      });
+    this.loads.set(name, loading);
+    return loading;
+  }
+
+  private keep<T>(name: string, { value, bytes, tags = [], isAbsent }: Loaded<T>, lifetime: Lifetime, begun: number) {
+    const ttlMs =
+      (isAbsent ? Math.min(ABSENT_MS, lifetime.ttlMs) : lifetime.ttlMs) * (1 + JITTER * (2 * Math.random() - 1));
+    const storedAt = performance.now();
+    const freshUntil = storedAt + ttlMs;
+    const staleUntil = isAbsent ? freshUntil : freshUntil + lifetime.staleMs;
+    const entry: Entry<T> = {
+      value,
+      storedAt,
+      freshUntil,
+      staleUntil,
+      retryAt: 0,
+      tags: tags.map((tag) => this.tag(tag)),
+    };
+    const isSpoiled = begun < this.spoiledBefore || [name, ...tags].some((one) => (this.spoiled.get(one) ?? 0) > begun);
+    if (!isSpoiled && ttlMs > 0) this.entries.set(name, entry, { size: bytes + BYTES_PER_ENTRY });
+    return entry;
+  }
+
+  private tag(name: string): Tag {
+    const known = this.tags.get(name);
+    if (known) return known;
+    const tag = { isDead: false };
+    this.tags.set(name, tag);
+    return tag;
+  }
+
+  private drop(names: readonly string[]): void {
+    this.invalidations++;
+    for (const name of names) {
+      this.entries.delete(name);
+      // Its load may have read what was before. Of a tag it is not known which loads will turn out to bear it.
+      if (this.loads.delete(name) === false && this.tags.delete(name)) this.loads.clear();
+      this.spoiled.set(name, this.invalidations);
+    }
+    if (this.spoiled.size > SPOILS) this.spoil();
+  }
+
+  private dropAll(): void {
+    this.invalidations++;
+    this.entries.clear();
+    this.spoil();
+  }
+
+  /** No load that is under way is kept. */
+  private spoil(): void {
+    this.spoiledBefore = this.invalidations;
+    this.spoiled.clear();
+    this.loads.clear();
+  }
+}
+
+/** What Cache-Status (RFC 9211) says of an entry that is known to be past its time; undefined for a fresh one. */
+export function staleness({ freshUntil }: Entry): string | undefined {
+  const seconds = Math.floor((freshUntil - performance.now()) / 1000);
+  return seconds < 0 ? `floodgate; hit; ttl=${seconds}` : undefined;
+}
+
+function isDead({ tags }: Entry): boolean {
+  for (const tag of tags) if (tag.isDead) return true;
+  return false;
+}
+
+function ignore(): void {}

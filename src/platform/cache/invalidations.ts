@@ -1,0 +1,151 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type BeforeApplicationShutdown,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { Background } from '../lifecycle/background.js';
+import { Redis } from '../redis/redis.js';
+
+/** Old and new builds run side by side during a rollout: each hears its own kind only if this is raised. */
+export const KEY_VERSION = 'floodgate1';
+const CHANNEL = `${KEY_VERSION}:invalidations`;
+
+const HEARTBEAT_MS = 250;
+/** Silence after which messages may have been lost; entries then live 400 ms, which makes 1 s until a change is seen. */
+const SILENCE_MS = 600;
+/** A process that fell silent without a word may be cut off from Redis and still write: the second tier's time is waited for. */
+export const SECOND_TIER_TTL_MS = 60_000;
+/** Keys whose removal from the second tier is owed at most. */
+const OWED = 100_000;
+/** How long a key that was put into the second tier may turn out to have been overtaken by a message. */
+const OVERTAKEN_MS = 5000;
+
+interface Message {
+  from: string;
+  /** How many invalidations the sender has sent, with this one. */
+  n: number;
+  names?: string[];
+  /** The sender ends in order. */
+  bye?: true;
+}
+
+interface Listener {
+  drop(names: readonly string[]): void;
+  dropAll(): void;
+}
+
+/**
+ * Tells the other replicas what has changed, and hears it from them, over Redis. Every message is numbered and a heartbeat
+ * repeats the number, so that a lost one is noticed: then all is dropped. While anybody is silent, `areHeard` is false.
+ */
+@Injectable()
+export class Invalidations implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown {
+  /** Whether nothing that others changed can have been missed for longer than SILENCE_MS. */
+  areHeard: boolean;
+  private readonly logger = new Logger(Invalidations.name);
+  private readonly id = randomUUID();
+  private sent = 0;
+  private readonly senders = new Map<string, { n: number; seenAt: number }>();
+  private readonly owed = new Set<string>();
+  /** Keys put into the second tier lately, oldest first. */
+  private readonly put = new Map<string, number>();
+  private listener: Listener = { drop: () => {}, dropAll: () => {} };
+
+  constructor(
+    private readonly redis: Redis,
+    private readonly background: Background,
+  ) {
+    this.areHeard = redis.client === undefined;
+  }
+
+  listen(listener: Listener): void {
+    this.listener = listener;
+  }
+
+  /** Processes that share Redis, this one among them; 1 without Redis. */
+  get replicas(): number {
+    return Math.max(this.senders.size, 1);
+  }
+
+  async onModuleInit(): Promise<void> {
+    const subscribe = () => this.redis.subscriber?.subscribe(CHANNEL, (text) => this.hear(JSON.parse(text) as Message));
+    // Subscribed once, the client does it again whenever it connects again.
+    void subscribe()?.catch((error: Error) => this.logger.warn(`Messages cannot be heard: ${error.message}`));
+  }
+
+  onApplicationBootstrap(): void {
+    if (this.redis.client) this.background.every(HEARTBEAT_MS, 'heartbeat over Redis', () => this.beat());
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.send({ bye: true });
+  }
+
+  /** Removes names from the second tier and tells all replicas; what fails is made good before the next heartbeat. */
+  tell(names: string[]): void {
+    if (!this.redis.client) return;
+    for (const name of names) this.owe(name);
+    void this.settle(names);
+  }
+
+  /** To be called before a key is put into the second tier: if a change of it is heard of later, it is taken out again. */
+  putting(names: readonly string[]): void {
+    const now = performance.now();
+    for (const name of names) {
+      this.put.delete(name);
+      this.put.set(name, now);
+    }
+    for (const [name, at] of this.put) {
+      if (now - at < OVERTAKEN_MS) break;
+      this.put.delete(name);
+    }
+  }
+
+  private async beat(): Promise<void> {
+    const now = performance.now();
+    for (const [id, { seenAt }] of this.senders) if (now - seenAt > SECOND_TIER_TTL_MS) this.senders.delete(id);
+    const wereHeard = this.areHeard;
+    const isSilent = (sender: { seenAt: number }) => now - sender.seenAt > SILENCE_MS;
+    this.areHeard = this.senders.has(this.id) && ![...this.senders.values()].some(isSilent);
+    // What was loaded during a silence may have missed its end.
+    if (this.areHeard && !wereHeard) this.listener.dropAll();
+    // Others may trust the second tier again only when it holds nothing that we have changed: no heartbeat before that.
+    await this.settle([...this.owed]);
+  }
+
+  private hear({ from, n, names, bye }: Message): void {
+    const sender = this.senders.get(from);
+    const isGap = (sender?.n ?? 0) !== (names ? n - 1 : n);
+    if (bye) this.senders.delete(from);
+    else this.senders.set(from, { n, seenAt: performance.now() });
+    if (from === this.id) return;
+    if (isGap) this.listener.dropAll();
+    if (!names) return;
+    this.listener.drop(names);
+    const overtaken = names.filter((name) => this.put.delete(name));
+    if (overtaken.length > 0) this.tell(overtaken);
+  }
+
+  private owe(name: string): void {
+    this.owed.add(name);
+    if (this.owed.size > OWED) this.owed.delete(this.owed.values().next().value as string);
+  }
+
+  private async settle(names: string[]): Promise<void> {
+    if (names.length === 0) return this.send({});
+    const keys = names.map((name) => `${KEY_VERSION}:${name}`);
+    if (!(await this.redis.attempt(async (client) => (await client.del(keys)) >= 0, false))) return;
+    for (const name of names) this.owed.delete(name);
+    await this.send({ names });
+  }
+
+  /** Numbers are given in the order in which messages leave; one that fails leaves a gap, by which it is noticed. */
+  private async send(message: Partial<Message>): Promise<void> {
+    if (message.names) this.sent++;
+    const text = JSON.stringify({ from: this.id, n: this.sent, ...message });
+    await this.redis.attempt(async (client) => (await client.publish(CHANNEL, text)) >= 0, false);
+  }
+}

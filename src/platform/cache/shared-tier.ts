@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CACHE_MANAGER, type Cache as CacheManager } from '@nestjs/cache-manager';
+import { Inject, Injectable } from '@nestjs/common';
+import { type CacheManagerStore, KeyvAdapter } from 'cache-manager';
+import { redisInsStore } from 'cache-manager-redis-yet';
+import Keyv from 'keyv';
+import { Redis, type RedisClient } from '../redis/redis.js';
+import { Invalidations, KEY_VERSION, SECOND_TIER_TTL_MS } from './invalidations.js';
+
+/** A replica that dies while it works something out holds the others up no longer. */
+const TURN_MS = 10_000;
+const TURN_POLL_MS = 50;
+
+/** cache-manager's store over our own client: redisStore() would make one that nobody listens to for errors. */
+export function redisTier(client: RedisClient): Keyv {
+  const store = new KeyvAdapter(redisInsStore(client as never) as unknown as CacheManagerStore);
+  // The store makes JSON itself.
+  const keyv = new Keyv({ store, namespace: KEY_VERSION, serialize: undefined, deserialize: undefined });
+  keyv.serialize = undefined;
+  keyv.deserialize = undefined;
+  return keyv;
+}
+
+/** The second tier: what all replicas share, in Redis. Nothing is taken from it while messages may have been missed. */
+@Injectable()
+export class SharedTier {
+  constructor(
+    @Inject(CACHE_MANAGER) private readonly manager: CacheManager,
+    private readonly redis: Redis,
+    private readonly invalidations: Invalidations,
+  ) {}
+
+  /** What is kept under the names, with undefined for what is not. */
+  async getMany<T>(names: string[]): Promise<(T | undefined)[]> {
+    if (!this.isUsed) return [];
+    return this.redis.attempt(() => this.manager.mget<T>(names), []);
+  }
+
+  /** Puts values in, in the background. */
+  setMany(items: { key: string; value: unknown }[]): void {
+    if (!this.isUsed || items.length === 0) return;
+    this.invalidations.putting(items.map(({ key }) => key));
+    const list = items.map((item) => ({ ...item, ttl: SECOND_TIER_TTL_MS }));
+    void this.redis.attempt(() => this.manager.mset(list), []);
+  }
+
+  /**
+   * Works something dear out, on one replica at a time: the others wait for what it finds.
+   * @param maxAgeMs an older one is not taken
+   */
+  async once<T>(name: string, maxAgeMs: number, work: () => Promise<T>): Promise<T> {
+    const deadline = Date.now() + TURN_MS;
+    while (this.isUsed && Date.now() < deadline) {
+      const [kept] = await this.getMany<{ value: T; at: number }>([name]);
+      if (kept && Date.now() - kept.at < maxAgeMs) return kept.value;
+      const turn = `${KEY_VERSION}:turn:${name}`;
+      const token = randomUUID();
+      const isOurs = await this.redis.attempt(
+        async (client) => !!(await client.set(turn, token, { NX: true, PX: TURN_MS })),
+        true,
+      );
+      if (isOurs) {
+        try {
+          const value = await work();
+          await this.redis.attempt(() => this.manager.set(name, { value, at: Date.now() }, maxAgeMs), undefined);
+          return value;
+        } finally {
+          void this.redis.attempt((client) => client.eval(RELEASE, { keys: [turn], arguments: [token] }), undefined);
+        }
+      }
+      await sleep(TURN_POLL_MS);
+    }
+    return work();
+  }
+
+  private get isUsed(): boolean {
+    return this.invalidations.areHeard && this.redis.isUp;
+  }
+}
+
+/** Ends a turn, if it is still ours. */
+const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end`;
