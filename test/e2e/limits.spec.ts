@@ -1,6 +1,6 @@
 import { startApp, type TestApp } from '../support/app.js';
 import { Client, type Response } from '../support/client.js';
-import { must } from '../support/collections.js';
+import { makeCollection, makeRecord, must } from '../support/collections.js';
 import { expectProblem } from '../support/problem.js';
 import { pause } from '../support/process.js';
 
@@ -106,6 +106,18 @@ describe('the general limit', () => {
     for (const path of ['/', '/healthy', '/docsx', '/metrics2', '/openapi.jsonx']) {
       expectProblem(await ask(path), 'quota-exceeded');
     }
+  });
+
+  it('holds for what the edge answers, which nobody can tell from the rest', async () => {
+    const { path } = await makeRecord(app.admin, await makeCollection(app.admin));
+    const ask = from();
+    for (let left = QUOTA - 1; left >= 0; left--) {
+      const { status, headers } = await ask(path);
+      expect([status, headers.get('ratelimit-policy')]).toEqual([200, POLICY]);
+      expect(headers.get('ratelimit')).toBe(`"default";r=${left};t=60`);
+    }
+    for (const other of [path, LIST]) expectProblem(await ask(other), 'quota-exceeded');
+    expect((await ask(path, { authorization: `Bearer ${bob.tokens?.accessToken}` })).status).toBe(200);
   });
 
   it('may be read by pages of other origins', async () => {

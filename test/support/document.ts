@@ -39,9 +39,11 @@ export function drift(method: string, url: string, status: number, headers: Head
   const where = `${method} ${template.path} ${status}`;
   const response = resolve(operation.responses[status] as ResponseObject | undefined);
   if (!response) return [`${where}: the status is not in the document`];
-  return [...headerDrift(response, headers, pathname), ...bodyDrift(response, headers, text, method)].map(
-    (line) => `${where}: ${line}`,
-  );
+  return [
+    ...headerDrift(response, headers),
+    ...limitDrift(status, headers, pathname),
+    ...bodyDrift(response, headers, text, method),
+  ].map((line) => `${where}: ${line}`);
 }
 
 function resolve<T extends { $ref?: string }>(value: T | undefined): T | undefined {
@@ -64,18 +66,23 @@ const UNNAMED = new Set([
   'access-control-expose-headers',
 ]);
 
-function headerDrift({ headers: named = {} }: ResponseObject, headers: Headers, pathname: string): string[] {
+function headerDrift({ headers: named = {} }: ResponseObject, headers: Headers): string[] {
   const known = new Map(Object.entries(named).map(([name, header]) => [name.toLowerCase(), resolve(header)]));
   const unknown = [...headers.keys()].filter((name) => !known.has(name) && !UNNAMED.has(name));
   const missing = [...known].filter(([name, header]) => header?.required && !headers.has(name)).map(([name]) => name);
-  // Said for every answer below /api, and for no other.
-  const isLimited = pathname.startsWith('/api/');
-  if (isLimited !== headers.has('ratelimit') || isLimited !== headers.has('ratelimit-policy'))
-    missing.push('ratelimit');
   return [
     ...unknown.map((name) => `the header ${name} is not in the document`),
     ...missing.map((name) => `the header ${name} is missing`),
   ];
+}
+
+/** Every answer below /api says what is left of its limits, and no other does; but for what the HTTP parser refuses. */
+function limitDrift(status: number, headers: Headers, pathname: string): string[] {
+  if ([400, 408, 431].includes(status) && headers.get('connection') === 'close') return [];
+  const isLimited = pathname.startsWith('/api/');
+  return ['ratelimit', 'ratelimit-policy']
+    .filter((name) => headers.has(name) !== isLimited)
+    .map((name) => `the header ${name} is ${isLimited ? 'missing' : 'too much'}`);
 }
 
 function bodyDrift({ content = {} }: ResponseObject, headers: Headers, text: string, method: string): string[] {
