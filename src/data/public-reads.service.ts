@@ -32,6 +32,7 @@ export class PublicReads implements OnModuleInit {
 
   onModuleInit(): void {
     const maxAge = this.config.PUBLIC_MAX_AGE_S;
+    this.edge.rank(/\/records\/(?:bulk|export)$/, 'bulk');
     this.edge.add({
       path: RECORD,
       route: '/api/v1/data/:collection/records/:id',
