@@ -52,7 +52,7 @@ export class ExactLimits {
     const left = await this.redis.attempt(
       (client) =>
         client.eval(TAKE, {
-          keys: limits.map((limit) => `throttle:exact:${idOf(limit)}:${limit.key}`),
+          keys: limits.map((limit) => `floodgate:exact:${idOf(limit)}:${limit.key}`),
           arguments: figures.flatMap(({ interval, window }) => [String(count * interval), String(window)]),
         }) as Promise<string[]>,
       undefined,

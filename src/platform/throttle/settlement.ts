@@ -10,7 +10,7 @@ const TICK_MS = 20;
 const HEARTBEAT_MS = 200;
 const REPLICA_LIFE_MS = 2000;
 
-const MEMBERS = 'throttle:replicas';
+const MEMBERS = 'floodgate:replicas';
 
 /** Adds to each key what this replica admitted, in ms, and gives how many replicas there are, and each key's level in ms. */
 const SETTLE = `
@@ -51,7 +51,7 @@ export class Settlement implements OnModuleInit {
 
   private async settle(): Promise<void> {
     const due = [...this.throttle.limits].flatMap(([id, limit]) =>
-      limit.takeDue().map((bucket) => ({ limit, bucket, key: `throttle:${id}:${bucket.key}` })),
+      limit.takeDue().map((bucket) => ({ limit, bucket, key: `floodgate:limit:${id}:${bucket.key}` })),
     );
     if (due.length === 0 && clock() - this.heardAt < HEARTBEAT_MS) return;
     this.heardAt = clock();
