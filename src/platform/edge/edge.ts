@@ -11,7 +11,7 @@ import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
 import type { Admission, Leave, Priority } from '../overload/admission.js';
 import type { Throttle } from '../throttle/throttle.js';
-import { isKnown, send, type Variant, Wire } from './wire.js';
+import { isKnown, lines, send, type Variant, Wire } from './wire.js';
 
 /** An answer, kept or made for this one request. */
 type Read = Entry<Answer> | Answer;
@@ -85,12 +85,12 @@ export class Edge {
   private handle(request: IncomingMessage, response: ServerResponse, pipeline: RequestListener): void {
     const begun = performance.now();
     const { method, url = '/' } = request;
-    const enter = (work: () => void) => this.admit(request, response, work);
-    const onward = () => enter(() => pipeline(request, response));
-    if (!this.answersReads || this.isClosing || (method !== 'GET' && method !== 'HEAD') || !isPlain(request))
-      return onward();
+    const isRead = method === 'GET' || method === 'HEAD';
     // The pipeline finds that it was counted, and answers one too many.
-    if (this.throttle.isLimited(request) && this.throttle.count(request, undefined, begun).wait > 0) return onward();
+    const isTooMany = () => this.throttle.isLimited(request) && this.throttle.count(request, undefined, begun).wait > 0;
+    if (!this.answersReads || this.isClosing || !isRead || !isPlain(request) || isTooMany()) {
+      return void this.admit(request, response, () => pipeline(request, response));
+    }
     const kept = this.cache.peek<unknown>(url);
     if (kept?.value instanceof Answer && isPublic(kept.value)) {
       const wire = this.wires.get(kept.value);
@@ -107,19 +107,19 @@ export class Edge {
         const wire = this.wireOf(isKept ? read.value : read, lane);
         this.answer(request, response, wire, isKept ? staleness(read) : undefined, begun);
       };
-      return enter(() => {
+      return void this.admit(request, response, () => {
         const loaded = lane.load(match, query < 0 ? '' : url.slice(query + 1));
         if (loaded instanceof Promise) void loaded.then(go, () => pipeline(request, response));
         else go(loaded);
       });
     }
-    onward();
+    this.admit(request, response, () => pipeline(request, response));
   }
 
   /** Does the work when there is room for it, and drops it when its caller goes before that. */
   private admit(request: IncomingMessage, response: ServerResponse, work: () => void): void {
     const { url = '' } = request;
-    if (isProbe(url)) return work();
+    if (isProbe(url)) return void work();
     const start = (leave: Leave) => {
       response.once('close', () => leave(!response.writableFinished));
       work();
@@ -144,6 +144,7 @@ export class Edge {
     response.writeHead(problem.status, {
       ...SECURITY,
       ...problem.headers,
+      ...this.limitHeaders(request),
       'x-request-id': id,
       'cache-control': 'no-store',
       'content-type': 'application/problem+json',
@@ -171,7 +172,7 @@ export class Edge {
       const id = requestId(request);
       const status = isKnown(headers['if-none-match'], made, wire.etag) ? 304 : 200;
       const cacheStatus = stale === undefined ? '' : `cache-status: ${stale}\r\n`;
-      const own = `x-request-id: ${id}\r\n${this.corsLines(headers)}${cacheStatus}${this.limitLines(request)}date: ${this.now()}\r\n${this.keepAlive}`;
+      const own = `x-request-id: ${id}\r\n${this.corsLines(headers)}${cacheStatus}${lines(this.limitHeaders(request))}date: ${this.now()}\r\n${this.keepAlive}`;
       send(response, made, status, own, method === 'HEAD');
       const duration = performance.now() - begun;
       httpMetrics.of(method, wire.route, status).observe(duration / 1000);
@@ -192,14 +193,12 @@ export class Edge {
 
   private corsLines({ origin }: IncomingHttpHeaders): string {
     if (origin === undefined || !this.origins.has(origin)) return '';
-    return Object.entries(corsHeaders(origin))
-      .map(([name, value]) => `${name}: ${value}\r\n`)
-      .join('');
+    return lines(corsHeaders(origin));
   }
 
-  private limitLines(request: IncomingMessage): string {
-    if (!this.throttle.isLimited(request)) return '';
-    return `ratelimit-policy: ${this.throttle.policy}\r\nratelimit: ${this.throttle.count(request).header}\r\n`;
+  private limitHeaders(request: IncomingMessage): Record<string, string> {
+    if (!this.throttle.isLimited(request)) return {};
+    return { 'ratelimit-policy': this.throttle.policy, ratelimit: this.throttle.count(request).header };
   }
 
   private now(): string {

@@ -5,7 +5,7 @@ import { isNotModified } from '../http/entity-tag.js';
 import { SECURITY } from '../http/headers.js';
 
 const LINE = '\r\n';
-const lines = (headers: Record<string, string>) =>
+export const lines = (headers: Record<string, string>) =>
   Object.entries(headers)
     .map(([name, value]) => `${name}: ${value}${LINE}`)
     .join('');

@@ -69,7 +69,7 @@ export class Admission {
   /** Who comes first. A login takes as long as its hash, bulk as long as its caller: that says nothing of the server. */
   private readonly ranks: Record<Priority, Rank> = {
     write: new Rank(1, 1, true),
-    login: new Rank(1, 0.25, false),
+    login: new Rank(1, 0.5, false),
     read: new Rank(0.9, 0.9, true),
     bulk: new Rank(0.9, 0.25, false),
   };
