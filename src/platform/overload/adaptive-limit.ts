@@ -42,7 +42,7 @@ export class AdaptiveLimit {
   private updates = 0;
 
   constructor(private readonly options: LimitOptions) {
-    this.current = this.bounded(options.initial);
+    this.current = options.initial;
   }
 
   get value(): number {
@@ -70,9 +70,10 @@ export class AdaptiveLimit {
   }
 
   private adjust(latency: number, inFlight: number): void {
-    const { current, options } = this;
+    const { current } = this;
+    const { min, max } = this.options;
     const isLittleUsed = inFlight < current / 2;
-    const isLeast = current <= options.min;
+    const isLeast = current <= min;
     this.latency = latency;
     // What was learnt from a slow time is soon forgotten.
     if (this.own > 2 * latency) this.own *= 0.95;
@@ -83,10 +84,6 @@ export class AdaptiveLimit {
     const gradient = Math.max(0.5, (TOLERANCE * Math.max(this.own, CALM_MS)) / latency);
     if (gradient < 1 && inFlight < FULL * current) return;
     const wanted = gradient < 1 ? current * gradient : current + Math.max(4, current / 8);
-    this.current = this.bounded(current + (wanted - current) * SMOOTHING);
-  }
-
-  private bounded(limit: number): number {
-    return Math.max(this.options.min, Math.min(this.options.max, limit));
+    this.current = Math.max(min, Math.min(max, current + (wanted - current) * SMOOTHING));
   }
 }

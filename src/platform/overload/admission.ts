@@ -32,7 +32,7 @@ export class Waiting {
 }
 
 /** Requests of one priority. */
-class Lane {
+class Rank {
   inFlight = 0;
   /** The longest waiting first. */
   readonly line = new Set<Waiting>();
@@ -67,13 +67,13 @@ const fits = (used: number, all: number, part: number) => used < Math.max(1, Mat
 export class Admission {
   private readonly adaptive: AdaptiveLimit;
   /** Who comes first. A login takes as long as its hash, bulk as long as its caller: that says nothing of the server. */
-  private readonly lanes: Record<Priority, Lane> = {
-    write: new Lane(1, 1, true),
-    login: new Lane(1, 0.25, false),
-    read: new Lane(0.9, 0.9, true),
-    bulk: new Lane(0.9, 0.25, false),
+  private readonly ranks: Record<Priority, Rank> = {
+    write: new Rank(1, 1, true),
+    login: new Rank(1, 0.25, false),
+    read: new Rank(0.9, 0.9, true),
+    bulk: new Rank(0.9, 0.25, false),
   };
-  private readonly inOrder = Object.values(this.lanes);
+  private readonly inOrder = Object.values(this.ranks);
   private readonly timer = setInterval(() => this.tick(), TICK_MS).unref();
   private used = 0;
   private tickedAt: number;
@@ -94,13 +94,13 @@ export class Admission {
    * @returns the one who waits, if it does
    */
   enter(priority: Priority, start: (leave: Leave) => void, refuse: () => void): Waiting | undefined {
-    const lane = this.lanes[priority];
-    if (this.hasRoom(lane)) {
-      this.begin(lane, start);
-    } else if (fits(this.queued, this.places, lane.ofAll) && fits(lane.line.size, this.places, lane.ofOwn)) {
-      return new Waiting(lane.line, start, refuse, this.now());
+    const rank = this.ranks[priority];
+    if (this.hasRoom(rank)) {
+      this.begin(rank, start);
+    } else if (fits(this.queued, this.places, rank.ofAll) && fits(rank.line.size, this.places, rank.ofOwn)) {
+      return new Waiting(rank.line, start, refuse, this.now());
     } else {
-      lane.refused.full++;
+      rank.refused.full++;
       refuse();
     }
     return undefined;
@@ -116,13 +116,13 @@ export class Admission {
   }
 
   get queued(): number {
-    const { write, login, read, bulk } = this.lanes;
+    const { write, login, read, bulk } = this.ranks;
     return write.line.size + login.line.size + read.line.size + bulk.line.size;
   }
 
   /** How many were refused since the start: for want of a place to wait, and after having waited in vain. */
   refused(priority: Priority): Readonly<Record<'full' | 'late', number>> {
-    return this.lanes[priority].refused;
+    return this.ranks[priority].refused;
   }
 
   /** Its own timer calls this every TICK_MS; by how much too late is the event loop's delay. */
@@ -151,21 +151,21 @@ export class Admission {
     return Math.ceil((this.limit * this.options.queueMs) / Math.max(this.adaptive.latency, CALM_MS));
   }
 
-  private hasRoom({ inFlight, ofAll, ofOwn }: Lane): boolean {
+  private hasRoom({ inFlight, ofAll, ofOwn }: Rank): boolean {
     return fits(this.used, this.limit, ofAll) && fits(inFlight, this.limit, ofOwn);
   }
 
-  private begin(lane: Lane, start: (leave: Leave) => void): void {
+  private begin(rank: Rank, start: (leave: Leave) => void): void {
     const since = this.now();
     let isInHand = true;
     this.used++;
-    lane.inFlight++;
+    rank.inFlight++;
     start((dropped = false) => {
       if (!isInHand) return;
       isInHand = false;
-      if (lane.tells) this.adaptive.sample(this.now() - since, this.used, dropped);
+      if (rank.tells) this.adaptive.sample(this.now() - since, this.used, dropped);
       this.used--;
-      lane.inFlight--;
+      rank.inFlight--;
       this.startWaiting();
     });
   }
@@ -175,9 +175,9 @@ export class Admission {
     if (this.isStarting) return;
     this.isStarting = true;
     while (this.queued > 0) {
-      const lane = this.inOrder.find((one) => one.line.size > 0 && this.hasRoom(one));
-      if (!lane) break;
-      this.begin(lane, lane.takeFirst().start);
+      const rank = this.inOrder.find((one) => one.line.size > 0 && this.hasRoom(one));
+      if (!rank) break;
+      this.begin(rank, rank.takeFirst().start);
     }
     this.isStarting = false;
   }

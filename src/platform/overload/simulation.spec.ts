@@ -157,9 +157,9 @@ class Simulation {
 }
 
 const SERVERS = [
-  ['10 at a time, 5 ms each', 10, 5],
-  ['one at a time, 0.25 ms each', 1, 0.25],
-  ['40 at a time, 20 ms each', 40, 20],
+  ['10 at a time, 10 ms each', 10, 10],
+  ['one at a time, 0.5 ms each', 1, 0.5],
+  ['40 at a time, 25 ms each', 40, 25],
 ] as const;
 
 describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) => {
