@@ -89,9 +89,9 @@ export class Cache {
   }
 
   /** What is kept under a name, if it may be given out without asking; undefined otherwise. */
-  peek<T>(name: string): Entry<T> | undefined {
+  peek<T>(name: string, now: number): Entry<T> | undefined {
     const entry = this.entries.get(name) as Entry<T> | undefined;
-    if (entry === undefined || !this.isFresh(entry, performance.now())) return undefined;
+    if (entry === undefined || !this.isFresh(entry, now)) return undefined;
     this.counts.hits++;
     return entry;
   }
@@ -213,8 +213,8 @@ export const unkept = <T>(value: T): Entry<T> => ({
 });
 
 /** What Cache-Status (RFC 9211) says of an entry that is known to be past its time; undefined for a fresh one. */
-export function staleness({ freshUntil }: Entry): string | undefined {
-  const seconds = Math.floor((freshUntil - performance.now()) / 1000);
+export function staleness({ freshUntil }: Entry, now = performance.now()): string | undefined {
+  const seconds = Math.floor((freshUntil - now) / 1000);
   return seconds < 0 ? `floodgate; hit; ttl=${seconds}` : undefined;
 }
 

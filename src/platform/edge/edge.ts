@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Config } from '../../config.js';
 import { type Cache, type Entry, staleness } from '../cache/cache.js';
 import { accepts } from '../http/accept.js';
@@ -10,11 +10,17 @@ import { requestId } from '../http/request-guard.js';
 import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
 import type { Admission, Leave, Priority } from '../overload/admission.js';
-import type { Throttle } from '../throttle/throttle.js';
-import { isKnown, lines, send, type Variant, Wire } from './wire.js';
+import type { Counted, Throttle } from '../throttle/throttle.js';
+import { lines, send, type Variant, Wire } from './wire.js';
 
 /** An answer, kept or made for this one request. */
 type Read = Entry<Answer> | Answer;
+
+/** When a request came (performance.now()), and what its address has left. */
+interface Arrival {
+  begun: number;
+  limit: Counted | undefined;
+}
 
 /** A public read that the edge may load by itself. */
 export interface Lane {
@@ -44,7 +50,8 @@ export class Edge {
   private admission!: Admission;
   private isClosing = false;
   private second = 0;
-  private date = '';
+  private unlimited = '';
+  private limited = '';
 
   constructor(
     config: Config,
@@ -84,36 +91,35 @@ export class Edge {
 
   private handle(request: IncomingMessage, response: ServerResponse, pipeline: RequestListener): void {
     const begun = performance.now();
-    const { method, url = '/' } = request;
-    const isRead = method === 'GET' || method === 'HEAD';
-    // The pipeline finds that it was counted, and answers one too many.
-    const isTooMany = () => this.throttle.isLimited(request) && this.throttle.count(request, undefined, begun).wait > 0;
-    if (!this.answersReads || this.isClosing || !isRead || !isPlain(request) || isTooMany()) {
-      return void this.admit(request, response, () => pipeline(request, response));
-    }
-    const kept = this.cache.peek<unknown>(url);
-    if (kept?.value instanceof Answer && isPublic(kept.value)) {
-      const wire = this.wires.get(kept.value);
-      if (wire) return void this.answer(request, response, wire, staleness(kept), begun);
-    }
-    const query = url.indexOf('?');
-    const path = query < 0 ? url : url.slice(0, query);
-    for (const lane of this.lanes) {
-      const match = lane.path.exec(path);
-      if (!match) continue;
-      const go = (read: Read | undefined) => {
-        if (!read) return void pipeline(request, response);
-        const isKept = !(read instanceof Answer);
-        const wire = this.wireOf(isKept ? read.value : read, lane);
-        this.answer(request, response, wire, isKept ? staleness(read) : undefined, begun);
-      };
-      return void this.admit(request, response, () => {
-        const loaded = lane.load(match, query < 0 ? '' : url.slice(query + 1));
-        if (loaded instanceof Promise) void loaded.then(go, () => pipeline(request, response));
-        else go(loaded);
-      });
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (isRead && this.answersReads && !this.isClosing && isPlain(request)) {
+      const limit = this.throttle.isLimited(request) ? this.throttle.count(request, undefined, begun) : undefined;
+      // The pipeline finds that it was counted, and answers one too many.
+      if (!limit || limit.wait === 0) return void this.read(request, response, pipeline, { begun, limit });
     }
     this.admit(request, response, () => pipeline(request, response));
+  }
+
+  private read(request: IncomingMessage, response: ServerResponse, pipeline: RequestListener, arrival: Arrival): void {
+    const { url = '' } = request;
+    const kept = this.cache.peek<Answer>(url, arrival.begun);
+    // Only what a lane has given out has a wire, and a lane gives out only what is public.
+    const wire = kept && this.wires.get(kept.value);
+    if (wire) return void this.answer(request, response, wire, staleness(kept, arrival.begun), arrival);
+    const query = url.indexOf('?');
+    const path = query < 0 ? url : url.slice(0, query);
+    const lane = this.lanes.find((one) => one.path.test(path));
+    if (!lane) return void this.admit(request, response, () => pipeline(request, response));
+    const go = (read: Read | undefined) => {
+      if (!read) return void pipeline(request, response);
+      const [answer, stale] = read instanceof Answer ? [read] : [read.value, staleness(read)];
+      this.answer(request, response, this.wireOf(answer, lane), stale, arrival);
+    };
+    this.admit(request, response, () => {
+      const loaded = lane.load(lane.path.exec(path) as RegExpExecArray, query < 0 ? '' : url.slice(query + 1));
+      if (loaded instanceof Promise) void loaded.then(go, () => pipeline(request, response));
+      else go(loaded);
+    });
   }
 
   /** Does the work when there is room for it, and drops it when its caller goes before that. */
@@ -154,8 +160,7 @@ export class Edge {
     });
     response.end(body);
     httpMetrics.of(method, UNKNOWN_ROUTE, problem.status).observe(0);
-    const address = request.socket.remoteAddress ?? '';
-    this.log.write({ method, url, status: problem.status, requestId: id, address, duration: 0 });
+    this.log.write(method, url, problem.status, id, this.throttle.addressOf(request), 0);
   }
 
   private answer(
@@ -163,24 +168,36 @@ export class Edge {
     response: ServerResponse,
     wire: Wire,
     stale: string | undefined,
-    begun: number,
+    arrival: Arrival,
+  ): void {
+    const accepted = request.headers['accept-encoding'];
+    const variant = accepted === undefined ? wire.plain : wire.in(choose(accepted));
+    if (variant instanceof Promise)
+      void variant.then((made) => this.send(request, response, wire, made, stale, arrival));
+    else this.send(request, response, wire, variant, stale, arrival);
+  }
+
+  private send(
+    request: IncomingMessage,
+    response: ServerResponse,
+    wire: Wire,
+    variant: Variant,
+    stale: string | undefined,
+    { begun, limit }: Arrival,
   ): void {
     const { headers, method = '', url = '' } = request;
-    const { encoding, isNeeded } = choose(headers['accept-encoding'] ?? 'identity');
-    const variant = wire.in(encoding, isNeeded);
-    const finish = (made: Variant) => {
-      const id = requestId(request);
-      const status = isKnown(headers['if-none-match'], made, wire.etag) ? 304 : 200;
-      const cacheStatus = stale === undefined ? '' : `cache-status: ${stale}\r\n`;
-      const own = `x-request-id: ${id}\r\n${this.corsLines(headers)}${cacheStatus}${lines(this.limitHeaders(request))}date: ${this.now()}\r\n${this.keepAlive}`;
-      send(response, made, status, own, method === 'HEAD');
-      const duration = performance.now() - begun;
-      httpMetrics.of(method, wire.route, status).observe(duration / 1000);
-      const address = request.socket.remoteAddress ?? '';
-      this.log.write({ method, url, status, requestId: id, address, duration });
-    };
-    if (variant instanceof Promise) void variant.then(finish);
-    else finish(variant);
+    const id = requestId(request);
+    const isKnown = wire.isKnown(headers['if-none-match'], variant);
+    const own =
+      `x-request-id: ${id}\r\n${this.sameForAll(limit !== undefined)}` +
+      (limit ? `ratelimit: ${limit.header}\r\n` : '') +
+      (headers.origin === undefined ? '' : this.corsLines(headers.origin)) +
+      (stale === undefined ? '' : `cache-status: ${stale}\r\n`);
+    send(response, variant, isKnown, own, method === 'HEAD');
+    const duration = performance.now() - begun;
+    wire.observe(method, response.statusCode, duration);
+    const address = this.throttle.addressOf(request);
+    this.log.write(method, url, response.statusCode, id, address, duration);
   }
 
   private wireOf(answer: Answer, { route }: Lane): Wire {
@@ -191,9 +208,8 @@ export class Edge {
     return wire;
   }
 
-  private corsLines({ origin }: IncomingHttpHeaders): string {
-    if (origin === undefined || !this.origins.has(origin)) return '';
-    return lines(corsHeaders(origin));
+  private corsLines(origin: string): string {
+    return this.origins.has(origin) ? lines(corsHeaders(origin)) : '';
   }
 
   private limitHeaders(request: IncomingMessage): Record<string, string> {
@@ -201,13 +217,15 @@ export class Edge {
     return { 'ratelimit-policy': this.throttle.policy, ratelimit: this.throttle.count(request).header };
   }
 
-  private now(): string {
+  /** Headers that change no more often than the time of day, which HTTP has in seconds. */
+  private sameForAll(isLimited: boolean): string {
     const second = Math.floor(Date.now() / 1000);
     if (second !== this.second) {
       this.second = second;
-      this.date = new Date(second * 1000).toUTCString();
+      this.unlimited = `date: ${new Date(second * 1000).toUTCString()}\r\n${this.keepAlive}`;
+      this.limited = `${this.unlimited}ratelimit-policy: ${this.throttle.policy}\r\n`;
     }
-    return this.date;
+    return isLimited ? this.limited : this.unlimited;
   }
 }
 
@@ -221,5 +239,3 @@ function isPlain({ headers, httpVersion }: IncomingMessage): boolean {
     (accept === undefined || accepts(accept, 'application/json'))
   );
 }
-
-const isPublic = ({ options }: Answer) => options.headers?.['cache-control']?.startsWith('public') === true;

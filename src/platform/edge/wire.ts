@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import type { Answer } from '../http/answer.js';
-import { type Encoding, encode, gains, tagOf } from '../http/compression.js';
+import { type Choice, type Encoding, encode, gains, tagOf } from '../http/compression.js';
 import { isNotModified } from '../http/entity-tag.js';
 import { SECURITY } from '../http/headers.js';
+import { httpMetrics, type Series } from '../metrics/http-metrics.js';
 
 const LINE = '\r\n';
 export const lines = (headers: Record<string, string>) =>
@@ -25,24 +26,39 @@ export interface Variant {
  * each time, which takes as long as all the rest that is done here.
  */
 export class Wire {
-  private readonly variants = new Map<Encoding | undefined, Variant | Promise<Variant>>();
+  readonly plain: Variant;
+  /** Of GET with 200, by far the most. */
+  private readonly found: Series;
+  private readonly variants = new Map<Encoding, Variant | Promise<Variant>>();
 
   /** @param vary what it depends on beside Accept-Encoding */
   constructor(
     private readonly answer: Answer,
-    readonly route: string,
+    private readonly route: string,
     private readonly vary: string,
   ) {
-    this.variants.set(undefined, this.variant(undefined, answer.text));
+    this.found = httpMetrics.of('GET', route, 200);
+    this.plain = this.variant(undefined, answer.text);
+  }
+
+  observe(method: string, status: number, duration: number): void {
+    const series = status === 200 && method === 'GET' ? this.found : httpMetrics.of(method, this.route, status);
+    series.observe(duration / 1000);
+  }
+
+  /** Whether a caller with this If-None-Match has the variant already. */
+  isKnown(header: string | undefined, { etag }: Variant): boolean {
+    if (header === undefined || etag === undefined) return false;
+    return header === etag || isNotModified(header, this.answer.options.etag as string);
   }
 
   /** @returns a promise when the encoding is asked for the first time */
-  in(encoding: Encoding | undefined, isNeeded: boolean): Variant | Promise<Variant> {
-    const wanted = encoding !== undefined && (isNeeded || gains(this.answer.text)) ? encoding : undefined;
-    const known = this.variants.get(wanted);
+  in({ encoding, isNeeded }: Choice): Variant | Promise<Variant> {
+    if (encoding === undefined || !(isNeeded || gains(this.answer.text))) return this.plain;
+    const known = this.variants.get(encoding);
     if (known) return known;
-    const made = this.make(wanted as Encoding);
-    this.variants.set(wanted, made);
+    const made = this.make(encoding);
+    this.variants.set(encoding, made);
     return made;
   }
 
@@ -50,10 +66,6 @@ export class Wire {
     const variant = this.variant(encoding, await encode(encoding, Buffer.from(this.answer.text)));
     this.variants.set(encoding, variant);
     return variant;
-  }
-
-  get etag(): string | undefined {
-    return this.answer.options.etag;
   }
 
   private variant(encoding: Encoding | undefined, body: string | Buffer): Variant {
@@ -77,25 +89,15 @@ export class Wire {
   }
 }
 
-/** Whether a caller with this If-None-Match has the variant already. */
-export const isKnown = (header: string | undefined, { etag }: Variant, plain: string | undefined): boolean =>
-  header !== undefined && etag !== undefined && (header === etag || isNotModified(header, plain as string));
-
 /**
  * Sends a variant with headers of this one request. The head goes out as text: Node takes it from `_header`, where its own
  * writeHead() puts it, and sends it in one piece with the body.
  */
-export function send(
-  response: ServerResponse,
-  variant: Variant,
-  status: 200 | 304,
-  own: string,
-  isHead: boolean,
-): void {
+export function send(response: ServerResponse, variant: Variant, isKnown: boolean, own: string, isHead: boolean): void {
   const raw = response as unknown as { _header: string; _hasBody: boolean; _contentLength: number };
-  response.statusCode = status;
-  raw._header = `${status === 200 ? variant.found : variant.notModified}${own}${LINE}`;
-  if (status === 304 || isHead) {
+  response.statusCode = isKnown ? 304 : 200;
+  raw._header = `${isKnown ? variant.notModified : variant.found}${own}${LINE}`;
+  if (isKnown || isHead) {
     raw._hasBody = false;
     response.end();
   } else {

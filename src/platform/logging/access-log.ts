@@ -2,19 +2,10 @@ import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import type { Config } from '../../config.js';
+import { FLUSH_MS } from './logger.js';
 
-/** A request that was answered. */
-export interface Access {
-  method: string;
-  /** With its query. */
-  url: string;
-  status: number;
-  requestId: string;
-  address: string;
-  /** Milliseconds. */
-  duration: number;
-  userId?: string | undefined;
-}
+/** So much text is written without waiting for more, in characters. */
+const FULL = 65_536;
 
 /** Of an orchestrator or a monitoring system. */
 export const isProbe = (url: string) => url.startsWith('/health/') || url.startsWith('/metrics');
@@ -24,7 +15,8 @@ export const isProbe = (url: string) => url.startsWith('/health/') || url.starts
  * line is put together here: the logger, which looks for secrets in whatever it is given, takes 10 µs for it.
  */
 export class AccessLog {
-  private readonly lines: { write(line: string): void };
+  private readonly stream: { write(text: string): void };
+  private lines = '';
   private readonly isOn: boolean;
   private readonly isEcs: boolean;
   private readonly process =
@@ -36,26 +28,47 @@ export class AccessLog {
     config: Pick<Config, 'LOG_FORMAT'>,
     private readonly logger: Logger,
   ) {
-    this.lines = (logger as unknown as Record<symbol, { write(line: string): void }>)[pino.symbols.streamSym] as never;
+    this.stream = (logger as unknown as Record<symbol, { write(line: string): void }>)[pino.symbols.streamSym] as never;
     this.isOn = logger.isLevelEnabled('info');
     this.isEcs = config.LOG_FORMAT === 'ecs';
+    if (!this.isOn || !this.isEcs) return;
+    setInterval(() => this.flush(), FLUSH_MS).unref();
+    process.once('exit', () => this.flush());
   }
 
-  write(access: Access): void {
+  /**
+   * @param url with its query
+   * @param duration in ms
+   */
+  write(
+    method: string,
+    url: string,
+    status: number,
+    id: string,
+    address: string,
+    duration: number,
+    user?: string,
+  ): void {
     // Probes and scrapes come every few seconds and say nothing as long as they are answered.
-    if (!this.isOn || (access.status < 400 && isProbe(access.url) && !this.logger.isLevelEnabled('debug'))) return;
-    const { method, url, status, requestId, address, duration, userId } = access;
+    if (!this.isOn || (status < 400 && isProbe(url) && !this.logger.isLevelEnabled('debug'))) return;
     const query = url.indexOf('?');
     const path = query < 0 ? url : url.slice(0, query);
-    const message = `${method} ${path} ${status} ${duration.toFixed(1)} ms`;
-    if (!this.isEcs) return void this.logger.info(message);
-    const quoted = JSON.stringify(path);
-    const user = userId === undefined ? '' : `,"user":{"id":"${userId}"}`;
-    this.lines.write(
-      `{"log.level":"info","@timestamp":"${this.now()}",${this.process},"http":{"request":{"id":"${requestId}","method":"${method}"},` +
-        `"response":{"status_code":${status}}},"url":{"path":${quoted}},"client":{"ip":"${address}"},` +
-        `"event":{"duration":${Math.round(duration * 1e6)}}${user},"message":"${method} ${quoted.slice(1, -1)} ${status} ${duration.toFixed(1)} ms"}\n`,
-    );
+    const ms = Math.round(duration * 10) / 10;
+    if (!this.isEcs) return void this.logger.info(`${method} ${path} ${status} ${ms} ms`);
+    // Quotes are all that the address of a request can hold that JSON has to escape.
+    const safe = /["\\]/.test(path) ? JSON.stringify(path).slice(1, -1) : path;
+    this.lines +=
+      `{"log.level":"info","@timestamp":"${this.now()}",${this.process},"http":{"request":{"id":"${id}","method":"${method}"},` +
+      `"response":{"status_code":${status}}},"url":{"path":"${safe}"},"client":{"ip":"${address}"},"event":{"duration":` +
+      `${Math.round(duration * 1e6)}},${user === undefined ? '' : `"user":{"id":"${user}"},`}"message":"${method} ${safe} ${status} ${ms} ms"}\n`;
+    if (this.lines.length > FULL) this.flush();
+  }
+
+  /** Writes what has gathered. */
+  flush(): void {
+    if (this.lines === '') return;
+    this.stream.write(this.lines);
+    this.lines = '';
   }
 
   /** Many requests share a millisecond. */
@@ -71,15 +84,8 @@ export class AccessLog {
 
 export function registerAccessLog(fastify: FastifyInstance, log: AccessLog): void {
   fastify.addHook('onResponse', (request, reply, done) => {
-    log.write({
-      method: request.method,
-      url: request.url,
-      status: reply.statusCode,
-      requestId: request.id,
-      address: request.ip,
-      duration: reply.elapsedTime,
-      userId: request.caller?.id,
-    });
+    const { method, url, id, ip, caller } = request;
+    log.write(method, url, reply.statusCode, id, ip, reply.elapsedTime, caller?.id);
     done();
   });
 }

@@ -4,7 +4,7 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Config } from '../../config.js';
 
 /** How late a line may be. */
-const FLUSH_MS = 100;
+export const FLUSH_MS = 100;
 
 /** Wherever these names turn up in a logged object, up to three levels deep, their values are left out. */
 const SECRETS = [

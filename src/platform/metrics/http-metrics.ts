@@ -10,7 +10,7 @@ export const UNKNOWN_ROUTE = 'unknown';
 const CLASSES = ['unknown', '1xx', '2xx', '3xx', '4xx', '5xx'];
 
 /** The requests of one method, route and status class, by how long they took. */
-class Series {
+export class Series {
   private readonly counts = new Float64Array(BUCKETS.length + 1);
   private sum = 0;
 
