@@ -10,6 +10,7 @@ import {
 import { Reflector } from '@nestjs/core';
 import { ApiParam } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import type { Entry } from '../platform/cache/cache.js';
 import { Anyone, type Caller } from '../platform/http/caller.js';
 import { invalid } from '../platform/http/problem.js';
 import { toMistakes } from '../platform/http/validation.js';
@@ -34,14 +35,18 @@ export class CollectionGuard implements CanActivate {
     private readonly collections: CollectionsService,
   ) {}
 
-  async canActivate(context: ExecutionContext): Promise<boolean> {
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const name = parseName((request.params as { collection: unknown }).collection);
     const mayWrite = this.reflector.get<Right>(RIGHT, context.getHandler()) === 'write';
-    request.collection = mayWrite
-      ? await this.collections.forWriting(request.caller as Caller, name)
-      : await this.collections.forReading(request.caller, name);
-    return true;
+    const go = ({ value }: Entry<Collection | null>) => {
+      request.collection = mayWrite
+        ? this.collections.forWriting(request.caller as Caller, value)
+        : this.collections.forReading(request.caller, value);
+      return true;
+    };
+    const found = this.collections.find(name);
+    return found instanceof Promise ? found.then(go) : go(found);
   }
 }
 

@@ -43,17 +43,16 @@ export class CollectionsService {
   }
 
   /** @throws Problem not-found also for a collection that the caller may not read */
-  async forReading(caller: Caller | undefined, name: string): Promise<Collection> {
-    const { value } = await this.find(name);
-    if (!value || !isReader(caller, value)) throw missing();
-    return value;
+  forReading(caller: Caller | undefined, collection: Collection | null): Collection {
+    if (!collection || !isReader(caller, collection)) throw missing();
+    return collection;
   }
 
   /** @throws Problem not-found as for reading, forbidden when it may only be read */
-  async forWriting(caller: Caller, name: string): Promise<Collection> {
-    const collection = await this.forReading(caller, name);
-    assertWriter(caller, collection);
-    return collection;
+  forWriting(caller: Caller, collection: Collection | null): Collection {
+    const found = this.forReading(caller, collection);
+    assertWriter(caller, found);
+    return found;
   }
 
   /** The collections that the caller may read, by name. */

@@ -1,17 +1,19 @@
 import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { LRUCache } from 'lru-cache';
 import { type EntityManager, MoreThan, Not } from 'typeorm';
 import type { Config } from '../config.js';
+import { Cache, type Lifetime, type Loaded } from '../platform/cache/cache.js';
 import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import type { Caller, Role } from '../platform/http/caller.js';
 import { Session } from './session.entity.js';
 import { User } from './user.entity.js';
+import { userTag } from './user.schema.js';
 
 /** How long the token before the current one is still taken: two tabs refresh at the same time. */
 const TOLERANCE_MS = 10_000;
-const SESSIONS_REMEMBERED = 50_000;
+/** What a session takes in memory, about. */
+const SESSION_BYTES = 300;
 const SEED_BYTES = 32;
 const TOKEN = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(\d{1,9})\.([A-Za-z0-9_-]{43})$/;
 
@@ -20,6 +22,8 @@ const FIND = {
   text: `SELECT u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id
          WHERE s.id = $1 AND NOT u.disabled AND s.expires_at > now()`,
 };
+
+const sessionName = (id: string) => `session:${id}`;
 
 /** A session that goes on: whose it is, and the refresh token that is good from now on. */
 export interface Continued {
@@ -38,16 +42,16 @@ export class SessionsService {
   private readonly logger = new Logger(SessionsService.name);
   private readonly key: Buffer;
   private readonly lifeMs: number;
-  /** Promises, so that requests which come together ask once. */
-  private readonly callers: LRUCache<string, Promise<Caller | undefined>>;
+  private readonly lifetime: Lifetime;
 
   constructor(
     private readonly database: Database,
+    private readonly cache: Cache,
     @Inject(CONFIG) config: Config,
   ) {
     this.key = Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'refresh-token', 32));
     this.lifeMs = config.REFRESH_TOKEN_TTL_S * 1000;
-    this.callers = new LRUCache({ max: SESSIONS_REMEMBERED, ttl: Math.max(config.SESSION_CHECK_MS, 1) });
+    this.lifetime = { ttlMs: config.SESSION_CHECK_MS, staleMs: 0 };
   }
 
   /** @returns undefined when the user was disabled, deleted or given another password since their own was checked */
@@ -103,7 +107,7 @@ export class SessionsService {
   async end(token: string): Promise<void> {
     await this.withSession(token, async (session, _generation, manager) => {
       await manager.remove(session);
-      this.callers.delete(session.id);
+      this.cache.invalidate(sessionName(session.id));
     });
   }
 
@@ -112,19 +116,16 @@ export class SessionsService {
     await manager.delete(Session, { userId, ...(except ? { id: Not(except) } : {}) });
   }
 
-  /** Who a session belongs to, remembered for SESSION_CHECK_MS; undefined when it has ended or its user is disabled. */
-  callerOf(sessionId: string): Promise<Caller | undefined> {
-    const remembered = this.callers.get(sessionId);
-    if (remembered) return remembered;
-    const asked = this.find(sessionId);
-    this.callers.set(sessionId, asked);
-    asked.catch(() => this.callers.delete(sessionId));
-    return asked;
+  /** Who a session belongs to, kept for SESSION_CHECK_MS; undefined when it has ended or its user is disabled. */
+  callerOf(sessionId: string): Caller | undefined | Promise<Caller | undefined> {
+    const entry = this.cache.fetch(sessionName(sessionId), () => this.load(sessionId), this.lifetime);
+    return entry instanceof Promise ? entry.then(({ value }) => value) : entry.value;
   }
 
-  private async find(sessionId: string): Promise<Caller | undefined> {
+  private async load(sessionId: string): Promise<Loaded<Caller | undefined>> {
     const [user] = await this.database.rows<{ id: string; role: Role }>(FIND, [sessionId]);
-    return user && { id: user.id, role: user.role, sessionId };
+    const tags = user && [userTag(user.id)];
+    return { value: user && { id: user.id, role: user.role, sessionId }, bytes: SESSION_BYTES, tags, isAbsent: !user };
   }
 
   /** Removes sessions that nobody came back to. */

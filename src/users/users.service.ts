@@ -95,7 +95,7 @@ export class UsersService {
       else if (passwordHash) await this.sessions.endAll(manager, id, id === caller.id ? caller.sessionId : undefined);
       return manager.save(user);
     });
-    return this.orConflict(work.finally(() => this.cache.invalidate(userPath(id))));
+    return this.orConflict(work.finally(() => this.cache.invalidate(userPath(id), userTag(id))));
   }
 
   /** Sessions, collections and records go with the user. */

@@ -30,7 +30,8 @@ export class AnswerCacheInterceptor extends CacheInterceptor {
   override async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const name = this.trackBy(context);
     if (name === undefined) return next.handle();
-    const entry = await this.cache.fetch(name, () => keep(() => lastValueFrom(next.handle())));
+    const fetched = this.cache.fetch(name, () => keep(() => lastValueFrom(next.handle())));
+    const entry = fetched instanceof Promise ? await fetched : fetched;
     if (entry.value instanceof Problem) throw entry.value;
     const stale = staleness(entry);
     if (stale) context.switchToHttp().getResponse<FastifyReply>().header('cache-status', stale);

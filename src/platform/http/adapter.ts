@@ -1,6 +1,12 @@
 import { createServer, METHODS, type RequestListener } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
 import type { Logger } from 'pino';
 import type { Config } from '../../config.js';
 import { registerAcceptCheck } from './accept.js';
@@ -23,6 +29,8 @@ export class HttpAdapter extends FastifyAdapter {
     super({
       loggerInstance: logger,
       // The access log is ours: one line a request, in ECS.
+      // A logger for each request would cost more than all that is logged: what is says which request it is about.
+      childLoggerFactory: (parent: FastifyBaseLogger) => parent,
       logController: new LogController({ disableRequestLogging: true }),
       requestIdHeader: false,
       genReqId: requestId,

@@ -1,7 +1,7 @@
 import { pipeline, type Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, createBrotliCompress, createGzip, gzip } from 'node:zlib';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import Negotiator from 'negotiator';
 
@@ -15,8 +15,9 @@ const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
 
 const compress = { br: promisify(brotliCompress), gzip: promisify(gzip) };
 
-export const encode = (encoding: Encoding, bytes: Buffer): Promise<Buffer> =>
-  encoding === 'br' ? compress.br(bytes, BROTLI) : compress.gzip(bytes);
+export async function encode(encoding: Encoding, bytes: Buffer): Promise<Buffer> {
+  return encoding === 'br' ? compress.br(bytes, BROTLI) : compress.gzip(bytes);
+}
 
 /** Whether a body is long enough to gain from it. */
 export const gains = (body: string | Buffer): boolean => Buffer.byteLength(body) >= SMALLEST_BYTES;
@@ -52,28 +53,36 @@ export function choose(header: string): Choice {
  * suffix. HEAD and 304 come this way too, with their body, so that they say what GET and 200 would.
  */
 export function registerCompression(fastify: FastifyInstance): void {
-  fastify.addHook('onSend', async (request, reply, payload) => {
-    const type = reply.getHeader('content-type');
-    if (typeof type !== 'string' || !GAINS.test(type) || reply.hasHeader('content-encoding')) return payload;
-    addVary(reply, 'Accept-Encoding');
-    if (payload === null || payload === undefined || reply.hasHeader('content-range')) return payload;
-    const { encoding, isNeeded } = choose(request.headers['accept-encoding'] ?? 'identity');
-    if (isStream(payload)) {
-      if (encoding) mark(reply, encoding);
-      if (!encoding || request.method === 'HEAD') return payload;
-      return pipeline(payload, encoding === 'br' ? createBrotliCompress(BROTLI) : createGzip(), ignore);
-    }
-    const bytes = typeof payload === 'string' ? Buffer.from(payload) : (payload as Buffer);
-    const isCompressed = encoding !== undefined && (isNeeded || gains(bytes));
-    if (isCompressed) mark(reply, encoding);
-    if (reply.statusCode === 304) {
-      reply.removeHeader('content-type').removeHeader('content-encoding');
-      if (request.method === 'GET') return null;
-    }
-    if (!isCompressed) return payload;
-    return encode(encoding, bytes);
+  fastify.addHook('onSend', (request, reply, payload, done) => {
+    const variant = variantOf(request, reply, payload);
+    if (variant instanceof Promise) void variant.then((bytes) => done(null, bytes), done);
+    else done(null, variant);
   });
 }
+
+function variantOf(request: FastifyRequest, reply: FastifyReply, payload: unknown): unknown {
+  const type = reply.getHeader('content-type');
+  if (typeof type !== 'string' || !GAINS.test(type) || reply.hasHeader('content-encoding')) return payload;
+  addVary(reply, 'Accept-Encoding');
+  if (payload === null || payload === undefined || reply.hasHeader('content-range')) return payload;
+  const accepted = request.headers['accept-encoding'];
+  const { encoding, isNeeded } = accepted === undefined ? PLAIN : choose(accepted);
+  if (isStream(payload)) {
+    if (encoding) mark(reply, encoding);
+    if (!encoding || request.method === 'HEAD') return payload;
+    return pipeline(payload, encoding === 'br' ? createBrotliCompress(BROTLI) : createGzip(), ignore);
+  }
+  const body = payload as string | Buffer;
+  const isCompressed = encoding !== undefined && (isNeeded || gains(body));
+  if (isCompressed) mark(reply, encoding);
+  if (reply.statusCode === 304) {
+    reply.removeHeader('content-type').removeHeader('content-encoding');
+    if (request.method === 'GET') return null;
+  }
+  return isCompressed ? encode(encoding, Buffer.from(body as string)) : body;
+}
+
+const PLAIN: Choice = { encoding: undefined, isNeeded: false };
 
 const isStream = (payload: unknown): payload is Readable => typeof (payload as { pipe?: unknown }).pipe === 'function';
 

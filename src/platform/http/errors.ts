@@ -15,7 +15,7 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
   const problem = overLimit(request, reply) ?? toProblem(error);
   if (problem.status >= 500) {
     request.log[problem.status === 500 ? 'error' : 'warn'](
-      { err: error },
+      { err: error, http: { request: { id: request.id } } },
       `answered ${problem.status}: ${problem.detail}`,
     );
   }
