@@ -43,6 +43,14 @@ export class AuthGuard implements CanActivate {
     return true;
   }
 
+  /** Who it is, if that is known at once. */
+  known(authorization: string): Caller | undefined {
+    const caller = this.identify(authorization);
+    if (!(caller instanceof Promise)) return caller;
+    caller.catch(ignore);
+    return undefined;
+  }
+
   /** At once, when token and session were found good a moment ago. */
   private identify(authorization: string): Caller | undefined | Promise<Caller | undefined> {
     const token = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(authorization)?.[1];
@@ -51,3 +59,5 @@ export class AuthGuard implements CanActivate {
     return sessionId instanceof Promise ? sessionId.then(find) : find(sessionId);
   }
 }
+
+function ignore(): void {}

@@ -13,7 +13,8 @@ import { TokensService } from './tokens.service.js';
   exports: [AuthGuard, TokensService],
 })
 export class AuthModule {
-  constructor(edge: Edge) {
+  constructor(edge: Edge, guard: AuthGuard) {
+    edge.knowCallers((authorization) => guard.known(authorization));
     edge.rank(/^\/api\/v1\/auth\/(?:login|register)$/, 'login');
   }
 }

@@ -18,8 +18,9 @@ const COLLECTION_BYTES = 1000;
 const isWriter = (caller: Caller | undefined, { ownerId }: Collection) =>
   caller !== undefined && (caller.id === ownerId || caller.role === 'admin');
 
-const isReader = (caller: Caller | undefined, collection: Collection) =>
-  collection.visibility === 'public' || isWriter(caller, collection);
+/** Who may read a collection that is there: anyone if it is public, else its owner and admins. */
+export const isReader = (caller: Caller | undefined, collection: Collection | null): collection is Collection =>
+  collection !== null && (collection.visibility === 'public' || isWriter(caller, collection));
 
 const missing = () => notFound('There is no collection of this name.');
 const taken = () => new Problem('conflict', 'This name is taken.');
@@ -44,7 +45,7 @@ export class CollectionsService {
 
   /** @throws Problem not-found also for a collection that the caller may not read */
   forReading(caller: Caller | undefined, collection: Collection | null): Collection {
-    if (!collection || !isReader(caller, collection)) throw missing();
+    if (!isReader(caller, collection)) throw missing();
     return collection;
   }
 
@@ -88,7 +89,7 @@ export class CollectionsService {
   ): Promise<{ collection: Collection; isNew: boolean }> {
     return this.changing(name, async (manager) => {
       const collection = await this.lock(manager, name);
-      if (!collection || !isReader(caller, collection)) {
+      if (!isReader(caller, collection)) {
         // To a stranger, a private collection is a name that is taken, and nothing that could match.
         if (ifMatch !== undefined) assertIfMatch(ifMatch, undefined);
         if (collection) throw taken();
@@ -111,7 +112,7 @@ export class CollectionsService {
   async remove(caller: Caller, name: string, ifMatch: string | undefined): Promise<void> {
     await this.changing(name, async (manager) => {
       const collection = await this.lock(manager, name);
-      if (!collection || !isReader(caller, collection)) throw missing();
+      if (!isReader(caller, collection)) throw missing();
       assertWriter(caller, collection);
       assertIfMatch(ifMatch, entityTag(collection));
       await manager.remove(collection);

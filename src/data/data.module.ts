@@ -6,7 +6,7 @@ import { BulkService } from './bulk.service.js';
 import { Collection } from './collection.entity.js';
 import { CollectionsController } from './collections.controller.js';
 import { CollectionsService } from './collections.service.js';
-import { PublicReads } from './public-reads.service.js';
+import { EdgeReads } from './edge-reads.service.js';
 import { DataRecord } from './record.entity.js';
 import { RecordsController } from './records.controller.js';
 import { RecordsService } from './records.service.js';
@@ -21,7 +21,7 @@ const KEY_REMOVAL_INTERVAL_MS = 600_000;
 @Module({
   imports: [TypeOrmModule.forFeature([Collection, DataRecord])],
   controllers: [CollectionsController, BulkController, RecordsController, ReportsController],
-  providers: [CollectionsService, RecordsService, BulkService, RemovalsService, StatsService, UploadKeys, PublicReads],
+  providers: [CollectionsService, RecordsService, BulkService, RemovalsService, StatsService, UploadKeys, EdgeReads],
 })
 export class DataModule {
   constructor(background: Background, removals: RemovalsService, keys: UploadKeys) {

@@ -3,6 +3,7 @@ import type { Config } from '../../config.js';
 import { type Cache, type Entry, staleness } from '../cache/cache.js';
 import { accepts } from '../http/accept.js';
 import { Answer } from '../http/answer.js';
+import type { Caller } from '../http/caller.js';
 import { choose } from '../http/compression.js';
 import { corsHeaders, SECURITY } from '../http/headers.js';
 import { unavailable } from '../http/problem.js';
@@ -16,27 +17,32 @@ import { lines, send, type Variant, Wire } from './wire.js';
 /** An answer, kept or made for this one request. */
 type Read = Entry<Answer> | Answer;
 
-/** When a request came (performance.now()), and what its address has left. */
+/** When a request came (performance.now()), from whom, and what that one has left. */
 interface Arrival {
   begun: number;
   limit: Counted | undefined;
+  caller: Caller | undefined;
 }
 
-/** A public read that the edge may load by itself. */
+/** A read that the edge may load by itself. */
 export interface Lane {
   /** What its paths look like, with the groups that `load` needs. */
   path: RegExp;
   /** The route's template, for metrics. */
   route: string;
-  /** The answer, or undefined when the pipeline has to decide: what is not there, private, not valid. Never throws. */
-  load(path: RegExpExecArray, query: string): Read | undefined | Promise<Read | undefined>;
+  /**
+   * The answer for this caller, or undefined when there is anything to be decided: what is not there, not for the caller,
+   * not valid. A failure, too, is the pipeline's to answer.
+   */
+  load(path: RegExpExecArray, query: string, caller: Caller | undefined): Read | undefined | Promise<Read | undefined>;
 }
 
-const OTHERS_NAMES = ['authorization', 'content-length', 'transfer-encoding', 'content-encoding', 'expect', 'upgrade'];
+const OTHERS_NAMES = ['content-length', 'transfer-encoding', 'content-encoding', 'expect', 'upgrade'];
 
 /**
- * The front door: before Fastify, it answers public reads whose bytes are at hand, and those that a lane can load. It
- * decides nothing itself: what it sends is what the pipeline would have sent, and whatever is out of the ordinary goes there.
+ * The front door: before Fastify, it answers reads that anyone may see and whose bytes are at hand, and those that a lane can
+ * load for a caller who is known already. It decides nothing itself: a lane asks the same rules as the pipeline does, what is
+ * sent is what the pipeline would have sent, and whatever is out of the ordinary goes there.
  */
 export class Edge {
   private readonly lanes: Lane[] = [];
@@ -48,6 +54,7 @@ export class Edge {
   private cache!: Cache;
   private throttle!: Throttle;
   private admission!: Admission;
+  private identify: (authorization: string) => Caller | undefined = () => undefined;
   private isClosing = false;
   private second = 0;
   private unlimited = '';
@@ -79,6 +86,11 @@ export class Edge {
     this.lanes.push(lane);
   }
 
+  /** Says how to know a caller by the Authorization header at once; who is not known goes through the pipeline. */
+  knowCallers(identify: (authorization: string) => Caller | undefined): void {
+    this.identify = identify;
+  }
+
   /** Says who comes first, or last, by the path; otherwise writes come before reads. */
   rank(path: RegExp, priority: Priority): void {
     this.priorities.push([path, priority]);
@@ -93,9 +105,14 @@ export class Edge {
     const begun = performance.now();
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (isRead && this.answersReads && !this.isClosing && isPlain(request)) {
-      const limit = this.throttle.isLimited(request) ? this.throttle.count(request, undefined, begun) : undefined;
-      // The pipeline finds that it was counted, and answers one too many.
-      if (!limit || limit.wait === 0) return void this.read(request, response, pipeline, { begun, limit });
+      const { authorization } = request.headers;
+      const caller = authorization === undefined ? undefined : this.identify(authorization);
+      if (authorization === undefined || caller) {
+        const isLimited = this.throttle.isLimited(request);
+        const limit = isLimited ? this.throttle.count(request, caller?.id, begun) : undefined;
+        // The pipeline finds that it was counted, and answers one too many.
+        if (!limit || limit.wait === 0) return void this.read(request, response, pipeline, { begun, limit, caller });
+      }
     }
     this.admit(request, response, () => pipeline(request, response));
   }
@@ -103,9 +120,9 @@ export class Edge {
   private read(request: IncomingMessage, response: ServerResponse, pipeline: RequestListener, arrival: Arrival): void {
     const { url = '' } = request;
     const kept = this.cache.peek<Answer>(url, arrival.begun);
-    // Only what a lane has given out has a wire, and a lane gives out only what is public.
     const wire = kept && this.wires.get(kept.value);
-    if (wire) return void this.answer(request, response, wire, staleness(kept, arrival.begun), arrival);
+    if (wire?.isPublic)
+      return void this.answer(request, response, wire, staleness(kept as Entry, arrival.begun), arrival);
     const query = url.indexOf('?');
     const path = query < 0 ? url : url.slice(0, query);
     const lane = this.lanes.find((one) => one.path.test(path));
@@ -116,7 +133,8 @@ export class Edge {
       this.answer(request, response, this.wireOf(answer, lane), stale, arrival);
     };
     this.admit(request, response, () => {
-      const loaded = lane.load(lane.path.exec(path) as RegExpExecArray, query < 0 ? '' : url.slice(query + 1));
+      const match = lane.path.exec(path) as RegExpExecArray;
+      const loaded = lane.load(match, query < 0 ? '' : url.slice(query + 1), arrival.caller);
       if (loaded instanceof Promise) void loaded.then(go, () => pipeline(request, response));
       else go(loaded);
     });
@@ -183,7 +201,7 @@ export class Edge {
     wire: Wire,
     variant: Variant,
     stale: string | undefined,
-    { begun, limit }: Arrival,
+    { begun, limit, caller }: Arrival,
   ): void {
     const { headers, method = '', url = '' } = request;
     const id = requestId(request);
@@ -197,7 +215,7 @@ export class Edge {
     const duration = performance.now() - begun;
     wire.observe(method, response.statusCode, duration);
     const address = this.throttle.addressOf(request);
-    this.log.write(method, url, response.statusCode, id, address, duration);
+    this.log.write(method, url, response.statusCode, id, address, duration, caller?.id);
   }
 
   private wireOf(answer: Answer, { route }: Lane): Wire {
@@ -229,7 +247,7 @@ export class Edge {
   }
 }
 
-/** Nothing about the request needs a decision: who sends it does not matter, it has no body, and JSON is welcome. */
+/** Nothing about the request needs a decision: it has no body, and JSON is welcome. */
 function isPlain({ headers, httpVersion }: IncomingMessage): boolean {
   if (httpVersion !== '1.1' || headers.host === undefined) return false;
   for (const name of OTHERS_NAMES) if (headers[name] !== undefined) return false;

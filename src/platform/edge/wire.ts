@@ -27,6 +27,7 @@ export interface Variant {
  */
 export class Wire {
   readonly plain: Variant;
+  readonly isPublic: boolean;
   /** Of GET with 200, by far the most. */
   private readonly found: Series;
   private readonly variants = new Map<Encoding, Variant | Promise<Variant>>();
@@ -38,6 +39,7 @@ export class Wire {
     private readonly vary: string,
   ) {
     this.found = httpMetrics.of('GET', route, 200);
+    this.isPublic = answer.options.headers?.['cache-control']?.startsWith('public') === true;
     this.plain = this.variant(undefined, answer.text);
   }
 

@@ -6,10 +6,11 @@ import { Cache, type Entry } from '../platform/cache/cache.js';
 import { CONFIG } from '../platform/config.token.js';
 import { Edge } from '../platform/edge/edge.js';
 import { Answer } from '../platform/http/answer.js';
+import type { Caller } from '../platform/http/caller.js';
 import { pageAnswer } from '../platform/http/page.js';
 import type { Collection } from './collection.entity.js';
 import { cacheControl, collectionAnswer } from './collection.schema.js';
-import { CollectionsService } from './collections.service.js';
+import { CollectionsService, isReader } from './collections.service.js';
 import { type RecordQuery, recordAnswer, recordQuery } from './record.schema.js';
 import { RecordsService } from './records.service.js';
 
@@ -17,9 +18,9 @@ const COLLECTION = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})$/;
 const RECORDS = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})\/records$/;
 const RECORD = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})\/records\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
-/** Hands the edge what anyone may read, so that it need not go through the pipeline. What is not public goes there. */
+/** Hands the edge the hot reads, under the very rule of who may read, so that they need not go through the pipeline. */
 @Injectable()
-export class PublicReads implements OnModuleInit {
+export class EdgeReads implements OnModuleInit {
   private readonly queries = new LRUCache<string, RecordQuery>({ max: 1000 });
 
   constructor(
@@ -36,30 +37,35 @@ export class PublicReads implements OnModuleInit {
     this.edge.add({
       path: RECORD,
       route: '/api/v1/data/:collection/records/:id',
-      load: ([path, name, id], query) =>
-        this.read(path, name as string, query, async (collection) =>
+      load: ([path, name, id], query, caller) =>
+        this.read(path, name as string, query, caller, async (collection) =>
           recordAnswer(collection, await this.records.get(collection, id as string), maxAge),
         ),
     });
     this.edge.add({
       path: RECORDS,
       route: '/api/v1/data/:collection/records',
-      load: ([path, name], query) => this.list(path, name as string, query),
+      load: ([path, name], query, caller) => this.list(path, name as string, query, caller),
     });
     this.edge.add({
       path: COLLECTION,
       route: '/api/v1/data/:collection',
-      load: ([path, name], query) =>
-        this.read(path, name as string, query, async (collection) => collectionAnswer(collection, maxAge)),
+      load: ([path, name], query, caller) =>
+        this.read(path, name as string, query, caller, async (collection) => collectionAnswer(collection, maxAge)),
     });
   }
 
-  private async list(path: string, name: string, query: string): Promise<Answer | undefined> {
+  private async list(
+    path: string,
+    name: string,
+    query: string,
+    caller: Caller | undefined,
+  ): Promise<Answer | undefined> {
     const parsed = this.parse(query);
     const { value } = await this.collections.find(name);
-    if (!parsed || value?.visibility !== 'public') return undefined;
-    const page = await this.records.list(value, parsed, undefined);
-    return pageAnswer(query ? `${path}?${query}` : path, page, { 'cache-control': cacheControl('public') });
+    if (!parsed || !isReader(caller, value)) return undefined;
+    const page = await this.records.list(value, parsed, caller?.id);
+    return pageAnswer(query ? `${path}?${query}` : path, page, { 'cache-control': cacheControl(value.visibility) });
   }
 
   /** The query as the pipeline would read it; undefined when it has to be looked at there. */
@@ -74,11 +80,17 @@ export class PublicReads implements OnModuleInit {
     return data;
   }
 
-  private read(path: string, name: string, query: string, answer: (collection: Collection) => Promise<Answer>) {
+  private read(
+    path: string,
+    name: string,
+    query: string,
+    caller: Caller | undefined,
+    answer: (collection: Collection) => Promise<Answer>,
+  ) {
     // Nothing here takes a query: whether it is a decent one is for the pipeline to say.
     if (query !== '') return undefined;
     const go = ({ value }: Entry<Collection | null>) =>
-      value?.visibility === 'public' ? this.cache.fetch(path, () => keep(() => answer(value))) : undefined;
+      isReader(caller, value) ? this.cache.fetch(path, () => keep(() => answer(value))) : undefined;
     const found = this.collections.find(name);
     const entry = found instanceof Promise ? found.then(go) : go(found);
     return entry instanceof Promise ? entry.then(ifFound) : ifFound(entry);
