@@ -10,10 +10,11 @@ export interface StoredRecord {
   etag: string;
 }
 
-export interface ListedRecord {
-  id: string;
-  json: string;
-  occurredAt: Date;
+/** A page of records as one JSON text, and where the next one begins, if there is one. */
+export interface RecordPageRow {
+  items: string | null;
+  at: string | null;
+  id: string | null;
 }
 
 const time = (column: string) => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
@@ -65,6 +66,7 @@ export const FIND_KEY: Statement = {
 
 export const GET_MANY: Statement = {
   name: 'record_get_many',
+  isShort: true,
   text: `SELECT ${STORED} FROM records WHERE id = ANY ($1)`,
 };
 
@@ -76,8 +78,8 @@ export const UPDATE = `
 const BUCKETS = 1000;
 const COMMONEST = 20;
 
-/** Limits (with the row beyond) that many callers use; others are not worth a prepared statement each. */
-const USUAL_LIMITS = new Set([21, 101]);
+/** Limits that many callers use; others are not worth a prepared statement each. */
+const USUAL_LIMITS = new Set([20, 100]);
 
 /** What a list, an export and statistics may be narrowed to. */
 export interface Filter {
@@ -119,11 +121,17 @@ export function listStatement(filter: ListFilter): { statement: Statement; value
     conditions.push(`(occurred_at, id) ${order === 'desc' ? '<' : '>'} (${after.map(parameter).join(', ')})`);
   }
   const direction = order.toUpperCase();
-  const text = `SELECT id, ${JSON_TEXT} AS json, occurred_at AS "occurredAt" FROM records
-    WHERE ${conditions.join(' AND ')} ORDER BY occurred_at ${direction}, id ${direction} LIMIT ${limit}`;
+  const text = `
+    WITH page AS (
+      SELECT id, ${JSON_TEXT} AS json, ${time('occurred_at')} AS at, row_number() OVER (ORDER BY occurred_at ${direction}, id ${direction}) AS place
+      FROM records WHERE ${conditions.join(' AND ')} ORDER BY occurred_at ${direction}, id ${direction} LIMIT ${limit + 1})
+    SELECT string_agg(json, ',' ORDER BY place) FILTER (WHERE place <= ${limit}) AS items,
+      max(at) FILTER (WHERE place = ${limit} AND count > ${limit}) AS at,
+      max(id::text) FILTER (WHERE place = ${limit} AND count > ${limit}) AS id
+    FROM page, (SELECT count(*) FROM page) AS whole`;
   const shape = [order, from && 'from', to && 'to', after && 'after', limit].filter(Boolean).join('_');
   const isPrepared = where === undefined && USUAL_LIMITS.has(limit);
-  return { statement: isPrepared ? { name: `record_list_${shape}`, text } : { text }, values };
+  return { statement: isPrepared ? { name: `record_list_${shape}`, text, isShort: true } : { text }, values };
 }
 
 /**

@@ -22,8 +22,8 @@ import {
   CREATE_ONCE,
   FIND_KEY,
   GET_MANY,
-  type ListedRecord,
   listStatement,
+  type RecordPageRow,
   type StoredRecord,
   UPDATE,
 } from './record.statements.js';
@@ -111,22 +111,12 @@ export class RecordsService {
     const where = parseWhere(query.where);
     const scope = JSON.stringify(['records', collection.id, order, from, to, where]);
     const after = cursor === undefined ? undefined : this.cursors.open(cursor, scope);
-    const { statement, values } = listStatement({
-      collectionId: collection.id,
-      order,
-      from,
-      to,
-      where,
-      after,
-      limit: limit + 1,
-    });
-    const found = await this.database.replicaRows<ListedRecord>(callerId, statement, values);
-    const page = found.slice(0, limit);
-    const last = page.at(-1);
+    const { statement, values } = listStatement({ collectionId: collection.id, order, from, to, where, after, limit });
+    const [page] = await this.database.replicaRows<RecordPageRow>(callerId, statement, values);
+    const { items, at, id } = page as RecordPageRow;
     return {
-      items: page.map(({ json }) => json),
-      nextCursor:
-        last && found.length > limit ? this.cursors.seal([last.occurredAt.toISOString(), last.id], scope) : null,
+      items: items === null ? [] : [items],
+      nextCursor: at === null ? null : this.cursors.seal([at, id as string], scope),
     };
   }
 

@@ -5,13 +5,15 @@ import { Problem } from '../http/problem.js';
 import { sqlState } from './database-problem.js';
 import { SCHEMA_VERSION } from './migrations/index.js';
 import { schemaVersion } from './schema.js';
-import { Servers } from './servers.js';
+import { type Server, Servers } from './servers.js';
 
 /** A statement that PostgreSQL prepares once per connection under its name. */
 export interface Statement {
   /** Without it, it is planned anew each time, for the values at hand. */
   name?: string;
   text: string;
+  /** It reads, and takes so little time that others may wait behind it. */
+  isShort?: true;
 }
 
 /** SQLSTATEs of work that failed only because of what else was going on: serialization failure, deadlock. */
@@ -29,7 +31,7 @@ export class Database {
 
   /** Rows of a statement on the primary. */
   async rows<Row>(statement: Statement, values: unknown[]): Promise<Row[]> {
-    return (await this.servers.primary.pool.query(queryOf(statement, values))).rows;
+    return read<Row>(this.servers.primary, statement, values);
   }
 
   /** Rows that may be a little old: from a read replica, unless the caller has just written or it fails. */
@@ -37,7 +39,7 @@ export class Database {
     const server = this.servers.forReading(callerId);
     if (server === this.servers.primary) return this.rows(statement, values);
     try {
-      return (await server.pool.query(queryOf(statement, values))).rows;
+      return await read<Row>(server, statement, values);
     } catch (error) {
       // What takes too long there would take too long here.
       if (sqlState(error) === QUERY_CANCELED) throw error;
@@ -83,6 +85,10 @@ export class Database {
   async hasCurrentSchema(): Promise<boolean> {
     return (await schemaVersion(this.servers.primary.probe)) >= SCHEMA_VERSION;
   }
+}
+
+async function read<Row>({ pool, pipeline }: Server, statement: Statement, values: unknown[]): Promise<Row[]> {
+  return (await (statement.isShort ? pipeline : pool).query(queryOf(statement, values))).rows;
 }
 
 const queryOf = ({ name, text }: Statement, values: unknown[]): QueryConfig => ({

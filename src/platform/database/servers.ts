@@ -1,11 +1,12 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
-import { Pool, type PoolConfig } from 'pg';
+import { type ClientConfig, Pool, type PoolConfig } from 'pg';
 import { DataSource } from 'typeorm';
 import type { Config } from '../../config.js';
 import { Invalidations } from '../cache/invalidations.js';
 import { CONFIG } from '../config.token.js';
 import { Background } from '../lifecycle/background.js';
+import { Pipeline } from './pipeline.js';
 import { poolOf } from './pool.js';
 
 /** How often servers are looked at, and how long one may take to answer. */
@@ -21,6 +22,8 @@ export const ABANDONED_AFTER_MS = 100;
 export interface Server {
   host: string;
   pool: Pool;
+  /** For short reads. */
+  pipeline: Pipeline;
   streams: Pool;
   /** A connection apart: a pool that is all in use must not make its server look dead. */
   probe: Pool;
@@ -100,7 +103,9 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   async onApplicationShutdown(): Promise<void> {
     const pools = [this.primary, ...this.replicas].flatMap(({ pool, streams, probe }) => [pool, streams, probe]);
     // The primary's pool is TypeORM's to end.
-    await Promise.all(pools.filter((pool) => pool !== this.primary.pool).map((pool) => pool.end()));
+    const pipelines = [this.primary, ...this.replicas].map(({ pipeline }) => pipeline);
+    const ours = pools.filter((pool) => pool !== this.primary.pool);
+    await Promise.all([...ours, ...pipelines].map((one) => one.end()));
   }
 
   /** Notes where the primary is. While it is gone, what replicas have is the best there is. */
@@ -130,7 +135,8 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private serverAt(host: string, options: PoolConfig, pool = quiet(new Pool(options))): Server {
     const probe = { ...options, max: 1, connectionTimeoutMillis: CHECK_TIMEOUT_MS, query_timeout: CHECK_TIMEOUT_MS };
-    return { host, pool, streams: this.streamsFor(options), probe: quiet(new Pool(probe)), isFit: false };
+    const pipeline = new Pipeline(options as ClientConfig);
+    return { host, pool, pipeline, streams: this.streamsFor(options), probe: quiet(new Pool(probe)), isFit: false };
   }
 
   /** No time-out but the socket's: an export takes as long as its reader, an atomic upload as long as its writer. */

@@ -21,7 +21,7 @@ export const pageParameters = {
   }),
 };
 
-/** A page of things whose JSON is text already. */
+/** A page of things whose JSON is text already: of one each, or of several, with commas. */
 export interface Page {
   items: string[];
   nextCursor: string | null;
