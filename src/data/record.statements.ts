@@ -28,34 +28,30 @@ const ETAG = `'"' || version || '-' || to_hex((extract(epoch FROM created_at) * 
 
 const STORED = `id, collection_id AS "collectionId", ${JSON_TEXT} AS json, ${ETAG} AS etag`;
 
-/** Inserts nothing when the collection has gone. */
-export const CREATE: Statement = {
-  name: 'record_create',
-  text: `INSERT INTO records (collection_id, data, occurred_at)
-         SELECT id, $2::jsonb, coalesce($3::timestamptz, now()) FROM collections WHERE id = $1
-         RETURNING ${STORED}`,
-};
-
 /**
- * The same under an Idempotency-Key, in one statement: the key is taken together with the answer, or neither. Gives
- * nothing back when the key was taken before or the collection has gone.
+ * Makes records, and takes the Idempotency-Keys under which they are made, if they are, together with the answers: all in one
+ * statement. Gives nothing back for those whose key was taken before or whose collection has gone.
  */
-export const CREATE_ONCE: Statement = {
-  name: 'record_create_once',
+export const CREATE_MANY: Statement = {
+  name: 'record_create_many',
   text: `WITH input AS (
-           SELECT uuidv7() AS id, id AS collection_id, $2::jsonb AS data, coalesce($3::timestamptz, now())::timestamptz(3) AS occurred_at,
+           SELECT n, caller_id, key, fingerprint, uuidv7() AS id, c.id AS collection_id, data::jsonb AS data,
+             coalesce(at::timestamptz, now())::timestamptz(3) AS occurred_at,
              1 AS version, now()::timestamptz(3) AS created_at, now()::timestamptz(3) AS updated_at
-           FROM collections WHERE id = $1),
+           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::bytea[])
+             WITH ORDINALITY AS asked (asked_id, data, at, caller_id, key, fingerprint, n) JOIN collections c ON c.id = asked_id),
          answer AS (SELECT *, ${JSON_TEXT} AS json FROM input),
          taken AS (
-           INSERT INTO idempotency_keys AS k (caller_id, key, fingerprint, body) SELECT $4, $5, $6, json FROM answer
+           INSERT INTO idempotency_keys AS k (caller_id, key, fingerprint, body)
+           SELECT caller_id, key, fingerprint, json FROM answer WHERE key IS NOT NULL
            ON CONFLICT (caller_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, body = excluded.body,
              items = 0, digest = NULL, report = NULL, holder = NULL, created_at = now()
-           WHERE k.created_at < now() - ${KEPT} RETURNING 1),
+           WHERE k.created_at < now() - ${KEPT} RETURNING caller_id, key),
+         good AS (SELECT * FROM answer WHERE key IS NULL OR (caller_id, key) IN (SELECT * FROM taken)),
          made AS (
            INSERT INTO records (id, collection_id, data, occurred_at, version, created_at, updated_at)
-           SELECT id, collection_id, data, occurred_at, version, created_at, updated_at FROM answer WHERE EXISTS (SELECT FROM taken))
-         SELECT id, collection_id AS "collectionId", json, ${ETAG} AS etag FROM answer WHERE EXISTS (SELECT FROM taken)`,
+           SELECT id, collection_id, data, occurred_at, version, created_at, updated_at FROM good)
+         SELECT n::int, id, collection_id AS "collectionId", json, ${ETAG} AS etag FROM good`,
 };
 
 /** What became of an Idempotency-Key. */
@@ -123,12 +119,13 @@ export function listStatement(filter: ListFilter): { statement: Statement; value
   const direction = order.toUpperCase();
   const text = `
     WITH page AS (
-      SELECT id, ${JSON_TEXT} AS json, ${time('occurred_at')} AS at, row_number() OVER (ORDER BY occurred_at ${direction}, id ${direction}) AS place
-      FROM records WHERE ${conditions.join(' AND ')} ORDER BY occurred_at ${direction}, id ${direction} LIMIT ${limit + 1})
-    SELECT string_agg(json, ',' ORDER BY place) FILTER (WHERE place <= ${limit}) AS items,
-      max(at) FILTER (WHERE place = ${limit} AND count > ${limit}) AS at,
-      max(id::text) FILTER (WHERE place = ${limit} AND count > ${limit}) AS id
-    FROM page, (SELECT count(*) FROM page) AS whole`;
+      SELECT id, ${JSON_TEXT} AS json, ${time('occurred_at')} AS at FROM records
+      WHERE ${conditions.join(' AND ')} ORDER BY occurred_at ${direction}, id ${direction} LIMIT ${limit + 1}),
+    placed AS (SELECT *, row_number() OVER () AS place, count(*) OVER () AS count FROM page)
+    SELECT string_agg(json, ',') FILTER (WHERE place <= ${limit}) AS items,
+      max(at) FILTER (WHERE place = ${limit} AND count > place) AS at,
+      max(id::text) FILTER (WHERE place = ${limit} AND count > place) AS id
+    FROM placed`;
   const shape = [order, from && 'from', to && 'to', after && 'after', limit].filter(Boolean).join('_');
   const isPrepared = where === undefined && USUAL_LIMITS.has(limit);
   return { statement: isPrepared ? { name: `record_list_${shape}`, text, isShort: true } : { text }, values };

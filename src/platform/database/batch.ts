@@ -1,6 +1,6 @@
 interface Asked<K, V> {
   key: K;
-  resolve(value: V): void;
+  resolve(value: V | Promise<V>): void;
   reject(error: unknown): void;
 }
 
@@ -15,7 +15,7 @@ export class Batch<K, V> {
   private isScheduled = false;
 
   constructor(
-    private readonly load: (keys: K[]) => Promise<V[]>,
+    private readonly load: (keys: K[]) => Promise<(V | Promise<V>)[]>,
     private readonly limits = { underWay: 2, keys: 500 },
   ) {}
 
