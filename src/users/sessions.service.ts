@@ -3,6 +3,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { type EntityManager, MoreThan, Not } from 'typeorm';
 import type { Config } from '../config.js';
+import { entries } from '../platform/bounds.js';
 import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import type { Caller, Role } from '../platform/http/caller.js';
@@ -47,7 +48,7 @@ export class SessionsService {
   ) {
     this.key = Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'refresh-token', 32));
     this.lifeMs = config.REFRESH_TOKEN_TTL_S * 1000;
-    this.callers = new LRUCache({ max: SESSIONS_REMEMBERED, ttl: Math.max(config.SESSION_CHECK_MS, 1) });
+    this.callers = new LRUCache({ ...entries(SESSIONS_REMEMBERED), ttl: Math.max(config.SESSION_CHECK_MS, 1) });
   }
 
   /** @returns undefined when the user was disabled, deleted or given another password since their own was checked */

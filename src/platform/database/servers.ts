@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { Pool, type PoolConfig } from 'pg';
 import { DataSource } from 'typeorm';
 import type { Config } from '../../config.js';
+import { entries } from '../bounds.js';
 import { CONFIG } from '../config.token.js';
 import { Background } from '../lifecycle/background.js';
 import { poolOf } from './pool.js';
@@ -48,7 +49,10 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     this.replicas = (config.DATABASE_REPLICA_URLS ?? []).map((connectionString) =>
       this.serverAt(new URL(connectionString).host, { ...pool.options, connectionString }),
     );
-    this.writers = new LRUCache({ max: WRITERS_REMEMBERED, ttl: 2 * config.DATABASE_REPLICA_MAX_LAG_MS });
+    this.writers = new LRUCache({
+      ...entries(WRITERS_REMEMBERED),
+      ttl: 2 * config.DATABASE_REPLICA_MAX_LAG_MS,
+    });
   }
 
   async onApplicationBootstrap(): Promise<void> {
