@@ -6,6 +6,7 @@ import type { Config } from '../../config.js';
 import { entries } from '../bounds.js';
 import { CONFIG } from '../config.token.js';
 import { Background } from '../lifecycle/background.js';
+import { frugalSocket } from './copy-lines.js';
 import { poolOf } from './pool.js';
 
 /** How often servers are looked at, and how long one may take to answer. */
@@ -120,6 +121,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     const pool = new Pool({
       ...options,
       max: STREAM_CONCURRENCY,
+      stream: frugalSocket,
       statement_timeout: 0,
       query_timeout: 0,
       idle_in_transaction_session_timeout: REQUEST_TIMEOUT_MS,
