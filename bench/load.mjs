@@ -1,10 +1,9 @@
 // One slice of load on one server: requests a second and the 99th percentile, by wrk when it is there, else autocannon.
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { has, LOAD_CORE } from './machine.mjs';
-import { folder } from './servers.mjs';
+import { folder, run } from './servers.mjs';
 
 export const loader = has('wrk') ? 'wrk' : 'autocannon';
 const TIMEOUT_S = 10;
@@ -86,21 +85,4 @@ async function cannon({ url, paths, method = 'GET', headers, body, numbered }, {
   const result = await autocannon({ url, connections, duration: seconds, timeout: TIMEOUT_S, requests });
   const errors = result.errors + result['4xx'] + result['5xx'];
   return { rps: result.requests.total / result.duration, p99: result.latency.p99, errors };
-}
-
-/** @returns what a program printed @throws Error with that, when it fails */
-export function run(command, args, options = {}) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
-    let output = '';
-    const keep = (chunk) => {
-      output += chunk;
-    };
-    child.stdout?.on('data', keep);
-    child.stderr?.on('data', keep);
-    child.once('error', reject);
-    child.once('close', (code) =>
-      code === 0 ? resolve(output) : reject(new Error(`${command} ${args[2] ?? ''} ended with ${code}: ${output}`)),
-    );
-  });
 }

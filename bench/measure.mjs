@@ -69,7 +69,7 @@ function rowsOf(scenario, { name, value, unit, must, goal, isLowerBetter = false
       value: median(slices.map((result) => result[value])),
       ratio,
       spread: [Math.min(...ratios), Math.max(...ratios)],
-      p99: slices[0].p99 === undefined ? undefined : median(slices.map(({ p99 }) => p99)),
+      p99: value === 'rps' ? median(slices.map(({ p99 }) => p99)) : undefined,
       errors: slices.reduce((sum, { errors }) => sum + errors, 0),
       foreign: Math.max(...slices.map(({ foreign }) => foreign)),
       ...(isOurs && must !== undefined

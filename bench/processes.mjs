@@ -1,5 +1,4 @@
 // What is measured of whole processes, each time of fresh ones: memory under many connections, the start, and two workers.
-import { readFileSync } from 'node:fs';
 import { slice } from './load.mjs';
 import { ALL_CORES, family, LOAD_CORE, memory, pin } from './machine.mjs';
 import { Skipped } from './measure.mjs';
@@ -87,7 +86,7 @@ const workers = (name, title, settings, idsOf) => ({
   },
 });
 
-/** @throws Skipped, with the server's own words, when this build does not know workers */
+/** @throws Skipped, in the server's own words, when this build knows no workers */
 async function startWorkers(stage, settings) {
   let server;
   try {
@@ -95,11 +94,9 @@ async function startWorkers(stage, settings) {
   } catch (error) {
     throw new Skipped(`Floodgate does not start with WEB_CONCURRENCY=${settings.WEB_CONCURRENCY}. ${error.message}`);
   }
-  const workers = Math.max(1, family(server.pid).length - 1);
-  if (workers !== Number(settings.WEB_CONCURRENCY)) {
-    throw new Skipped(
-      `${workers} and not ${settings.WEB_CONCURRENCY} processes answer; the log has:\n${readFileSync(server.log, 'utf8').trim()}`,
-    );
+  const count = Math.max(1, family(server.pid).length - 1);
+  if (count !== Number(settings.WEB_CONCURRENCY)) {
+    throw new Skipped(`With WEB_CONCURRENCY=${settings.WEB_CONCURRENCY}, Floodgate has started ${count} process.`);
   }
   return server;
 }

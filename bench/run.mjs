@@ -2,7 +2,7 @@
 //
 //   npm run bench                        all scenarios: 7 rounds of 4 s per contestant, about an hour
 //   npm run bench -- --quick             3 rounds of 2 s, smaller tables: to see that it works, not to quote
-//   npm run bench -- --only cached       only scenarios with this in their name; may be given several times
+//   npm run bench -- --only cached       only scenarios whose name, or a word of it, begins so; may be given several times
 //   npm run bench -- --list              their names
 //   npm run bench -- --json FILE --svg FILE
 //
@@ -40,7 +40,9 @@ const options = asked.quick
   : { rounds: 7, seconds: 4, retries: 3, bulkRecords: 200_000, exportRecords: 1_000_000 };
 
 async function main() {
-  const chosen = scenarios.filter(({ name }) => !asked.only || asked.only.some((part) => name.includes(part)));
+  const chosen = scenarios.filter(
+    ({ name }) => !asked.only || asked.only.some((part) => `-${name}`.includes(`-${part}`)),
+  );
   if (asked.list) return console.log(chosen.map(({ name }) => name).join('\n'));
   if (chosen.length === 0)
     throw new Error(`There is no such scenario: ${scenarios.map(({ name }) => name).join(', ')}`);
@@ -52,23 +54,26 @@ async function main() {
   console.log(Object.values(machine).join('; '));
   const rows = [];
   const skipped = [];
+  const failed = [];
   for (const scenario of chosen) {
     try {
       const result = await play(scenario, stage, options);
       rows.push(...result);
       console.log(describe(result).join('\n'));
     } catch (error) {
-      if (!(error instanceof Skipped)) throw error;
-      skipped.push(`${scenario.name}: ${error.message}`);
+      (error instanceof Skipped ? skipped : failed).push(`${scenario.name}: ${error.message}`);
       console.log(`\n${scenario.name} did not run: ${error.message}`);
+      if (ending) return;
     } finally {
       await stage.clear();
     }
   }
   console.log(`\n${table(rows)}`);
-  if (asked.json) writeFileSync(asked.json, `${JSON.stringify({ machine, options, rows, skipped }, null, 2)}\n`);
+  if (asked.json)
+    writeFileSync(asked.json, `${JSON.stringify({ machine, options, rows, skipped, failed }, null, 2)}\n`);
   if (asked.svg) writeFileSync(asked.svg, chart(rows, Object.values(machine).join('; ')));
-  if (skipped.length > 0) console.log(`\nDid not run:\n${skipped.join('\n')}`);
+  for (const line of [...skipped, ...failed]) console.log(`Did not run: ${line}`);
+  if (failed.length > 0) throw new Error(`${failed.length} of ${chosen.length} scenarios failed.`);
   if (rows.some(({ errors }) => errors > 0)) throw new Error('Requests failed: these figures are worth nothing.');
 }
 
@@ -91,6 +96,10 @@ const end = () => {
   return ending;
 };
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => end().finally(() => process.exit(130)));
+process.once('uncaughtException', (error) => {
+  console.error(error);
+  end().finally(() => process.exit(1));
+});
 try {
   await main();
 } catch (error) {

@@ -27,9 +27,12 @@ import { SERVER_CORE } from './machine.mjs';
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 10_000;
 const root = fileURLToPath(new URL('..', import.meta.url));
-/** How to end each program that runs, by its log. */
-const running = new Map();
+/** How to end each program that runs. */
+const running = new Set();
+/** Files into which servers print. */
+const logs = new Set();
 let postgres;
+let isEnding = false;
 
 export const folder = mkdtempSync(join(tmpdir(), 'floodgate-bench-'));
 // As root, PostgreSQL runs as a user of its own, who must be able to go there.
@@ -49,8 +52,8 @@ const SECRETS = {
 export async function startPostgres() {
   const [file] = globSync('{dist,scripts,test,bench}/**/embedded-postgres.{js,mjs}', { cwd: root });
   const { EmbeddedPostgres } = await import(join(root, file));
-  postgres = await EmbeddedPostgres.start({ folder });
-  return postgres.url;
+  postgres = EmbeddedPostgres.start({ folder });
+  return (await postgres).url;
 }
 
 /** @returns the URL of a Redis that keeps nothing on disk */
@@ -94,7 +97,7 @@ export async function startPeer(name, environment, path) {
 
 /** Floodgate with all that production has on, and limits that nobody reaches. */
 export async function startFloodgate(environment, { path = '/health/ready', cores } = {}) {
-  const settings = { ...SECRETS, RATE_LIMIT_PER_MINUTE: '1000000000', DRAIN_DELAY_MS: '0', ...environment };
+  const settings = { ...SECRETS, RATE_LIMIT_REQUESTS: '1000000000', DRAIN_DELAY_MS: '0', ...environment };
   return startNode('floodgate', { file: join(root, 'dist/floodgate.cjs'), environment: settings, path, cores });
 }
 
@@ -116,24 +119,50 @@ async function compile(source) {
 function launch(name, command, args, environment) {
   const log = join(folder, `${name}-${randomBytes(4).toString('hex')}.log`);
   const out = openSync(log, 'a');
-  const child = spawn(command, args, { env: { PATH: process.env.PATH, ...environment }, stdio: ['ignore', out, out] });
-  closeSync(out);
+  logs.add(log);
+  try {
+    const options = { env: { PATH: process.env.PATH, ...environment }, stdio: ['ignore', out, out] };
+    return { log, ...start(command, args, options) };
+  } finally {
+    closeSync(out);
+  }
+}
+
+function start(command, args, options) {
+  if (isEnding) throw new Error('The bench is being ended.');
+  const child = spawn(command, args, options);
   const stop = async () => {
-    if (child.exitCode === null && child.signalCode === null) {
-      child.kill('SIGTERM');
-      const killing = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
-      await once(child, 'exit');
-      clearTimeout(killing);
-    }
-    running.delete(log);
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGTERM');
+    const killing = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    await once(child, 'exit');
+    clearTimeout(killing);
   };
-  running.set(log, stop);
-  return { child, log, stop };
+  running.add(stop);
+  child.once('exit', () => running.delete(stop));
+  return { child, stop };
+}
+
+/** @returns what a program printed, which ends by itself @throws Error with that, when it fails */
+export function run(command, args, options = {}) {
+  return new Promise((resolve, reject) => {
+    const { child } = start(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    let output = '';
+    const keep = (chunk) => {
+      output += chunk;
+    };
+    child.stdout?.on('data', keep);
+    child.stderr?.on('data', keep);
+    child.once('error', reject);
+    child.once('close', (code) =>
+      code === 0 ? resolve(output) : reject(new Error(`${args[2] ?? command} ended with ${code}: ${output}`)),
+    );
+  });
 }
 
 /** An access log grows by tens of megabytes a second: it is emptied outside the clock. */
 export function emptyLogs() {
-  for (const log of running.keys()) truncateSync(log);
+  for (const log of logs) truncateSync(log);
 }
 
 /** @returns the status of the answer; undefined while nobody listens */
@@ -148,8 +177,9 @@ function statusOf(url) {
 
 /** Ends all that was started here, and nothing else. */
 export async function stopAll() {
-  await Promise.all([...running.values()].map((stop) => stop()));
-  await postgres?.stop();
+  isEnding = true;
+  await Promise.all([...running].map((stop) => stop()));
+  await (await postgres?.catch(() => undefined))?.stop();
   rmSync(folder, { recursive: true, force: true });
 }
 

@@ -4,7 +4,7 @@ import { ADMIN, startFloodgate, startPeer, startPostgres, startRedis } from './s
 
 export const RECORDS = 100_000;
 const BEGIN = Date.UTC(2026, 0, 1);
-const TOKEN_LIFE_MS = 300_000;
+const TOKEN_LIFE_MS = 60_000;
 
 /** A record's `data`, different for each number and like a flight's delay in minutes and distance in miles. */
 export const dataOf = (n) => ({ delay: n % 300, distance: 100 + (n % 2500) });

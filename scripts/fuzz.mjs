@@ -39,6 +39,11 @@ async function start(folder) {
       LOG_FORMAT: 'ecs',
       ADMIN_EMAIL: admin.email,
       ADMIN_PASSWORD: admin.password,
+      RATE_LIMIT_REQUESTS: '1000000',
+      LOGIN_LIMIT: '1000000',
+      LOGIN_ADDRESS_LIMIT: '1000000',
+      REGISTER_LIMIT: '1000000',
+      REFRESH_LIMIT: '1000000',
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -11,6 +11,7 @@ import type { Edge } from './platform/edge/edge.js';
 import { ProblemFilter } from './platform/http/errors.js';
 import { ValidationPipe } from './platform/http/validation.js';
 import { PlatformModule } from './platform/platform.module.js';
+import { CallerGuard } from './platform/throttle/throttle.guard.js';
 import { UsersModule } from './users/users.module.js';
 
 /** All modules, and what every request passes, in the order in which it meets them. Your own module goes beside DataModule. */
@@ -22,6 +23,7 @@ export class AppModule {
       imports: [PlatformModule.forRoot(config, logger, edge), UsersModule, AuthModule, DataModule, HealthModule],
       providers: [
         { provide: APP_GUARD, useExisting: AuthGuard },
+        { provide: APP_GUARD, useClass: CallerGuard },
         { provide: APP_INTERCEPTOR, useClass: AnswerCacheInterceptor },
         { provide: APP_PIPE, useClass: ValidationPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },

@@ -16,7 +16,10 @@ import { AccessLog, registerAccessLog } from './platform/logging/access-log.js';
 import { createLogger } from './platform/logging/logger.js';
 import { NestLogger } from './platform/logging/nest-logger.js';
 import { registerHttpMetrics } from './platform/metrics/http-metrics.js';
+import { Admission } from './platform/overload/admission.js';
 import { StartError } from './platform/start-error.js';
+import { registerThrottle } from './platform/throttle/hooks.js';
+import { Throttle } from './platform/throttle/throttle.js';
 
 /** Floodgate, put together and ready to listen. */
 export interface App {
@@ -85,14 +88,25 @@ async function assemble(config: Config, logger: Logger): Promise<NestFastifyAppl
   const fastify = adapter.getInstance<FastifyInstance>();
   registerHttpMetrics(fastify);
   registerAccessLog(fastify, accessLog);
-  fastify.addHook('preClose', async () => edge.close());
+  const admission = new Admission({
+    min: config.DATABASE_POOL_SIZE,
+    max: config.ADMISSION_MAX_REQUESTS,
+    initial: Math.min(256, config.ADMISSION_MAX_REQUESTS),
+    queueMs: 25,
+    deadlineMs: config.ADMISSION_WAIT_MS,
+  });
+  fastify.addHook('preClose', async () => {
+    edge.close();
+    admission.close();
+  });
   const nest = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, logger, edge), adapter, {
     logger: new NestLogger(logger),
     bodyParser: false,
     abortOnError: false,
   });
+  registerThrottle(fastify, nest.get(Throttle));
   markWrites(fastify, nest.get(Servers));
-  if (config.EDGE) edge.open(nest.get(Cache));
+  edge.open(nest.get(Cache), nest.get(Throttle), admission);
   serveDocument(nest, () => createDocument(nest));
   await nest.init();
   adapter.sealRoutes();

@@ -72,6 +72,10 @@ export const settings = z.object({
   CACHE_STALE_MS: integer(0, 86_400_000).default(600_000),
   /** What is kept in this process takes no more. */
   CACHE_MEMORY_BYTES: integer(1_048_576, 17_179_869_184).default(33_554_432),
+  /** Requests in hand at the same time at most; how many really depends on how fast they are answered. */
+  ADMISSION_MAX_REQUESTS: integer(10, 100_000).default(1000),
+  /** How long a request may wait to be taken in hand before it is refused with 503. */
+  ADMISSION_WAIT_MS: integer(1, 60_000).default(500),
   /** Answer public reads before the pipeline: the same answers, several times as fast. */
   EDGE: flag.default(true),
 
@@ -107,6 +111,21 @@ export const settings = z.object({
     .max(128, 'must have 8 to 128 characters')
     .optional()
     .meta({ secret: true }),
+
+  /** Requests that a user, or an address without a token, may send in RATE_LIMIT_WINDOW_S: at once, or evenly. */
+  RATE_LIMIT_REQUESTS: integer(1, 1_000_000_000).default(600),
+  /** The window of RATE_LIMIT_REQUESTS. */
+  RATE_LIMIT_WINDOW_S: integer(1, 86_400).default(60),
+  /** The window of the limits on signing in, registering and refreshing tokens. */
+  AUTH_LIMIT_WINDOW_S: integer(1, 86_400).default(300),
+  /** How often an address may try to sign in with the same email, right or wrong. */
+  LOGIN_LIMIT: integer(1, 1_000_000_000).default(10),
+  /** How often an address may fail to sign in, whatever the email. */
+  LOGIN_ADDRESS_LIMIT: integer(1, 1_000_000_000).default(60),
+  /** How many users may be registered from one address. */
+  REGISTER_LIMIT: integer(1, 1_000_000_000).default(60),
+  /** How often tokens may be refreshed from one address. */
+  REFRESH_LIMIT: integer(1, 1_000_000_000).default(600),
 
   /** Origins whose pages may call the API, separated by commas. Without it, none may. */
   CORS_ORIGINS: list(origin).optional(),

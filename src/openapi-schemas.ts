@@ -65,6 +65,10 @@ export const problemSchema = z
       .meta({ description: 'What is wrong: a JSON Pointer into the body (or its line), or the name of a parameter.' }),
     inserted: z.int().optional().meta({ description: 'Of an atomic bulk upload: none.' }),
     failed: z.int().optional().meta({ description: 'Of an atomic bulk upload: how many lines are bad.' }),
+    'violated-policies': z
+      .array(z.string())
+      .optional()
+      .meta({ description: 'Which limits were exceeded, as RateLimit-Policy names them.' }),
     checks: z
       .record(z.string(), z.looseObject({ status: z.string() }))
       .optional()

@@ -41,6 +41,11 @@ const HEADERS: Record<string, [description: string, example: string]> = {
     '</api/v1/data?cursor=WyJ0cmlwcyJd.1pgk6MxKDYn7IWRqQqDs8Y>; rel="next"',
   ],
   Location: ['Where the new thing is.', '/api/v1/data/flights'],
+  'RateLimit-Policy': [
+    'The limits that the caller is under (draft-ietf-httpapi-ratelimit-headers): `q` requests in `w` seconds.',
+    '"default";q=600;w=60',
+  ],
+  RateLimit: ['What is left of each: no more than `r` requests within the next `t` seconds.', '"default";r=599;t=1'],
   'Retry-After': ['Seconds after which a retry makes sense.', '1'],
   'WWW-Authenticate': ['How to prove who you are (RFC 6750).', 'Bearer error="invalid_token"'],
   'Idempotency-Replayed': ['`true` on an answer that was given before.', 'true'],
@@ -55,10 +60,13 @@ function titled(name: string): string {
 }
 
 const ALWAYS = ['X-Request-Id', ...Object.keys(SECURITY).map(titled)];
+const LIMITS = ['RateLimit-Policy', 'RateLimit'];
+const isLimited = (path: string) => path.startsWith('/api/');
 const WITH_PROBLEM: Partial<Record<number, string[]>> = {
   401: ['WWW-Authenticate'],
   409: ['Retry-After'],
   415: ['Accept-Encoding'],
+  429: ['Retry-After'],
   503: ['Retry-After'],
 };
 
@@ -110,6 +118,7 @@ function complete(path: string, method: string, operation: Operation, responses:
   for (const [status, response] of Object.entries(operation.responses)) {
     response.headers = {
       ...headerRefs(...ALWAYS, 'Cache-Control', 'Vary', ...(response.content ? ['Content-Encoding'] : [])),
+      ...headerRefs(...(isLimited(path) ? LIMITS : [])),
       ...response.headers,
       ...(isKeyed ? headerRefs('Idempotency-Replayed') : {}),
     };
@@ -118,7 +127,7 @@ function complete(path: string, method: string, operation: Operation, responses:
     if (response.headers.ETag && method === 'get') {
       operation.responses['304'] = {
         description: 'The caller has this version already.',
-        headers: headerRefs(...ALWAYS, 'Cache-Control', 'Vary', 'ETag'),
+        headers: headerRefs(...ALWAYS, 'Cache-Control', 'Vary', 'ETag', ...(isLimited(path) ? LIMITS : [])),
       };
       operation.parameters.push(precondition('if-none-match', false));
     }
@@ -132,7 +141,7 @@ function complete(path: string, method: string, operation: Operation, responses:
   const problems: ProblemType[] = [
     'invalid-request',
     'invalid-token',
-    ...when(path.startsWith('/api/'), 'not-acceptable'),
+    ...when(isLimited(path), 'not-acceptable', 'quota-exceeded'),
     // Also where no body is asked for: one may come.
     'request-timeout',
     'content-too-large',
@@ -177,7 +186,12 @@ function problemResponse(types: ProblemType[], status: number) {
   });
   return {
     description: types.map((type) => problemTypes[type].title).join('; or: '),
-    headers: headerRefs(...ALWAYS, 'Cache-Control', 'Vary', 'Content-Encoding', ...(WITH_PROBLEM[status] ?? [])),
+    headers: headerRefs(
+      ...ALWAYS,
+      ...['Cache-Control', 'Vary', 'Content-Encoding'],
+      ...LIMITS,
+      ...(WITH_PROBLEM[status] ?? []),
+    ),
     content: {
       'application/problem+json': {
         schema: { $ref: `#/components/schemas/${problemSchema.meta()?.id}` },

@@ -65,8 +65,9 @@ class ReadingsController {
   }
 
   @Post('collections/:id/records')
-  create(@Param('id') collectionId: string, @Body() { data }: { data: object }) {
-    return this.readings.save(this.readings.create({ collectionId, data }));
+  async create(@Param('id') collectionId: string, @Body() { data }: { data: object }) {
+    const { collectionId: _, ...reading } = await this.readings.save(this.readings.create({ collectionId, data }));
+    return reading;
   }
 
   @Post('collections/:id/records/bulk')

@@ -1,9 +1,11 @@
 import { Body, Controller, Get, Post } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
+import { SkipThrottle } from '@nestjs/throttler';
 import { Answer } from '../platform/http/answer.js';
 import { Anyone } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
-import { type NewUser, newUserSchema, userAnswer, userSchema } from '../users/user.schema.js';
+import { Limited } from '../platform/throttle/limited.js';
+import { type NewUser, newUserSchema, userAnswer, userPath, userSchema } from '../users/user.schema.js';
 import {
   type Credentials,
   credentialsSchema,
@@ -24,6 +26,7 @@ export class AuthController {
 
   @Post('register')
   @Anyone()
+  @Limited('register')
   @Operation('register', 'Become a user', {
     answer: 'The new user.',
     body: userSchema,
@@ -32,11 +35,12 @@ export class AuthController {
   })
   async register(@Body({ schema: newUserSchema }) body: NewUser): Promise<Answer> {
     const user = await this.auth.register(body);
-    return userAnswer(user, { location: `/api/v1/users/${user.id}` });
+    return userAnswer(user, { location: userPath(user.id) });
   }
 
   @Post('login')
   @Anyone()
+  @Limited('login')
   @Operation('login', 'Sign in', { answer: 'A pair of tokens.', body: tokensSchema, problems: ['invalid-credentials'] })
   async login(@Body({ schema: credentialsSchema }) body: Credentials): Promise<Answer> {
     return new Answer(await this.auth.login(body), SECRET);
@@ -44,6 +48,7 @@ export class AuthController {
 
   @Post('refresh')
   @Anyone()
+  @Limited('refresh')
   @Operation('refresh', 'Spend a refresh token for the next pair', {
     description:
       'A token that was spent before ends its whole session, but for the one before the current, which is tolerated for 10 s: two tabs may refresh at once.',
@@ -63,6 +68,7 @@ export class AuthController {
 }
 
 @ApiTags('auth')
+@SkipThrottle()
 @Controller('.well-known/jwks.json')
 export class JwksController {
   constructor(private readonly tokens: TokensService) {}

@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { ACCESS, type Access, badToken, type Caller } from '../platform/http/caller.js';
 import { Problem } from '../platform/http/problem.js';
 import { SessionsService } from '../users/sessions.service.js';
+import { userId } from '../users/user.schema.js';
 import { TokensService } from './tokens.service.js';
 
 const needsToken = () => new Problem('invalid-token', 'Sign in first.', {}, { 'www-authenticate': 'Bearer' });
@@ -26,7 +27,12 @@ export class AuthGuard implements CanActivate {
       throw needsToken();
     }
     request.caller = await this.identify(authorization);
-    if (access === 'admin' && request.caller.role !== 'admin') throw new Problem('forbidden', 'That is for admins.');
+    if (access === undefined || request.caller.role === 'admin') return true;
+    if (access === 'admin') throw new Problem('forbidden', 'That is for admins.');
+    const { id = '' } = request.params as { id?: string };
+    // What is no id at all is refused as such, to everybody alike, when the parameters are checked.
+    const isSelf = id.toLowerCase() === request.caller.id || !userId.safeParse(id).success;
+    if (access === 'self' && !isSelf) throw new Problem('forbidden', 'That is for the user and for admins.');
     return true;
   }
 

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { Edge } from '../platform/edge/edge.js';
 import { UsersModule } from '../users/users.module.js';
 import { AuthController, JwksController } from './auth.controller.js';
 import { AuthGuard } from './auth.guard.js';
@@ -11,4 +12,8 @@ import { TokensService } from './tokens.service.js';
   providers: [AuthService, TokensService, AuthGuard],
   exports: [AuthGuard, TokensService],
 })
-export class AuthModule {}
+export class AuthModule {
+  constructor(edge: Edge) {
+    edge.rank(/^\/api\/v1\/auth\/(?:login|register)$/, 'login');
+  }
+}

@@ -42,7 +42,7 @@ export class CollectionsController {
     @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
     const headers = { 'cache-control': cacheControl(caller ? 'private' : 'public') };
-    return pageAnswer(request, await this.collections.list(caller, query), headers);
+    return pageAnswer(request.url, await this.collections.list(caller, query), headers);
   }
 
   @Put(':collection')

@@ -1,22 +1,27 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
 import type { Config } from '../config.js';
 import { keep } from '../platform/cache/answer-cache.interceptor.js';
 import { Cache, type Entry } from '../platform/cache/cache.js';
 import { CONFIG } from '../platform/config.token.js';
 import { Edge } from '../platform/edge/edge.js';
 import { Answer } from '../platform/http/answer.js';
+import { pageAnswer } from '../platform/http/page.js';
 import type { Collection } from './collection.entity.js';
-import { collectionAnswer } from './collection.schema.js';
+import { cacheControl, collectionAnswer } from './collection.schema.js';
 import { CollectionsService } from './collections.service.js';
-import { recordAnswer } from './record.schema.js';
+import { type RecordQuery, recordAnswer, recordQuery } from './record.schema.js';
 import { RecordsService } from './records.service.js';
 
 const COLLECTION = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})$/;
+const RECORDS = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})\/records$/;
 const RECORD = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})\/records\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
 /** Hands the edge what anyone may read, so that it need not go through the pipeline. What is not public goes there. */
 @Injectable()
 export class PublicReads implements OnModuleInit {
+  private readonly queries = new LRUCache<string, RecordQuery>({ max: 1000 });
+
   constructor(
     private readonly edge: Edge,
     private readonly cache: Cache,
@@ -27,6 +32,7 @@ export class PublicReads implements OnModuleInit {
 
   onModuleInit(): void {
     const maxAge = this.config.PUBLIC_MAX_AGE_S;
+    this.edge.rank(/\/records\/(?:bulk|export)$/, 'bulk');
     this.edge.add({
       path: RECORD,
       route: '/api/v1/data/:collection/records/:id',
@@ -36,11 +42,36 @@ export class PublicReads implements OnModuleInit {
         ),
     });
     this.edge.add({
+      path: RECORDS,
+      route: '/api/v1/data/:collection/records',
+      load: ([path, name], query) => this.list(path, name as string, query),
+    });
+    this.edge.add({
       path: COLLECTION,
       route: '/api/v1/data/:collection',
       load: ([path, name], query) =>
         this.read(path, name as string, query, async (collection) => collectionAnswer(collection, maxAge)),
     });
+  }
+
+  private async list(path: string, name: string, query: string): Promise<Answer | undefined> {
+    const parsed = this.parse(query);
+    const { value } = await this.collections.find(name);
+    if (!parsed || value?.visibility !== 'public') return undefined;
+    const page = await this.records.list(value, parsed, undefined);
+    return pageAnswer(query ? `${path}?${query}` : path, page, { 'cache-control': cacheControl('public') });
+  }
+
+  /** The query as the pipeline would read it; undefined when it has to be looked at there. */
+  private parse(query: string): RecordQuery | undefined {
+    const known = this.queries.get(query);
+    if (known) return known;
+    const parameters = [...new URLSearchParams(query)];
+    const names = new Set(parameters.map(([parameter]) => parameter));
+    const { data } = recordQuery.safeParse(Object.fromEntries(parameters));
+    if (!data || names.size < parameters.length || /\ufffd|\0/.test(parameters.join())) return undefined;
+    this.queries.set(query, data);
+    return data;
   }
 
   private read(path: string, name: string, query: string, answer: (collection: Collection) => Promise<Answer>) {

@@ -80,7 +80,7 @@ export class RecordsController {
     @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
     const headers = { 'cache-control': cacheControl(collection.visibility) };
-    return pageAnswer(request, await this.records.list(collection, query, caller?.id), headers);
+    return pageAnswer(request.url, await this.records.list(collection, query, caller?.id), headers);
   }
 
   @Get(':id')

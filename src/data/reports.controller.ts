@@ -3,6 +3,7 @@ import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { staleness } from '../platform/cache/cache.js';
 import { CopyOut } from '../platform/database/copy-out.js';
 import { Answer } from '../platform/http/answer.js';
 import { type Caller, CurrentCaller } from '../platform/http/caller.js';
@@ -59,7 +60,12 @@ export class ReportsController {
     @Query({ schema: statsQuery }) query: StatsQuery,
     @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
-    const headers = { 'cache-control': cacheControl(collection.visibility) };
-    return new Answer(await this.stats.of(collection, query, caller?.id), { headers });
+    const entry = await this.stats.of(collection, query, caller?.id);
+    const stale = staleness(entry);
+    const headers = {
+      'cache-control': cacheControl(collection.visibility),
+      ...(stale ? { 'cache-status': stale } : {}),
+    };
+    return new Answer(entry.value, { headers });
   }
 }

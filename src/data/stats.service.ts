@@ -1,5 +1,8 @@
 import { Injectable } from '@nestjs/common';
+import { Cache, type Entry, unkept } from '../platform/cache/cache.js';
+import { SharedTier } from '../platform/cache/shared-tier.js';
 import { Database } from '../platform/database/database.js';
+import { Servers } from '../platform/database/servers.js';
 import type { Collection } from './collection.entity.js';
 import type { Stats, StatsQuery } from './record.schema.js';
 import {
@@ -15,13 +18,36 @@ interface Plan {
   'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }];
 }
 
+const KEPT_MS = 10_000;
+const STALE_MS = 60_000;
+
 /** Figures about the records of a collection. */
 @Injectable()
 export class StatsService {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly servers: Servers,
+    private readonly cache: Cache,
+    private readonly shared: SharedTier,
+  ) {}
+
+  /** The figures as they are kept, for 10 s: after that a reader gets them once more while they are counted anew. Who has just written has them counted. */
+  async of(collection: Collection, query: StatsQuery, callerId: string | undefined): Promise<Entry<Stats>> {
+    if (this.servers.hasWritten(callerId)) return unkept(await this.count(collection, query, callerId));
+    const name = `stats:${collection.id}:${JSON.stringify(query)}`;
+    const lifetime = { ttlMs: Math.min(KEPT_MS, this.cache.lifetime.ttlMs), staleMs: STALE_MS };
+    return this.cache.fetch(
+      name,
+      async () => {
+        const value = await this.shared.once(name, lifetime.ttlMs, () => this.count(collection, query, undefined));
+        return { value, bytes: JSON.stringify(value).length };
+      },
+      lifetime,
+    );
+  }
 
   /** @throws Problem invalid-request for a `where` that is no JSON object */
-  async of(
+  private async count(
     collection: Collection,
     { bucket, by, from, to, where }: StatsQuery,
     callerId: string | undefined,

@@ -1,6 +1,7 @@
 import { Controller, Get, ServiceUnavailableException } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { type HealthCheckResult, HealthCheckService, type HealthIndicatorFunction } from '@nestjs/terminus';
+import { SkipThrottle } from '@nestjs/throttler';
 import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
 import { Anyone } from '../platform/http/caller.js';
@@ -16,6 +17,7 @@ const HEADERS = { 'cache-control': 'no-store' };
 
 /** What an orchestrator asks: is it alive, may it have traffic, has it started. */
 @ApiTags('operations')
+@SkipThrottle()
 @Controller('health')
 export class HealthController {
   constructor(

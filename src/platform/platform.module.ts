@@ -10,6 +10,7 @@ import { Background } from './lifecycle/background.js';
 import { Lifecycle } from './lifecycle/lifecycle.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { Redis } from './redis/redis.js';
+import { ThrottleModule } from './throttle/throttle.module.js';
 
 /** What every feature may ask for: settings, database, Redis, cursors, lifecycle. */
 @Global()
@@ -18,7 +19,7 @@ export class PlatformModule {
   static forRoot(config: Config, logger: Logger, edge: Edge): DynamicModule {
     return {
       module: PlatformModule,
-      imports: [DatabaseModule.forRoot(config, logger), CacheModule, MetricsModule],
+      imports: [DatabaseModule.forRoot(config, logger), CacheModule, MetricsModule, ThrottleModule],
       providers: [
         { provide: CONFIG, useValue: config },
         { provide: Edge, useValue: edge },

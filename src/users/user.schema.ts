@@ -90,6 +90,14 @@ export const presentUser = (user: User): string => JSON.stringify(user, SHOWN);
 
 export const PRIVATE = { 'cache-control': 'private, no-cache' };
 
+/** Where a user is, and what it is kept as; and what goes with the user. */
+export const userPath = (id: string): string => `/api/v1/users/${id.toLowerCase()}`;
+export const userTag = (id: string): string => `user:${id.toLowerCase()}`;
+
 /** The answer that shows one user. */
 export const userAnswer = (user: User, headers: Record<string, string> = {}): Answer =>
-  new Answer(presentUser(user), { etag: entityTag(user), headers: { ...PRIVATE, ...headers } });
+  new Answer(presentUser(user), {
+    etag: entityTag(user),
+    tags: [userTag(user.id)],
+    headers: { ...PRIVATE, ...headers },
+  });

@@ -1,8 +1,9 @@
+import { CacheKey } from '@nestjs/cache-manager';
 import { Body, Controller, Delete, Get, Headers, Param, Patch, Query, Req } from '@nestjs/common';
 import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Answer } from '../platform/http/answer.js';
-import { AdminOnly, type Caller, CurrentCaller } from '../platform/http/caller.js';
+import { AdminOnly, type Caller, CurrentCaller, SelfOrAdmin } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { pageAnswer } from '../platform/http/page.js';
 import {
@@ -13,10 +14,11 @@ import {
   userId,
   userPage,
   userPatchSchema,
+  userPath,
   userQuery,
   userSchema,
 } from './user.schema.js';
-import { assertSelfOrAdmin, UsersService } from './users.service.js';
+import { UsersService } from './users.service.js';
 
 @ApiTags('users')
 @Controller('api/v1/users')
@@ -31,7 +33,7 @@ export class UsersController {
     problems: ['forbidden'],
   })
   async list(@Req() request: FastifyRequest, @Query({ schema: userQuery }) query: UserQuery): Promise<Answer> {
-    return pageAnswer(request, await this.users.list(query), PRIVATE);
+    return pageAnswer(request.url, await this.users.list(query), PRIVATE);
   }
 
   @Get('me')
@@ -41,17 +43,19 @@ export class UsersController {
   }
 
   @Get(':id')
+  @SelfOrAdmin()
+  @CacheKey((context) => userPath(context.switchToHttp().getRequest().params.id))
   @Operation('getUser', 'Read a user: yourself, or anyone as an admin', {
     answer: 'The user.',
     body: userSchema,
     problems: ['forbidden'],
   })
-  async get(@CurrentCaller() caller: Caller, @Param('id', { schema: userId }) id: string): Promise<Answer> {
-    assertSelfOrAdmin(caller, id);
+  async get(@Param('id', { schema: userId }) id: string): Promise<Answer> {
     return userAnswer(await this.users.get(id));
   }
 
   @Patch(':id')
+  @SelfOrAdmin()
   @ApiConsumes('application/merge-patch+json', 'application/json')
   @Operation('updateUser', 'Change a user: yourself, or anyone as an admin', {
     answer: 'The user as it is now.',
@@ -68,16 +72,13 @@ export class UsersController {
   }
 
   @Delete(':id')
+  @SelfOrAdmin()
   @Operation('deleteUser', 'Delete a user: yourself, or anyone as an admin', {
     description: 'The sessions, collections and records of the user go too.',
     answer: 'The user is gone.',
     problems: ['conflict'],
   })
-  async remove(
-    @CurrentCaller() caller: Caller,
-    @Param('id', { schema: userId }) id: string,
-    @Headers('if-match') ifMatch?: string,
-  ): Promise<void> {
-    await this.users.remove(caller, id, ifMatch);
+  async remove(@Param('id', { schema: userId }) id: string, @Headers('if-match') ifMatch?: string): Promise<void> {
+    await this.users.remove(id, ifMatch);
   }
 }

@@ -12,7 +12,7 @@ import { invalid, notFound, Problem } from '../platform/http/problem.js';
 import { PasswordsService } from './passwords.service.js';
 import { SessionsService } from './sessions.service.js';
 import { User } from './user.entity.js';
-import { type NewUser, presentUser, type UserPatch, type UserQuery } from './user.schema.js';
+import { type NewUser, presentUser, type UserPatch, type UserQuery, userPath, userTag } from './user.schema.js';
 
 @Injectable()
 export class UsersService {
@@ -82,7 +82,6 @@ export class UsersService {
    *   conflict for a taken address or the last admin
    */
   async update(caller: Caller, id: string, patch: UserPatch, ifMatch: string | undefined): Promise<User> {
-    assertSelfOrAdmin(caller, id);
     if (caller.role !== 'admin' && (patch.role !== undefined || patch.disabled !== undefined)) {
       throw new Problem('forbidden', 'Only an admin changes role and disabled.');
     }
@@ -96,18 +95,17 @@ export class UsersService {
       else if (passwordHash) await this.sessions.endAll(manager, id, id === caller.id ? caller.sessionId : undefined);
       return manager.save(user);
     });
-    return this.orConflict(work);
+    return this.orConflict(work.finally(() => this.cache.invalidate(userPath(id))));
   }
 
   /** Sessions, collections and records go with the user. */
-  async remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void> {
-    assertSelfOrAdmin(caller, id);
+  async remove(id: string, ifMatch: string | undefined): Promise<void> {
     const work = this.database.transaction(async (manager) => {
       const user = await this.lock(manager, id, ifMatch);
       await this.assertNotLastAdmin(manager, user);
       await manager.remove(user);
     });
-    await work.finally(() => this.cache.invalidate(`user:${id}`));
+    await work.finally(() => this.cache.invalidate(userPath(id), userTag(id)));
   }
 
   private async newPasswordHash(
@@ -157,10 +155,4 @@ export class UsersService {
       throw error;
     }
   }
-}
-
-/** @throws Problem forbidden, the same for a user that is there and one that is not */
-export function assertSelfOrAdmin(caller: Caller, id: string): void {
-  if (caller.id !== id && caller.role !== 'admin')
-    throw new Problem('forbidden', 'That is for the user and for admins.');
 }

@@ -2,6 +2,7 @@ import { createApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
 import { Client } from './client.js';
 import { createDatabase, type TestDatabase } from './database.js';
+import { UNLIMITED } from './process.js';
 
 export interface TestApp {
   url: string;
@@ -17,7 +18,7 @@ export interface TestApp {
 
 export const ADMIN = { email: 'admin@example.com', password: 'first-admin-of-the-tests' };
 
-/** The settings that tests start from: a secret each, and nothing in the log. */
+/** The settings that tests start from: a secret each, nothing in the log, and no limit that they would meet. */
 export const testEnvironment = (databaseUrl: string): Record<string, string> => ({
   NODE_ENV: 'test',
   PORT: '0',
@@ -26,6 +27,7 @@ export const testEnvironment = (databaseUrl: string): Record<string, string> => 
   APP_SECRET: 'a secret of the tests that is long enough',
   ADMIN_EMAIL: ADMIN.email,
   ADMIN_PASSWORD: ADMIN.password,
+  ...UNLIMITED,
 });
 
 /** The very app that production runs, on a free port and an empty database of its own. */

@@ -39,9 +39,11 @@ export function drift(method: string, url: string, status: number, headers: Head
   const where = `${method} ${template.path} ${status}`;
   const response = resolve(operation.responses[status] as ResponseObject | undefined);
   if (!response) return [`${where}: the status is not in the document`];
-  return [...headerDrift(response, headers), ...bodyDrift(response, headers, text, method)].map(
-    (line) => `${where}: ${line}`,
-  );
+  return [
+    ...headerDrift(response, headers),
+    ...limitDrift(status, headers, pathname),
+    ...bodyDrift(response, headers, text, method),
+  ].map((line) => `${where}: ${line}`);
 }
 
 function resolve<T extends { $ref?: string }>(value: T | undefined): T | undefined {
@@ -72,6 +74,15 @@ function headerDrift({ headers: named = {} }: ResponseObject, headers: Headers):
     ...unknown.map((name) => `the header ${name} is not in the document`),
     ...missing.map((name) => `the header ${name} is missing`),
   ];
+}
+
+/** Every answer below /api says what is left of its limits, and no other does; but for what the HTTP parser refuses. */
+function limitDrift(status: number, headers: Headers, pathname: string): string[] {
+  if ([400, 408, 431].includes(status) && headers.get('connection') === 'close') return [];
+  const isLimited = pathname.startsWith('/api/');
+  return ['ratelimit', 'ratelimit-policy']
+    .filter((name) => headers.has(name) !== isLimited)
+    .map((name) => `the header ${name} is ${isLimited ? 'missing' : 'too much'}`);
 }
 
 function bodyDrift({ content = {} }: ResponseObject, headers: Headers, text: string, method: string): string[] {

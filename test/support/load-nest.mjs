@@ -1,2 +1,3 @@
-// nestjs-prometheus is CommonJS and requires @nestjs/common, which is ESM: Jest can only do that once it is evaluated.
+// nestjs-prometheus and throttler are CommonJS and require these, which are ESM: Jest can only do that once they are evaluated.
 import '@nestjs/common';
+import '@nestjs/core';

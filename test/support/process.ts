@@ -96,6 +96,14 @@ export const endPrograms = async (): Promise<void> => {
 
 const privateKey = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 
+/** Limits that no test meets that is not about them. */
+export const UNLIMITED: Environment = Object.fromEntries(
+  ['RATE_LIMIT_REQUESTS', 'LOGIN_LIMIT', 'LOGIN_ADDRESS_LIMIT', 'REGISTER_LIMIT', 'REFRESH_LIMIT'].map((name) => [
+    name,
+    '1000000',
+  ]),
+);
+
 /** All that production has to be given, on the loopback address and a free port. */
 export const productionSettings = (databaseUrl: string): Environment => ({
   NODE_ENV: 'production',
@@ -107,6 +115,7 @@ export const productionSettings = (databaseUrl: string): Environment => ({
   MIGRATE_ON_START: 'true',
   DRAIN_DELAY_MS: '0',
   SINGLE_REPLICA: 'true',
+  ...UNLIMITED,
 });
 
 export const pause = (ms: number): Promise<undefined> =>

@@ -15,6 +15,6 @@ import { redisTier, SharedTier } from './shared-tier.js';
     }),
   ],
   providers: [Cache, Invalidations, SharedTier],
-  exports: [ManagerModule, Cache, SharedTier],
+  exports: [ManagerModule, Cache, Invalidations, SharedTier],
 })
 export class CacheModule {}

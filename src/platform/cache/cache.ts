@@ -200,6 +200,16 @@ export class Cache {
   }
 }
 
+/** Something that was read for this one reader. */
+export const unkept = <T>(value: T): Entry<T> => ({
+  value,
+  storedAt: 0,
+  freshUntil: Number.POSITIVE_INFINITY,
+  staleUntil: 0,
+  retryAt: 0,
+  tags: [],
+});
+
 /** What Cache-Status (RFC 9211) says of an entry that is known to be past its time; undefined for a fresh one. */
 export function staleness({ freshUntil }: Entry): string | undefined {
   const seconds = Math.floor((freshUntil - performance.now()) / 1000);

@@ -52,7 +52,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   private readonly owed = new Set<string>();
   /** Keys put into the second tier lately, oldest first. */
   private readonly put = new Map<string, number>();
-  private listener: Listener = { drop: () => {}, dropAll: () => {} };
+  private readonly listeners: Listener[] = [];
 
   constructor(
     private readonly redis: Redis,
@@ -62,7 +62,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   }
 
   listen(listener: Listener): void {
-    this.listener = listener;
+    this.listeners.push(listener);
   }
 
   /** Processes that share Redis, this one among them; 1 without Redis. */
@@ -111,7 +111,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     const isSilent = (sender: { seenAt: number }) => now - sender.seenAt > SILENCE_MS;
     this.areHeard = this.senders.has(this.id) && ![...this.senders.values()].some(isSilent);
     // What was loaded during a silence may have missed its end.
-    if (this.areHeard && !wereHeard) this.listener.dropAll();
+    if (this.areHeard && !wereHeard) for (const listener of this.listeners) listener.dropAll();
     // Others may trust the second tier again only when it holds nothing that we have changed: no heartbeat before that.
     await this.settle([...this.owed]);
   }
@@ -122,9 +122,9 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     if (bye) this.senders.delete(from);
     else this.senders.set(from, { n, seenAt: performance.now() });
     if (from === this.id) return;
-    if (isGap) this.listener.dropAll();
+    if (isGap) for (const listener of this.listeners) listener.dropAll();
     if (!names) return;
-    this.listener.drop(names);
+    for (const listener of this.listeners) listener.drop(names);
     const overtaken = names.filter((name) => this.put.delete(name));
     if (overtaken.length > 0) this.tell(overtaken);
   }

@@ -128,7 +128,7 @@ function initialize(binaries: string, dataFolder: string, passwordFile: string, 
   };
   const how = '--username=postgres --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync'.split(' ');
   run('initdb', [...how, `--pwfile=${passwordFile}`, `--pgdata=${made}`]);
-  run('postgres', ['--single', '-D', made, 'postgres'], `CREATE DATABASE ${DATABASE}\n`);
+  run('postgres', ['--single', '-F', '-D', made, 'postgres'], `CREATE DATABASE ${DATABASE}\n`);
   renameSync(made, dataFolder);
 }
 

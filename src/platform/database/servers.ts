@@ -4,6 +4,7 @@ import { Pool, type PoolConfig } from 'pg';
 import { DataSource } from 'typeorm';
 import type { Config } from '../../config.js';
 import { entries } from '../bounds.js';
+import { Invalidations } from '../cache/invalidations.js';
 import { CONFIG } from '../config.token.js';
 import { Background } from '../lifecycle/background.js';
 import { frugalSocket } from './copy-lines.js';
@@ -12,6 +13,8 @@ import { poolOf } from './pool.js';
 /** How often servers are looked at, and how long one may take to answer. */
 const CHECK_INTERVAL_MS = 1000;
 const CHECK_TIMEOUT_MS = 1500;
+/** How other processes are told who has written here. */
+const WRITER = 'writer:';
 const WRITERS_REMEMBERED = 50_000;
 /** How soon PostgreSQL breaks off what it does on a stream's connection that is gone. */
 export const ABANDONED_AFTER_MS = 100;
@@ -28,7 +31,8 @@ export interface Server {
 
 /**
  * The primary and its read replicas (DATABASE_REPLICA_URLS). A replica is used while it answers and is no further behind
- * than DATABASE_REPLICA_MAX_LAG_MS; checked every second. Who has just written reads from the primary for twice that time.
+ * than DATABASE_REPLICA_MAX_LAG_MS; checked every second. Who has just written, on any process, reads from the primary for
+ * twice that time.
  */
 @Injectable()
 export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -39,10 +43,12 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   /** Where the primary was, oldest first, back to the lag that is allowed: [time in ms, WAL position]. */
   private positions: [at: number, position: number][] = [];
   private turn = 0;
+  private suspectedUntil = 0;
 
   constructor(
     dataSource: DataSource,
     private readonly background: Background,
+    private readonly others: Invalidations,
     @Inject(CONFIG) private readonly config: Config,
   ) {
     const pool = quiet(poolOf(dataSource));
@@ -54,6 +60,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
       ...entries(WRITERS_REMEMBERED),
       ttl: 2 * config.DATABASE_REPLICA_MAX_LAG_MS,
     });
+    others.listen({ drop: (names) => this.hear(names), dropAll: () => this.suspectAll() });
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -69,14 +76,30 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
 
   /** Where to read a list, an export or figures for a caller: the fit replicas in turn, or the primary. */
   forReading(callerId: string | undefined): Server {
-    if (callerId !== undefined && this.writers.has(callerId)) return this.primary;
+    if (this.hasWritten(callerId)) return this.primary;
     const fit = this.replicas.filter(({ isFit }) => isFit);
     return fit[this.turn++ % fit.length] ?? this.primary;
   }
 
+  /** Whether a caller may miss own work in anything that is a little old. */
+  hasWritten(callerId: string | undefined): boolean {
+    if (callerId === undefined) return false;
+    return this.writers.has(callerId) || performance.now() < this.suspectedUntil || !this.others.areHeard;
+  }
+
   /** To be called when a caller's write is done. */
   wrote(callerId: string): void {
-    if (this.replicas.length > 0) this.writers.set(callerId, true);
+    this.writers.set(callerId, true);
+    if (this.replicas.length > 0) this.others.tell([WRITER + callerId]);
+  }
+
+  private hear(names: readonly string[]): void {
+    for (const name of names) if (name.startsWith(WRITER)) this.writers.set(name.slice(WRITER.length), true);
+  }
+
+  /** Messages were lost: anybody may have written on another process. */
+  private suspectAll(): void {
+    this.suspectedUntil = performance.now() + 2 * this.config.DATABASE_REPLICA_MAX_LAG_MS;
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -5,14 +5,14 @@ import { isNotModified } from '../http/entity-tag.js';
 import { SECURITY } from '../http/headers.js';
 
 const LINE = '\r\n';
-const lines = (headers: Record<string, string>) =>
+export const lines = (headers: Record<string, string>) =>
   Object.entries(headers)
     .map(([name, value]) => `${name}: ${value}${LINE}`)
     .join('');
 const SECURITY_LINES = lines(SECURITY);
 
 /** One encoding of an answer: the heads of 200 and 304 as far as they are the same for everybody, and the body. */
-interface Variant {
+export interface Variant {
   etag: string | undefined;
   found: string;
   notModified: string;
@@ -50,6 +50,10 @@ export class Wire {
     const variant = this.variant(encoding, await encode(encoding, Buffer.from(this.answer.text)));
     this.variants.set(encoding, variant);
     return variant;
+  }
+
+  get etag(): string | undefined {
+    return this.answer.options.etag;
   }
 
   private variant(encoding: Encoding | undefined, body: string | Buffer): Variant {

@@ -20,14 +20,16 @@ declare module 'fastify' {
 
 export const ACCESS = Symbol('ACCESS');
 
-/** Who may call a route: anyone, with or without a token; or admins alone. Without a mark: who is signed in. */
-export type Access = 'anyone' | 'admin';
+/** Who may call a route: anyone, with or without a token; the user in its path and admins; admins alone. Without a mark: who is signed in. */
+export type Access = 'anyone' | 'self' | 'admin';
 
 /** Marks, for the document only, what needs no token. */
 export const ANYONE_EXTENSION = 'x-anyone';
 
 export const Anyone = () =>
   applyDecorators(SetMetadata(ACCESS, 'anyone' satisfies Access), ApiExtension(ANYONE_EXTENSION, true));
+/** For the user whose id is in the path, and admins: the same refusal for one that is there and one that is not. */
+export const SelfOrAdmin = () => SetMetadata(ACCESS, 'self' satisfies Access);
 export const AdminOnly = () => SetMetadata(ACCESS, 'admin' satisfies Access);
 
 /** The caller; undefined only on a route for anyone. */

@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { overLimit } from '../throttle/hooks.js';
 import { SECURITY } from './headers.js';
 import { Problem } from './problem.js';
 import { requestId } from './request-guard.js';
@@ -11,7 +12,7 @@ const pathOf = (url: string) => url.split('?', 1)[0] as string;
 
 /** Answers a failed request with its problem document, and logs what is our own fault. */
 export function answerProblem(request: FastifyRequest, reply: FastifyReply, error: unknown): void {
-  const problem = toProblem(error);
+  const problem = overLimit(request, reply) ?? toProblem(error);
   if (problem.status >= 500) {
     request.log[problem.status === 500 ? 'error' : 'warn'](
       { err: error },

@@ -23,7 +23,8 @@ export const SECURITY = {
 const PAGE = `${NOTHING}; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'`;
 
 /** What a page of another origin may read of an answer, beside the few headers that any may. */
-const EXPOSED = 'ETag, Link, Location, Retry-After, Idempotency-Replayed, X-Request-Id, Allow, Cache-Status';
+const EXPOSED =
+  'ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id, Allow, Cache-Status';
 
 /** What such a page may ask for, and for how many seconds its browser need not ask whether it may. */
 const PREFLIGHT = {

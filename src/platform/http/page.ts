@@ -1,4 +1,3 @@
-import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { Answer } from './answer.js';
 
@@ -29,10 +28,10 @@ export interface Page {
 }
 
 /** Answers a page, with a Link to the next one (RFC 8288). */
-export function pageAnswer(request: FastifyRequest, page: Page, headers: Record<string, string>): Answer {
+export function pageAnswer(url: string, page: Page, headers: Record<string, string>): Answer {
   const body = `{"items":[${page.items.join(',')}],"nextCursor":${JSON.stringify(page.nextCursor)}}`;
   if (page.nextCursor === null) return new Answer(body, { headers });
-  const [path = '', ...query] = request.url.split('?');
+  const [path = '', ...query] = url.split('?');
   // A query may hold question marks of its own.
   const parameters = new URLSearchParams(query.join('?'));
   parameters.set('cursor', page.nextCursor);

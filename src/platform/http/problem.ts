@@ -20,6 +20,7 @@ export const problemTypes = {
   'unprocessable-content': { status: 422, title: 'Nothing was stored' },
   'idempotency-key-reused': { status: 422, title: 'The Idempotency-Key belongs to another request' },
   'precondition-required': { status: 428, title: 'A change needs If-Match' },
+  'quota-exceeded': { status: 429, title: 'Too many requests' },
   'headers-too-large': { status: 431, title: 'The headers are too large' },
   'internal-error': { status: 500, title: 'Something went wrong here' },
   'temporary-reduced-capacity': { status: 503, title: 'Not now: try again in a moment' },
@@ -33,7 +34,7 @@ export interface Mistake {
   detail: string;
 }
 
-const registered: readonly ProblemType[] = ['temporary-reduced-capacity'];
+const registered: readonly ProblemType[] = ['quota-exceeded', 'temporary-reduced-capacity'];
 
 /** The problem's identifier as clients see it. */
 export const problemUri = (type: ProblemType): string =>

@@ -16,7 +16,8 @@ export interface Access {
   userId?: string | undefined;
 }
 
-const isProbe = (url: string) => url.startsWith('/health/') || url.startsWith('/metrics');
+/** Of an orchestrator or a monitoring system. */
+export const isProbe = (url: string) => url.startsWith('/health/') || url.startsWith('/metrics');
 
 /**
  * One line a request, in the fields of the Elastic Common Schema. The query is left out: it may hold personal data. The

@@ -1,5 +1,6 @@
 import { Controller, Get, Req, Res } from '@nestjs/common';
 import { ApiProduces, ApiTags } from '@nestjs/swagger';
+import { SkipThrottle } from '@nestjs/throttler';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type OpenMetricsContentType, Registry, register } from 'prom-client';
 import { z } from 'zod';
@@ -8,6 +9,7 @@ import { Operation } from '../http/operation.js';
 
 /** The process' metrics, as Prometheus text or, to who asks for it, as OpenMetrics. */
 @ApiTags('operations')
+@SkipThrottle()
 @Controller()
 export class MetricsController {
   @Get()

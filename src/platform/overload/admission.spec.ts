@@ -1,0 +1,192 @@
+import { Admission, type AdmissionOptions, type Leave, type Priority, TICK_MS } from './admission.js';
+
+/** An admission with a clock that stands still, and what happens in it, in order. */
+function create(options: Partial<AdmissionOptions> = {}) {
+  const clock = { now: 0 };
+  const admission = new Admission(
+    { min: 10, max: 10, initial: 10, queueMs: 40, deadlineMs: 500, ...options },
+    () => clock.now,
+  );
+  admission.close();
+  const log: string[] = [];
+  const leaves = new Map<string, Leave>();
+  const enter = (priority: Priority, name: string) =>
+    admission.enter(
+      priority,
+      (leave) => {
+        log.push(`${name} started`);
+        leaves.set(name, leave);
+      },
+      () => log.push(`${name} refused`),
+    );
+  const fill = (priority: Priority, count: number) => {
+    for (let at = 0; at < count; at++) enter(priority, `${priority} ${at}`);
+  };
+  const pass = (ms: number) => {
+    for (const end = clock.now + ms; clock.now < end; ) {
+      clock.now += TICK_MS;
+      admission.tick();
+    }
+  };
+  const leave = (name: string) => leaves.get(name)?.();
+  return { admission, clock, log, enter, fill, leave, pass };
+}
+
+it('starts at once while there is room, and lets the next one in when one leaves', () => {
+  const { admission, enter, fill, leave, log } = create();
+  fill('write', 10);
+  expect(admission.inFlight).toBe(10);
+  expect(enter('write', 'late')).toBeDefined();
+  expect(log).not.toContain('late started');
+  leave('write 3');
+  expect(log.at(-1)).toBe('late started');
+  expect(admission.inFlight).toBe(10);
+  expect(admission.queued).toBe(0);
+});
+
+it('lets the next ones in when the limit grows', () => {
+  const { admission, fill, leave, pass } = create({ max: 20 });
+  fill('write', 25);
+  for (let at = 0; at < 10; at++) leave(`write ${at}`);
+  expect(admission.inFlight).toBe(10);
+  pass(TICK_MS);
+  expect(admission.limit).toBeGreaterThan(10);
+  expect(admission.inFlight).toBe(admission.limit);
+  expect(admission.queued).toBe(15 - admission.limit);
+});
+
+it.each([
+  ['write', 10],
+  ['login', 2],
+  ['read', 9],
+  ['bulk', 2],
+] as const)('gives %s alone %d of 10 places', (priority, places) => {
+  const { admission, fill } = create();
+  fill(priority, 11);
+  expect(admission.inFlight).toBe(places);
+});
+
+it('keeps the last places for writes and logins', () => {
+  const { enter, fill, log } = create();
+  fill('read', 9);
+  enter('bulk', 'bulk');
+  enter('read', 'read');
+  enter('write', 'write');
+  expect(log).toHaveLength(10);
+  expect(log.at(-1)).toBe('write started');
+});
+
+it('takes writes first from those who wait, then logins, reads, bulk; each in the order of arrival', () => {
+  const { enter, fill, leave, log } = create();
+  fill('write', 10);
+  for (const name of ['bulk', 'read', 'login', 'write'] as const) {
+    enter(name, `first ${name}`);
+    enter(name, `second ${name}`);
+  }
+  log.length = 0;
+  for (let at = 0; at < 10; at++) leave(`write ${at}`);
+  expect(log).toEqual(
+    ['write', 'login', 'read', 'bulk'].flatMap((name) => [`first ${name} started`, `second ${name} started`]),
+  );
+});
+
+it('refuses at once who finds no place to wait, and keeps the last of these for writes too', () => {
+  const { admission, enter, fill, log } = create();
+  fill('write', 10);
+  log.length = 0;
+  fill('read', 30);
+  // 10 in 20 ms make 20 in 40 ms; reads get 18 of them.
+  expect(admission.queued).toBe(18);
+  expect(log).toHaveLength(12);
+  expect(admission.refused('read')).toEqual({ full: 12, late: 0 });
+  expect(enter('bulk', 'bulk')).toBeUndefined();
+  expect(enter('write', 'write')).toBeDefined();
+  expect(enter('login', 'login')).toBeDefined();
+  expect(enter('write', 'one too many')).toBeUndefined();
+  expect(admission.refused('write')).toEqual({ full: 1, late: 0 });
+});
+
+it('has the fewer places to wait the slower it is', () => {
+  const { admission, fill, leave, pass } = create();
+  fill('write', 10);
+  pass(200);
+  for (let at = 0; at < 10; at++) leave(`write ${at}`);
+  pass(TICK_MS);
+  fill('write', 100);
+  expect(admission.queued).toBe(2);
+});
+
+it('refuses who has waited until the deadline', () => {
+  const { admission, enter, fill, log, pass } = create();
+  fill('write', 10);
+  enter('read', 'late');
+  pass(450);
+  expect(log).not.toContain('late refused');
+  pass(TICK_MS);
+  expect(log.at(-1)).toBe('late refused');
+  expect(admission.refused('read')).toEqual({ full: 0, late: 1 });
+  expect(admission.queued).toBe(0);
+});
+
+it('forgets who hangs up while it waits', () => {
+  const { admission, enter, fill, leave, log, pass } = create();
+  fill('write', 10);
+  for (let at = 0; at < 10_000; at++) enter('read', 'gone')?.cancel();
+  expect(admission.queued).toBe(0);
+  enter('read', 'here');
+  leave('write 0');
+  leave('write 1');
+  pass(1000);
+  expect(log.at(-1)).toBe('here started');
+  expect(log.some((line) => line.startsWith('gone'))).toBe(false);
+  expect(admission.refused('read')).toEqual({ full: 0, late: 0 });
+});
+
+it('does nothing when one is cancelled that was started', () => {
+  const { admission, enter, fill, leave } = create();
+  fill('write', 10);
+  const waiting = enter('write', 'late');
+  leave('write 0');
+  waiting?.cancel();
+  expect(admission.inFlight).toBe(10);
+  leave('late');
+  expect(admission.inFlight).toBe(9);
+});
+
+it('starts a long line of requests that end within their start', () => {
+  const { admission, fill, leave } = create({ queueMs: 400_000 });
+  fill('write', 10);
+  let ended = 0;
+  const start = (done: Leave) => {
+    ended++;
+    done();
+  };
+  for (let at = 0; at < 100_000; at++) admission.enter('write', start, () => {});
+  expect(admission.queued).toBe(100_000);
+  leave('write 0');
+  expect(ended).toBe(100_000);
+  expect(admission.inFlight).toBe(9);
+});
+
+it('does not take the time of logins and bulk for latency', () => {
+  const { admission, enter, leave, pass } = create({ min: 10, max: 100, initial: 50 });
+  for (let round = 0; round < 20; round++) {
+    for (let at = 0; at < 20; at++) enter(at < 10 ? 'bulk' : 'login', `${at}`);
+    pass(1000);
+    for (let at = 20; at < 45; at++) enter('read', `${at}`);
+    for (let at = 0; at < 45; at++) leave(`${at}`);
+    pass(TICK_MS);
+  }
+  expect(admission.limit).toBeGreaterThanOrEqual(50);
+});
+
+it('shrinks when the event loop is late', () => {
+  const { admission, clock, fill, leave } = create({ max: 100, initial: 100 });
+  for (let round = 0; round < 10; round++) {
+    fill('write', 100);
+    for (let at = 0; at < 100; at++) leave(`write ${at}`);
+    clock.now += TICK_MS + 300;
+    admission.tick();
+  }
+  expect(admission.limit).toBeLessThan(30);
+});

@@ -1,0 +1,120 @@
+/** Whether a request may pass. A Gcra gives the same object each time: read it before the next call. */
+export interface Verdict {
+  admitted: boolean;
+  /** Requests that may follow at once. */
+  remaining: number;
+  /** Whole seconds until one more may: after a refusal, a retry then is admitted. */
+  reset: number;
+}
+
+/** What is known of one key. */
+export interface Bucket {
+  readonly key: string;
+  /** The theoretical arrival time: when all that was admitted will have drained, in ms. */
+  tat: number;
+  /** Admitted here, and not yet told to the other replicas. */
+  unsettled: number;
+}
+
+/** Two generations of so many keys are kept: some 20 MB when a flood fills both. */
+const MAX_KEYS = 50_000;
+
+/** Keys that wait to be settled; one that finds no room waits for its next request. */
+const MAX_DUE = 1000;
+
+/**
+ * The generic cell rate algorithm, as virtual scheduling (ITU-T I.371, annex A): a whole quota may come at once, and then
+ * drains evenly, so that in any time t no more than limit × (1 + t / window) are admitted.
+ *
+ * A key whose time has passed is as good as absent. When the younger of two generations of keys is twice a window old,
+ * nothing in the older one, unused since, still counts, and it goes as a whole. A flood of new keys turns them sooner, and
+ * so forgives the keys that were unused for longest. Times are whole ms of a clock that does not go back, and the
+ * interval is a multiple of 1/1024 ms, so that no sum is ever rounded.
+ */
+export class Gcra {
+  /** Ms that one request takes to drain, and ms that a whole quota takes. */
+  readonly interval: number;
+  readonly window: number;
+  private cost: number;
+  private young = new Map<string, Bucket>();
+  private old = new Map<string, Bucket>();
+  private turnedAt = 0;
+  private readonly due = new Set<Bucket>();
+  private readonly verdict: Verdict = { admitted: true, remaining: 0, reset: 0 };
+
+  /** @param share how many requests of a key make it due to be settled; none, when left out */
+  constructor(
+    limit: number,
+    windowMs: number,
+    private readonly share = Number.POSITIVE_INFINITY,
+  ) {
+    this.interval = Math.ceil((windowMs / limit) * 1024) / 1024;
+    this.window = this.interval * limit;
+    this.cost = this.interval;
+  }
+
+  /** From now on this process admits its part alone, which is no less than one request in a window. */
+  divideBy(replicas: number): void {
+    this.cost = Math.min(this.interval * replicas, this.window);
+  }
+
+  take(key: string, now: number): Verdict {
+    const bucket = this.bucketOf(key, now);
+    if (bucket.tat <= now) {
+      bucket.tat = now;
+      bucket.unsettled = 0;
+    }
+    const free = now + this.window - bucket.tat - this.cost;
+    if (free >= 0) {
+      bucket.tat += this.cost;
+      if (++bucket.unsettled >= this.share && this.due.size < MAX_DUE) this.due.add(bucket);
+    }
+    return judge(free, this.cost, this.verdict);
+  }
+
+  /** Takes back that one was taken. */
+  giveBack(key: string, now: number): void {
+    const bucket = this.bucketOf(key, now);
+    bucket.tat -= this.cost;
+    bucket.unsettled--;
+  }
+
+  /** What other replicas should know of, each key once. */
+  takeDue(): Bucket[] {
+    const due = [...this.due];
+    this.due.clear();
+    return due;
+  }
+
+  /**
+   * Takes over what all replicas have admitted together. It may be more than the limit, and is paid off like the rest.
+   * @param level ms from now until it will have drained
+   */
+  adopt({ key }: Bucket, level: number, now: number): void {
+    const bucket = this.bucketOf(key, now);
+    const all = Math.min(level + bucket.unsettled * this.interval, 2 * this.window);
+    bucket.tat = Math.max(bucket.tat, now + all);
+  }
+
+  private bucketOf(key: string, now: number): Bucket {
+    if (this.young.size >= MAX_KEYS || now - this.turnedAt >= 2 * this.window) {
+      this.old = this.young;
+      this.young = new Map();
+      this.turnedAt = now;
+    }
+    let bucket = this.young.get(key);
+    if (!bucket) {
+      bucket = this.old.get(key) ?? { key, tat: now, unsettled: 0 };
+      this.young.set(key, bucket);
+    }
+    return bucket;
+  }
+}
+
+/** @param free ms of the window that the request leaves; below zero, it does not fit */
+export function judge(free: number, cost: number, verdict: Verdict): Verdict {
+  verdict.admitted = free >= 0;
+  verdict.remaining = Math.max(0, Math.floor(free / cost));
+  verdict.reset = Math.ceil((free >= 0 ? cost - (free % cost) : -free) / 1000);
+  return verdict;
+}

@@ -1,0 +1,108 @@
+import { ADMIN, startApp, type TestApp } from '../support/app.js';
+import { Client, type Response } from '../support/client.js';
+import { must } from '../support/collections.js';
+import { expectProblem } from '../support/problem.js';
+import { pause } from '../support/process.js';
+import { TestRedis } from '../support/redis.js';
+
+const PASSWORD = 'a-password-of-the-tests';
+
+/** With Redis, and without: one process must keep the same limits. */
+describe.each(['over Redis', 'without Redis'])('%s', (where) => {
+  let app: TestApp;
+  let redis: TestRedis | undefined;
+  const settings = (): Record<string, string> => (redis ? { REDIS_URL: redis.url, REDIS_TIMEOUT_MS: '2000' } : {});
+  beforeAll(async () => {
+    redis = where === 'over Redis' ? await TestRedis.start() : undefined;
+    app = await startApp({
+      ...settings(),
+      TRUST_PROXY: '127.0.0.1',
+      AUTH_LIMIT_WINDOW_S: '3600',
+      LOGIN_LIMIT: '3',
+      LOGIN_ADDRESS_LIMIT: '6',
+      REGISTER_LIMIT: '4',
+      REFRESH_LIMIT: '5',
+    });
+  });
+  afterAll(async () => {
+    await app.close();
+    await redis?.kill();
+  });
+
+  let hosts = 0;
+  const newAddress = () => `198.51.100.${++hosts}`;
+  const post = (route: string, body: unknown, address: string): Promise<Response> =>
+    app.client.post(`/api/v1/auth/${route}`, body, { 'x-forwarded-for': address });
+  const login = (email: string, password: string, address: string) => post('login', { email, password }, address);
+
+  const expectRefusal = (answer: Response, policy: string) => {
+    expectProblem(answer, 'quota-exceeded');
+    expect(answer.body['violated-policies']).toEqual([policy]);
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+  };
+
+  it('an address may try an email so often, whatever its case', async () => {
+    const address = newAddress();
+    for (const email of ['eve@example.com', 'EVE@example.com', 'Eve@Example.com']) {
+      expectProblem(await login(email, 'wrong', address), 'invalid-credentials');
+    }
+    const refused = await login('eve@example.com', 'wrong', address);
+    expectRefusal(refused, 'login');
+    expect(refused.headers.get('ratelimit-policy')).toMatch(
+      /^"default";.+, "login";q=3;w=3600, "login-address";q=6;w=3600$/,
+    );
+    expect(refused.headers.get('ratelimit')).toMatch(/^"default";.+, "login";r=0;t=1\d+, "login-address";r=\d;t=600$/);
+    // Others are not locked out, here or there.
+    expectProblem(await login('other@example.com', 'wrong', address), 'invalid-credentials');
+    expectProblem(await login('eve@example.com', 'wrong', newAddress()), 'invalid-credentials');
+  });
+
+  it('says truly when to try again', async () => {
+    const brief = await startApp({ ...settings(), AUTH_LIMIT_WINDOW_S: '6', LOGIN_LIMIT: '2' });
+    try {
+      const tries = Array.from({ length: 9 }, () =>
+        brief.client.post('/api/v1/auth/login', { email: 'eve@example.com', password: 'wrong' }),
+      );
+      const refused = (await Promise.all(tries)).filter(({ status }) => status === 429);
+      expect(refused.length).toBeGreaterThan(0);
+      const seconds = Number(refused.at(-1)?.headers.get('retry-after'));
+      expect([1, 2, 3]).toContain(seconds);
+      await pause(seconds * 1000);
+      must(401, await brief.client.post('/api/v1/auth/login', { email: 'eve@example.com', password: 'wrong' }));
+    } finally {
+      await brief.close();
+    }
+  });
+
+  it('tries that could not succeed count as well', async () => {
+    const address = newAddress();
+    for (let i = 0; i < 3; i++) must(400, await post('login', { email: 'mallory@example.com' }, address));
+    expectRefusal(await login('mallory@example.com', 'wrong', address), 'login');
+    for (const body of ['[]', 'null', '"x"', '{"email":{}}']) {
+      expect([400, 429]).toContain((await post('login', body, newAddress())).status);
+    }
+  });
+
+  it('an address may fail so often with any emails; successes are not held against it', async () => {
+    const address = newAddress();
+    for (let i = 0; i < 3; i++) must(200, await login(ADMIN.email, ADMIN.password, address));
+    for (let i = 0; i < 6; i++) {
+      expectProblem(await login(`nobody${i}@example.com`, 'wrong', address), 'invalid-credentials');
+    }
+    expectRefusal(await login('nobody9@example.com', 'wrong', address), 'login-address');
+    must(200, await login(ADMIN.email, ADMIN.password, newAddress()));
+  });
+
+  it('registering and refreshing are limited by address', async () => {
+    const address = newAddress();
+    const register = (i: number) =>
+      post('register', { email: `u${i}@${hosts}.com`, password: PASSWORD, name: 'U' }, address);
+    for (let i = 0; i < 4; i++) must(201, await register(i));
+    expectRefusal(await register(4), 'register');
+    for (let i = 0; i < 5; i++) must(401, await post('refresh', { refreshToken: `no.${i}` }, address));
+    expectRefusal(await post('refresh', { refreshToken: 'no.5' }, address), 'refresh');
+    const { body } = must(200, await login(ADMIN.email, ADMIN.password, address));
+    must(204, await post('logout', { refreshToken: body.refreshToken }, address));
+    expect((await new Client(app.url, body).get('/api/v1/users/me')).status).toBe(401);
+  });
+});
