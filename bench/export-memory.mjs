@@ -23,22 +23,18 @@ let app;
 
 async function start() {
   const { PATH, HOME, NODE_OPTIONS = '' } = process.env;
-  const child = spawn(
-    process.execPath,
-    ['--enable-source-maps', new URL('../dist/main.js', import.meta.url).pathname],
-    {
-      env: {
-        PATH,
-        HOME,
-        NODE_OPTIONS,
-        DATA_DIR: folder,
-        PORT: '0',
-        ADMIN_EMAIL: ADMIN.email,
-        ADMIN_PASSWORD: ADMIN.password,
-      },
-      stdio: ['ignore', 'pipe', 'inherit'],
+  const child = spawn(process.execPath, [new URL('../dist/floodgate.cjs', import.meta.url).pathname], {
+    env: {
+      PATH,
+      HOME,
+      NODE_OPTIONS,
+      DATA_DIR: folder,
+      PORT: '0',
+      ADMIN_EMAIL: ADMIN.email,
+      ADMIN_PASSWORD: ADMIN.password,
     },
-  );
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let said = '';
   child.stdout.on('data', (chunk) => {
     said = (said + chunk).slice(-10_000);

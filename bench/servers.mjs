@@ -98,7 +98,7 @@ export async function startPeer(name, environment, path) {
 /** Floodgate with all that production has on, and limits that nobody reaches. */
 export async function startFloodgate(environment, { path = '/health/ready', cores } = {}) {
   const settings = { ...SECRETS, RATE_LIMIT_REQUESTS: '1000000000', DRAIN_DELAY_MS: '0', ...environment };
-  return startNode('floodgate', { file: join(root, 'dist/main.js'), environment: settings, path, cores });
+  return startNode('floodgate', { file: join(root, 'dist/floodgate.cjs'), environment: settings, path, cores });
 }
 
 /** As `nest build` would: next to the packages, so that imports find them. */

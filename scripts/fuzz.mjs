@@ -28,7 +28,7 @@ function install() {
 /** The built app with a database of its own, below `folder`. */
 async function start(folder) {
   const { PATH, HOME = folder } = process.env;
-  const app = spawn(process.execPath, ['dist/main.js'], {
+  const app = spawn(process.execPath, ['dist/floodgate.cjs'], {
     env: {
       PATH,
       HOME,

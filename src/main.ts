@@ -1,6 +1,7 @@
 import { type App, createApp } from './app.js';
 import { loadConfig } from './config.js';
 import { ConfigError } from './platform/setting.js';
+import { nameSources } from './platform/stack.js';
 import { StartError } from './platform/start-error.js';
 
 /** Starts this process and stops it well. Exits 1, after a line for each reason, when it cannot start. */
@@ -46,4 +47,5 @@ function fail(error: Error): void {
   process.exit(1);
 }
 
+nameSources(import.meta.filename);
 main().catch(fail);

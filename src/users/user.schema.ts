@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
 import { entityTag } from '../platform/http/entity-tag.js';
 import { pageParameters } from '../platform/http/page.js';
-import { dictionary } from './common-passwords.js';
+import { isCommonPassword } from './common-passwords.js';
 import type { User } from './user.entity.js';
 
 const id = z.uuid().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
@@ -30,7 +30,7 @@ const password = z
   .string()
   .min(8, { abort: true })
   .max(128, { abort: true })
-  .refine((text) => !dictionary.has(text.toLowerCase()), 'is among the most common passwords')
+  .refine((text) => !isCommonPassword(text), 'is among the most common passwords')
   .meta({
     format: 'password',
     description: '8 to 128 characters; 15 or more are recommended.',

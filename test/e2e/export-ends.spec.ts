@@ -40,7 +40,7 @@ describe('a large export', () => {
       const response = await fetch(app.url + path, { headers: { 'accept-encoding': encoding } });
       expect(response.headers.get('content-encoding')).toBe(encoding === 'identity' ? null : encoding);
       const ended = await app.database.query(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active' AND datname = current_database()`,
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SET LOCAL%COPY%' AND state = 'active' AND datname = current_database()`,
       );
       expect(ended).not.toEqual([]);
       await expect(response.text()).rejects.toThrow();

@@ -38,7 +38,7 @@ const rest = async (response: IncomingMessage) => Buffer.concat(await response.t
 const running = async () =>
   (
     await app.database.query(
-      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' AND query LIKE 'COPY (%'`,
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' AND query LIKE 'SET LOCAL%COPY (%'`,
     )
   ).length;
 const numbersOf = (bytes: Buffer) =>
@@ -135,7 +135,7 @@ it.each(['identity', 'gzip'])(
   async (encoding) => {
     const response = await begin({ 'accept-encoding': encoding });
     const end = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND query LIKE 'COPY (%' AND state <> 'idle'`;
+    WHERE datname = current_database() AND query LIKE 'SET LOCAL%COPY (%' AND state <> 'idle'`;
     expect(await app.database.query(end)).toHaveLength(1);
     const whole = rest(response);
     await expect(whole).rejects.toThrow('aborted');

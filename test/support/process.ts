@@ -84,11 +84,10 @@ export class Program {
 const programs = new Set<Program>();
 
 /** The built app. */
-export const startMain = (environment: Environment): Program => new Program('main.js', environment);
+export const startMain = (environment: Environment): Program => new Program('floodgate.cjs', environment);
 
 /** The built migration command. */
-export const startMigrate = (environment: Environment): Program =>
-  new Program('platform/database/migrate.js', environment);
+export const startMigrate = (environment: Environment): Program => new Program('migrate.cjs', environment);
 
 /** For afterEach or afterAll: ends whatever still runs. */
 export const endPrograms = async (): Promise<void> => {

@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../../config.js';
+import { entries } from '../bounds.js';
 import { CONFIG } from '../config.token.js';
 import { Problem } from '../http/problem.js';
 import { Invalidations } from './invalidations.js';
@@ -74,12 +75,9 @@ export class Cache {
     private readonly others: Invalidations,
   ) {
     this.lifetime = { ttlMs: config.CACHE_TTL_MS, staleMs: config.CACHE_STALE_MS };
-    this.entries = new LRUCache({
-      max: Math.ceil(config.CACHE_MEMORY_BYTES / BYTES_PER_ENTRY),
-      maxSize: config.CACHE_MEMORY_BYTES,
-    });
+    this.entries = new LRUCache({ maxSize: config.CACHE_MEMORY_BYTES });
     this.tags = new LRUCache({
-      max: TAGS,
+      ...entries(TAGS),
       // Whoever holds it can no longer be told of its end.
       dispose: (tag) => {
         tag.isDead = true;

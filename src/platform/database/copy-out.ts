@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { Injectable } from '@nestjs/common';
 import type { PoolClient } from 'pg';
-import { to as copyTo } from 'pg-copy-streams';
 import { invalid } from '../http/problem.js';
+import { CopyLines } from './copy-lines.js';
 import { ABANDONED_AFTER_MS, Servers } from './servers.js';
 
 /** Long reads by COPY, which is the cursor: PostgreSQL sends no more than the reader takes, so memory is constant on both sides. */
@@ -23,7 +23,7 @@ export class CopyOut {
       client.release();
       throw invalid('The request was cut off.');
     }
-    const lines = client.query(copyTo(statement));
+    const lines = client.query(new CopyLines(statement));
     let isReleased = false;
     const release = (failure?: Error) => {
       if (isReleased) return;

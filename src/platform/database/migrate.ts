@@ -2,13 +2,15 @@ import { loadConfig } from '../../config.js';
 import { migrate } from './schema.js';
 
 /** `npm run migrate`: brings the schema of DATABASE_URL up to date, and says what it did. */
-try {
+async function main(): Promise<void> {
   const config = loadConfig();
   if (!config.DATABASE_URL)
     throw new Error('DATABASE_URL is missing: the embedded PostgreSQL is migrated by npm start.');
   const done = await migrate(config);
   process.stdout.write(done.length > 0 ? `Migrated: ${done.join(', ')}\n` : 'The schema is up to date.\n');
-} catch (error) {
-  process.stderr.write(`${(error as Error).message}\n`);
-  process.exitCode = 1;
 }
+
+main().catch((error: Error) => {
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 1;
+});

@@ -3,9 +3,11 @@ import { LRUCache } from 'lru-cache';
 import { type ClientConfig, Pool, type PoolConfig } from 'pg';
 import { DataSource } from 'typeorm';
 import type { Config } from '../../config.js';
+import { entries } from '../bounds.js';
 import { Invalidations } from '../cache/invalidations.js';
 import { CONFIG } from '../config.token.js';
 import { Background } from '../lifecycle/background.js';
+import { frugalSocket } from './copy-lines.js';
 import { Pipeline } from './pipeline.js';
 import { poolOf } from './pool.js';
 
@@ -57,7 +59,10 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     this.replicas = (config.DATABASE_REPLICA_URLS ?? []).map((connectionString) =>
       this.serverAt(new URL(connectionString).host, { ...pool.options, connectionString }),
     );
-    this.writers = new LRUCache({ max: WRITERS_REMEMBERED, ttl: 2 * config.DATABASE_REPLICA_MAX_LAG_MS });
+    this.writers = new LRUCache({
+      ...entries(WRITERS_REMEMBERED),
+      ttl: 2 * config.DATABASE_REPLICA_MAX_LAG_MS,
+    });
     others.listen({ drop: (names) => this.hear(names), dropAll: () => this.suspectAll() });
   }
 
@@ -145,6 +150,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     const pool = new Pool({
       ...options,
       max: STREAM_CONCURRENCY,
+      stream: frugalSocket,
       statement_timeout: 0,
       query_timeout: 0,
       idle_in_transaction_session_timeout: REQUEST_TIMEOUT_MS,

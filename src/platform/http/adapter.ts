@@ -59,6 +59,8 @@ export class HttpAdapter extends FastifyAdapter {
       frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
         answerProblem(request, reply, error),
       routerOptions: { maxParamLength: 200 },
+      // Zod checks and JSON.stringify writes: Fastify's own compilers are not even loaded.
+      schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
     });
     const fastify = this.getInstance<FastifyInstance>();
     fastify.decorateRequest('caller', undefined);
@@ -118,6 +120,10 @@ export class HttpAdapter extends FastifyAdapter {
 
   /** To be called when all routes are there. */
   sealRoutes: () => void = () => {};
+}
+
+function unused(): never {
+  throw new Error('A route has a schema of Fastify.');
 }
 
 const isSupported = (fastify: FastifyInstance, method: string) =>

@@ -1,0 +1,17 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const bundle = fileURLToPath(new URL('../../dist/bundle.cjs', import.meta.url));
+const main = readFileSync(new URL('../../src/main.ts', import.meta.url), 'utf8').split('\n');
+
+it("names the source's lines in a stack that comes from the bundle", () => {
+  // Where main says why it cannot start, the test makes an error, to look at its stack.
+  const code = `
+    process.exit = () => {};
+    process.stderr.write = () => process.stdout.write(new Error('made here').stack);
+    require(${JSON.stringify(bundle)});`;
+  const { stdout } = spawnSync(process.execPath, ['-e', code], { env: { NODE_ENV: 'none' }, encoding: 'utf8' });
+  const [, line] = /at fail \(src\/main\.ts:(\d+):\d+\)/.exec(stdout) ?? [];
+  expect(main[Number(line) - 1]).toContain('process.stderr.write');
+});
