@@ -94,7 +94,9 @@ export function send(
 ): void {
   const raw = response as unknown as { _header: string; _hasBody: boolean; _contentLength: number };
   response.statusCode = status;
-  raw._header = `${status === 200 ? variant.found : variant.notModified}${own}${LINE}`;
+  // To HEAD, 304 says how long the body would be: Fastify does.
+  const length = status === 304 && isHead ? `content-length: ${Buffer.byteLength(variant.body)}${LINE}` : '';
+  raw._header = `${status === 200 ? variant.found : variant.notModified}${length}${own}${LINE}`;
   if (status === 304 || isHead) {
     raw._hasBody = false;
     response.end();
