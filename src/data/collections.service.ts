@@ -10,7 +10,13 @@ import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
 import type { Page } from '../platform/http/page.js';
 import { notFound, Problem } from '../platform/http/problem.js';
 import { Collection } from './collection.entity.js';
-import { type CollectionInput, type CollectionQuery, collectionTag, presentCollection } from './collection.schema.js';
+import {
+  type CollectionInput,
+  type CollectionQuery,
+  collectionTag,
+  presentCollection,
+  tagsOf,
+} from './collection.schema.js';
 
 /** A collection in memory, its description left out. */
 const COLLECTION_BYTES = 1000;
@@ -35,12 +41,16 @@ export class CollectionsService {
     private readonly cache: Cache,
   ) {}
 
-  /** A collection as it is kept. */
+  /**
+   * A collection as it is kept. Answers that are made of it are kept as well, so it is never one that changed while it was
+   * being read; and its tags are known before there is any such answer.
+   */
   find(name: string): Entry<Collection | null> | Promise<Entry<Collection | null>> {
-    return this.cache.fetch(collectionTag(name), async () => {
+    const found = this.cache.fetch(collectionTag(name), async () => {
       const value = await this.collections.findOneBy({ name });
-      return { value, bytes: COLLECTION_BYTES, tags: value ? [`user:${value.ownerId}`] : [], isAbsent: !value };
+      return { value, bytes: COLLECTION_BYTES, tags: value ? tagsOf(value) : [], isAbsent: !value };
     });
+    return found instanceof Promise ? found.then((entry) => (entry.isSpoiled ? this.find(name) : entry)) : found;
   }
 
   /** @throws Problem not-found also for a collection that the caller may not read */

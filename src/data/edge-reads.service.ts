@@ -72,7 +72,8 @@ export class EdgeReads implements OnModuleInit {
   private parse(query: string): RecordQuery | undefined {
     const known = this.queries.get(query);
     if (known) return known;
-    const parameters = [...new URLSearchParams(query)];
+    // It would take a first question mark of the query for the one before it.
+    const parameters = [...new URLSearchParams(`?${query}`)];
     const names = new Set(parameters.map(([parameter]) => parameter));
     const { data } = recordQuery.safeParse(Object.fromEntries(parameters));
     if (!data || names.size < parameters.length || /\ufffd|\0/.test(parameters.join())) return undefined;

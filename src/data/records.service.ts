@@ -128,12 +128,14 @@ export class RecordsService {
 
   /** From the second tier what is there, the rest from the primary: a replica that lags would put an old value back. */
   private async readMany(asked: Asked[]): Promise<(StoredRecord | undefined)[]> {
+    const begun = performance.now();
     const kept = await this.shared.getMany<StoredRecord>(asked.map(({ name }) => name));
     const missing = asked.filter((_, at) => kept[at] === undefined);
     const ids = [...new Set(missing.map(({ id }) => id))];
     const rows = ids.length > 0 ? await this.database.rows<StoredRecord>(GET_MANY, [ids]) : [];
     const found = new Map(rows.map((row) => [row.id, row]));
-    this.shared.setMany(missing.flatMap(({ name, id }) => (found.has(id) ? { key: name, value: found.get(id) } : [])));
+    const present = missing.filter(({ id }) => found.has(id));
+    this.shared.setMany(new Map(present.map(({ name, id }) => [name, found.get(id)])), begun);
     return asked.map(({ id }, at) => kept[at] ?? found.get(id));
   }
 

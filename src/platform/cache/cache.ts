@@ -26,6 +26,8 @@ export interface Entry<T = unknown> {
   /** It could not be had anew just now: until then it is given out as it is. */
   retryAt: number;
   readonly tags: readonly Tag[];
+  /** It changed while it was being read: this is for who had asked before, and nothing that is kept may be made of it. */
+  readonly isSpoiled: boolean;
 }
 
 /** A name on which entries depend, alive until it is invalidated. */
@@ -65,6 +67,8 @@ export class Cache {
   private readonly loads = new Map<string, Promise<Entry>>();
   /** Names invalidated while loads are under way, by the number of their last invalidation. */
   private readonly spoiled = new Map<string, number>();
+  /** Loads under way, also those that nobody else waits for any more. */
+  private running = 0;
   private invalidations = 0;
   private spoiledBefore = 0;
   readonly counts = { hits: 0, stale: 0, misses: 0, failures: 0 };
@@ -142,8 +146,9 @@ export class Cache {
       .then((loaded) => this.keep(name, loaded, lifetime, begun))
       .finally(() => {
         if (this.loads.get(name) === loading) this.loads.delete(name);
-        if (this.loads.size === 0) this.spoiled.clear();
+        if (--this.running === 0) this.spoiled.clear();
       });
+    this.running++;
     this.loads.set(name, loading);
     return loading;
   }
@@ -154,6 +159,7 @@ export class Cache {
     const storedAt = performance.now();
     const freshUntil = storedAt + ttlMs;
     const staleUntil = isAbsent ? freshUntil : freshUntil + lifetime.staleMs;
+    const isSpoiled = begun < this.spoiledBefore || [name, ...tags].some((one) => (this.spoiled.get(one) ?? 0) > begun);
     const entry: Entry<T> = {
       value,
       storedAt,
@@ -161,8 +167,8 @@ export class Cache {
       staleUntil,
       retryAt: 0,
       tags: tags.map((tag) => this.tag(tag)),
+      isSpoiled,
     };
-    const isSpoiled = begun < this.spoiledBefore || [name, ...tags].some((one) => (this.spoiled.get(one) ?? 0) > begun);
     if (!isSpoiled && ttlMs > 0) this.entries.set(name, entry, { size: bytes + BYTES_PER_ENTRY });
     return entry;
   }
@@ -180,8 +186,9 @@ export class Cache {
     for (const name of names) {
       this.entries.delete(name);
       // Its load may have read what was before. Of a tag it is not known which loads will turn out to bear it.
-      if (this.loads.delete(name) === false && this.tags.delete(name)) this.loads.clear();
-      this.spoiled.set(name, this.invalidations);
+      this.loads.delete(name);
+      if (this.tags.delete(name)) this.loads.clear();
+      if (this.running > 0) this.spoiled.set(name, this.invalidations);
     }
     if (this.spoiled.size > SPOILS) this.spoil();
   }
@@ -208,6 +215,7 @@ export const unkept = <T>(value: T): Entry<T> => ({
   staleUntil: 0,
   retryAt: 0,
   tags: [],
+  isSpoiled: false,
 });
 
 /** What Cache-Status (RFC 9211) says of an entry that is known to be past its time; undefined for a fresh one. */

@@ -20,7 +20,7 @@ const SILENCE_MS = 600;
 export const SECOND_TIER_TTL_MS = 60_000;
 /** Keys whose removal from the second tier is owed at most. */
 const OWED = 100_000;
-/** How long a key that was put into the second tier may turn out to have been overtaken by a message. */
+/** How long a read may take whose result is put into the second tier, and it may turn out to have been overtaken by a message. */
 const OVERTAKEN_MS = 5000;
 
 interface Message {
@@ -39,7 +39,8 @@ interface Listener {
 
 /**
  * Tells the other replicas what has changed, and hears it from them, over Redis. Every message is numbered and a heartbeat
- * repeats the number, so that a lost one is noticed: then all is dropped. While anybody is silent, `areHeard` is false.
+ * repeats the number, so that a lost one is noticed: then all is dropped. While anybody is silent, `areHeard` is false; when
+ * that begins and ends all is dropped, too.
  */
 @Injectable()
 export class Invalidations implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -52,6 +53,9 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   private readonly owed = new Set<string>();
   /** Keys put into the second tier lately, oldest first. */
   private readonly put = new Map<string, number>();
+  /** Names changed lately, here or elsewhere, the last one last. */
+  private readonly changed = new Map<string, number>();
+  private missedAt = 0;
   private readonly listeners: Listener[] = [];
 
   constructor(
@@ -87,21 +91,21 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   /** Removes names from the second tier and tells all replicas; what fails is made good before the next heartbeat. */
   tell(names: string[]): void {
     if (!this.redis.client) return;
+    note(this.changed, names);
     for (const name of names) this.owe(name);
     void this.settle(names);
   }
 
-  /** To be called before a key is put into the second tier: if a change of it is heard of later, it is taken out again. */
-  putting(names: readonly string[]): void {
-    const now = performance.now();
-    for (const name of names) {
-      this.put.delete(name);
-      this.put.set(name, now);
-    }
-    for (const [name, at] of this.put) {
-      if (now - at < OVERTAKEN_MS) break;
-      this.put.delete(name);
-    }
+  /**
+   * To be called before keys are put into the second tier: if a change of one is heard of later, it is taken out again.
+   * @param since when what is put in began to be read, in ms of performance.now()
+   * @returns those of which no change has been heard since
+   */
+  putting(names: readonly string[], since: number): string[] {
+    if (since < Math.max(this.missedAt, performance.now() - OVERTAKEN_MS)) return [];
+    const current = names.filter((name) => (this.changed.get(name) ?? 0) < since);
+    note(this.put, current);
+    return current;
   }
 
   private async beat(): Promise<void> {
@@ -110,8 +114,8 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     const wereHeard = this.areHeard;
     const isSilent = (sender: { seenAt: number }) => now - sender.seenAt > SILENCE_MS;
     this.areHeard = this.senders.has(this.id) && ![...this.senders.values()].some(isSilent);
-    // What was loaded during a silence may have missed its end.
-    if (this.areHeard && !wereHeard) for (const listener of this.listeners) listener.dropAll();
+    // What was loaded during a silence, or before it was noticed, may have missed its end.
+    if (this.areHeard !== wereHeard) this.dropAll();
     // Others may trust the second tier again only when it holds nothing that we have changed: no heartbeat before that.
     await this.settle([...this.owed]);
   }
@@ -122,11 +126,17 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     if (bye) this.senders.delete(from);
     else this.senders.set(from, { n, seenAt: performance.now() });
     if (from === this.id) return;
-    if (isGap) for (const listener of this.listeners) listener.dropAll();
+    if (isGap) this.dropAll();
     if (!names) return;
+    note(this.changed, names);
     for (const listener of this.listeners) listener.drop(names);
     const overtaken = names.filter((name) => this.put.delete(name));
     if (overtaken.length > 0) this.tell(overtaken);
+  }
+
+  private dropAll(): void {
+    this.missedAt = performance.now();
+    for (const listener of this.listeners) listener.dropAll();
   }
 
   private owe(name: string): void {
@@ -147,5 +157,18 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     if (message.names) this.sent++;
     const text = JSON.stringify({ from: this.id, n: this.sent, ...message });
     await this.redis.attempt(async (client) => (await client.publish(CHANNEL, text)) >= 0, false);
+  }
+}
+
+/** Notes the names as the last ones, and forgets those of more than OVERTAKEN_MS ago. */
+function note(times: Map<string, number>, names: readonly string[]): void {
+  const now = performance.now();
+  for (const name of names) {
+    times.delete(name);
+    times.set(name, now);
+  }
+  for (const [name, at] of times) {
+    if (now - at < OVERTAKEN_MS) break;
+    times.delete(name);
   }
 }

@@ -37,11 +37,15 @@ export class SharedTier {
     return this.redis.attempt(() => this.manager.mget<T>(names), []);
   }
 
-  /** Puts values in, in the background. */
-  setMany(items: { key: string; value: unknown }[]): void {
-    if (!this.isUsed || items.length === 0) return;
-    this.invalidations.putting(items.map(({ key }) => key));
-    const list = items.map((item) => ({ ...item, ttl: SECOND_TIER_TTL_MS }));
+  /**
+   * Puts values in, in the background, but those that were changed meanwhile.
+   * @param since when they began to be read, in ms of performance.now()
+   */
+  setMany(values: Map<string, unknown>, since: number): void {
+    if (!this.isUsed) return;
+    const current = this.invalidations.putting([...values.keys()], since);
+    if (current.length === 0) return;
+    const list = current.map((key) => ({ key, value: values.get(key), ttl: SECOND_TIER_TTL_MS }));
     void this.redis.attempt(() => this.manager.mset(list), []);
   }
 

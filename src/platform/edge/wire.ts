@@ -98,7 +98,9 @@ export class Wire {
 export function send(response: ServerResponse, variant: Variant, isKnown: boolean, own: string, isHead: boolean): void {
   const raw = response as unknown as { _header: string; _hasBody: boolean; _contentLength: number };
   response.statusCode = isKnown ? 304 : 200;
-  raw._header = `${isKnown ? variant.notModified : variant.found}${own}${LINE}`;
+  // To HEAD, 304 says how long the body would be: Fastify does.
+  const length = isKnown && isHead ? `content-length: ${Buffer.byteLength(variant.body)}${LINE}` : '';
+  raw._header = `${isKnown ? variant.notModified : variant.found}${length}${own}${LINE}`;
   if (isKnown || isHead) {
     raw._hasBody = false;
     response.end();

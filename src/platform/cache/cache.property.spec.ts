@@ -1,0 +1,115 @@
+import fc from 'fast-check';
+import { loadConfig } from '../../config.js';
+import { Background } from '../lifecycle/background.js';
+import { Redis } from '../redis/redis.js';
+import { Cache, type Loaded } from './cache.js';
+import { Invalidations } from './invalidations.js';
+
+const SEED = 20_260_131;
+const config = loadConfig({ NODE_ENV: 'test', DATABASE_URL: 'postgres://nowhere/x', APP_SECRET: 'x'.repeat(40) });
+
+/** The thing that is read is kept by its name, its set by another, and both go with their owner. */
+const OWNER = 'owner';
+const SETS = ['a', 'b'];
+const THINGS = SETS.flatMap((set) => [`${set}1`, `${set}2`]);
+const setOf = (thing: string) => thing.slice(0, 1);
+
+/** What a load has read: the numbers of the versions. */
+type Seen = Record<string, number>;
+
+const action = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ read: fc.constantFrom(...THINGS) }) },
+  { weight: 2, arbitrary: fc.record({ change: fc.constantFrom(OWNER, ...SETS, ...THINGS) }) },
+  { weight: 4, arbitrary: fc.record({ finish: fc.nat({ max: 9 }) }) },
+  { weight: 1, arbitrary: fc.record({ fail: fc.nat({ max: 9 }) }) },
+);
+
+/** A cache whose loads end when the test says so, and the versions of what they read. */
+class World {
+  readonly versions: Seen = Object.fromEntries([OWNER, ...SETS, ...THINGS].map((name) => [name, 1]));
+  readonly loads: { finish(): void; fail(): void }[] = [];
+  readonly reads: Promise<void>[] = [];
+  readonly cache: Cache;
+
+  constructor(private readonly ttlMs: number) {
+    const others = new Invalidations(new Redis(config), new Background());
+    this.cache = new Cache({ ...config, CACHE_MEMORY_BYTES: 1_048_576 }, others);
+  }
+
+  change(name: string): void {
+    this.versions[name] = (this.versions[name] as number) + 1;
+    this.cache.invalidate(name);
+  }
+
+  read(thing: string): void {
+    const set = setOf(thing);
+    const before = { ...this.versions };
+    const read = async () => {
+      // Of what changed while it was being read nothing may be made.
+      let entry = await this.fetch(set, [set, OWNER], () => this.seen(set, OWNER));
+      while (entry.isSpoiled) entry = await this.fetch(set, [set, OWNER], () => this.seen(set, OWNER));
+      const found = entry.value;
+      const { value } = await this.fetch(thing, [set, OWNER], () => ({ ...found, ...this.seen(thing) }));
+      for (const [name, version] of Object.entries(value))
+        if (version < (before[name] as number)) throw new Error(`${name} is of version ${version}`);
+    };
+    this.reads.push(read().catch((error) => expect(error.message).toBe('failed')));
+  }
+
+  private seen(...names: string[]): Seen {
+    return Object.fromEntries(names.map((name) => [name, this.versions[name] as number]));
+  }
+
+  /** Reads at once, and answers when the test says so. */
+  private fetch(name: string, tags: string[], look: () => Seen) {
+    const load = () =>
+      new Promise<Loaded<Seen>>((resolve, reject) => {
+        const value = look();
+        this.loads.push({
+          finish: () => resolve({ value, bytes: 1, tags }),
+          fail: () => reject(new Error('failed')),
+        });
+      });
+    return this.cache.fetch(name, load, { ttlMs: this.ttlMs, staleMs: 60_000 });
+  }
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+it.each([
+  ['that does not expire', 60_000],
+  ['that is behind its time at once', 0.001],
+])(
+  'gives nobody what was changed before they asked, in whatever order loads end, from a cache %s',
+  async (_, ttlMs) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(action, { minLength: 3, maxLength: 40 }), async (actions) => {
+        const world = new World(ttlMs);
+        for (const one of actions) {
+          if ('read' in one) world.read(one.read);
+          else if ('change' in one) world.change(one.change);
+          else if ('finish' in one) world.loads.splice(one.finish, 1)[0]?.finish();
+          else world.loads.splice(one.fail, 1)[0]?.fail();
+          await settled();
+        }
+        while (world.loads.length > 0) {
+          world.loads.pop()?.finish();
+          await settled();
+        }
+        // What is left in the cache is what there is now.
+        for (const thing of THINGS) {
+          world.read(thing);
+          for (let i = 0; i < 3; i++) {
+            world.loads.splice(0).forEach(({ finish }) => {
+              finish();
+            });
+            await settled();
+          }
+        }
+        await Promise.all(world.reads);
+      }),
+      { seed: SEED, numRuns: 500, interruptAfterTimeLimit: 20_000, markInterruptAsFailure: false },
+    );
+  },
+  60_000,
+);

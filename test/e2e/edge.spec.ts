@@ -1,0 +1,111 @@
+import { createApp } from '../../src/app.js';
+import { loadConfig } from '../../src/config.js';
+import { startApp, type TestApp, testEnvironment } from '../support/app.js';
+import { makeCollection, makeRecord, must } from '../support/collections.js';
+import { exchange } from '../support/exchange.js';
+import { addresses, headerSets } from '../support/walk.js';
+
+/** The same, but for who answers. */
+const SETTINGS = { CORS_ORIGINS: 'https://shop.example.com' };
+
+let app: TestApp;
+let urls: string[];
+let stop: () => Promise<void>;
+const targets: string[] = [];
+let headers: string[][];
+beforeAll(async () => {
+  app = await startApp(SETTINGS);
+  const plain = await createApp(loadConfig({ ...testEnvironment(app.database.url), ...SETTINGS, EDGE: 'false' }));
+  urls = [app.url, await plain.listen()];
+  stop = () => plain.stop();
+  const ada = await app.user('ada');
+  const set = await makeCollection(ada);
+  const hidden = await makeCollection(ada, 'private');
+  const small = await makeRecord(ada, set, { n: 1 }, '2001-01-01T00:00:00Z');
+  const large = await makeRecord(ada, set, { text: 'é🦀'.repeat(500) }, '2001-01-02T00:00:00Z');
+  const secret = await makeRecord(ada, hidden, { n: 1 });
+  for (let n = 3; n < 9; n++) await makeRecord(ada, set, { n }, `2001-01-0${n}T00:00:00Z`);
+  headers = headerSets([small.etag, large.etag.replace(/-(?:gzip|br)"$/, '"'), set.etag], ada.tokens?.accessToken);
+  const { nextCursor } = must(200, await app.client.get(`${set.records}?limit=2`)).body;
+  const cursor = encodeURIComponent(nextCursor);
+  targets.push(...addresses(set, hidden, { small, large, secret }, cursor));
+}, 60_000);
+afterAll(async () => {
+  await stop();
+  await app.close();
+});
+
+const HOST = 'Host: localhost';
+/** A request as bytes; a header that begins with a line break is the body. */
+const bytes = (method: string, target: string, headers: string[] = [], version = '1.1', host = [HOST]) =>
+  `${method} ${target} HTTP/${version}\r\n${[...host, ...headers].join('\r\n')}\r\n${headers.at(-1)?.startsWith('\r\n') ? '' : '\r\n'}`;
+
+/** What came for one request, with what must be the same: the head's lines in any order, and the body. */
+const partsOf = (answer: string): string[] => {
+  const [head = ''] = answer.split('\r\n\r\n', 1);
+  const lines = head.split('\r\n').map((line) => line.replace(/^[^:]+:/, (name) => name.toLowerCase()));
+  const same = lines.filter((line) => !/^(?:date|ratelimit): /.test(line)).sort();
+  return [...same, answer.slice(head.length)].map((part) => part.replace(MADE_UP, 'an id'));
+};
+const MADE_UP = /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/g;
+
+/** Asks both, cold and warm. @returns how often they answered with each status */
+async function compare(requests: string[]): Promise<Record<string, number>> {
+  const found: Record<string, number> = {};
+  const differences: unknown[] = [];
+  for (const request of requests) {
+    for (const heat of ['cold', 'warm']) {
+      const [edge = [], pipeline = []] = (await Promise.all(urls.map((url) => exchange(url, request)))).map(partsOf);
+      const isOther = (other: string[]) => (part: string) => !other.includes(part);
+      const difference = [edge.filter(isOther(pipeline)), pipeline.filter(isOther(edge))];
+      if (edge.join() !== pipeline.join()) differences.push([request, heat, ...difference]);
+      const status = edge.find((part) => part.startsWith('HTTP/'))?.slice(9, 12) ?? 'none';
+      found[status] = (found[status] ?? 0) + 1;
+    }
+  }
+  expect(differences).toEqual([]);
+  return found;
+}
+
+describe('with the edge and without it, the answer is the same', () => {
+  it('to every address', async () => {
+    const found = await compare(targets.flatMap((target) => ['GET', 'HEAD'].map((method) => bytes(method, target))));
+    expect(Object.keys(found)).toEqual(expect.arrayContaining(['200', '400', '401', '404']));
+  }, 120_000);
+
+  it('to whatever headers', async () => {
+    const few = targets.slice(0, 4);
+    const requests = headers.flatMap((some) =>
+      few.flatMap((target) => ['GET', 'HEAD'].map((method) => bytes(method, target, some))),
+    );
+    const found = await compare(requests);
+    expect(Object.keys(found)).toEqual(expect.arrayContaining(['200', '304', '401', '406']));
+  }, 120_000);
+
+  it('to other methods, versions and hosts', async () => {
+    const [target = ''] = targets;
+    await compare([
+      ...['POST', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE', 'QUERY'].map((method) => bytes(method, target)),
+      bytes('OPTIONS', target, ['Origin: https://shop.example.com', 'Access-Control-Request-Method: GET']),
+      ...['1.0', '0.9', '2.0'].map((version) => bytes('GET', target, [], version)),
+      bytes('GET', target, ['Connection: keep-alive'], '1.0'),
+      bytes('GET', target, [], '1.0', []),
+      ...[[], ['Host: '], ['Host: a', 'Host: b'], ['Host: a b'], ['Host: [::1]:3000']].map((host) =>
+        bytes('GET', target, [], '1.1', host),
+      ),
+    ]);
+  }, 60_000);
+
+  it('to requests that are sent one behind the other without waiting', async () => {
+    const [small = '', large = '', set = '', records = '', secret = ''] = targets;
+    const many = [small, secret, large, `${records}?limit=2`, set, small, '/nothing', records, large];
+    const lines = many.map((target, i) =>
+      bytes(i % 4 === 3 ? 'HEAD' : 'GET', target, [`x-request-id: ${i}`, 'Accept-Encoding: gzip;q=0']),
+    );
+    const request = lines.join('') + bytes('GET', small, ['Connection: close']);
+    const answers = await Promise.all(urls.map((url) => exchange(url, request, true)));
+    const [edge = [], pipeline] = answers.map((all) => all.split(/(?=HTTP\/1\.1 )/).map(partsOf));
+    expect(edge.length).toBe(many.length + 1);
+    expect(edge).toEqual(pipeline);
+  });
+});

@@ -1,0 +1,81 @@
+import type { Client } from '../support/client.js';
+import { type MadeCollection, makeCollection, makeRecord, must, until } from '../support/collections.js';
+import { pause } from '../support/process.js';
+import { at, type Replica, type Replicas, startReplicas } from '../support/replicas.js';
+
+let two: Replicas;
+let owner: Client;
+beforeAll(async () => {
+  two = await startReplicas();
+  owner = await two.user();
+}, 60_000);
+afterAll(() => two.close());
+
+/** When PostgreSQL last did a read of this kind for the app. */
+const done = async (kind: RegExp) =>
+  (
+    await two.database.query<{ at: Date | null }>(
+      `SELECT max(query_start) AS at FROM pg_stat_activity WHERE state = 'idle' AND datname = current_database() AND query ~ $1`,
+      [kind.source],
+    )
+  )[0]?.at?.getTime() ?? 0;
+const RECORD = /FROM records WHERE id = ANY/;
+const COLLECTION = /^SELECT .* FROM "collections"/;
+
+/** Has a process read a thing, and its answer kept back: it holds what was there before `change`, and gets it behind that. */
+async function overtaken(replica: Replica, kind: RegExp, path: string, change: () => Promise<unknown>) {
+  const before = await done(kind);
+  replica.toDatabase.hold('answers');
+  const slow = replica.anyone.get(path);
+  try {
+    await until(async () => (await done(kind)) > before);
+    await change();
+    // The word of it has come, and there was nothing yet to drop.
+    await pause(100);
+  } finally {
+    replica.toDatabase.release();
+  }
+  await slow;
+  await pause(100);
+}
+
+const n = async ({ anyone }: Replica, path: string) => must(200, await anyone.get(path)).body.data.n;
+
+describe('a slow read that was overtaken by a change', () => {
+  let set: MadeCollection;
+  beforeEach(async () => {
+    set = await makeCollection(owner);
+    // The collection is known to both.
+    for (const { anyone } of [two.here, two.there]) must(200, await anyone.get(set.path));
+  });
+
+  it('of a record does not come back, in this process, the other, or Redis', async () => {
+    const { path, etag } = await makeRecord(owner, set, { n: 1 });
+    await overtaken(two.there, RECORD, path, async () =>
+      must(200, await owner.put(path, { data: { n: 2 } }, { 'if-match': etag })),
+    );
+    expect([await n(two.here, path), await n(two.there, path)]).toEqual([2, 2]);
+    for (const client of [owner, at(two.there, owner)]) expect(must(200, await client.get(path)).body.data.n).toBe(2);
+  });
+
+  it('of a collection that has become private shows none of its records to a stranger', async () => {
+    const { path } = await makeRecord(owner, set);
+    // Nobody has it any more: it was changed, and what was read of it is gone.
+    const changed = must(
+      200,
+      await owner.put(set.path, { visibility: 'public', description: 'x' }, { 'if-match': set.etag }),
+    );
+    await pause(100);
+    await overtaken(two.there, COLLECTION, path, async () =>
+      must(
+        200,
+        await owner.put(set.path, { visibility: 'private' }, { 'if-match': changed.headers.get('etag') as string }),
+      ),
+    );
+    for (const { anyone } of [two.here, two.there])
+      for (const one of [path, set.path, set.records])
+        expect([one, (await anyone.get(one)).status]).toEqual([one, 404]);
+    for (const client of [owner, at(two.there, owner)])
+      expect(must(200, await client.get(path)).headers.get('cache-control')).toBe('private, no-cache');
+  });
+});

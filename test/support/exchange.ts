@@ -1,0 +1,36 @@
+import { openSocket } from './raw.js';
+
+/**
+ * What a server sends for these bytes, one character a byte.
+ * @param isAll until it ends the connection; else for one answer, which has a length or no body
+ */
+export function exchange(url: string, request: string, isAll = false): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = openSocket(url);
+    let received = '';
+    const timer = setTimeout(() => {
+      socket.destroy();
+      reject(new Error(`no whole answer came to ${request}: ${received.slice(0, 500)}`));
+    }, 15_000);
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.toString('latin1');
+      if (!isAll && isWhole(received, request.startsWith('HEAD '))) socket.destroy();
+    });
+    socket.on('close', () => {
+      clearTimeout(timer);
+      resolve(received);
+    });
+    socket.write(Buffer.from(request, 'utf8'));
+  });
+}
+
+function isWhole(received: string, isHead: boolean): boolean {
+  const end = received.indexOf('\r\n\r\n');
+  if (end < 0) return false;
+  const head = received.slice(0, end);
+  if (/^HTTP\/1\.1 100 /.test(head)) return isWhole(received.slice(end + 4), isHead);
+  if (isHead || /^HTTP\/1\.1 (?:204|304) /.test(head)) return true;
+  if (/^transfer-encoding: chunked/im.test(head)) return received.endsWith('0\r\n\r\n');
+  const length = /^content-length: (\d+)/im.exec(head)?.[1];
+  return length !== undefined && received.length >= end + 4 + Number(length);
+}

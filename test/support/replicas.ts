@@ -1,0 +1,76 @@
+import { ADMIN } from './app.js';
+import { Client } from './client.js';
+import { createDatabase, type TestDatabase } from './database.js';
+import { type Forwarder, forward } from './forwarder.js';
+import { endPrograms, type Program, pause, productionSettings, startMain } from './process.js';
+import { TestRedis } from './redis.js';
+
+/** One of two processes of the built app, on ways to PostgreSQL and Redis that a test can cut. */
+export interface Replica {
+  program: Program;
+  toDatabase: Forwarder;
+  toRedis: Forwarder;
+  /** Somebody who is not signed in. */
+  anyone: Client;
+}
+
+export interface Replicas {
+  database: TestDatabase;
+  redis: TestRedis;
+  /** Where changes are made, and where they are to be seen. */
+  here: Replica;
+  there: Replica;
+  /** The first admin, signed in here. */
+  admin: Client;
+  /** Registers and signs in a new user, here. */
+  user(): Promise<Client>;
+  close(): Promise<void>;
+}
+
+/** Two processes over one PostgreSQL and one Redis, which have heard of one another. */
+export async function startReplicas(settings: Record<string, string> = {}): Promise<Replicas> {
+  const database = await createDatabase();
+  const redis = await TestRedis.start();
+  const start = async (): Promise<Replica> => {
+    const toDatabase = await forward(database.url);
+    const toRedis = await forward(redis.url);
+    const program = startMain({
+      ...productionSettings(toDatabase.url),
+      REDIS_URL: toRedis.url,
+      ADMIN_EMAIL: ADMIN.email,
+      ADMIN_PASSWORD: ADMIN.password,
+      SESSION_CHECK_MS: '0',
+      ...settings,
+    });
+    return { program, toDatabase, toRedis, anyone: new Client(await program.url()) };
+  };
+  const here = await start();
+  const there = await start();
+  await untilHeard();
+  let users = 0;
+  return {
+    database,
+    redis,
+    here,
+    there,
+    admin: await here.anyone.signIn(ADMIN.email, ADMIN.password),
+    user: async () => {
+      const credentials = { email: `user${++users}@example.com`, password: 'a-password-of-a-user' };
+      const { status, text } = await here.anyone.post('/api/v1/auth/register', { ...credentials, name: 'U' });
+      if (status !== 201) throw new Error(text);
+      return here.anyone.signIn(credentials.email, credentials.password);
+    },
+    close: async () => {
+      await endPrograms();
+      for (const { toDatabase, toRedis } of [here, there]) await Promise.all([toDatabase.close(), toRedis.close()]);
+      await redis.kill();
+      await database.drop();
+    },
+  };
+}
+
+/** Some heartbeats after all ways are open: each process has heard of the other one. */
+export const untilHeard = () => pause(1500);
+
+/** The same caller, at another process of the app. */
+export const at = ({ anyone }: Replica, { tokens, userId }: Client) => new Client(anyone.url, tokens, userId);
