@@ -61,6 +61,11 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
     return this.client?.isReady === true && (this.failures < FAILURES_TOLERATED || Date.now() > this.pausedUntil);
   }
 
+  /** Whether it answered when it was last asked. */
+  get isAnswering(): boolean {
+    return this.client?.isReady === true && this.failures === 0;
+  }
+
   /**
    * Runs commands; what they give, or `otherwise` when Redis is gone, too slow or refuses.
    * @param work sends all its commands at once, so that they go out together
