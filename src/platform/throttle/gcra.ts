@@ -84,8 +84,7 @@ export class Gcra {
    * Takes over what all replicas have admitted together. It may be more than the limit, and is paid off like the rest.
    * @param level ms from now until it will have drained
    */
-  adopt({ key }: Bucket, level: number, now: number): void {
-    const bucket = this.bucketOf(key, now);
+  adopt(bucket: Bucket, level: number, now: number): void {
     const all = Math.min(level + bucket.unsettled * this.interval, 2 * this.window);
     bucket.tat = Math.max(bucket.tat, now + all);
   }

@@ -14,28 +14,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Observable, tap } from 'rxjs';
 import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
-import { Redis } from '../redis/redis.js';
 import { judge, type Verdict } from './gcra.js';
+import { Settlement } from './settlement.js';
 import { announce, clock, idOf, type Limit, quotaExceeded, Throttle } from './throttle.js';
 
 const LIMITED = Symbol('LIMITED');
 type Purpose = 'login' | 'register' | 'refresh';
-
-/** GCRA on all keys or, when one of them has no room, on none. Gives the ms that each has left; below zero, it has no room. */
-const TAKE = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local tats, left, fits = {}, {}, true
-for i, key in ipairs(KEYS) do
-  tats[i] = math.max(tonumber(redis.call('GET', key)) or now, now) + ARGV[2 * i - 1]
-  local free = now + ARGV[2 * i] - tats[i]
-  left[i] = string.format('%.17g', free)
-  fits = fits and free >= 0
-end
-for i, key in ipairs(fits and KEYS or {}) do
-  redis.call('SET', key, string.format('%.17g', tats[i]), 'PX', math.max(1, math.ceil(tats[i] - now)))
-end
-return left`;
 
 /**
  * Holds a route to an exact limit, before its body is checked or a password hashed: `login` by address with email, so that
@@ -53,7 +37,7 @@ export const Limited = (purpose: Purpose) =>
 export class LimitedInterceptor implements NestInterceptor {
   constructor(
     private readonly reflector: Reflector,
-    private readonly redis: Redis,
+    private readonly settlement: Settlement,
     private readonly throttle: Throttle,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
@@ -77,12 +61,13 @@ export class LimitedInterceptor implements NestInterceptor {
   private async take<L extends Limit & { key: string }>(limits: L[], count: 1 | -1 = 1): Promise<(L & Verdict)[]> {
     const known = limits.map((limit) => ({ ...limit, gcra: this.throttle.limit(limit) }));
     const local = known.map(({ gcra, key }) => gcra.take(key, clock(), count));
-    const send = {
-      keys: known.map((limit) => `floodgate:exact:${idOf(limit)}:${limit.key}`),
-      arguments: known.flatMap(({ gcra: { interval, window } }) => [String(count * interval), String(window)]),
-    };
-    const left = await this.redis.attempt((client) => client.eval(TAKE, send) as Promise<string[]>, undefined);
-    const exact = left && known.map(({ gcra }, i) => judge(Number(left[i]), gcra.interval));
+    const additions = known.map(({ gcra: { interval, window }, ...limit }) => ({
+      key: `exact:${idOf(limit)}:${limit.key}`,
+      ms: count * interval,
+      most: window,
+    }));
+    const levels = await this.settlement.add(additions);
+    const exact = levels && known.map(({ gcra }, i) => judge(gcra.window - (levels[i] as number), gcra.interval));
     return limits.map((limit, i) => ({ ...limit, ...((exact ?? local)[i] as Verdict) }));
   }
 

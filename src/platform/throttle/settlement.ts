@@ -6,17 +6,27 @@ import { clock, Throttle } from './throttle.js';
 
 const TICK_MS = 20;
 
-/** Adds to each key what this replica admitted, in ms, and gives each key's level in ms. */
-const SETTLE = `
+/** Adds to all levels or, when one would then be over its most, to none. Gives what they are then, or would be. */
+const ADD = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local levels = {}
+local tats, levels, fits = {}, {}, true
 for i, key in ipairs(KEYS) do
-  local tat = math.max(tonumber(redis.call('GET', key)) or now, now) + ARGV[i]
-  redis.call('SET', key, string.format('%.17g', tat), 'PX', math.max(1, math.ceil(tat - now)))
-  levels[i] = string.format('%.17g', tat - now)
+  tats[i] = math.max(tonumber(redis.call('GET', key)) or now, now) + ARGV[2 * i - 1]
+  levels[i] = string.format('%.17g', tats[i] - now)
+  fits = fits and tats[i] - now <= tonumber(ARGV[2 * i])
+end
+for i, key in ipairs(fits and KEYS or {}) do
+  redis.call('SET', key, string.format('%.17g', tats[i]), 'PX', math.max(1, math.ceil(tats[i] - now)))
 end
 return levels`;
+
+/** What is to be added to a key's level: ms until all that was admitted will have drained. */
+interface Addition {
+  key: string;
+  ms: number;
+  most: number;
+}
 
 /**
  * Shares the limits between replicas, in the background: no request waits for Redis. Every TICK_MS a replica adds what it
@@ -42,28 +52,34 @@ export class Settlement implements OnModuleInit {
     if (this.redis.client) this.background.every(TICK_MS, 'settlement of rate limits', () => this.settle());
   }
 
+  /**
+   * Adds to all levels or, when one would then be over its most, to none; in one call, by Redis' clock.
+   * @returns the levels with what was to be added, or undefined without Redis
+   */
+  async add(additions: Addition[]): Promise<number[] | undefined> {
+    const send = {
+      keys: additions.map(({ key }) => `floodgate:limit:${key}`),
+      arguments: additions.flatMap(({ ms, most }) => [String(ms), String(most)]),
+    };
+    const levels = await this.redis.attempt((client) => client.eval(ADD, send) as Promise<string[]>, undefined);
+    return levels?.map(Number);
+  }
+
   private async settle(): Promise<void> {
     const due = [...this.throttle.limits].flatMap(([id, limit]) =>
-      limit.takeDue().map((bucket) => ({ limit, bucket, key: `floodgate:limit:${id}:${bucket.key}` })),
+      limit.takeDue().map((bucket) => ({ limit, bucket, key: `${id}:${bucket.key}` })),
     );
-    const admitted = due.map(({ limit, bucket }) => String(bucket.unsettled * limit.interval));
+    const additions = due.map(({ key, limit, bucket }) => ({
+      key,
+      ms: bucket.unsettled * limit.interval,
+      most: Number.MAX_VALUE,
+    }));
     for (const { bucket } of due) bucket.unsettled = 0;
-    const levels =
-      due.length > 0
-        ? await this.add(
-            due.map(({ key }) => key),
-            admitted,
-          )
-        : [];
+    const levels = due.length > 0 ? await this.add(additions) : [];
     if (!levels || !this.redis.isAnswering) return this.throttle.divideBy(this.replicas);
     this.replicas = this.invalidations.replicas;
     this.throttle.divideBy(1);
     const now = clock();
-    for (const [i, { limit, bucket }] of due.entries()) limit.adopt(bucket, Number(levels[i]), now);
-  }
-
-  private add(keys: string[], admitted: string[]): Promise<string[] | undefined> {
-    const send = { keys, arguments: admitted };
-    return this.redis.attempt((client) => client.eval(SETTLE, send) as Promise<string[]>, undefined);
+    for (const [i, { limit, bucket }] of due.entries()) limit.adopt(bucket, levels[i] as number, now);
   }
 }

@@ -18,6 +18,6 @@ import { GENERAL, Throttle } from './throttle.js';
     }),
   ],
   providers: [Throttle, Settlement],
-  exports: [Throttle],
+  exports: [Throttle, Settlement],
 })
 export class ThrottleModule {}
