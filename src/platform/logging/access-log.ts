@@ -25,7 +25,6 @@ export const isProbe = (url: string) => url.startsWith('/health/') || url.starts
  */
 export class AccessLog {
   private readonly lines: { write(line: string): void };
-  private readonly isOn: boolean;
   private readonly isEcs: boolean;
   private readonly process =
     `"process.pid":${process.pid},"host.hostname":${JSON.stringify(hostname())},"ecs.version":"8.10.0","service.name":"floodgate","event.dataset":"floodgate"`;
@@ -37,14 +36,13 @@ export class AccessLog {
     private readonly logger: Logger,
   ) {
     this.lines = (logger as unknown as Record<symbol, { write(line: string): void }>)[pino.symbols.streamSym] as never;
-    this.isOn = logger.isLevelEnabled('info');
     this.isEcs = config.LOG_FORMAT === 'ecs';
   }
 
   write(access: Access): void {
-    // Probes and scrapes come every few seconds and say nothing as long as they are answered.
-    if (!this.isOn || (access.status < 400 && isProbe(access.url) && !this.logger.isLevelEnabled('debug'))) return;
     const { method, url, status, requestId, address, duration, userId } = access;
+    // Probes and scrapes come every few seconds and say nothing as long as they are answered.
+    if (!this.logger.isLevelEnabled(status < 400 && isProbe(url) ? 'debug' : 'info')) return;
     const query = url.indexOf('?');
     const path = query < 0 ? url : url.slice(0, query);
     const message = `${method} ${path} ${status} ${duration.toFixed(1)} ms`;

@@ -111,7 +111,7 @@ it('takes one back', () => {
 });
 
 it('makes a key due once it has used its share, and takes over what others have used', () => {
-  const gcra = new Gcra(100, 100_000, 5);
+  const gcra = new Gcra(100, 100_000);
   for (let i = 0; i < 4; i++) gcra.take('a', 0);
   expect(gcra.takeDue()).toEqual([]);
   gcra.take('a', 0);

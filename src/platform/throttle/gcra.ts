@@ -19,6 +19,9 @@ export interface Bucket {
 /** Two generations of so many keys are kept: some 20 MB when a flood fills both. */
 const MAX_KEYS = 50_000;
 
+/** A replica tells the others of a key that has used so much of its limit since it last did. */
+const SETTLED_SHARE = 1 / 20;
+
 /** Keys that wait to be settled; one that finds no room waits for its next request. */
 const MAX_DUE = 1000;
 
@@ -36,17 +39,14 @@ export class Gcra {
   readonly interval: number;
   readonly window: number;
   private cost: number;
+  private readonly share: number;
   private young = new Map<string, Bucket>();
   private old = new Map<string, Bucket>();
   private turnedAt = 0;
   private readonly due = new Set<Bucket>();
 
-  /** @param share how many requests of a key make it due to be settled; none, when left out */
-  constructor(
-    limit: number,
-    windowMs: number,
-    private readonly share = Number.POSITIVE_INFINITY,
-  ) {
+  constructor(limit: number, windowMs: number) {
+    this.share = Math.max(1, limit * SETTLED_SHARE);
     this.interval = Math.ceil((windowMs / limit) * 1024) / 1024;
     this.window = this.interval * limit;
     this.cost = this.interval;

@@ -16,10 +16,11 @@ import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
 import { judge, type Verdict } from './gcra.js';
 import { Settlement } from './settlement.js';
-import { announce, clock, idOf, type Limit, quotaExceeded, Throttle } from './throttle.js';
+import { clock, enforce, idOf, type Limit, Throttle } from './throttle.js';
 
 const LIMITED = Symbol('LIMITED');
 type Purpose = 'login' | 'register' | 'refresh';
+type Keyed = Limit & { key: string };
 
 /**
  * Holds a route to an exact limit, before its body is checked or a password hashed: `login` by address with email, so that
@@ -46,10 +47,7 @@ export class LimitedInterceptor implements NestInterceptor {
     const http = context.switchToHttp();
     const purpose = this.reflector.get<Purpose>(LIMITED, context.getHandler());
     const limits = this.limitsOf(purpose, http.getRequest<FastifyRequest>());
-    const found = await this.take(limits);
-    for (const one of found) announce(http.getResponse<FastifyReply>(), one, one);
-    const [worst] = found.filter(({ admitted }) => !admitted).sort((a, b) => b.reset - a.reset);
-    if (worst) throw quotaExceeded(worst.name, worst.reset);
+    enforce(http.getResponse<FastifyReply>(), await this.take(limits));
     return next.handle().pipe(
       tap(() => {
         if (purpose === 'login') void this.take(limits.slice(1), -1);
@@ -58,20 +56,24 @@ export class LimitedInterceptor implements NestInterceptor {
   }
 
   /** A request may pass if all of its limits have room. */
-  private async take<L extends Limit & { key: string }>(limits: L[], count: 1 | -1 = 1): Promise<(L & Verdict)[]> {
-    const known = limits.map((limit) => ({ ...limit, gcra: this.throttle.limit(limit) }));
-    const local = known.map(({ gcra, key }) => gcra.take(key, clock(), count));
-    const additions = known.map(({ gcra: { interval, window }, ...limit }) => ({
-      key: `exact:${idOf(limit)}:${limit.key}`,
-      ms: count * interval,
-      most: window,
+  private async take(limits: Keyed[], count: 1 | -1 = 1): Promise<(Keyed & Verdict)[]> {
+    const known = limits.map((limit) => ({ limit, gcra: this.throttle.limit(limit) }));
+    const local = known.map(({ limit, gcra }) => ({ ...limit, ...gcra.take(limit.key, clock(), count) }));
+    const levels = await this.settlement.add(
+      known.map(({ limit, gcra: { interval, window } }) => ({
+        key: `exact:${idOf(limit)}:${limit.key}`,
+        ms: count * interval,
+        most: window,
+      })),
+    );
+    if (!levels) return local;
+    return known.map(({ limit, gcra: { interval, window } }, i) => ({
+      ...limit,
+      ...judge(window - (levels[i] as number), interval),
     }));
-    const levels = await this.settlement.add(additions);
-    const exact = levels && known.map(({ gcra }, i) => judge(gcra.window - (levels[i] as number), gcra.interval));
-    return limits.map((limit, i) => ({ ...limit, ...((exact ?? local)[i] as Verdict) }));
   }
 
-  private limitsOf(purpose: Purpose, { raw, body }: FastifyRequest) {
+  private limitsOf(purpose: Purpose, { raw, body }: FastifyRequest): Keyed[] {
     const { LOGIN_LIMIT, LOGIN_ADDRESS_LIMIT, REGISTER_LIMIT, REFRESH_LIMIT } = this.config;
     const windowMs = this.config.AUTH_LIMIT_WINDOW_S * 1000;
     const key = this.throttle.addressOf(raw);

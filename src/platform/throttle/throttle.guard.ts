@@ -1,7 +1,7 @@
 import { type ExecutionContext, Injectable } from '@nestjs/common';
 import { ThrottlerGuard, type ThrottlerRequest } from '@nestjs/throttler';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { announce, overLimit, quotaExceeded, type Throttle } from './throttle.js';
+import { enforce, overLimit, type Throttle } from './throttle.js';
 
 /**
  * @nestjs/throttler's guard. It decides itself on the paths that are free of the general limit, by their decorators; on
@@ -24,9 +24,8 @@ export class CallerGuard extends ThrottlerGuard {
     const { req, res } = this.getRequestResponse(context);
     const key = generateKey(context, await getTracker(req, context), name);
     const found = await this.storageService.increment(key, ttl, limit, blockDuration, name);
-    const left = { remaining: limit - found.totalHits, reset: found.timeToExpire };
-    announce(res as FastifyReply, { name, limit, windowMs: ttl }, left);
-    if (found.isBlocked) throw quotaExceeded(name, left.reset);
+    const verdict = { admitted: !found.isBlocked, remaining: limit - found.totalHits, reset: found.timeToExpire };
+    enforce(res as FastifyReply, [{ name, limit, windowMs: ttl, ...verdict }]);
     return true;
   }
 

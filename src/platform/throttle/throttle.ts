@@ -17,9 +17,6 @@ declare module 'fastify' {
 /** The name of the general limit, in headers and in @Throttle and @SkipThrottle. */
 export const GENERAL = 'default';
 
-/** A replica tells the others of a caller who has used so much of a limit since it last did. */
-const SETTLED_SHARE = 1 / 20;
-
 export interface Limit {
   name: string;
   limit: number;
@@ -51,11 +48,9 @@ export class Throttle implements ThrottlerStorage {
   readonly limits = new Map<string, Gcra>();
   private divisor = 1;
   private readonly general: Gcra;
-  private readonly share: number;
 
   constructor(@Inject(CONFIG) config: Config) {
     const general = { name: GENERAL, limit: config.RATE_LIMIT_REQUESTS, windowMs: config.RATE_LIMIT_WINDOW_S * 1000 };
-    this.share = config.REDIS_URL ? SETTLED_SHARE : Number.POSITIVE_INFINITY;
     this.policy = policyText(general);
     this.general = this.limit(general);
     this.addressOf = addressReader(config.TRUST_PROXY);
@@ -73,7 +68,7 @@ export class Throttle implements ThrottlerStorage {
   count(raw: Countable, user?: string, now = clock()): Counted {
     if (!raw[COUNTED]) {
       const verdict = this.general.take(user ?? this.addressOf(raw), Math.floor(now));
-      raw[COUNTED] = { header: itemText(GENERAL, verdict), wait: verdict.admitted ? 0 : verdict.reset };
+      raw[COUNTED] = { header: itemText({ name: GENERAL, ...verdict }), wait: verdict.admitted ? 0 : verdict.reset };
     }
     return raw[COUNTED];
   }
@@ -89,7 +84,7 @@ export class Throttle implements ThrottlerStorage {
     const id = idOf(figures);
     let found = this.limits.get(id);
     if (!found) {
-      found = new Gcra(figures.limit, figures.windowMs, Math.max(1, figures.limit * this.share));
+      found = new Gcra(figures.limit, figures.windowMs);
       found.divideBy(this.divisor);
       this.limits.set(id, found);
     }
@@ -123,15 +118,20 @@ export function overLimit({ raw, caller, server }: FastifyRequest, reply: Fastif
   if (!throttle?.isLimited(raw) || reply.hasHeader('ratelimit')) return undefined;
   const { header, wait } = throttle.count(raw, caller?.id);
   reply.headers({ 'ratelimit-policy': throttle.policy, ratelimit: header });
-  return wait > 0 ? quotaExceeded(GENERAL, wait) : undefined;
+  return wait > 0 ? quotaExceeded({ name: GENERAL, reset: wait }) : undefined;
 }
 
-/** Adds a limit to the answer's headers, which are lists. */
-export function announce(reply: FastifyReply, limit: Limit, verdict: Omit<Verdict, 'admitted'>): void {
-  const add = (header: string, item: string) =>
-    reply.header(header, [reply.getHeader(header) ?? [], item].flat().join(', '));
-  add('ratelimit-policy', policyText(limit));
-  add('ratelimit', itemText(limit.name, verdict));
+/**
+ * Adds limits to the answer's headers, which are lists.
+ * @throws Problem for the one to be waited for longest, when one or more have no room
+ */
+export function enforce(reply: FastifyReply, found: (Limit & Verdict)[]): void {
+  const add = (header: string, items: string[]) =>
+    reply.header(header, [reply.getHeader(header) ?? [], items].flat(2).join(', '));
+  add('ratelimit-policy', found.map(policyText));
+  add('ratelimit', found.map(itemText));
+  const [worst] = found.filter(({ admitted }) => !admitted).sort((a, b) => b.reset - a.reset);
+  if (worst) throw quotaExceeded(worst);
 }
 
 export const idOf = ({ name, limit, windowMs }: Limit): string => `${name}:${limit}:${windowMs}`;
@@ -143,14 +143,14 @@ export const clock = (): number => Math.floor(performance.now());
 const policyText = ({ name, limit, windowMs }: Limit) => `"${name}";q=${limit};w=${Math.ceil(windowMs / 1000)}`;
 
 /** A service limit item (the same draft, 4.1): `reset` seconds are how long no more than `remaining` may come. */
-const itemText = (name: string, { remaining, reset }: Omit<Verdict, 'admitted'>) =>
+const itemText = ({ name, remaining, reset }: Pick<Limit & Verdict, 'name' | 'remaining' | 'reset'>) =>
   `"${name}";r=${remaining};t=${reset}`;
 
-/** 429 for who is over a limit (the same draft, 5.1). @param seconds when a retry is admitted */
-export const quotaExceeded = (name: string, seconds: number): Problem =>
+/** 429 for who is over a limit (the same draft, 5.1): `reset` is when a retry is admitted. */
+const quotaExceeded = ({ name, reset }: Pick<Limit & Verdict, 'name' | 'reset'>): Problem =>
   new Problem(
     'quota-exceeded',
-    `Too many requests: try again in ${seconds} s.`,
+    `Too many requests: try again in ${reset} s.`,
     { 'violated-policies': [name] },
-    { 'retry-after': String(seconds) },
+    { 'retry-after': String(reset) },
   );
