@@ -57,20 +57,15 @@ export class LimitedInterceptor implements NestInterceptor {
 
   /** A request may pass if all of its limits have room. */
   private async take(limits: Keyed[], count: 1 | -1 = 1): Promise<(Keyed & Verdict)[]> {
-    const known = limits.map((limit) => ({ limit, gcra: this.throttle.limit(limit) }));
-    const local = known.map(({ limit, gcra }) => ({ ...limit, ...gcra.take(limit.key, clock(), count) }));
-    const levels = await this.settlement.add(
-      known.map(({ limit, gcra: { interval, window } }) => ({
-        key: `exact:${idOf(limit)}:${limit.key}`,
-        ms: count * interval,
-        most: window,
-      })),
+    const known = limits.map((limit) => {
+      const gcra = this.throttle.limit(limit);
+      const local = { ...limit, ...gcra.take(limit.key, clock(), count) };
+      return { gcra, local, key: `exact:${idOf(limit)}:${limit.key}`, ms: count * gcra.interval, most: gcra.window };
+    });
+    const levels = await this.settlement.add(known);
+    return known.map(({ gcra, local, most }, i) =>
+      levels ? { ...local, ...judge(most - (levels[i] as number), gcra.interval) } : local,
     );
-    if (!levels) return local;
-    return known.map(({ limit, gcra: { interval, window } }, i) => ({
-      ...limit,
-      ...judge(window - (levels[i] as number), interval),
-    }));
   }
 
   private limitsOf(purpose: Purpose, { raw, body }: FastifyRequest): Keyed[] {

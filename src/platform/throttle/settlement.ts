@@ -25,7 +25,8 @@ return levels`;
 interface Addition {
   key: string;
   ms: number;
-  most: number;
+  /** Any, when left out. */
+  most?: number;
 }
 
 /**
@@ -59,7 +60,7 @@ export class Settlement implements OnModuleInit {
   async add(additions: Addition[]): Promise<number[] | undefined> {
     const send = {
       keys: additions.map(({ key }) => `floodgate:limit:${key}`),
-      arguments: additions.flatMap(({ ms, most }) => [String(ms), String(most)]),
+      arguments: additions.flatMap(({ ms, most = Number.MAX_VALUE }) => [String(ms), String(most)]),
     };
     const levels = await this.redis.attempt((client) => client.eval(ADD, send) as Promise<string[]>, undefined);
     return levels?.map(Number);
@@ -67,15 +68,12 @@ export class Settlement implements OnModuleInit {
 
   private async settle(): Promise<void> {
     const due = [...this.throttle.limits].flatMap(([id, limit]) =>
-      limit.takeDue().map((bucket) => ({ limit, bucket, key: `${id}:${bucket.key}` })),
+      limit.takeDue().map((bucket) => {
+        return { limit, bucket, key: `${id}:${bucket.key}`, ms: bucket.unsettled * limit.interval };
+      }),
     );
-    const additions = due.map(({ key, limit, bucket }) => ({
-      key,
-      ms: bucket.unsettled * limit.interval,
-      most: Number.MAX_VALUE,
-    }));
     for (const { bucket } of due) bucket.unsettled = 0;
-    const levels = due.length > 0 ? await this.add(additions) : [];
+    const levels = due.length > 0 ? await this.add(due) : [];
     if (!levels || !this.redis.isAnswering) return this.throttle.divideBy(this.replicas);
     this.replicas = this.invalidations.replicas;
     this.throttle.divideBy(1);
