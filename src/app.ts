@@ -18,8 +18,7 @@ import { NestLogger } from './platform/logging/nest-logger.js';
 import { registerHttpMetrics } from './platform/metrics/http-metrics.js';
 import { Admission } from './platform/overload/admission.js';
 import { StartError } from './platform/start-error.js';
-import { registerThrottle } from './platform/throttle/hooks.js';
-import { Throttle } from './platform/throttle/throttle.js';
+import { registerThrottle, Throttle } from './platform/throttle/throttle.js';
 
 /** Floodgate, put together and ready to listen. */
 export interface App {

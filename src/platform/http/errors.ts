@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { overLimit } from '../throttle/hooks.js';
+import { overLimit } from '../throttle/throttle.js';
 import { SECURITY } from './headers.js';
 import { Problem } from './problem.js';
 import { requestId } from './request-guard.js';

@@ -4,31 +4,28 @@ import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/comm
 @Injectable()
 export class Background implements BeforeApplicationShutdown {
   private readonly logger = new Logger(Background.name);
-  private readonly timers = new Set<NodeJS.Timeout>();
-  private readonly running = new Set<Promise<void>>();
+  private readonly running = new Map<NodeJS.Timeout, Promise<void> | undefined>();
 
   /**
    * @param name says in the log what failed
    * @returns what ends it
    */
   every(intervalMs: number, name: string, work: () => Promise<void>): () => void {
-    let last: Promise<void> | undefined;
+    const run = async () => {
+      await work().catch(({ message }: Error) =>
+        this.logger.error(`The ${name} failed and will be tried again: ${message}`),
+      );
+      this.running.set(timer, undefined);
+    };
     const timer = setInterval(() => {
-      if (last) return;
-      last = work()
-        .catch((error: Error) => this.logger.error(`The ${name} failed and will be tried again: ${error.message}`))
-        .finally(() => {
-          this.running.delete(last as Promise<void>);
-          last = undefined;
-        });
-      this.running.add(last);
-    }, intervalMs);
-    this.timers.add(timer.unref());
+      if (!this.running.get(timer)) this.running.set(timer, run());
+    }, intervalMs).unref();
+    this.running.set(timer, undefined);
     return () => clearInterval(timer);
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    for (const timer of this.timers) clearInterval(timer);
-    await Promise.all(this.running);
+    for (const timer of this.running.keys()) clearInterval(timer);
+    await Promise.all(this.running.values());
   }
 }

@@ -4,22 +4,17 @@ import { Injectable } from '@nestjs/common';
 /** Where this process is between its start and its end. Readiness follows it. */
 @Injectable()
 export class Lifecycle {
-  private state: 'starting' | 'serving' | 'draining' = 'starting';
-
-  get isServing(): boolean {
-    return this.state === 'serving';
-  }
-  get isDraining(): boolean {
-    return this.state === 'draining';
-  }
+  isServing = false;
+  isDraining = false;
 
   serve(): void {
-    if (this.state === 'starting') this.state = 'serving';
+    this.isServing = !this.isDraining;
   }
 
   /** From now on not ready; resolves when balancers have had `delayMs` to see it. */
   async drain(delayMs: number): Promise<void> {
-    this.state = 'draining';
+    this.isServing = false;
+    this.isDraining = true;
     await sleep(delayMs);
   }
 }

@@ -10,7 +10,7 @@ export const FLUSH_MS = 100;
 const SECRETS = [
   'authorization',
   'cookie',
-  '["set-cookie"]',
+  'set-cookie',
   'password',
   'currentPassword',
   'accessToken',
@@ -18,10 +18,7 @@ const SECRETS = [
   'token',
 ];
 const redact = {
-  paths: SECRETS.flatMap((name) => {
-    const step = name.startsWith('[') ? name : `.${name}`;
-    return [name, `*${step}`, `*.*${step}`];
-  }),
+  paths: ['', '*', '*.*'].flatMap((where) => SECRETS.map((name) => `${where}["${name}"]`)),
   censor: '[redacted]',
 };
 

@@ -7,8 +7,6 @@ const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 
 /** Paths that no route has share one label: a scanner must not make a series per guess. */
 export const UNKNOWN_ROUTE = 'unknown';
 
-const CLASSES = ['unknown', '1xx', '2xx', '3xx', '4xx', '5xx'];
-
 /** The requests of one method, route and status class, by how long they took. */
 export class Series {
   private readonly counts = new Float64Array(BUCKETS.length + 1);
@@ -46,23 +44,19 @@ class HttpMetrics {
   private readonly series = new Map<string, Series>();
 
   of(method: string, route: string, status: number): Series {
-    const statusClass = CLASSES[Math.floor(status / 100)] ?? 'unknown';
-    const key = `${method} ${route} ${statusClass}`;
+    const hundreds = Math.floor(status / 100);
+    const key = `${method} ${route} ${hundreds}`;
     const known = this.series.get(key);
     if (known) return known;
-    const labels = { http_request_method: method, http_route: route, http_response_status_class: statusClass };
+    const labels = { http_request_method: method, http_route: route, http_response_status_class: `${hundreds}xx` };
     const series = new Series(labels);
     this.series.set(key, series);
     return series;
   }
 
   get() {
-    const values = [...this.series.values()].flatMap((series) => series.values(this.name));
-    return { name: this.name, help: this.help, type: this.type, aggregator: this.aggregator, values };
-  }
-
-  reset(): void {
-    this.series.clear();
+    const { name, help, type, aggregator } = this;
+    return { name, help, type, aggregator, values: [...this.series.values()].flatMap((series) => series.values(name)) };
   }
 }
 

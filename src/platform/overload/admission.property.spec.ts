@@ -40,7 +40,7 @@ it('starts, refuses or forgets everybody once, has never more in hand than the l
       const part = (of: number) => Math.max(1, Math.floor(admission.limit * of));
       const hasRoom = (priority: Priority) =>
         total() < part(priority === 'write' || priority === 'login' ? 1 : 0.9) &&
-        inHand[priority] < part({ write: 1, login: 0.25, read: 0.9, bulk: 0.25 }[priority]);
+        inHand[priority] < part({ write: 1, login: 0.5, read: 0.9, bulk: 0.25 }[priority]);
       const enter = (priority: Priority) => {
         const at = fates.push('') - 1;
         priorities.push(priority);

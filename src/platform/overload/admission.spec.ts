@@ -57,7 +57,7 @@ it('lets the next ones in when the limit grows', () => {
 
 it.each([
   ['write', 10],
-  ['login', 2],
+  ['login', 5],
   ['read', 9],
   ['bulk', 2],
 ] as const)('gives %s alone %d of 10 places', (priority, places) => {

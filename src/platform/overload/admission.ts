@@ -15,67 +15,45 @@ export interface AdmissionOptions extends LimitOptions {
 }
 
 /** One who waits. */
-export class Waiting {
-  constructor(
-    private readonly line: Set<Waiting>,
-    readonly start: (leave: Leave) => void,
-    readonly refuse: () => void,
-    readonly since: number,
-  ) {
-    line.add(this);
-  }
-
+export interface Waiting {
+  readonly start: (leave: Leave) => void;
+  readonly refuse: () => void;
+  readonly since: number;
   /** The caller has gone: neither is called any more. Does nothing once one of them was. */
-  cancel(): void {
-    this.line.delete(this);
-  }
+  cancel(): void;
 }
 
-/** Requests of one priority. */
-class Rank {
-  inFlight = 0;
+/**
+ * Requests of one priority. How much of the limit, and of the places to wait, may be in use when one more comes in:
+ * @param ofAll by all
+ * @param ofOwn by its own kind
+ * @param tells its latency says how the server is
+ */
+function rank(ofAll: number, ofOwn: number, tells: boolean) {
   /** The longest waiting first. */
-  readonly line = new Set<Waiting>();
-  readonly refused = { full: 0, late: 0 };
-  /** Goes along with the line: a new look for its first would step over the gaps of all who have left. */
-  private readonly firsts = this.line.values();
-
-  /**
-   * How much of the limit, and of the places to wait, may be in use when one more comes in:
-   * @param ofAll by all
-   * @param ofOwn by its own kind
-   * @param tells its latency says how the server is
-   */
-  constructor(
-    readonly ofAll: number,
-    readonly ofOwn: number,
-    readonly tells: boolean,
-  ) {}
-
-  /** Takes the longest waiting out of the line, in which there must be one. */
-  takeFirst(): Waiting {
-    const first = this.firsts.next().value as Waiting;
-    this.line.delete(first);
-    return first;
-  }
+  const line = new Set<Waiting>();
+  // The iterator goes along with the line: a new one would step over the gaps of all who have left.
+  return { ofAll, ofOwn, tells, inFlight: 0, refused: { full: 0, late: 0 }, line, firsts: line.values() };
 }
+type Rank = ReturnType<typeof rank>;
 
 /** May one more come in, where so many are in use of which a part is for it? One at least always is. */
 const fits = (used: number, all: number, part: number) => used < Math.max(1, Math.floor(all * part));
 
 /** Lets in as many requests as the server can work on, has some wait and refuses the others at once; each in O(1). */
 export class Admission {
+  /** Requests in hand. */
+  inFlight = 0;
   private readonly adaptive: AdaptiveLimit;
   /** Who comes first. A login takes as long as its hash, bulk as long as its caller: that says nothing of the server. */
   private readonly ranks: Record<Priority, Rank> = {
-    write: new Rank(1, 1, true),
-    login: new Rank(1, 0.5, false),
-    read: new Rank(0.9, 0.9, true),
-    bulk: new Rank(0.9, 0.25, false),
+    write: rank(1, 1, true),
+    login: rank(1, 0.5, false),
+    read: rank(0.9, 0.9, true),
+    bulk: rank(0.9, 0.25, false),
   };
   private readonly inOrder = Object.values(this.ranks);
   private readonly timer = setInterval(() => this.tick(), TICK_MS).unref();
-  private used = 0;
   private tickedAt: number;
   private isStarting = false;
 
@@ -95,15 +73,14 @@ export class Admission {
    */
   enter(priority: Priority, start: (leave: Leave) => void, refuse: () => void): Waiting | undefined {
     const rank = this.ranks[priority];
-    if (this.hasRoom(rank)) {
-      this.begin(rank, start);
-    } else if (fits(this.queued, this.places, rank.ofAll) && fits(rank.line.size, this.places, rank.ofOwn)) {
-      return new Waiting(rank.line, start, refuse, this.now());
-    } else {
-      rank.refused.full++;
-      refuse();
+    if (this.hasRoom(rank)) return void this.begin(rank, start);
+    if (fits(this.queued, this.places, rank.ofAll) && fits(rank.line.size, this.places, rank.ofOwn)) {
+      const waiting = { start, refuse, since: this.now(), cancel: () => void rank.line.delete(waiting) };
+      rank.line.add(waiting);
+      return waiting;
     }
-    return undefined;
+    rank.refused.full++;
+    return void refuse();
   }
 
   /** How many requests may be in hand at the same time. */
@@ -111,13 +88,8 @@ export class Admission {
     return this.adaptive.value;
   }
 
-  get inFlight(): number {
-    return this.used;
-  }
-
   get queued(): number {
-    const { write, login, read, bulk } = this.ranks;
-    return write.line.size + login.line.size + read.line.size + bulk.line.size;
+    return this.inOrder.reduce((sum, { line }) => sum + line.size, 0);
   }
 
   /** How many were refused since the start: for want of a place to wait, and after having waited in vain. */
@@ -152,19 +124,19 @@ export class Admission {
   }
 
   private hasRoom({ inFlight, ofAll, ofOwn }: Rank): boolean {
-    return fits(this.used, this.limit, ofAll) && fits(inFlight, this.limit, ofOwn);
+    return fits(this.inFlight, this.limit, ofAll) && fits(inFlight, this.limit, ofOwn);
   }
 
   private begin(rank: Rank, start: (leave: Leave) => void): void {
     const since = this.now();
     let isInHand = true;
-    this.used++;
+    this.inFlight++;
     rank.inFlight++;
     start((dropped = false) => {
       if (!isInHand) return;
       isInHand = false;
-      if (rank.tells) this.adaptive.sample(this.now() - since, this.used, dropped);
-      this.used--;
+      if (rank.tells) this.adaptive.sample(this.now() - since, this.inFlight, dropped);
+      this.inFlight--;
       rank.inFlight--;
       this.startWaiting();
     });
@@ -177,7 +149,9 @@ export class Admission {
     while (this.queued > 0) {
       const rank = this.inOrder.find((one) => one.line.size > 0 && this.hasRoom(one));
       if (!rank) break;
-      this.begin(rank, rank.takeFirst().start);
+      const first = rank.firsts.next().value as Waiting;
+      rank.line.delete(first);
+      this.begin(rank, first.start);
     }
     this.isStarting = false;
   }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { createClient } from 'redis';
 import type { Config } from '../../config.js';
@@ -45,7 +46,6 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
         if (isLost) this.logger.log('Redis is back.');
         isLost = false;
         this.failures = 0;
-        this.pausedUntil = 0;
       });
     this.subscriber.on('error', ignore);
   }
@@ -53,12 +53,17 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
   /** Begins to connect, and waits for it no longer than one call may take: a start without Redis is a start. */
   async onModuleInit(): Promise<void> {
     const connecting = [this.client, this.subscriber].map((client) => client?.connect().catch(ignore));
-    await Promise.race([Promise.all(connecting), sleep(this.config.REDIS_TIMEOUT_MS * 4)]);
+    await Promise.race([Promise.all(connecting), sleep(this.config.REDIS_TIMEOUT_MS * 4, undefined, { ref: false })]);
   }
 
   /** Whether Redis is configured, and answers as far as is known. */
   get isUp(): boolean {
     return this.client?.isReady === true && (this.failures < FAILURES_TOLERATED || Date.now() > this.pausedUntil);
+  }
+
+  /** Whether it answered when it was last asked. */
+  get isAnswering(): boolean {
+    return this.client?.isReady === true && this.failures === 0;
   }
 
   /**
@@ -96,5 +101,3 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
 }
 
 function ignore(): void {}
-
-const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());

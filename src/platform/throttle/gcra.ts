@@ -1,4 +1,4 @@
-/** Whether a request may pass. A Gcra gives the same object each time: read it before the next call. */
+/** Whether a request may pass. */
 export interface Verdict {
   admitted: boolean;
   /** Requests that may follow at once. */
@@ -19,6 +19,9 @@ export interface Bucket {
 /** Two generations of so many keys are kept: some 20 MB when a flood fills both. */
 const MAX_KEYS = 50_000;
 
+/** A replica tells the others of a key that has used so much of its limit since it last did. */
+const SETTLED_SHARE = 1 / 20;
+
 /** Keys that wait to be settled; one that finds no room waits for its next request. */
 const MAX_DUE = 1000;
 
@@ -36,18 +39,14 @@ export class Gcra {
   readonly interval: number;
   readonly window: number;
   private cost: number;
+  private readonly share: number;
   private young = new Map<string, Bucket>();
   private old = new Map<string, Bucket>();
   private turnedAt = 0;
   private readonly due = new Set<Bucket>();
-  private readonly verdict: Verdict = { admitted: true, remaining: 0, reset: 0 };
 
-  /** @param share how many requests of a key make it due to be settled; none, when left out */
-  constructor(
-    limit: number,
-    windowMs: number,
-    private readonly share = Number.POSITIVE_INFINITY,
-  ) {
+  constructor(limit: number, windowMs: number) {
+    this.share = Math.max(1, limit * SETTLED_SHARE);
     this.interval = Math.ceil((windowMs / limit) * 1024) / 1024;
     this.window = this.interval * limit;
     this.cost = this.interval;
@@ -58,25 +57,20 @@ export class Gcra {
     this.cost = Math.min(this.interval * replicas, this.window);
   }
 
-  take(key: string, now: number): Verdict {
+  /** @param count 1, or -1 to take one back */
+  take(key: string, now: number, count: 1 | -1 = 1): Verdict {
     const bucket = this.bucketOf(key, now);
     if (bucket.tat <= now) {
       bucket.tat = now;
       bucket.unsettled = 0;
     }
-    const free = now + this.window - bucket.tat - this.cost;
+    const free = now + this.window - bucket.tat - count * this.cost;
     if (free >= 0) {
-      bucket.tat += this.cost;
-      if (++bucket.unsettled >= this.share && this.due.size < MAX_DUE) this.due.add(bucket);
+      bucket.tat += count * this.cost;
+      bucket.unsettled += count;
+      if (bucket.unsettled >= this.share && this.due.size < MAX_DUE) this.due.add(bucket);
     }
-    return judge(free, this.cost, this.verdict);
-  }
-
-  /** Takes back that one was taken. */
-  giveBack(key: string, now: number): void {
-    const bucket = this.bucketOf(key, now);
-    bucket.tat -= this.cost;
-    bucket.unsettled--;
+    return judge(free, this.cost);
   }
 
   /** What other replicas should know of, each key once. */
@@ -90,8 +84,7 @@ export class Gcra {
    * Takes over what all replicas have admitted together. It may be more than the limit, and is paid off like the rest.
    * @param level ms from now until it will have drained
    */
-  adopt({ key }: Bucket, level: number, now: number): void {
-    const bucket = this.bucketOf(key, now);
+  adopt(bucket: Bucket, level: number, now: number): void {
     const all = Math.min(level + bucket.unsettled * this.interval, 2 * this.window);
     bucket.tat = Math.max(bucket.tat, now + all);
   }
@@ -102,19 +95,17 @@ export class Gcra {
       this.young = new Map();
       this.turnedAt = now;
     }
-    let bucket = this.young.get(key);
-    if (!bucket) {
-      bucket = this.old.get(key) ?? { key, tat: now, unsettled: 0 };
-      this.young.set(key, bucket);
-    }
+    const bucket = this.young.get(key) ?? this.old.get(key) ?? { key, tat: now, unsettled: 0 };
+    this.young.set(key, bucket);
     return bucket;
   }
 }
 
 /** @param free ms of the window that the request leaves; below zero, it does not fit */
-export function judge(free: number, cost: number, verdict: Verdict): Verdict {
-  verdict.admitted = free >= 0;
-  verdict.remaining = Math.max(0, Math.floor(free / cost));
-  verdict.reset = Math.ceil((free >= 0 ? cost - (free % cost) : -free) / 1000);
-  return verdict;
+export function judge(free: number, cost: number): Verdict {
+  return {
+    admitted: free >= 0,
+    remaining: Math.max(0, Math.floor(free / cost)),
+    reset: Math.ceil((free >= 0 ? cost - (free % cost) : -free) / 1000),
+  };
 }

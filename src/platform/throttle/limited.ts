@@ -14,12 +14,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Observable, tap } from 'rxjs';
 import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
-import { ExactLimits, type Limit } from './exact.js';
-import { announce } from './hooks.js';
-import { itemText, policyText, quotaExceeded, Throttle } from './throttle.js';
+import { judge, type Verdict } from './gcra.js';
+import { Settlement } from './settlement.js';
+import { clock, enforce, idOf, type Limit, Throttle } from './throttle.js';
 
 const LIMITED = Symbol('LIMITED');
 type Purpose = 'login' | 'register' | 'refresh';
+type Keyed = Limit & { key: string };
 
 /**
  * Holds a route to an exact limit, before its body is checked or a password hashed: `login` by address with email, so that
@@ -29,11 +30,15 @@ type Purpose = 'login' | 'register' | 'refresh';
 export const Limited = (purpose: Purpose) =>
   applyDecorators(SetMetadata(LIMITED, purpose), UseInterceptors(LimitedInterceptor));
 
+/**
+ * Limits that hold over all replicas to the request, in one call to Redis and by Redis' clock. Without Redis each replica
+ * admits its part alone, and goes on from what it knows.
+ */
 @Injectable()
 export class LimitedInterceptor implements NestInterceptor {
   constructor(
     private readonly reflector: Reflector,
-    private readonly exact: ExactLimits,
+    private readonly settlement: Settlement,
     private readonly throttle: Throttle,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
@@ -42,20 +47,28 @@ export class LimitedInterceptor implements NestInterceptor {
     const http = context.switchToHttp();
     const purpose = this.reflector.get<Purpose>(LIMITED, context.getHandler());
     const limits = this.limitsOf(purpose, http.getRequest<FastifyRequest>());
-    const verdicts = await this.exact.take(limits);
-    const said = verdicts.map((verdict, i) => ({ ...verdict, ...(limits[i] as Limit) }));
-    for (const { name, limit, windowMs, remaining, reset } of said)
-      announce(http.getResponse<FastifyReply>(), policyText(name, limit, windowMs), itemText(name, remaining, reset));
-    const [worst] = said.filter(({ admitted }) => !admitted).sort((a, b) => b.reset - a.reset);
-    if (worst) throw quotaExceeded(worst.name, worst.reset);
+    enforce(http.getResponse<FastifyReply>(), await this.take(limits));
     return next.handle().pipe(
       tap(() => {
-        if (purpose === 'login') void this.exact.giveBack(limits[1] as Limit);
+        if (purpose === 'login') void this.take(limits.slice(1), -1);
       }),
     );
   }
 
-  private limitsOf(purpose: Purpose, { raw, body }: FastifyRequest): Limit[] {
+  /** A request may pass if all of its limits have room. */
+  private async take(limits: Keyed[], count: 1 | -1 = 1): Promise<(Keyed & Verdict)[]> {
+    const known = limits.map((limit) => {
+      const gcra = this.throttle.limit(limit);
+      const local = { ...limit, ...gcra.take(limit.key, clock(), count) };
+      return { gcra, local, key: `exact:${idOf(limit)}:${limit.key}`, ms: count * gcra.interval, most: gcra.window };
+    });
+    const levels = await this.settlement.add(known);
+    return known.map(({ gcra, local, most }, i) =>
+      levels ? { ...local, ...judge(most - (levels[i] as number), gcra.interval) } : local,
+    );
+  }
+
+  private limitsOf(purpose: Purpose, { raw, body }: FastifyRequest): Keyed[] {
     const { LOGIN_LIMIT, LOGIN_ADDRESS_LIMIT, REGISTER_LIMIT, REFRESH_LIMIT } = this.config;
     const windowMs = this.config.AUTH_LIMIT_WINDOW_S * 1000;
     const key = this.throttle.addressOf(raw);

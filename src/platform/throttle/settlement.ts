@@ -1,30 +1,33 @@
-import { randomUUID } from 'node:crypto';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Invalidations } from '../cache/invalidations.js';
 import { Background } from '../lifecycle/background.js';
 import { Redis } from '../redis/redis.js';
 import { clock, Throttle } from './throttle.js';
 
 const TICK_MS = 20;
 
-/** How often a replica says that it is there; one that has not said so for REPLICA_LIFE_MS is not counted. */
-const HEARTBEAT_MS = 200;
-const REPLICA_LIFE_MS = 2000;
-
-const MEMBERS = 'floodgate:replicas';
-
-/** Adds to each key what this replica admitted, in ms, and gives how many replicas there are, and each key's level in ms. */
-const SETTLE = `
+/** Adds to all levels or, when one would then be over its most, to none. Gives what they are then, or would be. */
+const ADD = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ${REPLICA_LIFE_MS})
-local answer = { tostring(redis.call('ZCARD', KEYS[1])) }
-for i = 2, #KEYS do
-  local tat = math.max(tonumber(redis.call('GET', KEYS[i])) or now, now) + ARGV[i]
-  redis.call('SET', KEYS[i], string.format('%.17g', tat), 'PX', math.max(1, math.ceil(tat - now)))
-  answer[i] = string.format('%.17g', tat - now)
+local tats, levels, fits = {}, {}, true
+for i, key in ipairs(KEYS) do
+  tats[i] = math.max(tonumber(redis.call('GET', key)) or now, now) + ARGV[2 * i - 1]
+  levels[i] = string.format('%.17g', tats[i] - now)
+  fits = fits and tats[i] - now <= tonumber(ARGV[2 * i])
 end
-return answer`;
+for i, key in ipairs(fits and KEYS or {}) do
+  redis.call('SET', key, string.format('%.17g', tats[i]), 'PX', math.max(1, math.ceil(tats[i] - now)))
+end
+return levels`;
+
+/** What is to be added to a key's level: ms until all that was admitted will have drained. */
+interface Addition {
+  key: string;
+  ms: number;
+  /** Any, when left out. */
+  most?: number;
+}
 
 /**
  * Shares the limits between replicas, in the background: no request waits for Redis. Every TICK_MS a replica adds what it
@@ -36,12 +39,13 @@ return answer`;
  */
 @Injectable()
 export class Settlement implements OnModuleInit {
-  private readonly id = randomUUID();
-  private heardAt = Number.NEGATIVE_INFINITY;
+  /** How many there were when Redis last answered. */
+  private replicas = 1;
 
   constructor(
     private readonly redis: Redis,
     private readonly background: Background,
+    private readonly invalidations: Invalidations,
     private readonly throttle: Throttle,
   ) {}
 
@@ -49,29 +53,31 @@ export class Settlement implements OnModuleInit {
     if (this.redis.client) this.background.every(TICK_MS, 'settlement of rate limits', () => this.settle());
   }
 
+  /**
+   * Adds to all levels or, when one would then be over its most, to none; in one call, by Redis' clock.
+   * @returns the levels with what was to be added, or undefined without Redis
+   */
+  async add(additions: Addition[]): Promise<number[] | undefined> {
+    const send = {
+      keys: additions.map(({ key }) => `floodgate:limit:${key}`),
+      arguments: additions.flatMap(({ ms, most = Number.MAX_VALUE }) => [String(ms), String(most)]),
+    };
+    const levels = await this.redis.attempt((client) => client.eval(ADD, send) as Promise<string[]>, undefined);
+    return levels?.map(Number);
+  }
+
   private async settle(): Promise<void> {
     const due = [...this.throttle.limits].flatMap(([id, limit]) =>
-      limit.takeDue().map((bucket) => ({ limit, bucket, key: `floodgate:limit:${id}:${bucket.key}` })),
+      limit.takeDue().map((bucket) => {
+        return { limit, bucket, key: `${id}:${bucket.key}`, ms: bucket.unsettled * limit.interval };
+      }),
     );
-    if (due.length === 0 && clock() - this.heardAt < HEARTBEAT_MS) return;
-    this.heardAt = clock();
-    const admitted = due.map(({ limit, bucket }) => String(bucket.unsettled * limit.interval));
     for (const { bucket } of due) bucket.unsettled = 0;
-    const answer = await this.redis.attempt(
-      (client) =>
-        client.eval(SETTLE, {
-          keys: [MEMBERS, ...due.map(({ key }) => key)],
-          arguments: [this.id, ...admitted],
-        }) as Promise<string[]>,
-      undefined,
-    );
-    if (!answer) return this.throttle.divideBy(this.throttle.replicas);
-    const [replicas, ...levels] = answer.map(Number);
-    this.throttle.replicas = replicas as number;
+    const levels = due.length > 0 ? await this.add(due) : [];
+    if (!levels || !this.redis.isAnswering) return this.throttle.divideBy(this.replicas);
+    this.replicas = this.invalidations.replicas;
     this.throttle.divideBy(1);
     const now = clock();
-    due.forEach(({ limit, bucket }, i) => {
-      limit.adopt(bucket, levels[i] as number, now);
-    });
+    for (const [i, { limit, bucket }] of due.entries()) limit.adopt(bucket, levels[i] as number, now);
   }
 }

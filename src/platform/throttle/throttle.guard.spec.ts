@@ -5,14 +5,14 @@ import { SkipThrottle, Throttle as ThrottleRoute } from '@nestjs/throttler';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { loadConfig } from '../../config.js';
+import { Invalidations } from '../cache/invalidations.js';
 import { CONFIG } from '../config.token.js';
 import { HttpAdapter } from '../http/adapter.js';
 import { ProblemFilter } from '../http/errors.js';
 import { Background } from '../lifecycle/background.js';
 import { Redis } from '../redis/redis.js';
-import { registerThrottle } from './hooks.js';
 import { CallerGuard } from './throttle.guard.js';
-import { Throttle } from './throttle.js';
+import { registerThrottle, Throttle } from './throttle.js';
 import { ThrottleModule } from './throttle.module.js';
 
 const config = loadConfig({ NODE_ENV: 'test', APP_SECRET: 'x'.repeat(32), RATE_LIMIT_REQUESTS: '3' });
@@ -52,8 +52,8 @@ class StrictController {
 
 @Global()
 @Module({
-  providers: [{ provide: CONFIG, useValue: config }, Redis, Background],
-  exports: [CONFIG, Redis, Background],
+  providers: [{ provide: CONFIG, useValue: config }, Redis, Background, Invalidations],
+  exports: [CONFIG, Redis, Background, Invalidations],
 })
 class BaseModule {}
 
@@ -65,7 +65,11 @@ class BaseModule {}
     { provide: APP_FILTER, useClass: ProblemFilter },
   ],
 })
-class TeamModule {}
+class TeamModule {
+  constructor({ free }: Throttle) {
+    free.push(/^\/(team\/(free\/|tight\/|narrow\.path)|strict|lenient)/);
+  }
+}
 
 let nest: NestFastifyApplication;
 beforeEach(async () => {

@@ -1,10 +1,7 @@
-import { Global, Module, type OnModuleInit } from '@nestjs/common';
-import { DiscoveryModule, DiscoveryService, MetadataScanner } from '@nestjs/core';
+import { Global, Module } from '@nestjs/common';
 import { ThrottlerModule } from '@nestjs/throttler';
 import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
-import { ExactLimits } from './exact.js';
-import { exemptPaths } from './exempt.js';
 import { Settlement } from './settlement.js';
 import { GENERAL, Throttle } from './throttle.js';
 
@@ -12,7 +9,6 @@ import { GENERAL, Throttle } from './throttle.js';
 @Global()
 @Module({
   imports: [
-    DiscoveryModule,
     ThrottlerModule.forRootAsync({
       inject: [CONFIG, Throttle],
       useFactory: ({ RATE_LIMIT_REQUESTS: limit, RATE_LIMIT_WINDOW_S: window }: Config, storage: Throttle) => ({
@@ -21,17 +17,7 @@ import { GENERAL, Throttle } from './throttle.js';
       }),
     }),
   ],
-  providers: [Throttle, Settlement, ExactLimits],
-  exports: [Throttle, ExactLimits],
+  providers: [Throttle, Settlement],
+  exports: [Throttle, Settlement],
 })
-export class ThrottleModule implements OnModuleInit {
-  constructor(
-    private readonly throttle: Throttle,
-    private readonly discovery: DiscoveryService,
-    private readonly scanner: MetadataScanner,
-  ) {}
-
-  onModuleInit(): void {
-    this.throttle.unlimited = exemptPaths(this.discovery, this.scanner);
-  }
-}
+export class ThrottleModule {}

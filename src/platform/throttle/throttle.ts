@@ -1,17 +1,27 @@
 import type { IncomingMessage } from 'node:http';
 import { Inject, Injectable } from '@nestjs/common';
 import type { ThrottlerStorage } from '@nestjs/throttler';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
 import { Problem } from '../http/problem.js';
 import { addressReader } from './address.js';
-import { Gcra } from './gcra.js';
+import { Gcra, type Verdict } from './gcra.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    throttle: Throttle | undefined;
+  }
+}
 
 /** The name of the general limit, in headers and in @Throttle and @SkipThrottle. */
 export const GENERAL = 'default';
 
-/** A replica tells the others of a caller who has used so much of a limit since it last did. */
-const SETTLED_SHARE = 1 / 20;
+export interface Limit {
+  name: string;
+  limit: number;
+  windowMs: number;
+}
 
 /** What was found when a request was counted: its RateLimit header, and the seconds that it came too early. */
 export interface Counted {
@@ -24,35 +34,31 @@ type Countable = IncomingMessage & { [COUNTED]?: Counted };
 
 /**
  * This process' limits (settlement.ts shares them with the other replicas). A caller is a user or else an address, and
- * has one quota for all routes; routes with a @Throttle of their own have one each.
+ * has one quota for all routes but those of `free`.
  */
 @Injectable()
 export class Throttle implements ThrottlerStorage {
+  /** Paths without the general limit: there @Throttle and @SkipThrottle say what holds. Your module adds its own. */
+  readonly free = [/^\/(?:health\/|\.well-known\/|(?:metrics|docs|openapi\.json)(?:[/?]|$))/];
   /** As RateLimit-Policy. */
   readonly policy: string;
   /** The address that a request counts for. */
   readonly addressOf: (raw: IncomingMessage) => string;
-  /** By name, limit and window. */
+  /** By name, limit and window: after its figures have changed, what was counted in the old ones means nothing. */
   readonly limits = new Map<string, Gcra>();
-  /** How many processes shared the limits when Redis was last heard of. */
-  replicas = 1;
-  /** The paths that the general limit leaves alone. */
-  unlimited = /^$/;
   private divisor = 1;
   private readonly general: Gcra;
-  private readonly share: number;
 
   constructor(@Inject(CONFIG) config: Config) {
     const general = { name: GENERAL, limit: config.RATE_LIMIT_REQUESTS, windowMs: config.RATE_LIMIT_WINDOW_S * 1000 };
-    this.share = config.REDIS_URL ? SETTLED_SHARE : Number.POSITIVE_INFINITY;
-    this.policy = policyText(GENERAL, general.limit, general.windowMs);
+    this.policy = policyText(general);
     this.general = this.limit(general);
     this.addressOf = addressReader(config.TRUST_PROXY);
   }
 
   /** Whether a request falls under the general limit before it is known where it leads. */
   isLimited({ method, url = '' }: IncomingMessage): boolean {
-    return method !== 'OPTIONS' && !this.unlimited.test(url);
+    return method !== 'OPTIONS' && !this.free.some((path) => path.test(url));
   }
 
   /**
@@ -60,7 +66,10 @@ export class Throttle implements ThrottlerStorage {
    * @param user who sends it; without one, its address does
    */
   count(raw: Countable, user?: string, now = clock()): Counted {
-    raw[COUNTED] ??= this.judge(user ?? this.addressOf(raw), now);
+    if (!raw[COUNTED]) {
+      const verdict = this.general.take(user ?? this.addressOf(raw), Math.floor(now));
+      raw[COUNTED] = { header: itemText({ name: GENERAL, ...verdict }), wait: verdict.admitted ? 0 : verdict.reset };
+    }
     return raw[COUNTED];
   }
 
@@ -71,55 +80,77 @@ export class Throttle implements ThrottlerStorage {
   }
 
   /** A limit by its figures, made when first asked for. */
-  limit(figures: Figures): Gcra {
-    const { limit, windowMs } = figures;
+  limit(figures: Limit): Gcra {
     const id = idOf(figures);
     let found = this.limits.get(id);
     if (!found) {
-      found = new Gcra(limit, windowMs, Math.max(1, limit * this.share));
+      found = new Gcra(figures.limit, figures.windowMs);
       found.divideBy(this.divisor);
       this.limits.set(id, found);
     }
     return found;
   }
 
-  private judge(key: string, now: number): Counted {
-    const { admitted, remaining, reset } = this.general.take(key, Math.floor(now));
-    return { header: itemText(GENERAL, remaining, reset), wait: admitted ? 0 : reset };
-  }
-
-  /** For routes with a @Throttle of their own. Who is refused is free again as the quota drains: `blockDuration` has no say. */
+  /** For routes with a @Throttle. Who is refused is free again as the quota drains: `blockDuration` has no say. */
   async increment(key: string, ttl: number, limit: number, _blockDuration: number, name: string) {
     const { admitted, remaining, reset } = this.limit({ name, limit, windowMs: ttl }).take(key, clock());
     return { totalHits: limit - remaining, timeToExpire: reset, isBlocked: !admitted, timeToBlockExpire: reset };
   }
 }
 
-export interface Figures {
-  name: string;
-  limit: number;
-  windowMs: number;
+/**
+ * Counts who comes without a token by address, before a body is read. Who brings one is counted by user once the token
+ * was found good (throttle.guard.ts), or else by address when the request is refused (answerProblem).
+ */
+export function registerThrottle(fastify: FastifyInstance, throttle: Throttle): void {
+  fastify.decorate('throttle', throttle);
+  fastify.addHook('onRequest', (request, reply, done) => {
+    done(request.headers.authorization === undefined ? overLimit(request, reply) : undefined);
+  });
 }
 
-/** Another limit after its figures have changed: what was counted in the old ones means nothing in the new. */
-export const idOf = ({ name, limit, windowMs }: Figures): string => `${name}:${limit}:${windowMs}`;
+/**
+ * Says in the answer what is left, once, of the limit that the request falls under. The edge may have counted it.
+ * @returns what to answer to one too many
+ */
+export function overLimit({ raw, caller, server }: FastifyRequest, reply: FastifyReply): Problem | undefined {
+  const { throttle } = server;
+  if (!throttle?.isLimited(raw) || reply.hasHeader('ratelimit')) return undefined;
+  const { header, wait } = throttle.count(raw, caller?.id);
+  reply.headers({ 'ratelimit-policy': throttle.policy, ratelimit: header });
+  return wait > 0 ? quotaExceeded({ name: GENERAL, reset: wait }) : undefined;
+}
+
+/**
+ * Adds limits to the answer's headers, which are lists.
+ * @throws Problem for the one to be waited for longest, when one or more have no room
+ */
+export function enforce(reply: FastifyReply, found: (Limit & Verdict)[]): void {
+  const add = (header: string, items: string[]) =>
+    reply.header(header, [reply.getHeader(header) ?? [], items].flat(2).join(', '));
+  add('ratelimit-policy', found.map(policyText));
+  add('ratelimit', found.map(itemText));
+  const [worst] = found.filter(({ admitted }) => !admitted).sort((a, b) => b.reset - a.reset);
+  if (worst) throw quotaExceeded(worst);
+}
+
+export const idOf = ({ name, limit, windowMs }: Limit): string => `${name}:${limit}:${windowMs}`;
 
 /** Whole ms, of a clock that does not go back. */
 export const clock = (): number => Math.floor(performance.now());
 
 /** A quota policy item (draft-ietf-httpapi-ratelimit-headers-11, 3.1), whose window is in seconds. */
-export const policyText = (name: string, limit: number, windowMs: number): string =>
-  `"${name}";q=${limit};w=${Math.ceil(windowMs / 1000)}`;
+const policyText = ({ name, limit, windowMs }: Limit) => `"${name}";q=${limit};w=${Math.ceil(windowMs / 1000)}`;
 
 /** A service limit item (the same draft, 4.1): `reset` seconds are how long no more than `remaining` may come. */
-export const itemText = (name: string, remaining: number, reset: number): string =>
+const itemText = ({ name, remaining, reset }: Pick<Limit & Verdict, 'name' | 'remaining' | 'reset'>) =>
   `"${name}";r=${remaining};t=${reset}`;
 
-/** 429 for who is over a limit (the same draft, 5.1). @param seconds when a retry is admitted */
-export const quotaExceeded = (name: string, seconds: number): Problem =>
+/** 429 for who is over a limit (the same draft, 5.1): `reset` is when a retry is admitted. */
+const quotaExceeded = ({ name, reset }: Pick<Limit & Verdict, 'name' | 'reset'>): Problem =>
   new Problem(
     'quota-exceeded',
-    `Too many requests: try again in ${seconds} s.`,
+    `Too many requests: try again in ${reset} s.`,
     { 'violated-policies': [name] },
-    { 'retry-after': String(seconds) },
+    { 'retry-after': String(reset) },
   );
