@@ -6,7 +6,6 @@ import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
 import { createDocument, serveDocument } from './openapi.js';
 import { Cache } from './platform/cache/cache.js';
-import { EmbeddedPostgres } from './platform/database/embedded-postgres.js';
 import { prepareSchema } from './platform/database/schema.js';
 import { Servers } from './platform/database/servers.js';
 import { Edge } from './platform/edge/edge.js';
@@ -71,8 +70,17 @@ export async function createApp(given: Config): Promise<App> {
   }
 }
 
+/** As scripts/embedded-postgres.ts has it, which is development's and no part of the build. */
+interface EmbeddedPostgres {
+  url: string;
+  dataFolder: string;
+  stop(): Promise<void>;
+  kill(): void;
+}
+
 async function startEmbedded(config: Config, logger: Logger): Promise<EmbeddedPostgres> {
   try {
+    const { EmbeddedPostgres } = await import(new URL('../scripts/embedded-postgres.ts', import.meta.url).href);
     const embedded = await EmbeddedPostgres.start({ folder: config.DATA_DIR });
     logger.info(`PostgreSQL keeps its data in ${embedded.dataFolder}.`);
     return embedded;
