@@ -1,6 +1,5 @@
 import { type App, createApp } from './app.js';
 import { loadConfig } from './config.js';
-import { ConfigError } from './platform/setting.js';
 import { StartError } from './platform/start-error.js';
 
 /** Starts this process and stops it well. Exits 1, after a line for each reason, when it cannot start. */
@@ -41,8 +40,7 @@ function stopOnSignals(starting: Promise<App>, timeoutMs: number): () => boolean
 }
 
 function fail(error: Error): void {
-  const isExpected = error instanceof ConfigError || error instanceof StartError;
-  process.stderr.write(`${isExpected ? error.message : error.stack}\n`);
+  process.stderr.write(`${error instanceof StartError ? error.message : error.stack}\n`);
   process.exit(1);
 }
 
