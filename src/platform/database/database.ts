@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { PoolClient, QueryConfig } from 'pg';
+import type { PoolClient } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
 import { Problem } from '../http/problem.js';
 import { sqlState } from './database-problem.js';
@@ -29,7 +29,7 @@ export class Database {
 
   /** Rows of a statement on the primary. */
   async rows<Row>(statement: Statement, values: unknown[]): Promise<Row[]> {
-    return (await this.servers.primary.pool.query(queryOf(statement, values))).rows;
+    return (await this.servers.primary.pool.query({ ...statement, values })).rows;
   }
 
   /** Rows that may be a little old: from a read replica, unless the caller has just written or it fails. */
@@ -37,7 +37,7 @@ export class Database {
     const server = this.servers.forReading(callerId);
     if (server === this.servers.primary) return this.rows(statement, values);
     try {
-      return (await server.pool.query(queryOf(statement, values))).rows;
+      return (await server.pool.query({ ...statement, values })).rows;
     } catch (error) {
       // What takes too long there would take too long here.
       if (sqlState(error) === QUERY_CANCELED) throw error;
@@ -84,11 +84,5 @@ export class Database {
     return (await schemaVersion(this.servers.primary.probe)) >= SCHEMA_VERSION;
   }
 }
-
-const queryOf = ({ name, text }: Statement, values: unknown[]): QueryConfig => ({
-  ...(name ? { name } : {}),
-  text,
-  values,
-});
 
 function ignore(): void {}
