@@ -1,12 +1,12 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import type { z } from 'zod';
-import { LINKS } from './openapi-links.js';
-import { problemSchema, type Schema, schemas, toJsonSchema } from './openapi-schemas.js';
-import { ANYONE_EXTENSION } from './platform/http/caller.js';
-import { SECURITY } from './platform/http/headers.js';
-import { headerRefs, PROBLEMS_EXTENSION } from './platform/http/operation.js';
-import { Problem, type ProblemType, problemTypes } from './platform/http/problem.js';
+import { ANYONE_EXTENSION } from '../dist/platform/http/caller.js';
+import { SECURITY } from '../dist/platform/http/headers.js';
+import { headerRefs, PROBLEMS_EXTENSION } from '../dist/platform/http/operation.js';
+import { Problem, type ProblemType, problemTypes } from '../dist/platform/http/problem.js';
+import { LINKS } from './openapi-links.ts';
+import { problemSchema, type Schema, schemas, toJsonSchema } from './openapi-schemas.ts';
 
 /** What the pattern does not match is refused, but for the lists that RFC 9110 has too. */
 const IF_MATCH = {
@@ -63,7 +63,7 @@ const WITH_PROBLEM: Partial<Record<number, string[]>> = {
   503: ['Retry-After'],
 };
 
-/** The API as OpenAPI 3.1, made from the controllers and their schemas. */
+/** The API as OpenAPI 3.1, made from the controllers and their schemas as built: node runs this file as it is. */
 export function createDocument(app: INestApplication): OpenAPIObject {
   const base = new DocumentBuilder()
     .setOpenAPIVersion('3.1.0')
@@ -181,14 +181,4 @@ function problemResponse(types: ProblemType[], status: number) {
       },
     },
   };
-}
-
-/** /openapi.json, and a page for people at /docs that needs nothing from elsewhere. The document is made when first asked for. */
-export function serveDocument(app: INestApplication, create: () => OpenAPIObject): void {
-  SwaggerModule.setup('docs', app, create, {
-    jsonDocumentUrl: 'openapi.json',
-    raw: ['json'],
-    customSiteTitle: 'Floodgate API',
-    swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
-  });
 }
