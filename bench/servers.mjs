@@ -6,7 +6,6 @@ import {
   chmodSync,
   closeSync,
   existsSync,
-  globSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -22,6 +21,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { transformFile } from '@swc/core';
+import { EmbeddedPostgres } from '../scripts/embedded-postgres.ts';
 import { SERVER_CORE } from './machine.mjs';
 
 const START_TIMEOUT_MS = 30_000;
@@ -50,8 +50,6 @@ const SECRETS = {
 
 /** The project's own PostgreSQL, with its default durability. @returns its URL */
 export async function startPostgres() {
-  const [file] = globSync('{dist,scripts,test,bench}/**/embedded-postgres.{js,mjs}', { cwd: root });
-  const { EmbeddedPostgres } = await import(join(root, file));
   postgres = EmbeddedPostgres.start({ folder });
   return (await postgres).url;
 }

@@ -5,10 +5,10 @@ import { NestFactory } from '@nestjs/core';
 import { pino } from 'pino';
 import { AppModule } from '../dist/app.module.js';
 import { loadConfig, settings } from '../dist/config.js';
-import { createDocument } from '../dist/openapi.js';
 import { Edge } from '../dist/platform/edge/edge.js';
 import { HttpAdapter } from '../dist/platform/http/adapter.js';
 import { AccessLog } from '../dist/platform/logging/access-log.js';
+import { createDocument } from './openapi.ts';
 
 /** Nothing is started for it: in preview, Nest only looks at what there is. */
 async function openApi() {

@@ -1,12 +1,12 @@
+import { readFileSync } from 'node:fs';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { SwaggerModule } from '@nestjs/swagger';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
-import { createDocument, serveDocument } from './openapi.js';
 import { Cache } from './platform/cache/cache.js';
-import { EmbeddedPostgres } from './platform/database/embedded-postgres.js';
 import { prepareSchema } from './platform/database/schema.js';
 import { Servers } from './platform/database/servers.js';
 import { Edge } from './platform/edge/edge.js';
@@ -70,8 +70,17 @@ export async function createApp(given: Config): Promise<App> {
   }
 }
 
+/** As scripts/embedded-postgres.ts has it, which is development's and no part of the build. */
+interface EmbeddedPostgres {
+  url: string;
+  dataFolder: string;
+  stop(): Promise<void>;
+  kill(): void;
+}
+
 async function startEmbedded(config: Config, logger: Logger): Promise<EmbeddedPostgres> {
   try {
+    const { EmbeddedPostgres } = await import(new URL('../scripts/embedded-postgres.ts', import.meta.url).href);
     const embedded = await EmbeddedPostgres.start({ folder: config.DATA_DIR });
     logger.info(`PostgreSQL keeps its data in ${embedded.dataFolder}.`);
     return embedded;
@@ -106,7 +115,7 @@ async function assemble(config: Config, logger: Logger): Promise<NestFastifyAppl
   registerThrottle(fastify, nest.get(Throttle));
   markWrites(fastify, nest.get(Servers));
   edge.open(nest.get(Cache), nest.get(Throttle), admission);
-  serveDocument(nest, () => createDocument(nest));
+  serveDocument(nest);
   await nest.init();
   adapter.sealRoutes();
   return nest;
@@ -136,5 +145,16 @@ function markWrites(fastify: FastifyInstance, servers: Servers): void {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (!isRead && request.caller) servers.wrote(request.caller.id);
     done();
+  });
+}
+
+/** /openapi.json as `npm run documents` made it, and a page for people at /docs that needs nothing from elsewhere. */
+function serveDocument(nest: NestFastifyApplication): void {
+  const read = () => JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8'));
+  SwaggerModule.setup('docs', nest, read, {
+    jsonDocumentUrl: 'openapi.json',
+    raw: ['json'],
+    customSiteTitle: 'Floodgate API',
+    swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
   });
 }

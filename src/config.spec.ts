@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Config, loadConfig, settings } from './config.js';
-import { ConfigError } from './platform/setting.js';
+import { StartError } from './platform/start-error.js';
 
 let folder: string;
 beforeEach(() => {
@@ -36,7 +36,7 @@ function mistakesOf(environment: Record<string, string>): string[] {
   try {
     loadConfig({ DATA_DIR: folder, ...environment });
   } catch (error) {
-    expect(error).toBeInstanceOf(ConfigError);
+    expect(error).toBeInstanceOf(StartError);
     return (error as Error).message.split('\n');
   }
   return [];

@@ -1,19 +1,8 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { z } from 'zod';
-import { addDevelopmentSecrets, readSecretFile } from './platform/secrets.js';
-import {
-  addresses,
-  ConfigError,
-  type Environment,
-  flag,
-  integer,
-  list,
-  origin,
-  pem,
-  type SettingMeta,
-  splitPem,
-  url,
-} from './platform/setting.js';
+import { addDevelopmentSecrets, type Environment, valueFrom } from './platform/secrets.js';
+import { addresses, flag, integer, list, origin, pem, type SettingMeta, splitPem, url } from './platform/setting.js';
+import { StartError } from './platform/start-error.js';
 
 /**
  * Every variable that Floodgate reads: its meaning, type and default; its name ends with its unit.
@@ -107,8 +96,7 @@ export const settings = z.object({
   /** The first admin's password. */
   ADMIN_PASSWORD: z
     .string()
-    .min(8, 'must have 8 to 128 characters')
-    .max(128, 'must have 8 to 128 characters')
+    .regex(/^.{8,128}$/s, 'must have 8 to 128 characters')
     .optional()
     .meta({ secret: true }),
 
@@ -157,47 +145,45 @@ export const settings = z.object({
 
 export type Config = z.infer<typeof settings>;
 
-const metaOf = (name: string) => (settings.shape[name as keyof Config].meta() ?? {}) as SettingMeta;
-const names = Object.keys(settings.shape);
-
 /**
  * Reads the settings from the environment. An empty variable counts as absent.
- * @throws ConfigError with one line per mistake
+ * @throws StartError with one line per mistake
  */
 export function loadConfig(environment: Environment = process.env): Config {
-  const mistakes: string[] = [];
+  const mistakes = new Set<string>();
   const given: Environment = {};
   const production = environment.NODE_ENV === 'production';
-  for (const name of names) {
-    const meta = metaOf(name);
-    given[name] = readSecretFile(name, meta, environment, mistakes) || environment[name] || undefined;
-    if (production) given[name] ??= meta.production;
-    if (production && meta.required && given[name] === undefined && mistakes.every((line) => !line.startsWith(name))) {
-      mistakes.push(`${name} is missing: production needs it${meta.secret ? ` (or ${name}_FILE)` : ''}`);
+  for (const [name, schema] of Object.entries(settings.shape)) {
+    const meta = (schema.meta() ?? {}) as SettingMeta;
+    try {
+      given[name] = valueFrom(name, environment, meta.secret) ?? (production ? meta.production : undefined);
+      if (production && meta.required && given[name] === undefined)
+        mistakes.add(`${name} is missing: production needs it (or ${name}_FILE)`);
+    } catch (error) {
+      mistakes.add((error as StartError).message);
     }
   }
-  if (mistakes.length === 0 && ['development', 'test'].includes(given.NODE_ENV ?? 'development')) {
+  if (mistakes.size === 0 && ['development', 'test'].includes(given.NODE_ENV ?? 'development')) {
     const folder = given.DATA_DIR ?? settings.shape.DATA_DIR.parse(undefined);
     try {
       addDevelopmentSecrets(given, folder);
     } catch (error) {
-      mistakes.push(`DATA_DIR cannot be used: ${folder} (${(error as NodeJS.ErrnoException).code})`);
+      mistakes.add(`DATA_DIR cannot be used: ${folder} (${(error as NodeJS.ErrnoException).code})`);
     }
   }
   const result = settings.safeParse(given);
   for (const issue of result.error?.issues ?? []) {
     const name = String(issue.path[0]);
-    if (given[name] !== undefined) mistakes.push(`${name} ${sentence(issue)}`);
+    if (given[name] !== undefined) mistakes.add(`${name} ${sentence(issue)}`);
   }
   if (production && !given.REDIS_URL && given.SINGLE_REPLICA !== 'true') {
-    mistakes.push(
+    mistakes.add(
       'REDIS_URL is missing: replicas tell one another of changes through it; one alone may set SINGLE_REPLICA=true',
     );
   }
-  if (!given.ADMIN_EMAIL !== !(given.ADMIN_PASSWORD ?? environment.ADMIN_PASSWORD_FILE)) {
-    mistakes.push('ADMIN_EMAIL and ADMIN_PASSWORD belong together: one of them is missing');
-  }
-  if (mistakes.length > 0 || !result.success) throw new ConfigError([...new Set(mistakes)].join('\n'));
+  if (!given.ADMIN_EMAIL !== !(given.ADMIN_PASSWORD ?? environment.ADMIN_PASSWORD_FILE))
+    mistakes.add('ADMIN_EMAIL and ADMIN_PASSWORD belong together: one of them is missing');
+  if (mistakes.size > 0 || !result.success) throw new StartError([...mistakes].join('\n'));
   return result.data;
 }
 

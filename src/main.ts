@@ -1,6 +1,5 @@
 import { type App, createApp } from './app.js';
 import { loadConfig } from './config.js';
-import { ConfigError } from './platform/setting.js';
 import { nameSources } from './platform/stack.js';
 import { StartError } from './platform/start-error.js';
 
@@ -42,8 +41,7 @@ function stopOnSignals(starting: Promise<App>, timeoutMs: number): () => boolean
 }
 
 function fail(error: Error): void {
-  const isExpected = error instanceof ConfigError || error instanceof StartError;
-  process.stderr.write(`${isExpected ? error.message : error.stack}\n`);
+  process.stderr.write(`${error instanceof StartError ? error.message : error.stack}\n`);
   process.exit(1);
 }
 

@@ -52,7 +52,7 @@ const missing = () => notFound('There is no record with this id.');
 @Injectable()
 export class RecordsService {
   private readonly reads = new Batch((asked: Asked[]) => this.readMany(asked));
-  private readonly creations = new Batch((asked: Creation[]) => this.createMany(asked), { underWay: 4, keys: 200 });
+  private readonly creations = new Batch((asked: Creation[]) => this.createMany(asked), 4);
 
   constructor(
     private readonly database: Database,

@@ -1,60 +1,94 @@
-import { Controller, Get, ServiceUnavailableException } from '@nestjs/common';
+import { Controller, Get } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { type HealthCheckResult, HealthCheckService, type HealthIndicatorFunction } from '@nestjs/terminus';
+import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
 import { SkipThrottle } from '@nestjs/throttler';
 import { z } from 'zod';
+import { Database } from '../platform/database/database.js';
 import { Answer } from '../platform/http/answer.js';
 import { Anyone } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { unavailable } from '../platform/http/problem.js';
-import { HealthIndicators } from './health.indicators.js';
+import { Lifecycle } from '../platform/lifecycle/lifecycle.js';
 
 const healthSchema = z
   .object({ status: z.enum(['ok', 'degraded']), checks: z.record(z.string(), z.looseObject({ status: z.string() })) })
   .meta({ id: 'Health' });
 
-const HEADERS = { 'cache-control': 'no-store' };
+/** PostgreSQL is asked no more often, however many ask for readiness. */
+const REMEMBERED_MS = 500;
+const TIMEOUT_MS = 1500;
+
+/** What PostgreSQL or its driver said is for the log, not for whoever asks. */
+const says = (failure: string) => (): never => {
+  throw new Error(failure);
+};
 
 /** What an orchestrator asks: is it alive, may it have traffic, has it started. */
 @ApiTags('operations')
 @SkipThrottle()
 @Controller('health')
 export class HealthController {
+  private schemaIsCurrent = false;
+
   constructor(
-    private readonly health: HealthCheckService,
-    private readonly indicators: HealthIndicators,
+    private readonly indicators: HealthIndicatorService,
+    private readonly database: Database,
+    private readonly lifecycle: Lifecycle,
   ) {}
 
   @Get('live')
   @Anyone()
   @Operation('getLiveness', 'Can the process answer at all', { answer: 'It can.', body: healthSchema })
-  live(): Answer {
-    return new Answer({ status: 'ok', checks: {} }, { headers: HEADERS });
+  live(): Promise<Answer> {
+    return this.answer();
   }
 
   @Get('ready')
   @Anyone()
   @Operation('getReadiness', 'May it have traffic', { answer: 'It may.', body: healthSchema })
   ready(): Promise<Answer> {
-    const { indicators } = this;
-    return this.answer([() => indicators.lifecycle(), () => indicators.postgres(), () => indicators.schema()]);
+    const { isServing, isDraining } = this.lifecycle;
+    const own = this.indicators.check('process');
+    return this.answer(
+      isServing ? own.up() : own.down(isDraining ? 'is stopping' : 'is starting'),
+      this.postgres(),
+      this.schema(),
+    );
   }
 
   @Get('startup')
   @Anyone()
   @Operation('getStartup', 'Has it started, with the schema that it needs', { answer: 'It has.', body: healthSchema })
   startup(): Promise<Answer> {
-    return this.answer([() => this.indicators.schema()]);
+    return this.answer(this.schema());
   }
 
-  private async answer(indicators: HealthIndicatorFunction[]): Promise<Answer> {
-    // Terminus reports a failed check by an exception that carries the result.
-    const { status, details } = await this.health.check(indicators).catch((error: unknown) => {
-      if (error instanceof ServiceUnavailableException) return error.getResponse() as HealthCheckResult;
-      throw error;
-    });
-    if (status === 'ok') return new Answer({ status, checks: details }, { headers: HEADERS });
+  private postgres() {
+    return this.indicators
+      .check('postgresql')
+      .attempt(() => this.database.ping().catch(says('does not answer')))
+      .withTimeout(TIMEOUT_MS)
+      .cacheFor(REMEMBERED_MS);
+  }
+
+  /** Once current, always current: a newer schema does not stop a process that runs. */
+  private schema() {
+    const indicator = this.indicators.check('schema');
+    if (this.schemaIsCurrent) return indicator.up();
+    return indicator
+      .attempt(async () => {
+        this.schemaIsCurrent = await this.database.hasCurrentSchema().catch(says('cannot be read'));
+        if (!this.schemaIsCurrent) throw new Error('is older than this build needs: run the migrations');
+      })
+      .withTimeout(TIMEOUT_MS);
+  }
+
+  private async answer(...checks: (HealthIndicatorResult | PromiseLike<HealthIndicatorResult>)[]): Promise<Answer> {
+    const details: HealthIndicatorResult = Object.assign({}, ...(await Promise.all(checks)));
     const failed = Object.keys(details).filter((name) => details[name]?.status !== 'up');
+    if (failed.length === 0) {
+      return new Answer({ status: 'ok', checks: details }, { headers: { 'cache-control': 'no-store' } });
+    }
     const problem = unavailable(`Not ready: ${failed.join(', ')}.`);
     Object.assign(problem.members, { checks: details });
     throw problem;

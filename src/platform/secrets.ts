@@ -1,20 +1,18 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Environment, SettingMeta } from './setting.js';
+import { StartError } from './start-error.js';
+
+export type Environment = Record<string, string | undefined>;
 
 /** Makes and keeps what production has to be given, so that tokens outlive a restart in development. */
 export function addDevelopmentSecrets(given: Environment, folder: string): void {
   const kept = (file: string, make: () => string): string => {
     const path = join(folder, file);
-    try {
-      return readFileSync(path, 'utf8');
-    } catch {
-      mkdirSync(folder, { recursive: true });
-      const secret = make();
-      writeFileSync(path, secret, { mode: 0o600 });
-      return secret;
-    }
+    if (existsSync(path)) return readFileSync(path, 'utf8');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(path, make(), { mode: 0o600 });
+    return readFileSync(path, 'utf8');
   };
   given.APP_SECRET ??= kept('app-secret', () => randomBytes(32).toString('base64url'));
   given.JWT_PRIVATE_KEY ??= kept('jwt-private-key.pem', () =>
@@ -22,25 +20,21 @@ export function addDevelopmentSecrets(given: Environment, folder: string): void 
   );
 }
 
-/** What NAME_FILE holds, for a secret that is given so; what is wrong with it goes to the mistakes. */
-export function readSecretFile(
-  name: string,
-  meta: SettingMeta,
-  environment: Environment,
-  mistakes: string[],
-): string | undefined {
+/**
+ * What the environment gives a setting, if anything; a secret also by a file that NAME_FILE names.
+ * @throws StartError when that cannot be read, is empty, or is not the only place
+ */
+export function valueFrom(name: string, environment: Environment, isSecret = false): string | undefined {
+  const value = environment[name] || undefined;
   const file = environment[`${name}_FILE`];
-  if (!meta.secret || !file) return undefined;
-  if (environment[name]) {
-    mistakes.push(`${name} and ${name}_FILE are both set: choose one`);
-    return undefined;
-  }
+  if (!isSecret || !file) return value;
+  if (value) throw new StartError(`${name} and ${name}_FILE are both set: choose one`);
+  let text: string;
   try {
-    const text = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
-    if (text === '') mistakes.push(`${name}_FILE names an empty file: ${file}`);
-    return text;
+    text = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {
-    mistakes.push(`${name}_FILE cannot be read: ${file} (${(error as NodeJS.ErrnoException).code})`);
-    return undefined;
+    throw new StartError(`${name}_FILE cannot be read: ${file} (${(error as NodeJS.ErrnoException).code})`);
   }
+  if (text === '') throw new StartError(`${name}_FILE names an empty file: ${file}`);
+  return text;
 }

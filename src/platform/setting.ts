@@ -1,12 +1,4 @@
-import { isIP } from 'node:net';
 import { z } from 'zod';
-
-export type Environment = Record<string, string | undefined>;
-
-/** Mistakes in the settings, one line each. */
-export class ConfigError extends Error {
-  override name = 'ConfigError';
-}
 
 /** What a variable has beside its type and default. */
 export interface SettingMeta {
@@ -14,7 +6,7 @@ export interface SettingMeta {
   production?: string;
   /** May also be given as a file by NAME_FILE. */
   secret?: true;
-  /** Has no default when NODE_ENV is production. */
+  /** A secret that has no default when NODE_ENV is production. */
   required?: true;
 }
 
@@ -49,16 +41,13 @@ export const list = <T extends z.ZodType<unknown, string>>(item: T) =>
     .transform((text) => text.split(',').map((part) => part.trim()))
     .pipe(z.array(item));
 
-const isRange = (text: string): boolean => {
-  const [address = '', bits, rest] = text.split('/');
-  const longest = { 4: 32, 6: 128 }[isIP(address)];
-  if (longest === undefined || rest !== undefined) return false;
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= longest);
-};
-
+const range = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
 export const addresses = z
   .string()
-  .refine((text) => text.split(',').every(isRange), 'must be addresses or CIDR ranges, separated by commas');
+  .refine(
+    (text) => text.split(',').every((part) => range.safeParse(part).success),
+    'must be addresses or CIDR ranges, separated by commas',
+  );
 
 export const pem = (
   read: (text: string) => { asymmetricKeyType?: string; asymmetricKeyDetails?: { namedCurve?: string } },

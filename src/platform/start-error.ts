@@ -1,4 +1,4 @@
-/** Why this process cannot start, in one line for whoever reads its log. */
+/** Why this process cannot start, a line for each reason, for whoever reads its log. */
 export class StartError extends Error {
   override name = 'StartError';
 }

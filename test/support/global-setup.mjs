@@ -1,7 +1,7 @@
 import { chmodSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EmbeddedPostgres } from '../../dist/platform/database/embedded-postgres.js';
+import { EmbeddedPostgres } from '../../scripts/embedded-postgres.ts';
 
 /** One real PostgreSQL for the whole run; every test file makes databases of its own in it. TEST_DATABASE_URL has another one used. */
 export default async function globalSetup() {

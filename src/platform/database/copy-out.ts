@@ -43,13 +43,10 @@ export class CopyOut {
     return lines;
   }
 
-  private async connect(callerId: string | undefined): Promise<PoolClient> {
+  private connect(callerId: string | undefined): Promise<PoolClient> {
     const { primary } = this.servers;
-    const server = this.servers.forReading(callerId);
-    if (server !== primary) {
-      const client = await server.streams.connect().catch(() => undefined);
-      if (client) return client;
-    }
-    return primary.streams.connect();
+    const { streams } = this.servers.forReading(callerId);
+    if (streams === primary.streams) return streams.connect();
+    return streams.connect().catch(() => primary.streams.connect());
   }
 }

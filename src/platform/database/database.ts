@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { PoolClient, QueryConfig } from 'pg';
+import type { PoolClient } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
 import { Problem } from '../http/problem.js';
 import { sqlState } from './database-problem.js';
@@ -87,14 +87,8 @@ export class Database {
   }
 }
 
-async function read<Row>({ pool, pipeline }: Server, statement: Statement, values: unknown[]): Promise<Row[]> {
-  return (await (statement.isShort ? pipeline : pool).query(queryOf(statement, values))).rows;
+async function read<Row>({ pool, pipeline }: Server, { isShort, ...statement }: Statement, values: unknown[]) {
+  return (await (isShort ? pipeline : pool).query({ ...statement, values })).rows as Row[];
 }
-
-const queryOf = ({ name, text }: Statement, values: unknown[]): QueryConfig => ({
-  ...(name ? { name } : {}),
-  text,
-  values,
-});
 
 function ignore(): void {}

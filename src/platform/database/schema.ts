@@ -8,12 +8,8 @@ import { migrations, SCHEMA_VERSION } from './migrations/index.js';
 const MIGRATION_LOCK = 7_310_421_801;
 const CONNECT_TIMEOUT_MS = 5000;
 
-interface Queryable {
-  query(text: string): Promise<{ rows: Record<string, unknown>[] }>;
-}
-
 /** The version of the schema that is there; 0 in an empty database. */
-export async function schemaVersion(database: Queryable): Promise<number> {
+export async function schemaVersion(database: pg.Client | pg.Pool): Promise<number> {
   const table = await database.query(`SELECT to_regclass('migrations') AS name`);
   if (table.rows[0]?.name == null) return 0;
   const newest = await database.query('SELECT coalesce(max("timestamp"), 0) AS version FROM migrations');
@@ -46,12 +42,8 @@ export async function prepareSchema(config: Config): Promise<void> {
 export function migrate(config: Config): Promise<string[]> {
   return withClient(config, async (client) => {
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    const dataSource = new DataSource({
-      type: 'postgres',
-      url: migrationUrl(config),
-      migrations,
-      installExtensions: false,
-    });
+    const url = migrationUrl(config);
+    const dataSource = new DataSource({ type: 'postgres', url, migrations, installExtensions: false });
     await dataSource.initialize();
     try {
       return (await dataSource.runMigrations({ transaction: 'each' })).map(({ name }) => name);
@@ -67,12 +59,9 @@ async function withClient<T>(config: Config, work: (client: pg.Client) => Promis
   const url = migrationUrl(config);
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
   client.on('error', () => {});
-  try {
-    await client.connect();
-  } catch (error) {
-    const { code, message } = error as { code?: string; message: string };
+  await client.connect().catch(({ code, message }) => {
     throw new StartError(`The database at ${new URL(url).host} cannot be used: ${message || code}`);
-  }
+  });
   try {
     return await work(client);
   } finally {

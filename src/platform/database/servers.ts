@@ -45,6 +45,8 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly writers: LRUCache<string, true>;
   /** Where the primary was, oldest first, back to the lag that is allowed: [time in ms, WAL position]. */
   private positions: [at: number, position: number][] = [];
+  /** All but the primary's pool, which is TypeORM's to end. */
+  private readonly own: { end(): Promise<void> }[] = [];
   private turn = 0;
   private suspectedUntil = 0;
 
@@ -59,11 +61,16 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     this.replicas = (config.DATABASE_REPLICA_URLS ?? []).map((connectionString) =>
       this.serverAt(new URL(connectionString).host, { ...pool.options, connectionString }),
     );
-    this.writers = new LRUCache({
-      ...entries(WRITERS_REMEMBERED),
-      ttl: 2 * config.DATABASE_REPLICA_MAX_LAG_MS,
+    this.writers = new LRUCache({ ...entries(WRITERS_REMEMBERED), ttl: 2 * config.DATABASE_REPLICA_MAX_LAG_MS });
+    others.listen({
+      drop: (names) => {
+        for (const name of names) if (name.startsWith(WRITER)) this.writers.set(name.slice(WRITER.length), true);
+      },
+      // Messages were lost: anybody may have written on another process.
+      dropAll: () => {
+        this.suspectedUntil = performance.now() + this.writers.ttl;
+      },
     });
-    others.listen({ drop: (names) => this.hear(names), dropAll: () => this.suspectAll() });
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -96,21 +103,8 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     if (this.replicas.length > 0) this.others.tell([WRITER + callerId]);
   }
 
-  private hear(names: readonly string[]): void {
-    for (const name of names) if (name.startsWith(WRITER)) this.writers.set(name.slice(WRITER.length), true);
-  }
-
-  /** Messages were lost: anybody may have written on another process. */
-  private suspectAll(): void {
-    this.suspectedUntil = performance.now() + 2 * this.config.DATABASE_REPLICA_MAX_LAG_MS;
-  }
-
   async onApplicationShutdown(): Promise<void> {
-    const pools = [this.primary, ...this.replicas].flatMap(({ pool, streams, probe }) => [pool, streams, probe]);
-    // The primary's pool is TypeORM's to end.
-    const pipelines = [this.primary, ...this.replicas].map(({ pipeline }) => pipeline);
-    const ours = pools.filter((pool) => pool !== this.primary.pool);
-    await Promise.all([...ours, ...pipelines].map((one) => one.end()));
+    await Promise.all(this.own.map((pool) => pool.end()));
   }
 
   /** Notes where the primary is. While it is gone, what replicas have is the best there is. */
@@ -123,41 +117,38 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   private async check(replica: Server): Promise<void> {
-    try {
-      const position = await positionOf(replica, 'coalesce(pg_last_wal_replay_lsn(), pg_current_wal_lsn())');
-      if (position < (this.positions[0]?.[1] ?? 0)) return this.leaveOut(replica, 'it is too far behind');
-      if (!replica.isFit) this.logger.log(`The replica at ${replica.host} is used.`);
-      replica.isFit = true;
-    } catch (error) {
-      this.leaveOut(replica, (error as Error).message);
-    }
+    const flaw = await positionOf(replica, 'coalesce(pg_last_wal_replay_lsn(), pg_current_wal_lsn())').then(
+      (position) => (position < (this.positions[0]?.[1] ?? 0) ? 'it is too far behind' : undefined),
+      (error: Error) => error.message,
+    );
+    if (flaw !== undefined && replica.isFit) this.logger.warn(`The replica at ${replica.host} is left out: ${flaw}`);
+    if (flaw === undefined && !replica.isFit) this.logger.log(`The replica at ${replica.host} is used.`);
+    replica.isFit = flaw === undefined;
   }
 
-  private leaveOut(replica: Server, why: string): void {
-    if (replica.isFit) this.logger.warn(`The replica at ${replica.host} is left out: ${why}`);
-    replica.isFit = false;
-  }
-
-  private serverAt(host: string, options: PoolConfig, pool = quiet(new Pool(options))): Server {
+  private serverAt(host: string, options: PoolConfig, pool = this.open(options)): Server {
     const probe = { ...options, max: 1, connectionTimeoutMillis: CHECK_TIMEOUT_MS, query_timeout: CHECK_TIMEOUT_MS };
-    const pipeline = new Pipeline(options as ClientConfig);
-    return { host, pool, pipeline, streams: this.streamsFor(options), probe: quiet(new Pool(probe)), isFit: false };
-  }
-
-  /** No time-out but the socket's: an export takes as long as its reader, an atomic upload as long as its writer. */
-  private streamsFor(options: PoolConfig): Pool {
-    const { REQUEST_TIMEOUT_MS, STREAM_CONCURRENCY } = this.config;
-    const pool = new Pool({
+    // No time-out but the socket's: an export takes as long as its reader, an atomic upload as long as its writer.
+    const streams = this.open({
       ...options,
-      max: STREAM_CONCURRENCY,
+      max: this.config.STREAM_CONCURRENCY,
       stream: frugalSocket,
       statement_timeout: 0,
       query_timeout: 0,
-      idle_in_transaction_session_timeout: REQUEST_TIMEOUT_MS,
+      idle_in_transaction_session_timeout: this.config.REQUEST_TIMEOUT_MS,
     });
     // Not every system that PostgreSQL runs on can do it; there it notices when it next sends something.
     const check = `SET client_connection_check_interval = ${ABANDONED_AFTER_MS}`;
-    return quiet(pool.on('connect', (client) => void client.query(check).catch(ignore)));
+    streams.on('connect', (client) => void client.query(check).catch(ignore));
+    const pipeline = new Pipeline(options as ClientConfig);
+    this.own.push(pipeline);
+    return { host, pool, pipeline, streams, probe: this.open(probe), isFit: false };
+  }
+
+  private open(options: PoolConfig): Pool {
+    const pool = quiet(new Pool(options));
+    this.own.push(pool);
+    return pool;
   }
 }
 

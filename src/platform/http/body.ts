@@ -37,19 +37,17 @@ function readAll(payload: IncomingMessage, limit: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
-    const stop = (error: Error) => {
-      payload.off('data', take).off('end', finish).off('error', stop);
-      payload.resume();
-      reject(error);
+    const refuse = () => {
+      payload.removeAllListeners('data').resume();
+      reject(tooLarge(limit));
     };
-    const take = (chunk: Buffer) => {
+    if (Number(payload.headers['content-length']) > limit) return refuse();
+    payload.on('data', (chunk: Buffer) => {
       length += chunk.length;
-      if (length > limit) stop(tooLarge(limit));
+      if (length > limit) refuse();
       else chunks.push(chunk);
-    };
-    const finish = () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length));
-    if (Number(payload.headers['content-length']) > limit) return stop(tooLarge(limit));
-    payload.on('data', take).once('end', finish).once('error', stop);
+    });
+    payload.once('end', () => resolve(Buffer.concat(chunks, length))).once('error', reject);
   });
 }
 

@@ -37,11 +37,8 @@ export const CurrentCaller = createParamDecorator(
   (_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<FastifyRequest>().caller,
 );
 
+const BAD_TOKEN = { 'www-authenticate': 'Bearer error="invalid_token"' };
+
 /** For a token that is not good, or whose user has gone since it was found to be. */
 export const badToken = (): Problem =>
-  new Problem(
-    'invalid-token',
-    'The access token is not valid, or no longer.',
-    {},
-    { 'www-authenticate': 'Bearer error="invalid_token"' },
-  );
+  new Problem('invalid-token', 'The access token is not valid, or no longer.', {}, BAD_TOKEN);

@@ -1,32 +1,52 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { databaseProblem } from '../database/database-problem.js';
 import { overLimit } from '../throttle/throttle.js';
 import { SECURITY } from './headers.js';
-import { Problem } from './problem.js';
+import { invalid, notFound, Problem, type ProblemType, problemTypes } from './problem.js';
 import { requestId } from './request-guard.js';
-import { toProblem } from './to-problem.js';
 
-const pathOf = (url: string) => url.split('?', 1)[0] as string;
+/** What Fastify's own errors mean to a caller, by their codes; of others the status is enough. */
+const FASTIFY_PROBLEMS: Record<string, string> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The Content-Type is missing or is not one that this route reads.',
+  FST_ERR_BAD_URL: 'The path is not valid percent-encoded UTF-8.',
+  FST_ERR_MAX_PARAM_LENGTH: 'A part of the path is too long.',
+};
+
+/**
+ * The one place where an error of any origin (ours, Nest's, Fastify's, TypeORM's, a crash) becomes
+ * what the caller is told. Only a Problem's own words reach the caller.
+ */
+function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  const database = databaseProblem(error);
+  if (database) return database;
+  const { code = '', statusCode } = (error ?? {}) as { code?: string; statusCode?: number };
+  if (code === 'ECONNRESET' || code === 'ABORT_ERR') return invalid('The request was cut off.');
+  const status = error instanceof HttpException ? error.getStatus() : statusCode;
+  if (status === 404) return notFound();
+  const type = (Object.keys(problemTypes) as ProblemType[]).find((name) => problemTypes[name].status === status);
+  if (!type || type === 'internal-error')
+    return new Problem('internal-error', 'The error was logged under this request id.');
+  return new Problem(type, FASTIFY_PROBLEMS[code] ?? 'The request was refused.');
+}
 
 /** Answers a failed request with its problem document, and logs what is our own fault. */
 export function answerProblem(request: FastifyRequest, reply: FastifyReply, error: unknown): void {
   const problem = overLimit(request, reply) ?? toProblem(error);
   if (problem.status >= 500) {
-    request.log[problem.status === 500 ? 'error' : 'warn'](
-      { err: error, http: { request: { id: request.id } } },
-      `answered ${problem.status}: ${problem.detail}`,
-    );
+    const level = problem.status === 500 ? 'error' : 'warn';
+    const about = { err: error, http: { request: { id: request.id } } };
+    request.log[level](about, `answered ${problem.status}: ${problem.detail}`);
   }
   if (reply.sent) return;
   // What is left of an unread body would be taken for the next request.
   if (!request.raw.complete && hasBody(request)) reply.header('connection', 'close');
   reply
-    // Of a stream that failed before its first byte.
-    .removeHeader('content-encoding')
     .code(problem.status)
-    // Of the answer that was to be.
+    // Of the answer that was to be, or of a stream that failed before its first byte.
     .removeHeader('content-encoding')
     .headers({
       // The router's own errors come before any hook.
@@ -39,7 +59,7 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
       'content-type': 'application/problem+json',
     })
     // Bytes, because Fastify would give text a charset, which this media type does not have.
-    .send(Buffer.from(JSON.stringify(problem.toDocument(pathOf(request.url), request.id))));
+    .send(Buffer.from(JSON.stringify(problem.toDocument(request.url.split('?', 1)[0] as string, request.id))));
 }
 
 const hasBody = ({ headers }: FastifyRequest) =>
@@ -54,26 +74,24 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
-const SECURITY_LINES = Object.entries(SECURITY)
-  .map(([name, value]) => `${name}: ${value}\r\n`)
-  .join('');
-
 /** What the HTTP parser refuses has no request yet: the answer is written on the socket. */
 export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const problem = clientProblem(error.code);
+  const problem = CLIENT_PROBLEMS[error.code ?? ''] ?? invalid('This is not a valid HTTP request.');
   const id = requestId({ headers: {} });
   const body = JSON.stringify(problem.toDocument('', id));
-  socket.end(
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n` +
-      `content-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
-      `${SECURITY_LINES}x-request-id: ${id}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n${body}`,
-  );
+  const headers = Object.entries({
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    ...SECURITY,
+    'x-request-id': id,
+    'cache-control': 'no-store',
+    connection: 'close',
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${headers.join('')}\r\n${body}`);
 }
 
-function clientProblem(code: string | undefined): Problem {
-  if (code === 'HPE_HEADER_OVERFLOW')
-    return new Problem('headers-too-large', 'The headers are larger than this server reads.');
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Problem('request-timeout', 'The request did not arrive in time.');
-  return new Problem('invalid-request', 'This is not a valid HTTP request.');
-}
+const CLIENT_PROBLEMS: Partial<Record<string, Problem>> = {
+  HPE_HEADER_OVERFLOW: new Problem('headers-too-large', 'The headers are larger than this server reads.'),
+  ERR_HTTP_REQUEST_TIMEOUT: new Problem('request-timeout', 'The request did not arrive in time.'),
+};

@@ -14,11 +14,11 @@ interface OperationText {
   type?: string;
   /** What 201 means, where a route may also make a thing. */
   created?: string;
-  /** Problems beside those that any route of its kind can have (see openapi.ts). */
+  /** Problems beside those that any route of its kind can have (see scripts/openapi.ts). */
   problems?: ProblemType[];
 }
 
-/** What the document makes of a route's own words (see openapi.ts). */
+/** What the document makes of a route's own words (see scripts/openapi.ts). */
 export const PROBLEMS_EXTENSION = 'x-problems';
 
 /**
@@ -54,6 +54,6 @@ function headersOf(status: number, body: z.ZodType | undefined) {
   } as never;
 }
 
-/** Headers of an answer, each described once for all (see openapi.ts). */
+/** Headers of an answer, each described once for all (see scripts/openapi.ts). */
 export const headerRefs = (...names: string[]) =>
   Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));

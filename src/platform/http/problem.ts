@@ -34,10 +34,10 @@ export interface Mistake {
   detail: string;
 }
 
-const registered: readonly ProblemType[] = ['quota-exceeded', 'temporary-reduced-capacity'];
+const registered: readonly string[] = ['quota-exceeded', 'temporary-reduced-capacity'];
 
 /** The problem's identifier as clients see it. */
-export const problemUri = (type: ProblemType): string =>
+export const problemUri = (type: string): string =>
   registered.includes(type)
     ? `https://iana.org/assignments/http-problem-types#${type}`
     : `urn:problem-type:floodgate:${type}`;

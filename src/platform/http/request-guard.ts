@@ -22,24 +22,14 @@ function flawOf({ url = '/', headers, httpVersion }: IncomingMessage): Problem |
   if (/[^\x21-\x7e]|%00/.test(url)) return invalid('The address holds characters that are not allowed.');
   const query = url.indexOf('?') + 1;
   if (query > 0 && !isDecentQuery(url.slice(query))) return invalid('The query is not valid percent-encoded UTF-8.');
-  const encoding = headers['content-encoding'];
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    return new Problem(
-      'unsupported-media-type',
-      'A body is read only without Content-Encoding.',
-      {},
-      { 'accept-encoding': 'identity' },
-    );
-  }
-  return undefined;
+  const encoding = headers['content-encoding']?.toLowerCase() ?? 'identity';
+  if (encoding === 'identity') return undefined;
+  const detail = 'A body is read only without Content-Encoding.';
+  return new Problem('unsupported-media-type', detail, {}, { 'accept-encoding': 'identity' });
 }
 
 function isDecentQuery(query: string): boolean {
-  let parameters = 1;
-  for (let at = query.indexOf('&'); at >= 0; at = query.indexOf('&', at + 1)) {
-    if (++parameters > MAX_QUERY_PARAMETERS) return false;
-  }
-  if (!query.includes('%')) return true;
+  if (query.split('&', MAX_QUERY_PARAMETERS + 1).length > MAX_QUERY_PARAMETERS) return false;
   try {
     decodeURIComponent(query);
     return true;

@@ -16,25 +16,23 @@ function sentence(issue: z.core.$ZodRawIssue): string {
     case 'invalid_value':
       return `must be one of ${(issue.values as unknown[]).join(', ')}`;
     case 'too_small':
-      return issue.origin === 'string'
-        ? `must have ${issue.minimum} characters or more`
-        : `must be ${issue.minimum} or more`;
+      return `must ${amount(issue.origin, issue.minimum)} or more`;
     case 'too_big':
-      return issue.origin === 'string'
-        ? `must have ${issue.maximum} characters or fewer`
-        : `must be ${issue.maximum} or less`;
+      return `must ${amount(issue.origin, issue.maximum)} or ${issue.origin === 'string' ? 'fewer' : 'less'}`;
     case 'unrecognized_keys':
       return 'is not known here';
     case 'invalid_format':
-      return issue.format === 'email'
-        ? 'must be an email address'
-        : `must be ${article(formats[String(issue.format)] ?? 'valid value')}`;
+      return `must be ${article(formats[String(issue.format)] ?? 'valid value')}`;
     default:
       return 'is not valid';
   }
 }
 
+const amount = (origin: string, figure: number | bigint) =>
+  origin === 'string' ? `have ${figure} characters` : `be ${figure}`;
+
 const formats: Record<string, string> = {
+  email: 'email address',
   uuid: 'UUID',
   datetime: 'timestamp as RFC 3339 has it, with an offset',
   regex: 'text of the right form',

