@@ -89,12 +89,25 @@ export interface Filter {
 }
 
 /** The conditions of a filter; `place` puts a value into the text, as a parameter or a literal. */
-function conditionsOf({ collectionId, from, to, where }: Filter, place: (value: string) => string): string[] {
+function conditionsOf({ collectionId, from, to, where }: Filter, place: (value: string) => string): string {
   const conditions = [`collection_id = ${place(collectionId)}`];
   if (from !== undefined) conditions.push(`occurred_at >= ${place(from)}`);
   if (to !== undefined) conditions.push(`occurred_at < ${place(to)}`);
   if (where !== undefined) conditions.push(`data @> ${place(where)}::jsonb`);
-  return conditions;
+  return conditions.join(' AND ');
+}
+
+/** A statement with the values of its parameters. */
+export interface Query {
+  statement: Statement;
+  values: unknown[];
+}
+
+/** A query of the records that match; `parameter` takes further values into its text. */
+function queryOf(filter: Filter, write: (where: string, parameter: (value: unknown) => string) => string): Query {
+  const values: unknown[] = [];
+  const parameter = (value: unknown) => `$${values.push(value)}`;
+  return { statement: { text: write(conditionsOf(filter, parameter), parameter) }, values };
 }
 
 export interface ListFilter extends Filter {
@@ -108,22 +121,19 @@ export interface ListFilter extends Filter {
  * The keyset list: a row comparison is one range of the index records_newest, read in either direction.
  * With `where` the plan depends on the values (this index, or the GIN index on `data`), so it is made anew each time.
  */
-export function listStatement(filter: ListFilter): { statement: Statement; values: unknown[] } {
+export function listStatement(filter: ListFilter): Query {
   const { order, from, to, where, after, limit } = filter;
-  const values: unknown[] = [];
-  const parameter = (value: unknown) => `$${values.push(value)}`;
   // Behind a cursor the bound where the list began holds anyway, and PostgreSQL would read on from there again.
   const begun = after === undefined ? {} : order === 'desc' ? { to: undefined } : { from: undefined };
-  const conditions = conditionsOf({ ...filter, ...begun }, parameter);
-  if (after !== undefined) {
-    conditions.push(`(occurred_at, id) ${order === 'desc' ? '<' : '>'} (${after.map(parameter).join(', ')})`);
-  }
-  const direction = order.toUpperCase();
-  const text = `SELECT id, ${JSON_TEXT} AS json, occurred_at AS "occurredAt" FROM records
-    WHERE ${conditions.join(' AND ')} ORDER BY occurred_at ${direction}, id ${direction} LIMIT ${limit}`;
+  const { statement, values } = queryOf({ ...filter, ...begun }, (conditions, parameter) => {
+    const behind =
+      after && ` AND (occurred_at, id) ${order === 'desc' ? '<' : '>'} (${after.map(parameter).join(', ')})`;
+    return `SELECT id, ${JSON_TEXT} AS json, occurred_at AS "occurredAt" FROM records
+      WHERE ${conditions}${behind ?? ''} ORDER BY occurred_at ${order}, id ${order} LIMIT ${limit}`;
+  });
+  if (where !== undefined || !USUAL_LIMITS.has(limit)) return { statement, values };
   const shape = [order, from && 'from', to && 'to', after && 'after', limit].filter(Boolean).join('_');
-  const isPrepared = where === undefined && USUAL_LIMITS.has(limit);
-  return { statement: isPrepared ? { name: `record_list_${shape}`, text } : { text }, values };
+  return { statement: { ...statement, name: `record_list_${shape}` }, values };
 }
 
 /**
@@ -132,47 +142,37 @@ export function listStatement(filter: ListFilter): { statement: Statement; value
  */
 export function exportStatement(filter: Filter, order: 'asc' | 'desc'): string {
   const conditions = conditionsOf(filter, escapeLiteral);
-  return `COPY (SELECT ${JSON_TEXT} FROM records WHERE ${conditions.join(' AND ')} ORDER BY occurred_at ${order}, id ${order})
+  return `COPY (SELECT ${JSON_TEXT} FROM records WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order})
     TO STDOUT WITH (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')`;
 }
 
 /** Counts by a bucket of time, newest first. */
-export function bucketStatement(filter: Filter, bucket: string): { statement: Statement; values: unknown[] } {
-  const values: unknown[] = [];
-  const conditions = conditionsOf(filter, (value) => `$${values.push(value)}`);
-  const text = `SELECT date_trunc(${escapeLiteral(bucket)}, occurred_at, 'UTC') AS "from", count(*)::int AS count FROM records
-    WHERE ${conditions.join(' AND ')} GROUP BY 1 ORDER BY 1 DESC LIMIT ${BUCKETS}`;
-  return { statement: { text }, values };
-}
+export const bucketStatement = (filter: Filter, bucket: string): Query =>
+  queryOf(
+    filter,
+    (conditions) => `SELECT date_trunc(${escapeLiteral(bucket)}, occurred_at, 'UTC') AS "from", count(*)::int AS count
+      FROM records WHERE ${conditions} GROUP BY 1 ORDER BY 1 DESC LIMIT ${BUCKETS}`,
+  );
 
 /** Counts by the commonest values of one top-level field of `data`; records without it are left out. */
-export function valueStatement(filter: Filter, field: string): { statement: Statement; values: unknown[] } {
-  const values: unknown[] = [];
-  const parameter = (value: unknown) => `$${values.push(value)}`;
-  const conditions = conditionsOf(filter, parameter);
-  const name = parameter(field);
-  const text = `SELECT data -> ${name}::text AS value, count(*)::int AS count FROM records
-    WHERE ${conditions.join(' AND ')} AND data ? ${name}::text GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${COMMONEST}`;
-  return { statement: { text }, values };
-}
+export const valueStatement = (filter: Filter, field: string): Query =>
+  queryOf(filter, (conditions, parameter) => {
+    const name = `${parameter(field)}::text`;
+    return `SELECT data -> ${name} AS value, count(*)::int AS count FROM records
+      WHERE ${conditions} AND data ? ${name} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${COMMONEST}`;
+  });
 
 /** Up to this many, a total is counted; beyond, it is the planner's estimate. */
-const COUNTED = 10_000;
+export const COUNTED = 10_000;
 
 /** Counts no further than one beyond what is counted exactly. */
-export function countStatement(filter: Filter): { statement: Statement; values: unknown[]; limit: number } {
-  const values: unknown[] = [];
-  const conditions = conditionsOf(filter, (value) => `$${values.push(value)}`);
-  const text = `SELECT count(*)::int AS count FROM (SELECT FROM records WHERE ${conditions.join(' AND ')} LIMIT ${COUNTED + 1}) AS counted`;
-  return { statement: { text }, values, limit: COUNTED };
-}
+export const countStatement = (filter: Filter): Query =>
+  queryOf(
+    filter,
+    (conditions) =>
+      `SELECT count(*)::int AS count FROM (SELECT FROM records WHERE ${conditions} LIMIT ${COUNTED + 1}) AS counted`,
+  );
 
 /** The plan of reading all that match: its row count is PostgreSQL's estimate. */
-export function estimateStatement(filter: Filter): { statement: Statement; values: unknown[] } {
-  const values: unknown[] = [];
-  const conditions = conditionsOf(filter, (value) => `$${values.push(value)}`);
-  return {
-    statement: { text: `EXPLAIN (FORMAT JSON) SELECT FROM records WHERE ${conditions.join(' AND ')}` },
-    values,
-  };
-}
+export const estimateStatement = (filter: Filter): Query =>
+  queryOf(filter, (conditions) => `EXPLAIN (FORMAT JSON) SELECT FROM records WHERE ${conditions}`);

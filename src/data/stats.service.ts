@@ -5,18 +5,13 @@ import { Database } from '../platform/database/database.js';
 import { Servers } from '../platform/database/servers.js';
 import type { Collection } from './collection.entity.js';
 import type { Stats, StatsQuery } from './record.schema.js';
-import {
-  bucketStatement,
-  countStatement,
-  estimateStatement,
-  type Filter,
-  valueStatement,
-} from './record.statements.js';
-import { parseWhere } from './where.js';
+import type { Filter, Query } from './record.statements.js';
+import { bucketStatement, COUNTED, countStatement, estimateStatement, valueStatement } from './record.statements.js';
 
 interface Plan {
   'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }];
 }
+type Rows = <Row>(query: Query) => Promise<Row[]>;
 
 const KEPT_MS = 10_000;
 const STALE_MS = 60_000;
@@ -46,38 +41,27 @@ export class StatsService {
     );
   }
 
-  /** @throws Problem invalid-request for a `where` that is no JSON object */
   private async count(
-    collection: Collection,
-    { bucket, by, from, to, where }: StatsQuery,
+    { id }: Collection,
+    { bucket, by, ...filters }: StatsQuery,
     callerId: string | undefined,
   ): Promise<Stats> {
-    const rows = <Row>({ statement, values }: ReturnType<typeof bucketStatement>) =>
-      this.database.replicaRows<Row>(callerId, statement, values);
-    const filter: Filter = { collectionId: collection.id, from, to, where: parseWhere(where) };
+    const rows: Rows = ({ statement, values }) => this.database.replicaRows(callerId, statement, values);
+    const filter = { collectionId: id, ...filters };
     const [total, buckets, values] = await Promise.all([
-      this.total(filter, rows),
+      totalOf(filter, rows),
       rows<{ from: Date; count: number }>(bucketStatement(filter, bucket)),
       by === undefined ? null : rows<{ value: unknown; count: number }>(valueStatement(filter, by)),
     ]);
-    return {
-      total,
-      bucket,
-      buckets: buckets.map(({ from: start, count }) => ({ from: start.toISOString(), count })),
-      by: by ?? null,
-      values,
-    };
+    const dated = buckets.map(({ from, count }) => ({ from: from.toISOString(), count }));
+    return { total, bucket, buckets: dated, by: by ?? null, values };
   }
+}
 
-  private async total(
-    filter: Filter,
-    rows: <Row>(query: ReturnType<typeof bucketStatement>) => Promise<Row[]>,
-  ): Promise<Stats['total']> {
-    const { limit, ...counting } = countStatement(filter);
-    const [counted] = await rows<{ count: number }>(counting);
-    if (counted && counted.count <= limit) return { count: counted.count, isEstimate: false };
-    const [plan] = await rows<Plan>(estimateStatement(filter));
-    // What was counted is known: the estimate can be no less.
-    return { count: Math.max(plan?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0, limit + 1), isEstimate: true };
-  }
+async function totalOf(filter: Filter, rows: Rows): Promise<Stats['total']> {
+  const [counted] = await rows<{ count: number }>(countStatement(filter));
+  if (counted && counted.count <= COUNTED) return { count: counted.count, isEstimate: false };
+  const [plan] = await rows<Plan>(estimateStatement(filter));
+  // What was counted is known: the estimate can be no less.
+  return { count: Math.max(plan?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0, COUNTED + 1), isEstimate: true };
 }

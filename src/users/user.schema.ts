@@ -1,15 +1,20 @@
+import common from '@zxcvbn-ts/language-common';
 import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
 import { entityTag } from '../platform/http/entity-tag.js';
-import { pageParameters } from '../platform/http/page.js';
-import { dictionary } from './common-passwords.js';
+import { pageOf, pageParameters } from '../platform/http/page.js';
 import type { User } from './user.entity.js';
 
-const id = z.uuid().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
+export const userId = z.uuid().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC, with milliseconds.' });
 
 const EMAIL =
   /^(?=.{1,64}@)[A-Za-z0-9_'+-]+(\.[A-Za-z0-9_'+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$/;
+
+/** The commonest passwords of public breaches, in lower case. Shorter ones are refused for their length. */
+const commonPasswords = new Set(
+  (common.dictionary['passwords-common'] as string[]).filter(({ length }) => length >= 8),
+);
 
 /** Long texts are refused before any pattern looks at them. */
 const email = z
@@ -30,7 +35,7 @@ const password = z
   .string()
   .min(8, { abort: true })
   .max(128, { abort: true })
-  .refine((text) => !dictionary.has(text.toLowerCase()), 'is among the most common passwords')
+  .refine((text) => !commonPasswords.has(text.toLowerCase()), 'is among the most common passwords')
   .meta({
     format: 'password',
     description: '8 to 128 characters; 15 or more are recommended.',
@@ -41,7 +46,7 @@ export const role = z.enum(['user', 'admin']);
 
 export const userSchema = z
   .object({
-    id,
+    id: userId,
     email: z.string(),
     name: z.string(),
     role,
@@ -77,11 +82,7 @@ export const userQuery = z.strictObject({
 });
 export type UserQuery = z.infer<typeof userQuery>;
 
-export const userPage = z
-  .object({ items: z.array(userSchema), nextCursor: z.string().nullable() })
-  .meta({ id: 'UserPage' });
-
-export const userId = id;
+export const userPage = pageOf('UserPage', userSchema);
 
 const SHOWN = Object.keys(userSchema.shape);
 

@@ -53,28 +53,20 @@ export class UsersService {
   }
 
   /** Users, newest first. */
-  async list({ limit, cursor, role, email }: UserQuery): Promise<Page> {
-    const scope = JSON.stringify(['users', role, email]);
-    const query = this.users
-      .createQueryBuilder('u')
-      .orderBy('u.createdAt', 'DESC')
-      .addOrderBy('u.id', 'DESC')
-      .limit(limit + 1);
-    if (role) query.andWhere('u.role = :role', { role });
-    if (email)
-      query.andWhere(`lower(u.email) LIKE lower(:prefix) || '%'`, { prefix: email.replace(/[\\%_]/g, '\\$&') });
-    if (cursor !== undefined) {
-      const [at, id] = this.cursors.open(cursor, scope);
-      query.andWhere('(u.created_at, u.id) < (:at, :id)', { at, id });
-    }
-    const found = await query.getMany();
-    const users = found.slice(0, limit);
-    const last = users.at(-1);
-    return {
-      items: users.map(presentUser),
-      nextCursor:
-        last && found.length > limit ? this.cursors.seal([last.createdAt.toISOString(), last.id], scope) : null,
-    };
+  list({ role, email, ...page }: UserQuery): Promise<Page> {
+    return this.cursors.page(page, {
+      scope: ['users', role, email],
+      find: (limit, after) => {
+        const query = this.users.createQueryBuilder('u').orderBy('u.createdAt', 'DESC').addOrderBy('u.id', 'DESC');
+        if (role) query.andWhere('u.role = :role', { role });
+        const prefix = email?.replace(/[\\%_]/g, '\\$&');
+        if (prefix) query.andWhere(`lower(u.email) LIKE lower(:prefix) || '%'`, { prefix });
+        if (after) query.andWhere('(u.created_at, u.id) < (:at, :id)', { at: after[0], id: after[1] });
+        return query.limit(limit).getMany();
+      },
+      show: presentUser,
+      positionOf: ({ createdAt, id }) => [createdAt.toISOString(), id],
+    });
   }
 
   /**
