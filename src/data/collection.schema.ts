@@ -4,9 +4,11 @@ import { entityTag } from '../platform/http/entity-tag.js';
 import { pageOf, pageParameters } from '../platform/http/page.js';
 import type { Collection } from './collection.entity.js';
 
+export const COLLECTION = /^[a-z][a-z0-9-]{0,62}$/;
+
 export const collectionName = z
   .string()
-  .regex(/^[a-z][a-z0-9-]{0,62}$/, 'must be 1 to 63 of a-z, 0-9 and -, and begin with a letter')
+  .regex(COLLECTION, 'must be 1 to 63 of a-z, 0-9 and -, and begin with a letter')
   .meta({ description: 'Name of the collection.', examples: ['flights'] });
 
 const visibility = z

@@ -75,16 +75,16 @@ const filterParameters = {
   to: moment.optional().meta({ description: 'Before this moment.' }),
   where: z
     .string()
-    .max(4096, { abort: true })
+    .max(4096)
+    .meta({ examples: ['{"distance":405}'] })
+    .transform(toObjectText)
+    .optional()
     .meta({
       description: 'A JSON object that `data` must contain.',
       format: 'json-object',
       contentMediaType: 'application/json',
       contentSchema: { $ref: '#/components/schemas/Data' },
-      examples: ['{"distance":405}'],
-    })
-    .transform(toObjectText)
-    .optional(),
+    }),
 };
 const order = z.enum(['desc', 'asc']).default('desc').meta({ description: 'By `occurredAt`: newest or oldest first.' });
 

@@ -72,10 +72,6 @@ export const UPDATE = `
   UPDATE records SET data = $2::jsonb, occurred_at = $3::timestamptz, version = version + 1, updated_at = now()
   WHERE id = $1 RETURNING ${STORED}`;
 
-/** Buckets and values that statistics show at most. */
-const BUCKETS = 1000;
-const COMMONEST = 20;
-
 /** Limits (with the row beyond) that many callers use; others are not worth a prepared statement each. */
 const USUAL_LIMITS = new Set([21, 101]);
 
@@ -88,26 +84,13 @@ export interface Filter {
   where?: string | undefined;
 }
 
-/** The conditions of a filter; `place` puts a value into the text, as a parameter or a literal. */
-function conditionsOf({ collectionId, from, to, where }: Filter, place: (value: string) => string): string {
+/** The conditions of a filter, as SQL; `place` puts a value into the text, as a parameter or a literal. */
+export function conditionsOf({ collectionId, from, to, where }: Filter, place: (value: string) => string): string {
   const conditions = [`collection_id = ${place(collectionId)}`];
   if (from !== undefined) conditions.push(`occurred_at >= ${place(from)}`);
   if (to !== undefined) conditions.push(`occurred_at < ${place(to)}`);
   if (where !== undefined) conditions.push(`data @> ${place(where)}::jsonb`);
   return conditions.join(' AND ');
-}
-
-/** A statement with the values of its parameters. */
-export interface Query {
-  statement: Statement;
-  values: unknown[];
-}
-
-/** A query of the records that match; `parameter` takes further values into its text. */
-function queryOf(filter: Filter, write: (where: string, parameter: (value: unknown) => string) => string): Query {
-  const values: unknown[] = [];
-  const parameter = (value: unknown) => `$${values.push(value)}`;
-  return { statement: { text: write(conditionsOf(filter, parameter), parameter) }, values };
 }
 
 export interface ListFilter extends Filter {
@@ -121,19 +104,20 @@ export interface ListFilter extends Filter {
  * The keyset list: a row comparison is one range of the index records_newest, read in either direction.
  * With `where` the plan depends on the values (this index, or the GIN index on `data`), so it is made anew each time.
  */
-export function listStatement(filter: ListFilter): Query {
+export function listStatement(filter: ListFilter): { statement: Statement; values: unknown[] } {
   const { order, from, to, where, after, limit } = filter;
+  const values: unknown[] = [];
+  const parameter = (value: unknown) => `$${values.push(value)}`;
   // Behind a cursor the bound where the list began holds anyway, and PostgreSQL would read on from there again.
   const begun = after === undefined ? {} : order === 'desc' ? { to: undefined } : { from: undefined };
-  const { statement, values } = queryOf({ ...filter, ...begun }, (conditions, parameter) => {
-    const behind =
-      after && ` AND (occurred_at, id) ${order === 'desc' ? '<' : '>'} (${after.map(parameter).join(', ')})`;
-    return `SELECT id, ${JSON_TEXT} AS json, occurred_at AS "occurredAt" FROM records
-      WHERE ${conditions}${behind ?? ''} ORDER BY occurred_at ${order}, id ${order} LIMIT ${limit}`;
-  });
-  if (where !== undefined || !USUAL_LIMITS.has(limit)) return { statement, values };
+  let conditions = conditionsOf({ ...filter, ...begun }, parameter);
+  if (after)
+    conditions += ` AND (occurred_at, id) ${order === 'desc' ? '<' : '>'} (${after.map(parameter).join(', ')})`;
+  const text = `SELECT id, ${JSON_TEXT} AS json, occurred_at AS "occurredAt" FROM records
+    WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order} LIMIT ${limit}`;
+  if (where !== undefined || !USUAL_LIMITS.has(limit)) return { statement: { text }, values };
   const shape = [order, from && 'from', to && 'to', after && 'after', limit].filter(Boolean).join('_');
-  return { statement: { ...statement, name: `record_list_${shape}` }, values };
+  return { statement: { name: `record_list_${shape}`, text }, values };
 }
 
 /**
@@ -145,34 +129,3 @@ export function exportStatement(filter: Filter, order: 'asc' | 'desc'): string {
   return `COPY (SELECT ${JSON_TEXT} FROM records WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order})
     TO STDOUT WITH (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')`;
 }
-
-/** Counts by a bucket of time, newest first. */
-export const bucketStatement = (filter: Filter, bucket: string): Query =>
-  queryOf(
-    filter,
-    (conditions) => `SELECT date_trunc(${escapeLiteral(bucket)}, occurred_at, 'UTC') AS "from", count(*)::int AS count
-      FROM records WHERE ${conditions} GROUP BY 1 ORDER BY 1 DESC LIMIT ${BUCKETS}`,
-  );
-
-/** Counts by the commonest values of one top-level field of `data`; records without it are left out. */
-export const valueStatement = (filter: Filter, field: string): Query =>
-  queryOf(filter, (conditions, parameter) => {
-    const name = `${parameter(field)}::text`;
-    return `SELECT data -> ${name} AS value, count(*)::int AS count FROM records
-      WHERE ${conditions} AND data ? ${name} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${COMMONEST}`;
-  });
-
-/** Up to this many, a total is counted; beyond, it is the planner's estimate. */
-export const COUNTED = 10_000;
-
-/** Counts no further than one beyond what is counted exactly. */
-export const countStatement = (filter: Filter): Query =>
-  queryOf(
-    filter,
-    (conditions) =>
-      `SELECT count(*)::int AS count FROM (SELECT FROM records WHERE ${conditions} LIMIT ${COUNTED + 1}) AS counted`,
-  );
-
-/** The plan of reading all that match: its row count is PostgreSQL's estimate. */
-export const estimateStatement = (filter: Filter): Query =>
-  queryOf(filter, (conditions) => `EXPLAIN (FORMAT JSON) SELECT FROM records WHERE ${conditions}`);
