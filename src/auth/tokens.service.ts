@@ -9,16 +9,10 @@ import type { Role } from '../platform/http/caller.js';
 const SKEW_S = 30;
 const TYPE = 'at+jwt';
 
-interface VerificationKey {
-  key: KeyObject;
-  algorithm: string;
-  jwk: JWK;
-}
-
 /** Signs and verifies access tokens (RFC 9068), and publishes the keys. */
 @Injectable()
 export class TokensService implements OnModuleInit {
-  private readonly keys = new Map<string, VerificationKey>();
+  private readonly keys = new Map<string, { key: KeyObject; algorithm: string; jwk: JWK }>();
   private signingKey!: KeyObject;
   private signingKeyId!: string;
   readonly lifeSeconds: number;

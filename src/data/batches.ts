@@ -70,11 +70,10 @@ export class Batches {
   }
 
   /** Sends what is left and waits for it. */
-  async end(): Promise<Progress> {
+  async end(): Promise<void> {
     if (this.begun && this.items < this.begun.items) throw isOtherRequest();
     await this.flush();
     await this.sending;
-    return this.progress;
   }
 
   /** Waits for the batch that is under way, however it ends. */

@@ -79,7 +79,8 @@ export class BulkService {
   }
 
   private async store(upload: Upload, within: Within): Promise<string> {
-    const { collection, atomic, begun, held } = upload;
+    const { collection, atomic, isLines, body, begun, held } = upload;
+    const { BULK_LIMIT_BYTES, RECORD_LIMIT_BYTES } = this.config;
     const send = async (text: string, progress: Progress) => {
       // With a bad line in it, the rest of an atomic upload is only looked at.
       if (atomic && progress.report.failed > 0) return;
@@ -89,16 +90,22 @@ export class BulkService {
         if (!atomic) await held?.save(client, progress);
       });
     };
-    const batches = new Batches(collection.id, this.config.RECORD_LIMIT_BYTES, send, begun);
-    const progress = await this.read(upload, batches).catch(async (error) => {
-      await batches.settle();
-      if (!atomic && !begun?.isFinished) {
-        const { inserted } = batches.progress.report;
-        this.logger.warn(`A bulk upload to ${collection.name} ended early, with ${inserted} records stored.`);
+    const batches = new Batches(collection.id, RECORD_LIMIT_BYTES, send, begun);
+    try {
+      const chunks = bounded(body, BULK_LIMIT_BYTES);
+      for await (const items of (isLines ? splitLines : splitArray)(chunks, RECORD_LIMIT_BYTES)) {
+        for (const item of items) await batches.take(item);
       }
+      await batches.end();
+    } catch (error) {
+      await batches.settle();
+      const { inserted } = batches.progress.report;
+      if (!atomic && !begun?.isFinished)
+        this.logger.warn(`A bulk upload to ${collection.name} ended early, with ${inserted} records stored.`);
       if (error instanceof SyntaxError) throw invalid('The body is not one JSON array.');
       throw error;
-    });
+    }
+    const { progress } = batches;
     const { report } = progress;
     if (atomic && report.failed > 0) {
       const members = { ...report, inserted: 0 };
@@ -107,15 +114,6 @@ export class BulkService {
     const json = JSON.stringify(report);
     if (held) await within((client) => held.save(client, progress, json));
     return json;
-  }
-
-  private async read({ body, isLines }: Upload, batches: Batches): Promise<Progress> {
-    const split = isLines ? splitLines : splitArray;
-    const chunks = bounded(body, this.config.BULK_LIMIT_BYTES);
-    for await (const items of split(chunks, this.config.RECORD_LIMIT_BYTES)) {
-      for (const item of items) await batches.take(item);
-    }
-    return batches.end();
   }
 }
 

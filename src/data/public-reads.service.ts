@@ -13,6 +13,7 @@ import { CollectionsService } from './collections.service.js';
 import { type RecordQuery, recordAnswer, recordQuery } from './record.schema.js';
 import { RecordsService } from './records.service.js';
 
+const ROUTE = '/api/v1/data/:collection';
 const COLLECTION = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})$/;
 const RECORDS = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})\/records$/;
 const RECORD = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})\/records\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
@@ -33,28 +34,19 @@ export class PublicReads implements OnModuleInit {
   onModuleInit(): void {
     const maxAge = this.config.PUBLIC_MAX_AGE_S;
     this.edge.rank(/\/records\/(?:bulk|export)$/, 'bulk');
+    const record = async (collection: Collection, id = '') =>
+      recordAnswer(collection, await this.records.get(collection, id), maxAge);
     this.edge.add({
       path: RECORD,
-      route: '/api/v1/data/:collection/records/:id',
-      load: ([path, name, id], query) =>
-        this.read(path, name as string, query, async (collection) =>
-          recordAnswer(collection, await this.records.get(collection, id as string), maxAge),
-        ),
+      route: `${ROUTE}/records/:id`,
+      load: (found, query) => this.read(found, query, record),
     });
-    this.edge.add({
-      path: RECORDS,
-      route: '/api/v1/data/:collection/records',
-      load: ([path, name], query) => this.list(path, name as string, query),
-    });
-    this.edge.add({
-      path: COLLECTION,
-      route: '/api/v1/data/:collection',
-      load: ([path, name], query) =>
-        this.read(path, name as string, query, async (collection) => collectionAnswer(collection, maxAge)),
-    });
+    this.edge.add({ path: RECORDS, route: `${ROUTE}/records`, load: (found, query) => this.list(found, query) });
+    const answer = async (collection: Collection) => collectionAnswer(collection, maxAge);
+    this.edge.add({ path: COLLECTION, route: ROUTE, load: (found, query) => this.read(found, query, answer) });
   }
 
-  private async list(path: string, name: string, query: string): Promise<Answer | undefined> {
+  private async list([path, name = '']: RegExpExecArray, query: string): Promise<Answer | undefined> {
     const parsed = this.parse(query);
     const { value } = await this.collections.find(name);
     if (!parsed || value?.visibility !== 'public') return undefined;
@@ -74,11 +66,15 @@ export class PublicReads implements OnModuleInit {
     return data;
   }
 
-  private read(path: string, name: string, query: string, answer: (collection: Collection) => Promise<Answer>) {
+  private read(
+    [path, name = '', id]: RegExpExecArray,
+    query: string,
+    answer: (of: Collection, id?: string) => Promise<Answer>,
+  ) {
     // Nothing here takes a query: whether it is a decent one is for the pipeline to say.
     if (query !== '') return undefined;
     const go = ({ value }: Entry<Collection | null>) =>
-      value?.visibility === 'public' ? this.cache.fetch(path, () => keep(() => answer(value))) : undefined;
+      value?.visibility === 'public' ? this.cache.fetch(path, () => keep(() => answer(value, id))) : undefined;
     const found = this.collections.find(name);
     const entry = found instanceof Promise ? found.then(go) : go(found);
     return entry instanceof Promise ? entry.then(ifFound) : ifFound(entry);

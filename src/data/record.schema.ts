@@ -94,17 +94,14 @@ export type RecordQuery = z.infer<typeof recordQuery>;
 export const exportQuery = z.strictObject({ order, ...filterParameters });
 export type ExportQuery = z.infer<typeof exportQuery>;
 
+const field = z.string().min(1).max(256);
+
 export const statsQuery = z.strictObject({
   bucket: z
     .enum(['minute', 'hour', 'day', 'month'])
     .default('day')
     .meta({ description: 'Width of a bucket of `occurredAt`, in UTC.' }),
-  by: z
-    .string()
-    .min(1)
-    .max(256)
-    .optional()
-    .meta({ description: 'A top-level field of `data` whose commonest values are counted too.' }),
+  by: field.optional().meta({ description: 'A top-level field of `data` whose commonest values are counted too.' }),
   ...filterParameters,
 });
 export type StatsQuery = z.infer<typeof statsQuery>;

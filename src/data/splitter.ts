@@ -13,53 +13,34 @@ const [OPEN, CLOSE, BRACE, UNBRACE] = [code('['), code(']'), code('{'), code('}'
 const isSpace = (byte: number) => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 const isBlank = (bytes: Buffer | null) => bytes?.every(isSpace) ?? false;
 
-/** The bytes of an item that may come in several chunks. */
-class Gathering {
-  private parts: Buffer[] = [];
-  private length = 0;
-
-  constructor(private readonly limit: number) {}
-
-  add(part: Buffer): void {
-    this.length += part.length;
-    // What is too long is counted, not kept.
-    if (this.length > this.limit) this.parts = [];
-    else if (part.length > 0) this.parts.push(part);
-  }
-
-  take(): Buffer | null {
-    const { parts, length } = this;
-    this.parts = [];
-    this.length = 0;
-    if (length > this.limit) return null;
-    return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
-  }
-}
+/** An item of which the first bytes came in chunks before; of one that is too long already, no more is kept. */
+const join = (begun: Buffer, bytes: Buffer, limit: number): Buffer =>
+  begun.length === 0 ? bytes : begun.length > limit ? begun : Buffer.concat([begun, bytes]);
+const within = (bytes: Buffer, limit: number) => (bytes.length > limit ? null : bytes);
+const NOTHING = Buffer.alloc(0);
 
 /**
  * One JSON text a line (application/x-ndjson); blank lines are passed over but counted.
  * @param limit bytes of the longest line
  */
 export const splitLines: Split = async function* (chunks, limit) {
-  const gathering = new Gathering(limit);
+  let rest: Buffer = NOTHING;
   let line = 0;
-  const take = (): Item[] => {
-    const bytes = gathering.take();
-    line++;
-    return isBlank(bytes) ? [] : [{ line, bytes }];
-  };
   for await (const chunk of chunks) {
     const items: Item[] = [];
     let start = 0;
     for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, start)) {
-      gathering.add(chunk.subarray(start, at));
-      items.push(...take());
+      const bytes = within(join(rest, chunk.subarray(start, at), limit), limit);
+      line++;
+      if (!isBlank(bytes)) items.push({ line, bytes });
+      rest = NOTHING;
       start = at + 1;
     }
-    gathering.add(chunk.subarray(start));
+    rest = join(rest, chunk.subarray(start), limit);
     yield items;
   }
-  yield take();
+  const bytes = within(rest, limit);
+  if (!isBlank(bytes)) yield [{ line: line + 1, bytes }];
 };
 
 /** Finds the commas between an array's elements and its end. Whether an element is JSON shows later. */
@@ -87,9 +68,9 @@ class Elements {
  * @throws SyntaxError when what comes is no array, goes on behind its end, or does not come to it
  */
 export const splitArray: Split = async function* (chunks, limit) {
-  const gathering = new Gathering(limit);
   const elements = new Elements();
   let state = 'before' as 'before' | 'inside' | 'behind';
+  let rest: Buffer = NOTHING;
   let line = 0;
   for await (const chunk of chunks) {
     const items: Item[] = [];
@@ -102,15 +83,15 @@ export const splitArray: Split = async function* (chunks, limit) {
         state = 'inside';
         start = at + 1;
       } else if (elements.isEnd(byte)) {
-        gathering.add(chunk.subarray(start, at));
+        const bytes = within(join(rest, chunk.subarray(start, at), limit), limit);
+        rest = NOTHING;
         start = at + 1;
         if (byte === CLOSE) state = 'behind';
-        const bytes = gathering.take();
         // An empty array has no element; anywhere else an empty element is a mistake.
         if (line > 0 || byte === COMMA || !isBlank(bytes)) items.push({ line: ++line, bytes });
       }
     }
-    if (state === 'inside') gathering.add(chunk.subarray(start));
+    if (state === 'inside') rest = join(rest, chunk.subarray(start), limit);
     yield items;
   }
   if (state !== 'behind') throw new SyntaxError('array not closed');

@@ -116,15 +116,12 @@ export class SessionsService {
   callerOf(sessionId: string): Promise<Caller | undefined> {
     const remembered = this.callers.get(sessionId);
     if (remembered) return remembered;
-    const asked = this.find(sessionId);
+    const asked = this.database
+      .rows<{ id: string; role: Role }>(FIND, [sessionId])
+      .then(([user]) => user && { ...user, sessionId });
     this.callers.set(sessionId, asked);
     asked.catch(() => this.callers.delete(sessionId));
     return asked;
-  }
-
-  private async find(sessionId: string): Promise<Caller | undefined> {
-    const [user] = await this.database.rows<{ id: string; role: Role }>(FIND, [sessionId]);
-    return user && { id: user.id, role: user.role, sessionId };
   }
 
   /** Removes sessions that nobody came back to. */
@@ -145,9 +142,8 @@ export class SessionsService {
       });
       if (!session) return undefined;
       const expected = this.tokenOf({ ...session, generation: Number(generation) });
-      if (expected.length !== token.length || !timingSafeEqual(Buffer.from(expected), Buffer.from(token)))
-        return undefined;
-      return work(session, Number(generation), manager);
+      const isGenuine = expected.length === token.length && timingSafeEqual(Buffer.from(expected), Buffer.from(token));
+      return isGenuine ? work(session, Number(generation), manager) : undefined;
     });
   }
 

@@ -27,8 +27,7 @@ const email = z
 const name = z
   .string()
   .trim()
-  .min(1)
-  .max(100)
+  .check(z.minLength(1), z.maxLength(100))
   .meta({ examples: ['Ada Lovelace'] });
 
 const password = z

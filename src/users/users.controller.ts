@@ -3,7 +3,7 @@ import { Body, Controller, Delete, Get, Headers, Param, Patch, Query, Req } from
 import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Answer } from '../platform/http/answer.js';
-import { AdminOnly, type Caller, CurrentCaller, SelfOrAdmin } from '../platform/http/caller.js';
+import { AdminOnly, badToken, type Caller, CurrentCaller, SelfOrAdmin } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { pageAnswer } from '../platform/http/page.js';
 import * as schema from './user.schema.js';
@@ -31,7 +31,7 @@ export class UsersController {
   @Get('me')
   @Operation('getMe', 'Read yourself', { answer: 'The caller.', body: schema.userSchema })
   async me(@CurrentCaller() caller: Caller): Promise<Answer> {
-    return schema.userAnswer(await this.users.self(caller));
+    return schema.userAnswer(await this.users.get(caller.id, badToken));
   }
 
   @Get(':id')
