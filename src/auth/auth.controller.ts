@@ -5,7 +5,9 @@ import { Answer } from '../platform/http/answer.js';
 import { Anyone } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { Limited } from '../platform/throttle/limited.js';
+import { SessionsService } from '../users/sessions.service.js';
 import { type NewUser, newUserSchema, userAnswer, userPath, userSchema } from '../users/user.schema.js';
+import { UsersService } from '../users/users.service.js';
 import {
   type Credentials,
   credentialsSchema,
@@ -22,7 +24,11 @@ const SECRET = { headers: { 'cache-control': 'no-store' } };
 @ApiTags('auth')
 @Controller('api/v1/auth')
 export class AuthController {
-  constructor(private readonly auth: AuthService) {}
+  constructor(
+    private readonly auth: AuthService,
+    private readonly users: UsersService,
+    private readonly sessions: SessionsService,
+  ) {}
 
   @Post('register')
   @Anyone()
@@ -34,7 +40,7 @@ export class AuthController {
     problems: ['conflict'],
   })
   async register(@Body({ schema: newUserSchema }) body: NewUser): Promise<Answer> {
-    const user = await this.auth.register(body);
+    const user = await this.users.create(body);
     return userAnswer(user, { location: userPath(user.id) });
   }
 
@@ -63,7 +69,7 @@ export class AuthController {
   @Anyone()
   @Operation('logout', 'End the session of a refresh token', { answer: 'The session has ended, if there was one.' })
   async logout(@Body({ schema: refreshTokenSchema }) { refreshToken }: RefreshToken): Promise<void> {
-    await this.auth.logout(refreshToken);
+    await this.sessions.end(refreshToken);
   }
 }
 

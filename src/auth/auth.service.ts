@@ -1,8 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Problem } from '../platform/http/problem.js';
 import { type Continued, SessionsService } from '../users/sessions.service.js';
-import type { User } from '../users/user.entity.js';
-import type { NewUser } from '../users/user.schema.js';
 import { UsersService } from '../users/users.service.js';
 import type { Credentials, Tokens } from './auth.schema.js';
 import { TokensService } from './tokens.service.js';
@@ -15,11 +13,6 @@ export class AuthService {
     private readonly sessions: SessionsService,
     private readonly tokens: TokensService,
   ) {}
-
-  /** @throws Problem conflict when the address is taken */
-  register(user: NewUser): Promise<User> {
-    return this.users.create(user);
-  }
 
   /** @throws Problem invalid-credentials, the same whatever was wrong */
   async login({ email, password }: Credentials): Promise<Tokens> {
@@ -34,10 +27,6 @@ export class AuthService {
     const continued = await this.sessions.refresh(refreshToken);
     if (!continued) throw new Problem('invalid-token', 'The refresh token is not valid, or no longer: sign in again.');
     return this.issue(continued);
-  }
-
-  logout(refreshToken: string): Promise<void> {
-    return this.sessions.end(refreshToken);
   }
 
   private async issue({ user, sessionId, refreshToken }: Continued): Promise<Tokens> {

@@ -3,6 +3,7 @@ import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { calculateJwkThumbprint, exportJWK, type JWK, type JWTHeaderParameters, jwtVerify, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../config.js';
+import { entries } from '../platform/bounds.js';
 import { CONFIG } from '../platform/config.token.js';
 import type { Role } from '../platform/http/caller.js';
 
@@ -11,18 +12,12 @@ const SKEW_S = 30;
 const TYPE = 'at+jwt';
 const TOKENS_REMEMBERED = 20_000;
 
-interface VerificationKey {
-  key: KeyObject;
-  algorithm: string;
-  jwk: JWK;
-}
-
 /** Signs and verifies access tokens (RFC 9068), and publishes the keys. */
 @Injectable()
 export class TokensService implements OnModuleInit {
   /** A signature takes a quarter of a millisecond to check. */
-  private readonly verified = new LRUCache<string, { sessionId: string; until: number }>({ max: TOKENS_REMEMBERED });
-  private readonly keys = new Map<string, VerificationKey>();
+  private readonly verified = new LRUCache<string, { sessionId: string; until: number }>(entries(TOKENS_REMEMBERED));
+  private readonly keys = new Map<string, { key: KeyObject; algorithm: string; jwk: JWK }>();
   private signingKey!: KeyObject;
   private signingKeyId!: string;
   readonly lifeSeconds: number;

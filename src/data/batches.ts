@@ -20,12 +20,8 @@ export interface Progress {
   /** SHA-256 of their bytes: a retry must begin with the very same. */
   digest: Buffer | null;
   report: BulkReport;
-}
-
-/** Rows in COPY's text format, and the progress that is made when they are stored. */
-export interface Batch {
-  text: string;
-  progress: Progress;
+  /** It was answered: a retry must end there too. */
+  isFinished?: boolean;
 }
 
 /** Makes rows of items and sends them off, one batch at a time, while the next is being collected. */
@@ -41,11 +37,12 @@ export class Batches {
   constructor(
     private readonly collectionId: string,
     private readonly itemLimit: number,
-    private readonly send: (batch: Batch) => Promise<void>,
+    /** Stores rows in COPY's text format, and the progress that is made with them. */
+    private readonly send: (text: string, progress: Progress) => Promise<void>,
     /** Of an upload under an Idempotency-Key: where it goes on. */
     private readonly begun?: Progress,
   ) {
-    this.report = begun ? structuredClone(begun.report) : { inserted: 0, failed: 0, errors: [] };
+    this.report = begun?.report ?? { inserted: 0, failed: 0, errors: [] };
     this.hash = begun && createHash('sha256');
   }
 
@@ -59,14 +56,13 @@ export class Batches {
     this.items++;
     this.hash?.update(bytes ?? '\0').update('\n');
     if (this.begun && this.items <= this.begun.items) {
-      if (this.items === this.begun.items) this.assertSameBeginning(this.begun);
+      if (this.items === this.begun.items && !this.begun.digest?.equals(this.progress.digest as Buffer))
+        throw isOtherRequest();
       return;
     }
-    const row =
-      bytes === null
-        ? [{ pointer: '', detail: `is longer than ${this.itemLimit} bytes` }]
-        : toRow(bytes, this.now, this.itemLimit);
-    if (typeof row !== 'string') return this.fail(line, row);
+    if (this.begun?.isFinished) throw isOtherRequest();
+    const row = bytes && toRow(bytes, this.now, this.itemLimit);
+    if (typeof row !== 'string') return this.fail(line, row ?? tooLong('', this.itemLimit));
     const text = `${this.collectionId}\t${row}\n`;
     this.rows.push(text);
     this.length += text.length;
@@ -74,16 +70,15 @@ export class Batches {
   }
 
   /** Sends what is left and waits for it. */
-  async end(): Promise<Progress> {
+  async end(): Promise<void> {
     if (this.begun && this.items < this.begun.items) throw isOtherRequest();
     await this.flush();
-    await this.settle();
-    return this.progress;
+    await this.sending;
   }
 
-  /** Waits for the batch that is under way. @throws what it failed with */
+  /** Waits for the batch that is under way, however it ends. */
   async settle(): Promise<void> {
-    await this.sending;
+    await this.sending.catch(() => {});
   }
 
   private async flush(): Promise<void> {
@@ -94,7 +89,7 @@ export class Batches {
     await this.sending;
     const { progress } = this;
     progress.report.inserted += rows.length;
-    this.sending = this.send({ text: rows.join(''), progress }).then(() => {
+    this.sending = this.send(rows.join(''), progress).then(() => {
       this.report.inserted += rows.length;
     });
     // Whoever waits next meets the failure; until then it must not count as unhandled.
@@ -106,11 +101,9 @@ export class Batches {
     const room = Math.max(ERRORS_REPORTED - this.report.errors.length, 0);
     this.report.errors.push(...mistakes.slice(0, room).map((mistake) => ({ line, ...mistake })));
   }
-
-  private assertSameBeginning({ digest }: Progress): void {
-    if (!digest?.equals(this.progress.digest as Buffer)) throw isOtherRequest();
-  }
 }
+
+const tooLong = (pointer: string, limit: number): Mistake[] => [{ pointer, detail: `is longer than ${limit} bytes` }];
 
 /** A line as COPY's text format has it, or what is wrong with it. */
 function toRow(bytes: Buffer, now: string, limit: number): string | Mistake[] {
@@ -124,7 +117,7 @@ function toRow(bytes: Buffer, now: string, limit: number): string | Mistake[] {
   const record = recordInputSchema.safeParse(value);
   if (!record.success) return toMistakes(record.error.issues);
   const data = JSON.stringify(record.data.data);
-  if (storedLength(data) > limit) return [{ pointer: '/data', detail: `is longer than ${limit} bytes` }];
+  if (storedLength(data) > limit) return tooLong('/data', limit);
   // JSON has its control characters escaped already: only the backslash means something to COPY.
   return `${data.includes('\\') ? data.replaceAll('\\', '\\\\') : data}\t${record.data.occurredAt ?? now}`;
 }

@@ -1,39 +1,36 @@
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { Inject, Injectable, Logger } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
 import type { PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import { tooLarge } from '../platform/http/body.js';
-import { fingerprintOf, type IdempotencyKey, isOtherRequest } from '../platform/http/idempotency.js';
+import { fingerprintOf, type IdempotencyKey } from '../platform/http/idempotency.js';
 import { invalid, notFound, Problem } from '../platform/http/problem.js';
 import { Batches, type Progress } from './batches.js';
 import type { Collection } from './collection.entity.js';
-import { ArraySplitter, LineSplitter, type Splitter } from './splitter.js';
-import { type Finished, type HeldKey, UploadKeys } from './upload-keys.js';
+import { splitArray, splitLines } from './splitter.js';
+import { type HeldKey, UploadKeys } from './upload-keys.js';
 
 const COPY = 'COPY records (collection_id, data, occurred_at) FROM STDIN';
 const IS_THERE = { name: 'collection_is_there', text: 'SELECT 1 FROM collections WHERE id = $1' };
 
-export interface Upload {
-  body: Readable;
-  /** What Content-Length says, in bytes; NaN without one. */
-  length: number;
-  /** One JSON text a line, or one array. */
-  format: 'lines' | 'array';
+interface Upload {
+  collection: Collection;
   /** Nothing is stored unless all is good. */
   atomic: boolean;
-  /** The caller's name for it, under which it takes effect once. */
-  key?: IdempotencyKey | undefined;
+  isLines: boolean;
+  body: Readable;
+  /** Under an Idempotency-Key: how far it has come, and the hold on the key unless it was finished before. */
+  begun?: Progress;
+  held?: HeldKey;
 }
 
-/** An upload's report as JSON text, and whether it was made before. */
-export interface Loaded {
-  json: string;
-  isReplayed: boolean;
-}
+/** Lends a connection in a transaction: in one for each piece of work, or always in the same. */
+type Within = <T>(work: (client: PoolClient) => Promise<T>) => Promise<T>;
 
 /** Takes an upload of records as it comes and stores it by COPY, batch by batch, while the next batch is being read. */
 @Injectable()
@@ -47,116 +44,88 @@ export class BulkService {
   ) {}
 
   /**
+   * @param request its body is a stream of one JSON text a line, or of one array
+   * @returns the report as JSON text, and whether it was made before
    * @throws Problem content-too-large beyond BULK_LIMIT_BYTES, invalid-request when the body is no array,
    *   unprocessable-content when an atomic upload has a bad line, not-found when the collection goes meanwhile,
    *   conflict and idempotency-key-reused as for any request with a key
    */
-  async load(collection: Collection, upload: Upload): Promise<Loaded> {
+  async load(collection: Collection, request: FastifyRequest, atomic: boolean, key?: IdempotencyKey) {
+    const { 'content-type': type, 'content-length': length } = request.headers;
+    if (!type) throw invalid('The body is missing.');
+    const isLines = /^\s*application\/x-ndjson/i.test(type);
+    const body = request.body as Readable;
     const limit = this.config.BULK_LIMIT_BYTES;
-    if (upload.length > limit) {
+    if (Number(length) > limit) {
       // Read on, or the caller who still sends may not come to read the answer.
-      upload.body.resume();
+      body.resume();
       throw tooLarge(limit);
     }
-    const held = upload.key && this.keys.hold(upload.key);
-    const begun = await held?.claim(fingerprintOf('bulk', collection.id, upload.format, String(upload.atomic)));
-    if (begun && isFinished(begun)) return this.replay(collection, upload, begun);
+    const fingerprint = fingerprintOf('bulk', collection.id, isLines ? 'lines' : 'array', String(atomic));
+    const claimed = key && (await this.keys.claim(key, fingerprint));
+    const upload: Upload = { collection, atomic, isLines, body, ...claimed };
+    const isReplayed = claimed?.begun.isFinished ?? false;
+    const connected = <T>(pool: 'pool' | 'streams', work: (client: PoolClient) => Promise<T>) =>
+      this.database.client(pool, (client) => inTransaction(client, () => work(client)));
     try {
-      const json = upload.atomic
-        ? await this.storeAtOnce(collection, upload, held, begun)
-        : await this.storeInBatches(collection, upload, held, begun);
-      return { json, isReplayed: false };
+      const json =
+        atomic && !isReplayed
+          ? await connected('streams', (client) => this.store(upload, (work) => work(client)))
+          : await this.store(upload, (work) => connected('pool', work));
+      return { json, isReplayed };
     } finally {
-      await held?.release();
+      await claimed?.held?.release();
     }
   }
 
-  private async storeInBatches(collection: Collection, upload: Upload, held?: HeldKey, begun?: Progress) {
-    const batches = this.batches(collection, begun, ({ text, progress }) =>
-      this.database.client('pool', async (client) => {
+  private async store(upload: Upload, within: Within): Promise<string> {
+    const { collection, atomic, isLines, body, begun, held } = upload;
+    const { BULK_LIMIT_BYTES, RECORD_LIMIT_BYTES } = this.config;
+    const send = async (text: string, progress: Progress) => {
+      // With a bad line in it, the rest of an atomic upload is only looked at.
+      if (atomic && progress.report.failed > 0) return;
+      await within(async (client) => {
         await assertThere(client, collection);
-        if (!held) return copy(client, text);
-        await inTransaction(client, async () => {
-          await copy(client, text);
-          await held.save(client, progress);
-        });
-      }),
-    );
+        await copy(client, text);
+        if (!atomic) await held?.save(client, progress);
+      });
+    };
+    const batches = new Batches(collection.id, RECORD_LIMIT_BYTES, send, begun);
     try {
-      await this.read(upload, batches);
-      const progress = await batches.end();
-      const json = JSON.stringify(progress.report);
-      if (held) await this.database.client('pool', (client) => held.save(client, progress, json));
-      return json;
-    } catch (error) {
-      await batches.settle().catch(() => {});
-      const { inserted } = batches.progress.report;
-      this.logger.warn(`A bulk upload to ${collection.name} ended early, with ${inserted} records stored.`);
-      throw error;
-    }
-  }
-
-  private storeAtOnce(collection: Collection, upload: Upload, held?: HeldKey, begun?: Progress): Promise<string> {
-    return this.database.client('streams', (client) =>
-      inTransaction(client, async () => {
-        const batches = this.batches(collection, begun, async ({ text, progress }) => {
-          if (progress.report.failed === 0) await copy(client, text);
-        });
-        try {
-          await assertThere(client, collection);
-          await this.read(upload, batches);
-          const progress = await batches.end();
-          const { failed, errors } = progress.report;
-          if (failed > 0) {
-            const members = { inserted: 0, failed, errors };
-            throw new Problem('unprocessable-content', 'A line is bad, so nothing was stored.', members);
-          }
-          const json = JSON.stringify(progress.report);
-          if (held) await held.save(client, progress, json);
-          return json;
-        } catch (error) {
-          await batches.settle().catch(() => {});
-          throw error;
-        }
-      }),
-    );
-  }
-
-  /** The answer of before, if this is the very same upload. */
-  private async replay(collection: Collection, upload: Upload, { items, digest, body }: Finished): Promise<Loaded> {
-    const batches = this.batches(collection, { items, digest, report: JSON.parse(body) }, async () => {
-      throw isOtherRequest();
-    });
-    await this.read(upload, batches);
-    const progress = await batches.end();
-    if (progress.items !== items || !progress.digest?.equals(digest)) throw isOtherRequest();
-    return { json: body, isReplayed: true };
-  }
-
-  private batches(collection: Collection, begun: Progress | undefined, send: ConstructorParameters<typeof Batches>[2]) {
-    return new Batches(collection.id, this.config.RECORD_LIMIT_BYTES, send, begun);
-  }
-
-  private async read({ body, format }: Upload, batches: Batches): Promise<void> {
-    const { RECORD_LIMIT_BYTES, BULK_LIMIT_BYTES } = this.config;
-    const splitter: Splitter =
-      format === 'lines' ? new LineSplitter(RECORD_LIMIT_BYTES) : new ArraySplitter(RECORD_LIMIT_BYTES);
-    let length = 0;
-    try {
-      for await (const chunk of body as AsyncIterable<Buffer>) {
-        length += chunk.length;
-        if (length > BULK_LIMIT_BYTES) throw tooLarge(BULK_LIMIT_BYTES);
-        for (const item of splitter.push(chunk)) await batches.take(item);
+      const chunks = bounded(body, BULK_LIMIT_BYTES);
+      for await (const items of (isLines ? splitLines : splitArray)(chunks, RECORD_LIMIT_BYTES)) {
+        for (const item of items) await batches.take(item);
       }
-      for (const item of splitter.end()) await batches.take(item);
+      await batches.end();
     } catch (error) {
+      await batches.settle();
+      const { inserted } = batches.progress.report;
+      if (!atomic && !begun?.isFinished)
+        this.logger.warn(`A bulk upload to ${collection.name} ended early, with ${inserted} records stored.`);
       if (error instanceof SyntaxError) throw invalid('The body is not one JSON array.');
       throw error;
     }
+    const { progress } = batches;
+    const { report } = progress;
+    if (atomic && report.failed > 0) {
+      const members = { ...report, inserted: 0 };
+      throw new Problem('unprocessable-content', 'A line is bad, so nothing was stored.', members);
+    }
+    const json = JSON.stringify(report);
+    if (held) await within((client) => held.save(client, progress, json));
+    return json;
   }
 }
 
-const isFinished = (begun: Progress | Finished): begun is Finished => 'body' in begun;
+/** @throws Problem content-too-large when more than `limit` bytes come */
+async function* bounded(chunks: AsyncIterable<Buffer>, limit: number): AsyncGenerator<Buffer> {
+  let length = 0;
+  for await (const chunk of chunks) {
+    length += chunk.length;
+    if (length > limit) throw tooLarge(limit);
+    yield chunk;
+  }
+}
 
 async function inTransaction<T>(client: PoolClient, work: () => Promise<T>): Promise<T> {
   await client.query('BEGIN');

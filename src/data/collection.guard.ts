@@ -1,21 +1,13 @@
-import {
-  applyDecorators,
-  type CanActivate,
-  createParamDecorator,
-  type ExecutionContext,
-  Injectable,
-  SetMetadata,
-  UseGuards,
-} from '@nestjs/common';
+import type { CanActivate, ExecutionContext } from '@nestjs/common';
+import { applyDecorators, createParamDecorator, Injectable, SetMetadata, UseGuards } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import { ApiParam } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Entry } from '../platform/cache/cache.js';
 import { Anyone, type Caller } from '../platform/http/caller.js';
-import { invalid } from '../platform/http/problem.js';
-import { toMistakes } from '../platform/http/validation.js';
+import { ValidationPipe } from '../platform/http/validation.js';
 import type { Collection } from './collection.entity.js';
-import { collectionName } from './collection.schema.js';
+import { COLLECTION, collectionName } from './collection.schema.js';
 import { CollectionsService } from './collections.service.js';
 
 declare module 'fastify' {
@@ -30,6 +22,8 @@ type Right = 'read' | 'write';
 /** Decides who may read or write a collection before anything is read or written, and before a body is looked at. */
 @Injectable()
 export class CollectionGuard implements CanActivate {
+  private readonly check = new ValidationPipe();
+
   constructor(
     private readonly reflector: Reflector,
     private readonly collections: CollectionsService,
@@ -37,7 +31,10 @@ export class CollectionGuard implements CanActivate {
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    const name = parseName((request.params as { collection: unknown }).collection);
+    const { collection: name } = request.params as { collection: string };
+    const parameter = { type: 'param', data: 'collection', schema: collectionName } as const;
+    // Throws: it says what is wrong with a name that is none.
+    if (!COLLECTION.test(name)) return this.check.transform(name, parameter).then(() => false);
     const mayWrite = this.reflector.get<Right>(RIGHT, context.getHandler()) === 'write';
     const go = ({ value }: Entry<Collection | null>) => {
       request.collection = mayWrite
@@ -50,24 +47,11 @@ export class CollectionGuard implements CanActivate {
   }
 }
 
-function parseName(value: unknown): string {
-  const name = collectionName.safeParse(value);
-  if (name.success) return name.data;
-  throw invalid(
-    'A parameter is not valid.',
-    toMistakes(name.error.issues).map(({ detail }) => ({ pointer: 'collection', detail })),
-  );
-}
-
 const guarded = (right: Right) =>
   applyDecorators(
     SetMetadata(RIGHT, right),
     UseGuards(CollectionGuard),
-    ApiParam({
-      name: 'collection',
-      schema: { type: 'string', pattern: '^[a-z][a-z0-9-]{0,62}$' },
-      example: 'flights',
-    }),
+    ApiParam({ name: 'collection', schema: { type: 'string', pattern: COLLECTION.source }, example: 'flights' }),
   );
 
 /** The route is for who may read the collection in its path. */

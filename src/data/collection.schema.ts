@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
 import { entityTag } from '../platform/http/entity-tag.js';
-import { pageParameters } from '../platform/http/page.js';
+import { pageOf, pageParameters } from '../platform/http/page.js';
 import type { Collection } from './collection.entity.js';
+
+export const COLLECTION = /^[a-z][a-z0-9-]{0,62}$/;
 
 export const collectionName = z
   .string()
-  .regex(/^[a-z][a-z0-9-]{0,62}$/, 'must be 1 to 63 of a-z, 0-9 and -, and begin with a letter')
+  .regex(COLLECTION, 'must be 1 to 63 of a-z, 0-9 and -, and begin with a letter')
   .meta({ description: 'Name of the collection.', examples: ['flights'] });
 
 const visibility = z
@@ -33,20 +35,12 @@ export type CollectionInput = z.infer<typeof collectionInputSchema>;
 export const collectionQuery = z.strictObject(pageParameters);
 export type CollectionQuery = z.infer<typeof collectionQuery>;
 
-export const collectionPage = z
-  .object({ items: z.array(collectionSchema), nextCursor: z.string().nullable() })
-  .meta({ id: 'CollectionPage' });
+export const collectionPage = pageOf('CollectionPage', collectionSchema);
 
-/** What clients see of a collection. */
-export const presentCollection = (collection: Collection): z.infer<typeof collectionSchema> => ({
-  name: collection.name,
-  visibility: collection.visibility,
-  description: collection.description,
-  ownerId: collection.ownerId,
-  version: collection.version,
-  createdAt: collection.createdAt.toISOString(),
-  updatedAt: collection.updatedAt.toISOString(),
-});
+const SHOWN = Object.keys(collectionSchema.shape);
+
+/** What clients see of a collection, as JSON: what the schema names, and nothing else. */
+export const presentCollection = (collection: Collection): string => JSON.stringify(collection, SHOWN);
 
 /**
  * What caches may do with an answer about a collection, by its visibility.

@@ -9,17 +9,7 @@ import { Operation } from '../platform/http/operation.js';
 import { pageAnswer } from '../platform/http/page.js';
 import type { Collection } from './collection.entity.js';
 import { CurrentCollection, ForReaders } from './collection.guard.js';
-import {
-  type CollectionInput,
-  type CollectionQuery,
-  cacheControl,
-  collectionAnswer,
-  collectionInputSchema,
-  collectionName,
-  collectionPage,
-  collectionQuery,
-  collectionSchema,
-} from './collection.schema.js';
+import * as schema from './collection.schema.js';
 import { CollectionsService } from './collections.service.js';
 
 @ApiTags('data')
@@ -34,14 +24,14 @@ export class CollectionsController {
   @Anyone()
   @Operation('listCollections', 'List the collections that you may read, by name', {
     answer: 'A page of collections.',
-    body: collectionPage,
+    body: schema.collectionPage,
   })
   async list(
     @Req() request: FastifyRequest,
-    @Query({ schema: collectionQuery }) query: CollectionQuery,
+    @Query({ schema: schema.collectionQuery }) query: schema.CollectionQuery,
     @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
-    const headers = { 'cache-control': cacheControl(caller ? 'private' : 'public') };
+    const headers = { 'cache-control': schema.cacheControl(caller ? 'private' : 'public') };
     return pageAnswer(request.url, await this.collections.list(caller, query), headers);
   }
 
@@ -50,24 +40,24 @@ export class CollectionsController {
     description: 'A new one needs no If-Match and is answered with 201; a change needs it and is answered with 200.',
     answer: 'The collection as it is now.',
     created: 'The new collection.',
-    body: collectionSchema,
+    body: schema.collectionSchema,
     problems: ['conflict'],
   })
   async put(
     @CurrentCaller() caller: Caller,
-    @Param('collection', { schema: collectionName }) name: string,
-    @Body({ schema: collectionInputSchema }) input: CollectionInput,
+    @Param('collection', { schema: schema.collectionName }) name: string,
+    @Body({ schema: schema.collectionInputSchema }) input: schema.CollectionInput,
     @Headers('if-match') ifMatch?: string,
   ): Promise<Answer> {
     const { collection, isNew } = await this.collections.put(caller, name, input, ifMatch);
-    return collectionAnswer(collection, this.config.PUBLIC_MAX_AGE_S, isNew);
+    return schema.collectionAnswer(collection, this.config.PUBLIC_MAX_AGE_S, isNew);
   }
 
   @Get(':collection')
   @ForReaders()
-  @Operation('getCollection', 'Read a collection', { answer: 'The collection.', body: collectionSchema })
+  @Operation('getCollection', 'Read a collection', { answer: 'The collection.', body: schema.collectionSchema })
   get(@CurrentCollection() collection: Collection): Answer {
-    return collectionAnswer(collection, this.config.PUBLIC_MAX_AGE_S);
+    return schema.collectionAnswer(collection, this.config.PUBLIC_MAX_AGE_S);
   }
 
   @Delete(':collection')
@@ -76,7 +66,7 @@ export class CollectionsController {
   })
   async remove(
     @CurrentCaller() caller: Caller,
-    @Param('collection', { schema: collectionName }) name: string,
+    @Param('collection', { schema: schema.collectionName }) name: string,
     @Headers('if-match') ifMatch?: string,
   ): Promise<void> {
     await this.collections.remove(caller, name, ifMatch);

@@ -67,61 +67,45 @@ export class CollectionsService {
   }
 
   /** The collections that the caller may read, by name. */
-  async list(caller: Caller | undefined, { limit, cursor }: CollectionQuery): Promise<Page> {
-    const scope = JSON.stringify(['collections', caller?.role === 'admin' ? 'admin' : caller?.id]);
-    const query = this.collections
-      .createQueryBuilder('c')
-      .orderBy('c.name')
-      .limit(limit + 1);
-    if (caller?.role !== 'admin') {
-      query.andWhere(`(c.visibility = 'public' OR c.ownerId = :owner)`, { owner: caller?.id ?? null });
-    }
-    if (cursor !== undefined) {
-      query.andWhere('c.name > :name', { name: this.cursors.open(cursor, scope)[0] });
-    }
-    const found = await query.getMany();
-    const page = found.slice(0, limit);
-    return {
-      items: page.map((collection) => JSON.stringify(presentCollection(collection))),
-      nextCursor: found.length > limit ? this.cursors.seal([page.at(-1)?.name as string], scope) : null,
-    };
+  list(caller: Caller | undefined, page: CollectionQuery): Promise<Page> {
+    const isAdmin = caller?.role === 'admin';
+    return this.cursors.page(page, {
+      scope: ['collections', isAdmin ? 'admin' : caller?.id],
+      find: (limit, after) => {
+        const query = this.collections.createQueryBuilder('c').orderBy('c.name').limit(limit);
+        if (!isAdmin) query.andWhere(`(c.visibility = 'public' OR c.ownerId = :owner)`, { owner: caller?.id ?? null });
+        if (after) query.andWhere('c.name > :name', { name: after[0] });
+        return query.getMany();
+      },
+      show: presentCollection,
+      positionOf: ({ name }) => [name],
+    });
   }
 
   /**
    * Makes a collection, or changes it when it is there.
    * @throws Problem conflict when the name is another's, forbidden, precondition-required, precondition-failed
    */
-  async put(
-    caller: Caller,
-    name: string,
-    { visibility, description }: CollectionInput,
-    ifMatch: string | undefined,
-  ): Promise<{ collection: Collection; isNew: boolean }> {
-    return this.changing(name, async (manager) => {
-      const collection = await this.lock(manager, name);
+  put(caller: Caller, name: string, { visibility, description = null }: CollectionInput, ifMatch: string | undefined) {
+    const { id: ownerId } = caller;
+    return this.changing(name, async (manager, collection) => {
       if (!isReader(caller, collection)) {
         // To a stranger, a private collection is a name that is taken, and nothing that could match.
         if (ifMatch !== undefined) assertIfMatch(ifMatch, undefined);
         if (collection) throw taken();
-        const made = manager.create(Collection, {
-          name,
-          visibility,
-          description: description ?? null,
-          ownerId: caller.id,
-        });
-        return { collection: await orTaken(manager.save(made)), isNew: true };
+        const made = manager.create(Collection, { name, visibility, description, ownerId });
+        return { collection: await manager.save(made).catch(toProblem), isNew: true };
       }
       assertWriter(caller, collection);
       assertIfMatch(ifMatch, entityTag(collection));
-      Object.assign(collection, { visibility, description: description ?? null });
+      Object.assign(collection, { visibility, description });
       return { collection: await manager.save(collection), isNew: false };
     });
   }
 
   /** Gone at once for every reader; its records are removed behind (see RemovalsService). */
   async remove(caller: Caller, name: string, ifMatch: string | undefined): Promise<void> {
-    await this.changing(name, async (manager) => {
-      const collection = await this.lock(manager, name);
+    await this.changing(name, async (manager, collection) => {
       if (!isReader(caller, collection)) throw missing();
       assertWriter(caller, collection);
       assertIfMatch(ifMatch, entityTag(collection));
@@ -129,17 +113,16 @@ export class CollectionsService {
     });
   }
 
-  /** Also when it seems to have failed: a connection can be lost between the commit and the word of it. */
-  private async changing<T>(name: string, work: (manager: EntityManager) => Promise<T>): Promise<T> {
-    try {
-      return await this.database.transaction(work);
-    } finally {
-      this.cache.invalidate(collectionTag(name));
-    }
-  }
-
-  private lock(manager: EntityManager, name: string): Promise<Collection | null> {
-    return manager.findOne(Collection, { where: { name }, lock: { mode: 'pessimistic_write' } });
+  private changing<T>(
+    name: string,
+    work: (manager: EntityManager, there: Collection | null) => Promise<T>,
+  ): Promise<T> {
+    const changed = this.database.transaction(async (manager) => {
+      const lock = { mode: 'pessimistic_write' } as const;
+      return work(manager, await manager.findOne(Collection, { where: { name }, lock }));
+    });
+    // Also when it seems to have failed: a connection can be lost between the commit and the word of it.
+    return changed.finally(() => this.cache.invalidate(collectionTag(name)));
   }
 }
 
@@ -149,12 +132,8 @@ function assertWriter(caller: Caller, collection: Collection): void {
 }
 
 /** Two callers may take a name at the same time: the second one is told so. And its owner may have been deleted just now. */
-async function orTaken<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (brokenConstraint(error) === 'collections_owner_id_fkey') throw badToken();
-    if (brokenConstraint(error) === 'collections_name') throw taken();
-    throw error;
-  }
+function toProblem(error: unknown): never {
+  if (brokenConstraint(error) === 'collections_owner_id_fkey') throw badToken();
+  if (brokenConstraint(error) === 'collections_name') throw taken();
+  throw error;
 }

@@ -1,7 +1,6 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Background } from '../platform/lifecycle/background.js';
-import { BulkController } from './bulk.controller.js';
 import { BulkService } from './bulk.service.js';
 import { Collection } from './collection.entity.js';
 import { CollectionsController } from './collections.controller.js';
@@ -11,7 +10,6 @@ import { DataRecord } from './record.entity.js';
 import { RecordsController } from './records.controller.js';
 import { RecordsService } from './records.service.js';
 import { RemovalsService } from './removals.service.js';
-import { ReportsController } from './reports.controller.js';
 import { StatsService } from './stats.service.js';
 import { UploadKeys } from './upload-keys.js';
 
@@ -20,7 +18,7 @@ const KEY_REMOVAL_INTERVAL_MS = 600_000;
 
 @Module({
   imports: [TypeOrmModule.forFeature([Collection, DataRecord])],
-  controllers: [CollectionsController, BulkController, RecordsController, ReportsController],
+  controllers: [CollectionsController, RecordsController],
   providers: [CollectionsService, RecordsService, BulkService, RemovalsService, StatsService, UploadKeys, EdgeReads],
 })
 export class DataModule {

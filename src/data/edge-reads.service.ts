@@ -14,6 +14,7 @@ import { CollectionsService, isReader } from './collections.service.js';
 import { type RecordQuery, recordAnswer, recordQuery } from './record.schema.js';
 import { RecordsService } from './records.service.js';
 
+const ROUTE = '/api/v1/data/:collection';
 const COLLECTION = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})$/;
 const RECORDS = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})\/records$/;
 const RECORD = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})\/records\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
@@ -34,30 +35,28 @@ export class EdgeReads implements OnModuleInit {
   onModuleInit(): void {
     const maxAge = this.config.PUBLIC_MAX_AGE_S;
     this.edge.rank(/\/records\/(?:bulk|export)$/, 'bulk');
+    const record = async (collection: Collection, id = '') =>
+      recordAnswer(collection, await this.records.get(collection, id), maxAge);
     this.edge.add({
       path: RECORD,
-      route: '/api/v1/data/:collection/records/:id',
-      load: ([path, name, id], query, caller) =>
-        this.read(path, name as string, query, caller, async (collection) =>
-          recordAnswer(collection, await this.records.get(collection, id as string), maxAge),
-        ),
+      route: `${ROUTE}/records/:id`,
+      load: (found, query, caller) => this.read(found, query, caller, record),
     });
     this.edge.add({
       path: RECORDS,
-      route: '/api/v1/data/:collection/records',
-      load: ([path, name], query, caller) => this.list(path, name as string, query, caller),
+      route: `${ROUTE}/records`,
+      load: (found, query, caller) => this.list(found, query, caller),
     });
+    const answer = async (collection: Collection) => collectionAnswer(collection, maxAge);
     this.edge.add({
       path: COLLECTION,
-      route: '/api/v1/data/:collection',
-      load: ([path, name], query, caller) =>
-        this.read(path, name as string, query, caller, async (collection) => collectionAnswer(collection, maxAge)),
+      route: ROUTE,
+      load: (found, query, caller) => this.read(found, query, caller, answer),
     });
   }
 
   private async list(
-    path: string,
-    name: string,
+    [path, name = '']: RegExpExecArray,
     query: string,
     caller: Caller | undefined,
   ): Promise<Answer | undefined> {
@@ -82,16 +81,15 @@ export class EdgeReads implements OnModuleInit {
   }
 
   private read(
-    path: string,
-    name: string,
+    [path, name = '', id]: RegExpExecArray,
     query: string,
     caller: Caller | undefined,
-    answer: (collection: Collection) => Promise<Answer>,
+    answer: (of: Collection, id?: string) => Promise<Answer>,
   ) {
     // Nothing here takes a query: whether it is a decent one is for the pipeline to say.
     if (query !== '') return undefined;
     const go = ({ value }: Entry<Collection | null>) =>
-      isReader(caller, value) ? this.cache.fetch(path, () => keep(() => answer(value))) : undefined;
+      isReader(caller, value) ? this.cache.fetch(path, () => keep(() => answer(value, id))) : undefined;
     const found = this.collections.find(name);
     const entry = found instanceof Promise ? found.then(go) : go(found);
     return entry instanceof Promise ? entry.then(ifFound) : ifFound(entry);

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
-import { pageParameters } from '../platform/http/page.js';
+import { parseJson } from '../platform/http/json.js';
+import { pageOf, pageParameters } from '../platform/http/page.js';
+import { type Mistake, Problem } from '../platform/http/problem.js';
 import type { Collection } from './collection.entity.js';
 import { cacheControl, tagsOf } from './collection.schema.js';
 import type { StoredRecord } from './record.statements.js';
@@ -51,9 +53,22 @@ export const recordSchema = z
   })
   .meta({ id: 'Record' });
 
-export const recordPage = z
-  .object({ items: z.array(recordSchema), nextCursor: z.string().nullable() })
-  .meta({ id: 'RecordPage' });
+export const recordPage = pageOf('RecordPage', recordSchema);
+
+/** JSON text from a query; a flaw is told of the parameter, wherever in its value it lies. */
+function toObjectText(text: string, context: z.RefinementCtx): string {
+  let detail = 'must be a JSON object';
+  try {
+    const value = parseJson(Buffer.from(text), 'where');
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return JSON.stringify(value);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    const [mistake] = (error.members.errors as Mistake[] | undefined) ?? [];
+    if (mistake) detail = `${mistake.pointer} ${mistake.detail}`;
+  }
+  context.addIssue(detail);
+  return z.NEVER;
+}
 
 const filterParameters = {
   from: moment.optional().meta({ description: 'Not before this moment.' }),
@@ -61,13 +76,14 @@ const filterParameters = {
   where: z
     .string()
     .max(4096)
+    .meta({ examples: ['{"distance":405}'] })
+    .transform(toObjectText)
     .optional()
     .meta({
       description: 'A JSON object that `data` must contain.',
       format: 'json-object',
       contentMediaType: 'application/json',
       contentSchema: { $ref: '#/components/schemas/Data' },
-      examples: ['{"distance":405}'],
     }),
 };
 const order = z.enum(['desc', 'asc']).default('desc').meta({ description: 'By `occurredAt`: newest or oldest first.' });
@@ -78,17 +94,14 @@ export type RecordQuery = z.infer<typeof recordQuery>;
 export const exportQuery = z.strictObject({ order, ...filterParameters });
 export type ExportQuery = z.infer<typeof exportQuery>;
 
+const field = z.string().min(1).max(256);
+
 export const statsQuery = z.strictObject({
   bucket: z
     .enum(['minute', 'hour', 'day', 'month'])
     .default('day')
     .meta({ description: 'Width of a bucket of `occurredAt`, in UTC.' }),
-  by: z
-    .string()
-    .min(1)
-    .max(256)
-    .optional()
-    .meta({ description: 'A top-level field of `data` whose commonest values are counted too.' }),
+  by: field.optional().meta({ description: 'A top-level field of `data` whose commonest values are counted too.' }),
   ...filterParameters,
 });
 export type StatsQuery = z.infer<typeof statsQuery>;
@@ -123,18 +136,20 @@ export const bulkQuery = z.strictObject({
 });
 export type BulkQuery = z.infer<typeof bulkQuery>;
 
-const lineMistake = z.object({
-  line: z.int().min(1).meta({ description: 'Line of the NDJSON, or place in the array, from 1.' }),
-  // Of a name that holds a NUL, too: the document has no pattern for it but this.
-  pointer: z.string().meta({ description: 'JSON Pointer into the line.', pattern: '^' }),
-  detail: z.string(),
-});
-
 export const bulkReportSchema = z
   .object({
     inserted: z.int().meta({ description: 'Records that were stored.' }),
     failed: z.int().meta({ description: 'Lines that were not.' }),
-    errors: z.array(lineMistake).meta({ description: 'What was wrong with them: the first 1,000.' }),
+    errors: z
+      .array(
+        z.object({
+          line: z.int().min(1).meta({ description: 'Line of the NDJSON, or place in the array, from 1.' }),
+          // Of a name that holds a NUL, too: the document has no pattern for it but this.
+          pointer: z.string().meta({ description: 'JSON Pointer into the line.', pattern: '^' }),
+          detail: z.string(),
+        }),
+      )
+      .meta({ description: 'What was wrong with them: the first 1,000.' }),
   })
   .meta({ id: 'BulkReport' });
 export type BulkReport = z.infer<typeof bulkReportSchema>;

@@ -70,10 +70,6 @@ export const UPDATE = `
   UPDATE records SET data = $2::jsonb, occurred_at = $3::timestamptz, version = version + 1, updated_at = now()
   WHERE id = $1 RETURNING ${STORED}`;
 
-/** Buckets and values that statistics show at most. */
-const BUCKETS = 1000;
-const COMMONEST = 20;
-
 /** Limits that many callers use; others are not worth a prepared statement each. */
 const USUAL_LIMITS = new Set([20, 100]);
 
@@ -86,13 +82,13 @@ export interface Filter {
   where?: string | undefined;
 }
 
-/** The conditions of a filter; `place` puts a value into the text, as a parameter or a literal. */
-function conditionsOf({ collectionId, from, to, where }: Filter, place: (value: string) => string): string[] {
+/** The conditions of a filter, as SQL; `place` puts a value into the text, as a parameter or a literal. */
+export function conditionsOf({ collectionId, from, to, where }: Filter, place: (value: string) => string): string {
   const conditions = [`collection_id = ${place(collectionId)}`];
   if (from !== undefined) conditions.push(`occurred_at >= ${place(from)}`);
   if (to !== undefined) conditions.push(`occurred_at < ${place(to)}`);
   if (where !== undefined) conditions.push(`data @> ${place(where)}::jsonb`);
-  return conditions;
+  return conditions.join(' AND ');
 }
 
 export interface ListFilter extends Filter {
@@ -112,23 +108,21 @@ export function listStatement(filter: ListFilter): { statement: Statement; value
   const parameter = (value: unknown) => `$${values.push(value)}`;
   // Behind a cursor the bound where the list began holds anyway, and PostgreSQL would read on from there again.
   const begun = after === undefined ? {} : order === 'desc' ? { to: undefined } : { from: undefined };
-  const conditions = conditionsOf({ ...filter, ...begun }, parameter);
-  if (after !== undefined) {
-    conditions.push(`(occurred_at, id) ${order === 'desc' ? '<' : '>'} (${after.map(parameter).join(', ')})`);
-  }
-  const direction = order.toUpperCase();
+  let conditions = conditionsOf({ ...filter, ...begun }, parameter);
+  if (after)
+    conditions += ` AND (occurred_at, id) ${order === 'desc' ? '<' : '>'} (${after.map(parameter).join(', ')})`;
   const text = `
     WITH page AS (
       SELECT id, ${JSON_TEXT} AS json, ${time('occurred_at')} AS at FROM records
-      WHERE ${conditions.join(' AND ')} ORDER BY occurred_at ${direction}, id ${direction} LIMIT ${limit + 1}),
+      WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order} LIMIT ${limit + 1}),
     placed AS (SELECT *, row_number() OVER () AS place, count(*) OVER () AS count FROM page)
     SELECT string_agg(json, ',') FILTER (WHERE place <= ${limit}) AS items,
       max(at) FILTER (WHERE place = ${limit} AND count > place) AS at,
       max(id::text) FILTER (WHERE place = ${limit} AND count > place) AS id
     FROM placed`;
+  if (where !== undefined || !USUAL_LIMITS.has(limit)) return { statement: { text }, values };
   const shape = [order, from && 'from', to && 'to', after && 'after', limit].filter(Boolean).join('_');
-  const isPrepared = where === undefined && USUAL_LIMITS.has(limit);
-  return { statement: isPrepared ? { name: `record_list_${shape}`, text, isShort: true } : { text }, values };
+  return { statement: { name: `record_list_${shape}`, text, isShort: true }, values };
 }
 
 /**
@@ -139,47 +133,6 @@ export function exportStatement(filter: Filter, order: 'asc' | 'desc'): string {
   const conditions = conditionsOf(filter, escapeLiteral);
   // Just after an upload PostgreSQL knows nothing of the rows yet, and would sort them all before the first is sent.
   const walk = filter.where === undefined ? 'SET LOCAL enable_sort = off; ' : '';
-  return `${walk}COPY (SELECT ${JSON_TEXT} FROM records WHERE ${conditions.join(' AND ')} ORDER BY occurred_at ${order}, id ${order})
+  return `${walk}COPY (SELECT ${JSON_TEXT} FROM records WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order})
     TO STDOUT WITH (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')`;
-}
-
-/** Counts by a bucket of time, newest first. */
-export function bucketStatement(filter: Filter, bucket: string): { statement: Statement; values: unknown[] } {
-  const values: unknown[] = [];
-  const conditions = conditionsOf(filter, (value) => `$${values.push(value)}`);
-  const text = `SELECT date_trunc(${escapeLiteral(bucket)}, occurred_at, 'UTC') AS "from", count(*)::int AS count FROM records
-    WHERE ${conditions.join(' AND ')} GROUP BY 1 ORDER BY 1 DESC LIMIT ${BUCKETS}`;
-  return { statement: { text }, values };
-}
-
-/** Counts by the commonest values of one top-level field of `data`; records without it are left out. */
-export function valueStatement(filter: Filter, field: string): { statement: Statement; values: unknown[] } {
-  const values: unknown[] = [];
-  const parameter = (value: unknown) => `$${values.push(value)}`;
-  const conditions = conditionsOf(filter, parameter);
-  const name = parameter(field);
-  const text = `SELECT data -> ${name}::text AS value, count(*)::int AS count FROM records
-    WHERE ${conditions.join(' AND ')} AND data ? ${name}::text GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${COMMONEST}`;
-  return { statement: { text }, values };
-}
-
-/** Up to this many, a total is counted; beyond, it is the planner's estimate. */
-const COUNTED = 10_000;
-
-/** Counts no further than one beyond what is counted exactly. */
-export function countStatement(filter: Filter): { statement: Statement; values: unknown[]; limit: number } {
-  const values: unknown[] = [];
-  const conditions = conditionsOf(filter, (value) => `$${values.push(value)}`);
-  const text = `SELECT count(*)::int AS count FROM (SELECT FROM records WHERE ${conditions.join(' AND ')} LIMIT ${COUNTED + 1}) AS counted`;
-  return { statement: { text }, values, limit: COUNTED };
-}
-
-/** The plan of reading all that match: its row count is PostgreSQL's estimate. */
-export function estimateStatement(filter: Filter): { statement: Statement; values: unknown[] } {
-  const values: unknown[] = [];
-  const conditions = conditionsOf(filter, (value) => `$${values.push(value)}`);
-  return {
-    statement: { text: `EXPLAIN (FORMAT JSON) SELECT FROM records WHERE ${conditions.join(' AND ')}` },
-    values,
-  };
 }

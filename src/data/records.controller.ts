@@ -1,137 +1,182 @@
 import { CacheKey } from '@nestjs/cache-manager';
-import {
-  Body,
-  Controller,
-  Delete,
-  type ExecutionContext,
-  Get,
-  Headers,
-  Inject,
-  Param,
-  Patch,
-  Post,
-  Put,
-  Query,
-  Req,
-} from '@nestjs/common';
-import { ApiConsumes, ApiTags } from '@nestjs/swagger';
+import type { ExecutionContext } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Headers, Inject, Param, Patch, Post, Put, Query, Req } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
+import { ApiBody, ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
 import type { Config } from '../config.js';
+import { staleness } from '../platform/cache/cache.js';
 import { CONFIG } from '../platform/config.token.js';
-import type { Answer } from '../platform/http/answer.js';
+import { CopyOut } from '../platform/database/copy-out.js';
+import { Answer } from '../platform/http/answer.js';
 import { type Caller, CurrentCaller } from '../platform/http/caller.js';
-import {
-  ApiIdempotencyKey,
-  CurrentIdempotencyKey,
-  type IdempotencyKey,
-  REPLAYED,
-} from '../platform/http/idempotency.js';
+import type { IdempotencyKey } from '../platform/http/idempotency.js';
+import { ApiIdempotencyKey, CurrentIdempotencyKey, REPLAYED } from '../platform/http/idempotency.js';
 import { Operation } from '../platform/http/operation.js';
 import { pageAnswer } from '../platform/http/page.js';
+import { BulkService } from './bulk.service.js';
 import type { Collection } from './collection.entity.js';
 import { CurrentCollection, ForReaders, ForWriters } from './collection.guard.js';
 import { cacheControl } from './collection.schema.js';
-import {
-  type RecordInput,
-  type RecordPatch,
-  type RecordQuery,
-  recordAnswer,
-  recordId,
-  recordInputSchema,
-  recordPage,
-  recordPatchSchema,
-  recordPath,
-  recordQuery,
-  recordReplacementSchema,
-  recordSchema,
-} from './record.schema.js';
-import type { StoredRecord } from './record.statements.js';
+import * as schema from './record.schema.js';
+import { exportStatement, type StoredRecord } from './record.statements.js';
 import { RecordsService } from './records.service.js';
+import { StatsService } from './stats.service.js';
 
+const NDJSON = 'application/x-ndjson';
+const INPUTS = { type: 'array', items: { $ref: '#/components/schemas/RecordInput' } };
+
+/** The records of a collection: one by one, many at once, all of them, and figures about them. */
 @ApiTags('data')
-@Controller('api/v1/data/:collection/records')
+@Controller('api/v1/data/:collection')
 export class RecordsController {
   constructor(
     private readonly records: RecordsService,
+    private readonly bulk: BulkService,
+    private readonly copyOut: CopyOut,
+    private readonly stats: StatsService,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
-  @Post()
+  @Post('records/bulk')
   @ForWriters()
-  @Operation('createRecord', 'Add a record', { answer: 'The record.', body: recordSchema, status: 201 })
+  @RouteConfig({ streamed: true })
+  @ApiConsumes('application/json', NDJSON)
+  @ApiBody({ required: true, schema: INPUTS })
+  @Operation('createRecords', 'Add many records', {
+    description:
+      'Takes one record a line (application/x-ndjson) or a JSON array, and stores them in batches while it reads. Bad lines are reported; the good ones are stored, unless `atomic` is true.',
+    answer: 'What was stored and what was not.',
+    body: schema.bulkReportSchema,
+    problems: ['unprocessable-content'],
+  })
+  @ApiIdempotencyKey()
+  async createMany(
+    @Req() request: FastifyRequest,
+    @CurrentCollection() collection: Collection,
+    @Query({ schema: schema.bulkQuery }) { atomic }: schema.BulkQuery,
+    @CurrentIdempotencyKey() key?: IdempotencyKey,
+  ): Promise<Answer> {
+    const { json, isReplayed } = await this.bulk.load(collection, request, atomic, key);
+    return new Answer(json, { headers: isReplayed ? REPLAYED : {} });
+  }
+
+  @Post('records')
+  @ForWriters()
+  @Operation('createRecord', 'Add a record', { answer: 'The record.', body: schema.recordSchema, status: 201 })
   @ApiIdempotencyKey()
   async create(
     @CurrentCollection() collection: Collection,
-    @Body({ schema: recordInputSchema }) input: RecordInput,
+    @Body({ schema: schema.recordInputSchema }) input: schema.RecordInput,
     @CurrentIdempotencyKey() key?: IdempotencyKey,
   ): Promise<Answer> {
     const { record, isReplayed } = await this.records.create(collection, input, key);
-    const location = recordPath(collection.name, record.id);
+    const location = schema.recordPath(collection.name, record.id);
     return this.answer(collection, record, { location, ...(isReplayed ? REPLAYED : {}) });
   }
 
-  @Get()
+  @Get('records')
   @ForReaders()
-  @Operation('listRecords', 'List records by time, newest first', { answer: 'A page of records.', body: recordPage })
+  @Operation('listRecords', 'List records by time, newest first', {
+    answer: 'A page of records.',
+    body: schema.recordPage,
+  })
   async list(
     @Req() request: FastifyRequest,
     @CurrentCollection() collection: Collection,
-    @Query({ schema: recordQuery }) query: RecordQuery,
+    @Query({ schema: schema.recordQuery }) query: schema.RecordQuery,
     @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
     const headers = { 'cache-control': cacheControl(collection.visibility) };
     return pageAnswer(request.url, await this.records.list(collection, query, caller?.id), headers);
   }
 
-  @Get(':id')
+  @Get('records/:id')
   @CacheKey(keptAs)
   @ForReaders()
-  @Operation('getRecord', 'Read a record', { answer: 'The record.', body: recordSchema })
+  @Operation('getRecord', 'Read a record', { answer: 'The record.', body: schema.recordSchema })
   async get(
     @CurrentCollection() collection: Collection,
-    @Param('id', { schema: recordId }) id: string,
+    @Param('id', { schema: schema.recordId }) id: string,
   ): Promise<Answer> {
     return this.answer(collection, await this.records.get(collection, id));
   }
 
-  @Put(':id')
+  @Put('records/:id')
   @ForWriters()
-  @Operation('replaceRecord', 'Replace a record', { answer: 'The record as it is now.', body: recordSchema })
+  @Operation('replaceRecord', 'Replace a record', { answer: 'The record as it is now.', body: schema.recordSchema })
   async replace(
     @CurrentCollection() collection: Collection,
-    @Param('id', { schema: recordId }) id: string,
-    @Body({ schema: recordReplacementSchema }) input: RecordInput,
+    @Param('id', { schema: schema.recordId }) id: string,
+    @Body({ schema: schema.recordReplacementSchema }) input: schema.RecordInput,
     @Headers('if-match') ifMatch?: string,
   ): Promise<Answer> {
     return this.answer(collection, await this.records.replace(collection, id, input, ifMatch));
   }
 
-  @Patch(':id')
+  @Patch('records/:id')
   @ApiConsumes('application/merge-patch+json', 'application/json')
   @ForWriters()
-  @Operation('patchRecord', 'Change a record', { answer: 'The record as it is now.', body: recordSchema })
+  @Operation('patchRecord', 'Change a record', { answer: 'The record as it is now.', body: schema.recordSchema })
   async patch(
     @CurrentCollection() collection: Collection,
-    @Param('id', { schema: recordId }) id: string,
-    @Body({ schema: recordPatchSchema }) patch: RecordPatch,
+    @Param('id', { schema: schema.recordId }) id: string,
+    @Body({ schema: schema.recordPatchSchema }) patch: schema.RecordPatch,
     @Headers('if-match') ifMatch?: string,
   ): Promise<Answer> {
     return this.answer(collection, await this.records.patch(collection, id, patch, ifMatch));
   }
 
-  @Delete(':id')
+  @Delete('records/:id')
   @ForWriters()
   @Operation('deleteRecord', 'Delete a record', { answer: 'The record is gone.' })
   async remove(
     @CurrentCollection() collection: Collection,
-    @Param('id', { schema: recordId }) id: string,
+    @Param('id', { schema: schema.recordId }) id: string,
     @Headers('if-match') ifMatch?: string,
   ): Promise<void> {
     await this.records.remove(collection, id, ifMatch);
   }
 
+  @Get('records/export')
+  @ForReaders()
+  @RouteConfig({ produces: NDJSON })
+  @Operation('exportRecords', 'Stream all records that match, one a line', {
+    answer: 'The records.',
+    body: z.string(),
+    type: NDJSON,
+  })
+  async export(
+    @Req() { raw }: FastifyRequest,
+    @CurrentCollection() { id, visibility }: Collection,
+    @Query({ schema: schema.exportQuery }) { order, ...filters }: schema.ExportQuery,
+    @CurrentCaller() caller?: Caller,
+  ): Promise<Answer> {
+    const statement = exportStatement({ collectionId: id, ...filters }, order);
+    const lines = await this.copyOut.stream(statement, caller?.id, raw.socket);
+    return new Answer(lines, { type: NDJSON, headers: { 'cache-control': cacheControl(visibility) } });
+  }
+
+  @Get('stats')
+  @ForReaders()
+  @Operation('getStats', 'Count records by time, and by the values of a field', {
+    answer: 'The counts.',
+    body: schema.statsSchema,
+  })
+  async count(
+    @CurrentCollection() collection: Collection,
+    @Query({ schema: schema.statsQuery }) query: schema.StatsQuery,
+    @CurrentCaller() caller?: Caller,
+  ): Promise<Answer> {
+    const entry = await this.stats.of(collection, query, caller?.id);
+    const stale = staleness(entry);
+    const headers = { 'cache-control': cacheControl(collection.visibility), ...(stale && { 'cache-status': stale }) };
+    return new Answer(entry.value, { headers });
+  }
+
   private answer(collection: Collection, record: StoredRecord, headers: Record<string, string> = {}): Answer {
-    return recordAnswer(collection, record, this.config.PUBLIC_MAX_AGE_S, headers);
+    return schema.recordAnswer(collection, record, this.config.PUBLIC_MAX_AGE_S, headers);
   }
 }
 
@@ -140,5 +185,5 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** What an answer is kept as; undefined for an id that is none. */
 function keptAs(context: ExecutionContext): string | undefined {
   const { collection, id } = context.switchToHttp().getRequest().params;
-  return UUID.test(id) ? recordPath(collection, id) : undefined;
+  return UUID.test(id) ? schema.recordPath(collection, id) : undefined;
 }

@@ -15,19 +15,10 @@ import type { Page } from '../platform/http/page.js';
 import { notFound, Problem } from '../platform/http/problem.js';
 import type { Collection } from './collection.entity.js';
 import { DataRecord } from './record.entity.js';
-import type { RecordInput, RecordPatch, RecordQuery } from './record.schema.js';
-import { recordPath } from './record.schema.js';
-import {
-  CREATE_MANY,
-  FIND_KEY,
-  GET_MANY,
-  listStatement,
-  type RecordPageRow,
-  type StoredRecord,
-  UPDATE,
-} from './record.statements.js';
+import { type RecordInput, type RecordPatch, type RecordQuery, recordPath } from './record.schema.js';
+import type { RecordPageRow, StoredRecord } from './record.statements.js';
+import { CREATE_MANY, FIND_KEY, GET_MANY, listStatement, UPDATE } from './record.statements.js';
 import { storedLength } from './stored-length.js';
-import { parseWhere } from './where.js';
 
 const LOCK_NOT_AVAILABLE = '55P03';
 
@@ -139,84 +130,55 @@ export class RecordsService {
     return asked.map(({ id }, at) => kept[at] ?? found.get(id));
   }
 
-  /** @throws Problem invalid-request for a `where` that is no JSON object, or a foreign cursor */
+  /** @throws Problem invalid-request for a foreign cursor */
   async list(collection: Collection, query: RecordQuery, callerId: string | undefined): Promise<Page> {
-    const { limit, cursor, order, from, to } = query;
-    const where = parseWhere(query.where);
+    const { limit, cursor, order, from, to, where } = query;
     const scope = JSON.stringify(['records', collection.id, order, from, to, where]);
     const after = cursor === undefined ? undefined : this.cursors.open(cursor, scope);
     const { statement, values } = listStatement({ collectionId: collection.id, order, from, to, where, after, limit });
     const [page] = await this.database.replicaRows<RecordPageRow>(callerId, statement, values);
     const { items, at, id } = page as RecordPageRow;
-    return {
-      items: items === null ? [] : [items],
-      nextCursor: at === null ? null : this.cursors.seal([at, id as string], scope),
-    };
+    const nextCursor = at === null ? null : this.cursors.seal([at, id as string], scope);
+    return { items: items === null ? [] : [items], nextCursor };
   }
 
-  replace(
+  async replace(
     collection: Collection,
     id: string,
     { data, occurredAt }: RecordInput,
     ifMatch: string | undefined,
   ): Promise<StoredRecord> {
     const text = this.toText(data);
-    return this.change(collection, id, ifMatch, (record) => [text, occurredAt ?? record.occurredAt.toISOString()]);
+    return this.change(collection, id, ifMatch, (manager, record) => update(manager, record, text, occurredAt));
   }
 
   patch(collection: Collection, id: string, patch: RecordPatch, ifMatch: string | undefined): Promise<StoredRecord> {
-    return this.change(collection, id, ifMatch, (record) => {
+    return this.change(collection, id, ifMatch, (manager, record) => {
       const data = mergePatch(record.data, patch.data ?? {}) as Record<string, unknown>;
-      return [this.toText(data), patch.occurredAt ?? record.occurredAt.toISOString()];
+      return update(manager, record, this.toText(data), patch.occurredAt);
     });
   }
 
   /** @throws Problem not-found, precondition-required, precondition-failed */
   async remove(collection: Collection, id: string, ifMatch: string | undefined): Promise<void> {
-    await this.changing(collection, id, async (manager) => {
-      await manager.remove(await this.lock(manager, collection, id, ifMatch));
-    });
+    await this.change(collection, id, ifMatch, (manager, record) => manager.remove(record));
   }
 
-  private change(
-    collection: Collection,
+  private change<T>(
+    { id: collectionId, name }: Collection,
     id: string,
     ifMatch: string | undefined,
-    next: (record: DataRecord) => [data: string, occurredAt: string],
-  ): Promise<StoredRecord> {
-    return this.changing(collection, id, async (manager) => {
-      const record = await this.lock(manager, collection, id, ifMatch);
-      const [[changed]] = await manager.query<[StoredRecord[], number]>(UPDATE, [id, ...next(record)]);
-      return changed as StoredRecord;
-    });
-  }
-
-  /** Also when it seems to have failed: a connection can be lost between the commit and the word of it. */
-  private async changing<T>(
-    { name }: Collection,
-    id: string,
-    work: (manager: EntityManager) => Promise<T>,
+    work: (manager: EntityManager, record: DataRecord) => Promise<T>,
   ): Promise<T> {
-    try {
-      return await this.database.transaction(work);
-    } finally {
-      this.cache.invalidate(recordPath(name, id));
-    }
-  }
-
-  private async lock(
-    manager: EntityManager,
-    collection: Collection,
-    id: string,
-    ifMatch: string | undefined,
-  ): Promise<DataRecord> {
-    const record = await manager.findOne(DataRecord, {
-      where: { id, collectionId: collection.id },
-      lock: { mode: 'pessimistic_write' },
+    const changed = this.database.transaction(async (manager) => {
+      const lock = { mode: 'pessimistic_write' } as const;
+      const record = await manager.findOne(DataRecord, { where: { id, collectionId }, lock });
+      if (!record) throw missing();
+      assertIfMatch(ifMatch, entityTag(record));
+      return work(manager, record);
     });
-    if (!record) throw missing();
-    assertIfMatch(ifMatch, entityTag(record));
-    return record;
+    // Also when it seems to have failed: a connection can be lost between the commit and the word of it.
+    return changed.finally(() => this.cache.invalidate(recordPath(name, id)));
   }
 
   /** @throws Problem content-too-large */
@@ -226,4 +188,10 @@ export class RecordsService {
     if (storedLength(text) > limit) throw new Problem('content-too-large', `A record's data may have ${limit} bytes.`);
     return text;
   }
+}
+
+async function update(manager: EntityManager, { id, occurredAt }: DataRecord, data: string, movedTo?: string) {
+  const values = [id, data, movedTo ?? occurredAt.toISOString()];
+  const [[changed]] = await manager.query<[StoredRecord[], number]>(UPDATE, values);
+  return changed as StoredRecord;
 }

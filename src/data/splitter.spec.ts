@@ -1,19 +1,17 @@
 import fc from 'fast-check';
-import { ArraySplitter, LineSplitter, type Splitter } from './splitter.js';
+import { type Item, type Split, splitArray, splitLines } from './splitter.js';
 
 type Found = [line: number, text: string | null];
 
 /** All items of the chunks, as text. */
-function split(splitter: Splitter, chunks: Buffer[]): Found[] {
-  const items = chunks.flatMap((chunk) => splitter.push(chunk));
-  return [...items, ...splitter.end()].map(({ line, bytes }) => [
-    line,
-    bytes === null ? null : bytes.toString('latin1'),
-  ]);
+async function split(by: Split, limit: number, chunks: Buffer[]): Promise<Found[]> {
+  const items: Item[] = [];
+  for await (const some of by(chunks, limit)) items.push(...some);
+  return items.map(({ line, bytes }) => [line, bytes === null ? null : bytes.toString('latin1')]);
 }
 
-const lines = (text: string, limit = 100) => split(new LineSplitter(limit), [Buffer.from(text)]);
-const elements = (text: string, limit = 100) => split(new ArraySplitter(limit), [Buffer.from(text)]);
+const lines = (text: string, limit = 100) => split(splitLines, limit, [Buffer.from(text)]);
+const elements = (text: string, limit = 100) => split(splitArray, limit, [Buffer.from(text)]);
 
 /** The text in chunks, cut at any bytes: within an escape, a character, a line end; some of them empty. */
 const cut = (text: fc.Arbitrary<string>) =>
@@ -24,9 +22,9 @@ const cut = (text: fc.Arbitrary<string>) =>
   });
 
 /** The same, whether it is items or the error. */
-function outcome(splitter: Splitter, chunks: Buffer[]): Found[] | string {
+async function outcome(by: Split, limit: number, chunks: Buffer[]): Promise<Found[] | string> {
   try {
-    return split(splitter, chunks);
+    return await split(by, limit, chunks);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     return error.message;
@@ -47,7 +45,7 @@ const anything = fc.string({
   maxLength: 60,
 });
 
-describe('LineSplitter', () => {
+describe('splitLines', () => {
   it.each<[string, Found[]]>([
     ['', []],
     ['\n\n', []],
@@ -68,40 +66,40 @@ describe('LineSplitter', () => {
       ],
     ],
     ['\n"x,]}\\"', [[2, '"x,]}\\"']]],
-  ])('of %j gives %j', (text, found) => expect(lines(text)).toEqual(found));
+  ])('of %j gives %j', async (text, found) => expect(await lines(text)).toEqual(found));
 
-  it('gives null for a line that is longer than the limit, and the ones behind it', () => {
-    expect(lines('1234\n12345\n123456\n1', 5)).toEqual([
+  it('gives null for a line that is longer than the limit, and the ones behind it', async () => {
+    expect(await lines('1234\n12345\n123456\n1', 5)).toEqual([
       [1, '1234'],
       [2, '12345'],
       [3, null],
       [4, '1'],
     ]);
-    expect(lines('123456', 5)).toEqual([[1, null]]);
+    expect(await lines('123456', 5)).toEqual([[1, null]]);
   });
 
-  it('gives the same lines however the bytes are cut into chunks', () => {
+  it('gives the same lines however the bytes are cut into chunks', async () => {
     const text = fc.oneof(
       fc.array(spaced).map((parts) => parts.join('\n')),
       anything,
     );
-    fc.assert(
-      fc.property(cut(text), fc.integer({ min: 1, max: 40 }), ({ bytes, chunks }, limit) => {
-        const whole = outcome(new LineSplitter(limit), [bytes]);
+    await fc.assert(
+      fc.asyncProperty(cut(text), fc.integer({ min: 1, max: 40 }), async ({ bytes, chunks }, limit) => {
+        const whole = await outcome(splitLines, limit, [bytes]);
         const expected = bytes
           .toString('latin1')
           .split('\n')
           .map((line, i): Found => [i + 1, line.length > limit ? null : line]);
         expect(whole).toEqual(expected.filter(([, line]) => line === null || /[^ \t\r]/.test(line)));
-        expect(outcome(new LineSplitter(limit), chunks)).toEqual(whole);
-        expect(outcome(new LineSplitter(limit), oneByOne(bytes))).toEqual(whole);
+        expect(await outcome(splitLines, limit, chunks)).toEqual(whole);
+        expect(await outcome(splitLines, limit, oneByOne(bytes))).toEqual(whole);
       }),
       { numRuns: 500 },
     );
   });
 });
 
-describe('ArraySplitter', () => {
+describe('splitArray', () => {
   it.each<[string, Found[]]>([
     ['[]', []],
     [' [ \n ] ', []],
@@ -130,15 +128,15 @@ describe('ArraySplitter', () => {
       ],
     ],
     ['[{]]', [[1, '{]']]],
-  ])('of %j gives %j', (text, found) => expect(elements(text)).toEqual(found));
+  ])('of %j gives %j', async (text, found) => expect(await elements(text)).toEqual(found));
 
   it.each(['', ' ', '{}', '1', '[', '[1', '[1,', '["]', '[[]', '[] 1', '[][]', '[]]', ']', '\ufeff[]'])(
     'refuses %j',
-    (text) => expect(() => elements(text)).toThrow(SyntaxError),
+    (text) => expect(elements(text)).rejects.toThrow(SyntaxError),
   );
 
-  it('gives null for an element that is longer than the limit, and the ones behind it', () => {
-    expect(elements('[1234,"123456",12345,1]', 5)).toEqual([
+  it('gives null for an element that is longer than the limit, and the ones behind it', async () => {
+    expect(await elements('[1234,"123456",12345,1]', 5)).toEqual([
       [1, '1234'],
       [2, null],
       [3, '12345'],
@@ -146,31 +144,31 @@ describe('ArraySplitter', () => {
     ]);
   });
 
-  it('gives the elements of any array, however the bytes are cut into chunks', () => {
-    fc.assert(
-      fc.property(cut(array), ({ bytes, chunks }) => {
+  it('gives the elements of any array, however the bytes are cut into chunks', async () => {
+    await fc.assert(
+      fc.asyncProperty(cut(array), async ({ bytes, chunks }) => {
         const values = (found: Found[]) =>
           found.map(([, text]) => JSON.parse(Buffer.from(text as string, 'latin1').toString()));
-        const whole = split(new ArraySplitter(10_000), [bytes]);
+        const whole = await split(splitArray, 10_000, [bytes]);
         expect(values(whole)).toEqual(JSON.parse(bytes.toString()));
         expect(whole.map(([line]) => line)).toEqual(whole.map((_, i) => i + 1));
-        expect(split(new ArraySplitter(10_000), chunks)).toEqual(whole);
-        expect(split(new ArraySplitter(10_000), oneByOne(bytes))).toEqual(whole);
+        expect(await split(splitArray, 10_000, chunks)).toEqual(whole);
+        expect(await split(splitArray, 10_000, oneByOne(bytes))).toEqual(whole);
       }),
       { numRuns: 500 },
     );
   });
 
-  it('gives the same of anything at all, or refuses it alike, however it is cut', () => {
+  it('gives the same of anything at all, or refuses it alike, however it is cut', async () => {
     const text = fc.oneof(
       anything,
       anything.map((inside) => `[${inside}]`),
     );
-    fc.assert(
-      fc.property(cut(text), fc.integer({ min: 1, max: 20 }), ({ bytes, chunks }, limit) => {
-        const whole = outcome(new ArraySplitter(limit), [bytes]);
-        expect(outcome(new ArraySplitter(limit), chunks)).toEqual(whole);
-        expect(outcome(new ArraySplitter(limit), oneByOne(bytes))).toEqual(whole);
+    await fc.assert(
+      fc.asyncProperty(cut(text), fc.integer({ min: 1, max: 20 }), async ({ bytes, chunks }, limit) => {
+        const whole = await outcome(splitArray, limit, [bytes]);
+        expect(await outcome(splitArray, limit, chunks)).toEqual(whole);
+        expect(await outcome(splitArray, limit, oneByOne(bytes))).toEqual(whole);
       }),
       { numRuns: 1000 },
     );

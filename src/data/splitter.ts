@@ -4,136 +4,95 @@ export interface Item {
   bytes: Buffer | null;
 }
 
-/** Cuts an upload into its items as it comes, holding no more than one that is not complete. */
-export interface Splitter {
-  push(chunk: Buffer): Item[];
-  /** The upload is over. @returns the last item, when it had no end of its own */
-  end(): Item[];
-}
+/** Cuts an upload into its items as it comes, holding no more than a chunk's and one that is not complete. */
+export type Split = (chunks: AsyncIterable<Buffer> | Iterable<Buffer>, limit: number) => AsyncGenerator<Item[]>;
 
-const [NEWLINE, QUOTE, BACKSLASH, COMMA, OPEN, CLOSE, BRACE, UNBRACE] = [...Buffer.from('\n"\\,[]{}')] as number[];
+const code = (character: string) => character.charCodeAt(0);
+const [NEWLINE, QUOTE, BACKSLASH, COMMA] = [code('\n'), code('"'), code('\\'), code(',')];
+const [OPEN, CLOSE, BRACE, UNBRACE] = [code('['), code(']'), code('{'), code('}')];
 const isSpace = (byte: number) => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
-const isBlank = (bytes: Buffer) => bytes.every(isSpace);
+const isBlank = (bytes: Buffer | null) => bytes?.every(isSpace) ?? false;
 
-/** The bytes of an item that may come in several chunks. */
-class Gathering {
-  private parts: Buffer[] = [];
-  private length = 0;
+/** An item of which the first bytes came in chunks before; of one that is too long already, no more is kept. */
+const join = (begun: Buffer, bytes: Buffer, limit: number): Buffer =>
+  begun.length === 0 ? bytes : begun.length > limit ? begun : Buffer.concat([begun, bytes]);
+const within = (bytes: Buffer, limit: number) => (bytes.length > limit ? null : bytes);
+const NOTHING = Buffer.alloc(0);
 
-  constructor(private readonly limit: number) {}
-
-  add(part: Buffer): void {
-    this.length += part.length;
-    // What is too long is counted, not kept.
-    if (this.length > this.limit) this.parts = [];
-    else if (part.length > 0) this.parts.push(part);
-  }
-
-  take(): Buffer | null {
-    const bytes =
-      this.length > this.limit ? null : this.parts.length === 1 ? (this.parts[0] as Buffer) : Buffer.concat(this.parts);
-    this.parts = [];
-    this.length = 0;
-    return bytes;
-  }
-}
-
-/** One JSON text a line (application/x-ndjson); blank lines are passed over but counted. */
-export class LineSplitter implements Splitter {
-  private readonly gathering: Gathering;
-  private line = 0;
-
-  /** @param limit bytes of the longest line */
-  constructor(limit: number) {
-    this.gathering = new Gathering(limit);
-  }
-
-  push(chunk: Buffer): Item[] {
+/**
+ * One JSON text a line (application/x-ndjson); blank lines are passed over but counted.
+ * @param limit bytes of the longest line
+ */
+export const splitLines: Split = async function* (chunks, limit) {
+  let rest: Buffer = NOTHING;
+  let line = 0;
+  for await (const chunk of chunks) {
     const items: Item[] = [];
     let start = 0;
-    for (let at = chunk.indexOf(NEWLINE as number); at >= 0; at = chunk.indexOf(NEWLINE as number, start)) {
-      this.gathering.add(chunk.subarray(start, at));
-      this.finish(items);
+    for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, start)) {
+      const bytes = within(join(rest, chunk.subarray(start, at), limit), limit);
+      line++;
+      if (!isBlank(bytes)) items.push({ line, bytes });
+      rest = NOTHING;
       start = at + 1;
     }
-    this.gathering.add(chunk.subarray(start));
-    return items;
+    rest = join(rest, chunk.subarray(start), limit);
+    yield items;
   }
+  const bytes = within(rest, limit);
+  if (!isBlank(bytes)) yield [{ line: line + 1, bytes }];
+};
 
-  end(): Item[] {
-    const items: Item[] = [];
-    this.finish(items);
-    return items;
-  }
-
-  private finish(items: Item[]): void {
-    const bytes = this.gathering.take();
-    this.line++;
-    if (bytes === null || !isBlank(bytes)) items.push({ line: this.line, bytes });
-  }
-}
-
-/** The elements of one JSON array. Only brackets, commas and strings are looked at: whether an element is JSON shows later. */
-export class ArraySplitter implements Splitter {
-  private readonly gathering: Gathering;
-  private state: 'before' | 'inside' | 'behind' = 'before';
-  private line = 0;
+/** Finds the commas between an array's elements and its end. Whether an element is JSON shows later. */
+class Elements {
   private depth = 0;
   private inString = false;
   private escaped = false;
 
-  /** @param limit bytes of the longest element */
-  constructor(limit: number) {
-    this.gathering = new Gathering(limit);
-  }
-
-  /** @throws SyntaxError when what comes is no array, or goes on behind its end */
-  push(chunk: Buffer): Item[] {
-    const items: Item[] = [];
-    let start = 0;
-    for (let at = 0; at < chunk.length; at++) {
-      const byte = chunk[at] as number;
-      if (this.state !== 'inside') {
-        if (isSpace(byte)) continue;
-        if (this.state === 'behind' || byte !== OPEN) throw new SyntaxError('not one array');
-        this.state = 'inside';
-        start = at + 1;
-      } else if (this.isEndOfElement(byte)) {
-        this.gathering.add(chunk.subarray(start, at));
-        this.finish(items, byte === CLOSE);
-        start = at + 1;
-      }
-    }
-    if (this.state === 'inside') this.gathering.add(chunk.subarray(start));
-    return items;
-  }
-
-  /** @throws SyntaxError when the array was not closed */
-  end(): Item[] {
-    if (this.state !== 'behind') throw new SyntaxError('array not closed');
-    return [];
-  }
-
-  private isEndOfElement(byte: number): boolean {
+  isEnd(byte: number): boolean {
     if (this.inString) {
       if (this.escaped) this.escaped = false;
       else if (byte === BACKSLASH) this.escaped = true;
       else if (byte === QUOTE) this.inString = false;
-      return false;
-    }
-    if (byte === QUOTE) this.inString = true;
+    } else if (byte === QUOTE) this.inString = true;
     else if (byte === OPEN || byte === BRACE) this.depth++;
     else if (this.depth === 0) return byte === COMMA || byte === CLOSE;
     else if (byte === CLOSE || byte === UNBRACE) this.depth--;
     return false;
   }
-
-  private finish(items: Item[], isLast: boolean): void {
-    const bytes = this.gathering.take();
-    if (isLast) this.state = 'behind';
-    // An empty array has no element; anywhere else an empty element is a mistake.
-    if (isLast && this.line === 0 && bytes !== null && isBlank(bytes)) return;
-    this.line++;
-    items.push({ line: this.line, bytes });
-  }
 }
+
+/**
+ * The elements of one JSON array.
+ * @param limit bytes of the longest element
+ * @throws SyntaxError when what comes is no array, goes on behind its end, or does not come to it
+ */
+export const splitArray: Split = async function* (chunks, limit) {
+  const elements = new Elements();
+  let state = 'before' as 'before' | 'inside' | 'behind';
+  let rest: Buffer = NOTHING;
+  let line = 0;
+  for await (const chunk of chunks) {
+    const items: Item[] = [];
+    let start = 0;
+    for (let at = 0; at < chunk.length; at++) {
+      const byte = chunk[at] as number;
+      if (state !== 'inside') {
+        if (isSpace(byte)) continue;
+        if (state === 'behind' || byte !== OPEN) throw new SyntaxError('not one array');
+        state = 'inside';
+        start = at + 1;
+      } else if (elements.isEnd(byte)) {
+        const bytes = within(join(rest, chunk.subarray(start, at), limit), limit);
+        rest = NOTHING;
+        start = at + 1;
+        if (byte === CLOSE) state = 'behind';
+        // An empty array has no element; anywhere else an empty element is a mistake.
+        if (line > 0 || byte === COMMA || !isBlank(bytes)) items.push({ line: ++line, bytes });
+      }
+    }
+    if (state === 'inside') rest = join(rest, chunk.subarray(start), limit);
+    yield items;
+  }
+  if (state !== 'behind') throw new SyntaxError('array not closed');
+};

@@ -1,23 +1,23 @@
 import { Injectable } from '@nestjs/common';
+import { escapeLiteral } from 'pg';
 import { Cache, type Entry, unkept } from '../platform/cache/cache.js';
 import { SharedTier } from '../platform/cache/shared-tier.js';
 import { Database } from '../platform/database/database.js';
 import { Servers } from '../platform/database/servers.js';
 import type { Collection } from './collection.entity.js';
 import type { Stats, StatsQuery } from './record.schema.js';
-import {
-  bucketStatement,
-  countStatement,
-  estimateStatement,
-  type Filter,
-  valueStatement,
-} from './record.statements.js';
-import { parseWhere } from './where.js';
+import { conditionsOf } from './record.statements.js';
 
 interface Plan {
   'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }];
 }
+type Rows = <Row>(text: string, ...more: string[]) => Promise<Row[]>;
 
+/** Up to this many, a total is counted; beyond, it is the planner's estimate. */
+const COUNTED = 10_000;
+/** Buckets and values that are shown at most. */
+const BUCKETS = 1000;
+const COMMONEST = 20;
 const KEPT_MS = 10_000;
 const STALE_MS = 60_000;
 
@@ -46,38 +46,39 @@ export class StatsService {
     );
   }
 
-  /** @throws Problem invalid-request for a `where` that is no JSON object */
   private async count(
-    collection: Collection,
-    { bucket, by, from, to, where }: StatsQuery,
+    { id }: Collection,
+    { bucket, by, ...filters }: StatsQuery,
     callerId: string | undefined,
   ): Promise<Stats> {
-    const rows = <Row>({ statement, values }: ReturnType<typeof bucketStatement>) =>
-      this.database.replicaRows<Row>(callerId, statement, values);
-    const filter: Filter = { collectionId: collection.id, from, to, where: parseWhere(where) };
+    const given: string[] = [];
+    const where = conditionsOf({ collectionId: id, ...filters }, (value) => `$${given.push(value)}`);
+    const rows: Rows = (text, ...more) => this.database.replicaRows(callerId, { text }, [...given, ...more]);
+    const field = `$${given.length + 1}::text`;
     const [total, buckets, values] = await Promise.all([
-      this.total(filter, rows),
-      rows<{ from: Date; count: number }>(bucketStatement(filter, bucket)),
-      by === undefined ? null : rows<{ value: unknown; count: number }>(valueStatement(filter, by)),
+      totalOf(where, rows),
+      rows<{ from: Date; count: number }>(`
+        SELECT date_trunc(${escapeLiteral(bucket)}, occurred_at, 'UTC') AS "from", count(*)::int AS count
+        FROM records WHERE ${where} GROUP BY 1 ORDER BY 1 DESC LIMIT ${BUCKETS}`),
+      by === undefined
+        ? null
+        : rows<{ value: unknown; count: number }>(
+            `SELECT data -> ${field} AS value, count(*)::int AS count FROM records
+             WHERE ${where} AND data ? ${field} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${COMMONEST}`,
+            by,
+          ),
     ]);
-    return {
-      total,
-      bucket,
-      buckets: buckets.map(({ from: start, count }) => ({ from: start.toISOString(), count })),
-      by: by ?? null,
-      values,
-    };
+    const dated = buckets.map(({ from, count }) => ({ from: from.toISOString(), count }));
+    return { total, bucket, buckets: dated, by: by ?? null, values };
   }
+}
 
-  private async total(
-    filter: Filter,
-    rows: <Row>(query: ReturnType<typeof bucketStatement>) => Promise<Row[]>,
-  ): Promise<Stats['total']> {
-    const { limit, ...counting } = countStatement(filter);
-    const [counted] = await rows<{ count: number }>(counting);
-    if (counted && counted.count <= limit) return { count: counted.count, isEstimate: false };
-    const [plan] = await rows<Plan>(estimateStatement(filter));
-    // What was counted is known: the estimate can be no less.
-    return { count: Math.max(plan?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0, limit + 1), isEstimate: true };
-  }
+async function totalOf(where: string, rows: Rows): Promise<Stats['total']> {
+  const [counted] = await rows<{ count: number }>(
+    `SELECT count(*)::int AS count FROM (SELECT FROM records WHERE ${where} LIMIT ${COUNTED + 1}) AS counted`,
+  );
+  if (counted && counted.count <= COUNTED) return { count: counted.count, isEstimate: false };
+  const [plan] = await rows<Plan>(`EXPLAIN (FORMAT JSON) SELECT FROM records WHERE ${where}`);
+  // What was counted is known: the estimate can be no less.
+  return { count: Math.max(plan?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0, COUNTED + 1), isEstimate: true };
 }

@@ -11,7 +11,7 @@ const EXPIRED = `k.created_at < now() - ${KEPT}`;
 
 /** Takes a key that is new, that was let go of with its upload unfinished, or that has expired. */
 const CLAIM = `
-  INSERT INTO idempotency_keys AS k (caller_id, key, fingerprint, holder, held_until)
+  INSERT INTO idempotency_keys AS k (caller_id, key, holder, fingerprint, held_until)
   VALUES ($1, $2, $3, $4, now() + $5 * interval '1 ms')
   ON CONFLICT (caller_id, key) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until,
     fingerprint = excluded.fingerprint,
@@ -21,9 +21,11 @@ const CLAIM = `
     body = NULL,
     created_at = CASE WHEN ${EXPIRED} THEN now() ELSE k.created_at END
   WHERE ${EXPIRED} OR (k.body IS NULL AND k.held_until < now() AND k.fingerprint = excluded.fingerprint)
-  RETURNING items, digest, report`;
+  RETURNING items, digest, coalesce(report, '{"inserted":0,"failed":0,"errors":[]}') AS report`;
 
-const FIND = 'SELECT fingerprint, body, items, digest FROM idempotency_keys WHERE caller_id = $1 AND key = $2';
+const FIND = `
+  SELECT fingerprint, body IS NOT NULL AS "isFinished", items, digest, report FROM idempotency_keys
+  WHERE caller_id = $1 AND key = $2`;
 
 const SAVE = `
   UPDATE idempotency_keys SET items = $4, digest = $5, report = $6, body = $7, held_until = now() + $8 * interval '1 ms'
@@ -40,36 +42,19 @@ const HOLD = `UPDATE idempotency_keys SET held_until = now() + $4 * interval '1 
 const REMOVAL_LOCK = 7_310_421_802;
 const REMOVE_EXPIRED = `DELETE FROM idempotency_keys k WHERE (SELECT pg_try_advisory_xact_lock($1)) AND ${EXPIRED}`;
 
-/** An upload that was finished before: its answer, and what a retry must consist of. */
-export interface Finished {
-  body: string;
-  items: number;
-  digest: Buffer;
-}
+type Found = Progress & { fingerprint: Buffer };
 
 /** An upload's hold on its Idempotency-Key, renewed until it is let go of. A crashed one's ends by itself. */
 export class HeldKey {
-  private readonly holder = randomUUID();
-  private heartbeat: NodeJS.Timeout | undefined;
+  private readonly heartbeat: NodeJS.Timeout;
 
   constructor(
     private readonly database: Database,
-    private readonly key: IdempotencyKey,
+    /** Caller, key and who holds it: what every statement begins with. */
+    private readonly id: readonly string[],
     private readonly leaseMs: number,
-  ) {}
-
-  async claim(fingerprint: Buffer): Promise<Progress | Finished> {
-    const { callerId, key } = this.key;
-    const values = [callerId, key, fingerprint, this.holder, this.leaseMs];
-    const [claimed] = await this.database.rows<Progress>({ text: CLAIM }, values);
-    if (claimed) {
-      this.heartbeat = setInterval(() => void this.hold(this.leaseMs).catch(() => {}), this.leaseMs / 3).unref();
-      return { ...claimed, report: claimed.report ?? { inserted: 0, failed: 0, errors: [] } };
-    }
-    const [found] = await this.database.rows<Finished & { fingerprint: Buffer }>({ text: FIND }, [callerId, key]);
-    if (found && !found.fingerprint.equals(fingerprint)) throw isOtherRequest();
-    if (!found || found.body === null) throw isRunning();
-    return found;
+  ) {
+    this.heartbeat = setInterval(() => void this.hold(leaseMs).catch(() => {}), leaseMs / 3).unref();
   }
 
   /**
@@ -77,8 +62,7 @@ export class HeldKey {
    * @throws Problem conflict when another one has taken over, because this one gave no sign of life
    */
   async save(client: PoolClient, { items, digest, report }: Progress, body: string | null = null): Promise<void> {
-    const { callerId, key } = this.key;
-    const values = [callerId, key, this.holder, items, digest, JSON.stringify(report), body, this.leaseMs];
+    const values = [...this.id, items, digest, JSON.stringify(report), body, this.leaseMs];
     const { rowCount } = await client.query(SAVE, values);
     if (rowCount === 0) throw isRunning();
   }
@@ -86,16 +70,12 @@ export class HeldKey {
   /** Lets go of the key, so that a retry need not wait. Without anything stored it is as if it had never been used. */
   async release(): Promise<void> {
     clearInterval(this.heartbeat);
-    const { callerId, key } = this.key;
-    await this.database
-      .rows({ text: FORGET }, [callerId, key, this.holder])
-      .then(() => this.hold(-1))
-      .catch(() => {});
+    const forgotten = this.database.rows({ text: FORGET }, [...this.id]);
+    await forgotten.then(() => this.hold(-1)).catch(() => {});
   }
 
   private async hold(forMs: number): Promise<void> {
-    const { callerId, key } = this.key;
-    await this.database.rows({ text: HOLD }, [callerId, key, this.holder, forMs]);
+    await this.database.rows({ text: HOLD }, [...this.id, forMs]);
   }
 }
 
@@ -106,8 +86,19 @@ export class UploadKeys {
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
-  hold(key: IdempotencyKey): HeldKey {
-    return new HeldKey(this.database, key, this.config.IDEMPOTENCY_LEASE_MS);
+  /**
+   * @returns how far the upload under this key has come, and the hold on it, unless it was finished before
+   * @throws Problem conflict while another one holds the key, idempotency-key-reused when that was of another request
+   */
+  async claim({ callerId, key }: IdempotencyKey, fingerprint: Buffer): Promise<{ begun: Progress; held?: HeldKey }> {
+    const leaseMs = this.config.IDEMPOTENCY_LEASE_MS;
+    const holder = randomUUID();
+    const [begun] = await this.database.rows<Progress>({ text: CLAIM }, [callerId, key, holder, fingerprint, leaseMs]);
+    if (begun) return { begun, held: new HeldKey(this.database, [callerId, key, holder], leaseMs) };
+    const [found] = await this.database.rows<Found>({ text: FIND }, [callerId, key]);
+    if (found && !found.fingerprint.equals(fingerprint)) throw isOtherRequest();
+    if (!found?.isFinished) throw isRunning();
+    return { begun: found };
   }
 
   /** Removes keys whose answers are no longer kept; one process at a time. */

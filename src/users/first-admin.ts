@@ -29,34 +29,28 @@ export class FirstAdmin implements OnApplicationBootstrap {
   async onApplicationBootstrap(): Promise<void> {
     const { NODE_ENV, ADMIN_EMAIL } = this.config;
     if (!ADMIN_EMAIL && NODE_ENV !== 'development') return;
-    if (await this.database.hasCurrentSchema()) return this.makeFirst();
+    if (await this.makeFirst()) return;
     // The migrations are still to be run, by somebody else.
     const stop = this.background.every(RETRY_MS, 'making of the first admin', async () => {
-      if (!(await this.database.hasCurrentSchema())) return;
-      await this.makeFirst();
-      stop();
+      if (await this.makeFirst()) stop();
     });
   }
 
-  private async makeFirst(): Promise<void> {
-    const { ADMIN_EMAIL, ADMIN_PASSWORD } = this.config;
-    if (await this.users.existsBy({ role: 'admin' })) return;
-    const email = ADMIN_EMAIL ?? DEVELOPMENT_EMAIL;
+  /** @returns whether there is nothing left to do */
+  private async makeFirst(): Promise<boolean> {
+    if (!(await this.database.hasCurrentSchema())) return false;
+    if (await this.users.existsBy({ role: 'admin' })) return true;
+    const { ADMIN_EMAIL: email = DEVELOPMENT_EMAIL, ADMIN_PASSWORD } = this.config;
     const password = ADMIN_PASSWORD ?? randomBytes(12).toString('base64url');
     try {
       await this.service.create({ email, password, name: 'Admin' }, 'admin');
+      const said = ADMIN_PASSWORD ? '' : `, password ${password} (said only this once)`;
+      this.logger.log(`The first admin is ${email}${said}.`);
     } catch (error) {
       // Another replica was first, or somebody registered that address: neither makes an admin of them.
-      if (error instanceof Problem && error.type === 'conflict') {
-        this.logger.warn(`No first admin was made: ${email} is taken.`);
-        return;
-      }
-      throw error;
+      if (!(error instanceof Problem) || error.type !== 'conflict') throw error;
+      this.logger.warn(`No first admin was made: ${email} is taken.`);
     }
-    this.logger.log(
-      ADMIN_PASSWORD
-        ? `The first admin is ${email}.`
-        : `The first admin is ${email}, password ${password} (said only this once).`,
-    );
+    return true;
   }
 }

@@ -146,9 +146,8 @@ export class SessionsService {
       });
       if (!session) return undefined;
       const expected = this.tokenOf({ ...session, generation: Number(generation) });
-      if (expected.length !== token.length || !timingSafeEqual(Buffer.from(expected), Buffer.from(token)))
-        return undefined;
-      return work(session, Number(generation), manager);
+      const isGenuine = expected.length === token.length && timingSafeEqual(Buffer.from(expected), Buffer.from(token));
+      return isGenuine ? work(session, Number(generation), manager) : undefined;
     });
   }
 

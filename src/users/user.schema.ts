@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
 import { entityTag } from '../platform/http/entity-tag.js';
-import { pageParameters } from '../platform/http/page.js';
+import { pageOf, pageParameters } from '../platform/http/page.js';
 import { isCommonPassword } from './common-passwords.js';
 import type { User } from './user.entity.js';
 
-const id = z.uuid().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
+export const userId = z.uuid().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC, with milliseconds.' });
 
 const EMAIL =
@@ -22,8 +22,7 @@ const email = z
 const name = z
   .string()
   .trim()
-  .min(1)
-  .max(100)
+  .check(z.minLength(1), z.maxLength(100))
   .meta({ examples: ['Ada Lovelace'] });
 
 const password = z
@@ -41,7 +40,7 @@ export const role = z.enum(['user', 'admin']);
 
 export const userSchema = z
   .object({
-    id,
+    id: userId,
     email: z.string(),
     name: z.string(),
     role,
@@ -77,11 +76,7 @@ export const userQuery = z.strictObject({
 });
 export type UserQuery = z.infer<typeof userQuery>;
 
-export const userPage = z
-  .object({ items: z.array(userSchema), nextCursor: z.string().nullable() })
-  .meta({ id: 'UserPage' });
-
-export const userId = id;
+export const userPage = pageOf('UserPage', userSchema);
 
 const SHOWN = Object.keys(userSchema.shape);
 

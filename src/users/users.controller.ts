@@ -3,21 +3,10 @@ import { Body, Controller, Delete, Get, Headers, Param, Patch, Query, Req } from
 import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Answer } from '../platform/http/answer.js';
-import { AdminOnly, type Caller, CurrentCaller, SelfOrAdmin } from '../platform/http/caller.js';
+import { AdminOnly, badToken, type Caller, CurrentCaller, SelfOrAdmin } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { pageAnswer } from '../platform/http/page.js';
-import {
-  PRIVATE,
-  type UserPatch,
-  type UserQuery,
-  userAnswer,
-  userId,
-  userPage,
-  userPatchSchema,
-  userPath,
-  userQuery,
-  userSchema,
-} from './user.schema.js';
+import * as schema from './user.schema.js';
 import { UsersService } from './users.service.js';
 
 @ApiTags('users')
@@ -29,29 +18,32 @@ export class UsersController {
   @AdminOnly()
   @Operation('listUsers', 'List users, newest first', {
     answer: 'A page of users.',
-    body: userPage,
+    body: schema.userPage,
     problems: ['forbidden'],
   })
-  async list(@Req() request: FastifyRequest, @Query({ schema: userQuery }) query: UserQuery): Promise<Answer> {
-    return pageAnswer(request.url, await this.users.list(query), PRIVATE);
+  async list(
+    @Req() request: FastifyRequest,
+    @Query({ schema: schema.userQuery }) query: schema.UserQuery,
+  ): Promise<Answer> {
+    return pageAnswer(request.url, await this.users.list(query), schema.PRIVATE);
   }
 
   @Get('me')
-  @Operation('getMe', 'Read yourself', { answer: 'The caller.', body: userSchema })
+  @Operation('getMe', 'Read yourself', { answer: 'The caller.', body: schema.userSchema })
   async me(@CurrentCaller() caller: Caller): Promise<Answer> {
-    return userAnswer(await this.users.self(caller));
+    return schema.userAnswer(await this.users.get(caller.id, badToken));
   }
 
   @Get(':id')
   @SelfOrAdmin()
-  @CacheKey((context) => userPath(context.switchToHttp().getRequest().params.id))
+  @CacheKey((context) => schema.userPath(context.switchToHttp().getRequest().params.id))
   @Operation('getUser', 'Read a user: yourself, or anyone as an admin', {
     answer: 'The user.',
-    body: userSchema,
+    body: schema.userSchema,
     problems: ['forbidden'],
   })
-  async get(@Param('id', { schema: userId }) id: string): Promise<Answer> {
-    return userAnswer(await this.users.get(id));
+  async get(@Param('id', { schema: schema.userId }) id: string): Promise<Answer> {
+    return schema.userAnswer(await this.users.get(id));
   }
 
   @Patch(':id')
@@ -59,16 +51,16 @@ export class UsersController {
   @ApiConsumes('application/merge-patch+json', 'application/json')
   @Operation('updateUser', 'Change a user: yourself, or anyone as an admin', {
     answer: 'The user as it is now.',
-    body: userSchema,
+    body: schema.userSchema,
     problems: ['conflict'],
   })
   async update(
     @CurrentCaller() caller: Caller,
-    @Param('id', { schema: userId }) id: string,
-    @Body({ schema: userPatchSchema }) patch: UserPatch,
+    @Param('id', { schema: schema.userId }) id: string,
+    @Body({ schema: schema.userPatchSchema }) patch: schema.UserPatch,
     @Headers('if-match') ifMatch?: string,
   ): Promise<Answer> {
-    return userAnswer(await this.users.update(caller, id, patch, ifMatch));
+    return schema.userAnswer(await this.users.update(caller, id, patch, ifMatch));
   }
 
   @Delete(':id')
@@ -78,7 +70,10 @@ export class UsersController {
     answer: 'The user is gone.',
     problems: ['conflict'],
   })
-  async remove(@Param('id', { schema: userId }) id: string, @Headers('if-match') ifMatch?: string): Promise<void> {
+  async remove(
+    @Param('id', { schema: schema.userId }) id: string,
+    @Headers('if-match') ifMatch?: string,
+  ): Promise<void> {
     await this.users.remove(id, ifMatch);
   }
 }

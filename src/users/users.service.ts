@@ -4,7 +4,7 @@ import { type EntityManager, Repository } from 'typeorm';
 import { Cache } from '../platform/cache/cache.js';
 import { Database } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
-import { badToken, type Caller } from '../platform/http/caller.js';
+import type { Caller } from '../platform/http/caller.js';
 import { Cursors } from '../platform/http/cursor.js';
 import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
 import type { Page } from '../platform/http/page.js';
@@ -13,6 +13,8 @@ import { PasswordsService } from './passwords.service.js';
 import { SessionsService } from './sessions.service.js';
 import { User } from './user.entity.js';
 import { type NewUser, presentUser, type UserPatch, type UserQuery, userPath, userTag } from './user.schema.js';
+
+const missing = () => notFound('There is no user with this id.');
 
 @Injectable()
 export class UsersService {
@@ -28,7 +30,8 @@ export class UsersService {
   /** @throws Problem conflict when the address is taken */
   async create({ email, password, name }: NewUser, role: User['role'] = 'user'): Promise<User> {
     const passwordHash = await this.passwords.hash(password);
-    return this.orConflict(this.users.save(this.users.create({ email, name, role, passwordHash, disabled: false })));
+    const user = this.users.create({ email, name, role, passwordHash, disabled: false });
+    return this.users.save(user).catch(toProblem);
   }
 
   /** The user whose address and password these are; takes the same time whether the address is known or not. */
@@ -38,43 +41,28 @@ export class UsersService {
     return user && isRight && !user.disabled ? user : undefined;
   }
 
-  /** @throws Problem not-found */
-  async get(id: string): Promise<User> {
+  /** @throws Problem not-found, or what else stands for a user who is not there */
+  async get(id: string, orThrow = missing): Promise<User> {
     const user = await this.users.findOneBy({ id });
-    if (!user) throw notFound('There is no user with this id.');
-    return user;
-  }
-
-  /** @throws Problem invalid-token for a caller who was deleted just now */
-  async self({ id }: Caller): Promise<User> {
-    const user = await this.users.findOneBy({ id });
-    if (!user) throw badToken();
+    if (!user) throw orThrow();
     return user;
   }
 
   /** Users, newest first. */
-  async list({ limit, cursor, role, email }: UserQuery): Promise<Page> {
-    const scope = JSON.stringify(['users', role, email]);
-    const query = this.users
-      .createQueryBuilder('u')
-      .orderBy('u.createdAt', 'DESC')
-      .addOrderBy('u.id', 'DESC')
-      .limit(limit + 1);
-    if (role) query.andWhere('u.role = :role', { role });
-    if (email)
-      query.andWhere(`lower(u.email) LIKE lower(:prefix) || '%'`, { prefix: email.replace(/[\\%_]/g, '\\$&') });
-    if (cursor !== undefined) {
-      const [at, id] = this.cursors.open(cursor, scope);
-      query.andWhere('(u.created_at, u.id) < (:at, :id)', { at, id });
-    }
-    const found = await query.getMany();
-    const users = found.slice(0, limit);
-    const last = users.at(-1);
-    return {
-      items: users.map(presentUser),
-      nextCursor:
-        last && found.length > limit ? this.cursors.seal([last.createdAt.toISOString(), last.id], scope) : null,
-    };
+  list({ role, email, ...page }: UserQuery): Promise<Page> {
+    return this.cursors.page(page, {
+      scope: ['users', role, email],
+      find: (limit, after) => {
+        const query = this.users.createQueryBuilder('u').orderBy('u.createdAt', 'DESC').addOrderBy('u.id', 'DESC');
+        if (role) query.andWhere('u.role = :role', { role });
+        const prefix = email?.replace(/[\\%_]/g, '\\$&');
+        if (prefix) query.andWhere(`lower(u.email) LIKE lower(:prefix) || '%'`, { prefix });
+        if (after) query.andWhere('(u.created_at, u.id) < (:at, :id)', { at: after[0], id: after[1] });
+        return query.limit(limit).getMany();
+      },
+      show: presentUser,
+      positionOf: ({ createdAt, id }) => [createdAt.toISOString(), id],
+    });
   }
 
   /**
@@ -95,7 +83,7 @@ export class UsersService {
       else if (passwordHash) await this.sessions.endAll(manager, id, id === caller.id ? caller.sessionId : undefined);
       return manager.save(user);
     });
-    return this.orConflict(work.finally(() => this.cache.invalidate(userPath(id), userTag(id))));
+    return work.finally(() => this.cache.invalidate(userPath(id), userTag(id))).catch(toProblem);
   }
 
   /** Sessions, collections and records go with the user. */
@@ -108,12 +96,7 @@ export class UsersService {
     await work.finally(() => this.cache.invalidate(userPath(id), userTag(id)));
   }
 
-  private async newPasswordHash(
-    caller: Caller,
-    id: string,
-    patch: UserPatch,
-    ifMatch: string | undefined,
-  ): Promise<string | undefined> {
+  private async newPasswordHash(caller: Caller, id: string, patch: UserPatch, ifMatch: string | undefined) {
     const { password, currentPassword } = patch;
     if (password === undefined) return undefined;
     const user = await this.get(id);
@@ -130,7 +113,7 @@ export class UsersService {
 
   private async lock(manager: EntityManager, id: string, ifMatch: string | undefined): Promise<User> {
     const user = await manager.findOne(User, { where: { id }, lock: { mode: 'pessimistic_write' } });
-    if (!user) throw notFound('There is no user with this id.');
+    if (!user) throw missing();
     assertIfMatch(ifMatch, entityTag(user));
     return user;
   }
@@ -146,13 +129,8 @@ export class UsersService {
     });
     if (admins.length === 1) throw new Problem('conflict', 'This is the last admin: make another one first.');
   }
+}
 
-  private async orConflict<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await work;
-    } catch (error) {
-      if (brokenConstraint(error) === 'users_email') throw new Problem('conflict', 'This email address is taken.');
-      throw error;
-    }
-  }
+function toProblem(error: unknown): never {
+  throw brokenConstraint(error) === 'users_email' ? new Problem('conflict', 'This email address is taken.') : error;
 }

@@ -2,7 +2,19 @@ import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
+import type { Page } from './page.js';
 import { invalid } from './problem.js';
+
+/** A list that is given out in pages. */
+interface Paged<T> {
+  /** What it is of, its order and its filters. */
+  scope: unknown[];
+  /** So many items behind a position, or from the beginning. */
+  find(limit: number, after: string[] | undefined): Promise<T[]>;
+  /** An item as JSON text. */
+  show(item: T): string;
+  positionOf(item: T): string[];
+}
 
 /**
  * Makes and reads cursors: a position in a list, signed together with the list and filters it belongs to.
@@ -14,6 +26,20 @@ export class Cursors {
 
   constructor(@Inject(CONFIG) config: Config) {
     this.key = Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'cursor', 32));
+  }
+
+  /** One page of a list. @throws Problem invalid-request for a cursor that was changed or belongs to another list */
+  async page<T>(query: { limit: number; cursor?: string | undefined }, list: Paged<T>): Promise<Page> {
+    const { limit, cursor } = query;
+    const scope = JSON.stringify(list.scope);
+    // One more than is given out tells whether there is a next page.
+    const found = await list.find(limit + 1, cursor === undefined ? undefined : this.open(cursor, scope));
+    const items = found.slice(0, limit);
+    const isLast = found.length <= limit;
+    return {
+      items: items.map(list.show),
+      nextCursor: isLast ? null : this.seal(list.positionOf(items.at(-1) as T), scope),
+    };
   }
 
   /** @param scope what the list is of, its order and its filters */

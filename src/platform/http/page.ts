@@ -21,6 +21,10 @@ export const pageParameters = {
   }),
 };
 
+/** The schema of a page, by the name that it has in the document. */
+export const pageOf = <Item extends z.ZodType>(id: string, item: Item) =>
+  z.object({ items: z.array(item), nextCursor: z.string().nullable() }).meta({ id });
+
 /** A page of things whose JSON is text already: of one each, or of several, with commas. */
 export interface Page {
   items: string[];
