@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { problemTypes, problemUri } from '../dist/platform/http/problem.js';
+import { problemTypes, problemUri } from '#built/platform/http/problem.js';
 
 export type Schema = Record<string, unknown>;
 

@@ -1,10 +1,10 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import type { z } from 'zod';
-import { ANYONE_EXTENSION } from '../dist/platform/http/caller.js';
-import { SECURITY } from '../dist/platform/http/headers.js';
-import { headerRefs, PROBLEMS_EXTENSION } from '../dist/platform/http/operation.js';
-import { Problem, type ProblemType, problemTypes } from '../dist/platform/http/problem.js';
+import { ANYONE_EXTENSION } from '#built/platform/http/caller.js';
+import { SECURITY } from '#built/platform/http/headers.js';
+import { headerRefs, PROBLEMS_EXTENSION } from '#built/platform/http/operation.js';
+import { Problem, type ProblemType, problemTypes } from '#built/platform/http/problem.js';
 import { LINKS } from './openapi-links.ts';
 import { problemSchema, type Schema, schemas, toJsonSchema } from './openapi-schemas.ts';
 
