@@ -93,8 +93,11 @@ it('has no circle of imports', () => {
   expect(files.map((file) => visit(file, [])).filter(Boolean)).toEqual([]);
 });
 
-it('keeps files short and the whole under 7,000 lines', () => {
-  const lines = files.map((file) => [file, readFileSync(join(SOURCE, file), 'utf8').split('\n').length] as const);
-  expect(lines.filter(([, count]) => count > 250)).toEqual([]);
-  expect(lines.reduce((sum, [, count]) => sum + count, 0)).toBeLessThan(7000);
+it('keeps files short, and the whole under 7,000 lines of code and 8,000 with its comments', () => {
+  const lines = files.map((file) => [file, readFileSync(join(SOURCE, file), 'utf8').split('\n')] as const);
+  expect(lines.filter(([, { length }]) => length > 250)).toEqual([]);
+  const all = lines.flatMap(([, text]) => text);
+  // Neither blank nor all comment.
+  expect(all.filter((line) => /\S/.test(line) && !/^\s*(?:\/\/|\/?\*)/.test(line)).length).toBeLessThan(7000);
+  expect(all.length).toBeLessThan(8000);
 });
