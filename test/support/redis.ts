@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
+import { createClient } from 'redis';
 import { need } from './program.js';
 
 /** A real Redis of its own, which a test may stop, freeze and start again at the same address. */
@@ -35,6 +36,17 @@ export class TestRedis {
 
   signal(signal: NodeJS.Signals): void {
     this.process?.kill(signal);
+  }
+
+  /** What Redis answers to a command. */
+  async command(...words: string[]): Promise<string> {
+    const client = createClient({ url: this.url });
+    await client.connect();
+    try {
+      return String(await client.sendCommand(words));
+    } finally {
+      await client.disconnect();
+    }
   }
 
   /** At once, as by a crash. */

@@ -113,3 +113,20 @@ it.each([
   },
   60_000,
 );
+
+it('has one of 10,000 readers at a time load, also behind its time, and gives all what it finds', async () => {
+  const { cache } = new World(1);
+  let loads = 0;
+  const load = async () => {
+    loads++;
+    await settled();
+    return { value: loads, bytes: 1 };
+  };
+  for (const round of [1, 2]) {
+    const lifetime = { ttlMs: 1, staleMs: 0 };
+    const found = Array.from({ length: 10_000 }, async () => (await cache.fetch('one', load, lifetime)).value);
+    expect(new Set(await Promise.all(found))).toEqual(new Set([round]));
+    expect(loads).toBe(round);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+});
