@@ -6,12 +6,13 @@ import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
 import { createDocument, serveDocument } from './openapi.js';
 import { Cache } from './platform/cache/cache.js';
-import { EmbeddedPostgres } from './platform/database/embedded-postgres.js';
+import { startEmbedded } from './platform/database/embedded-postgres.js';
 import { prepareSchema } from './platform/database/schema.js';
 import { Servers } from './platform/database/servers.js';
 import { Edge } from './platform/edge/edge.js';
 import { HttpAdapter } from './platform/http/adapter.js';
 import { Lifecycle } from './platform/lifecycle/lifecycle.js';
+import type { Running } from './platform/lifecycle/workers.js';
 import { AccessLog, registerAccessLog } from './platform/logging/access-log.js';
 import { createLogger } from './platform/logging/logger.js';
 import { NestLogger } from './platform/logging/nest-logger.js';
@@ -22,15 +23,8 @@ import { registerThrottle } from './platform/throttle/hooks.js';
 import { Throttle } from './platform/throttle/throttle.js';
 
 /** Floodgate, put together and ready to listen. */
-export interface App {
+export interface App extends Running {
   nest: NestFastifyApplication;
-  logger: Logger;
-  /** @returns the address it listens on, as a URL */
-  listen(): Promise<string>;
-  /** Says 503 to readiness, serves on for DRAIN_DELAY_MS, finishes what is in hand, closes the pools. */
-  stop(): Promise<void>;
-  /** For an end without delay: only what would outlive this process is ended. */
-  abandon(): void;
 }
 
 /**
@@ -68,16 +62,6 @@ export async function createApp(given: Config): Promise<App> {
   } catch (error) {
     await embedded?.stop();
     throw error;
-  }
-}
-
-async function startEmbedded(config: Config, logger: Logger): Promise<EmbeddedPostgres> {
-  try {
-    const embedded = await EmbeddedPostgres.start({ folder: config.DATA_DIR });
-    logger.info(`PostgreSQL keeps its data in ${embedded.dataFolder}.`);
-    return embedded;
-  } catch (error) {
-    throw new StartError((error as Error).message);
   }
 }
 

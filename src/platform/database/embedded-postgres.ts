@@ -5,6 +5,9 @@ import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmS
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
+import type { Logger } from 'pino';
+import type { Config } from '../../config.js';
+import { StartError } from '../start-error.js';
 
 /** PostgreSQL refuses to run as root; as root we run it as this user, which every Linux has. */
 const UNPRIVILEGED = 'nobody';
@@ -178,3 +181,14 @@ const settings = (port: number, unsafe: boolean): string =>
   ]
     .map((setting) => `-c ${setting}`)
     .join(' ');
+
+/** The database of an app that was given none. */
+export async function startEmbedded(config: Config, logger: Logger): Promise<EmbeddedPostgres> {
+  try {
+    const embedded = await EmbeddedPostgres.start({ folder: config.DATA_DIR });
+    logger.info(`PostgreSQL keeps its data in ${embedded.dataFolder}.`);
+    return embedded;
+  } catch (error) {
+    throw new StartError((error as Error).message);
+  }
+}
