@@ -19,11 +19,16 @@ const folder = mkdtempSync(join(tmpdir(), 'floodgate-bench-'));
 // As root, PostgreSQL runs as a user of its own, who must be able to go there.
 chmodSync(folder, 0o755);
 const ADMIN = { email: 'admin@example.com', password: 'admin-of-the-export-bench' };
+/** What `npm start` gives to node. */
+const START = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  .scripts.start.split(' ')
+  .slice(1);
 let app;
 
 async function start() {
   const { PATH, HOME, NODE_OPTIONS = '' } = process.env;
-  const child = spawn(process.execPath, [new URL('../dist/floodgate.cjs', import.meta.url).pathname], {
+  const child = spawn(process.execPath, START, {
+    cwd: new URL('..', import.meta.url),
     env: {
       PATH,
       HOME,

@@ -31,6 +31,11 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const running = new Set();
 /** Files into which servers print. */
 const logs = new Set();
+/** What `npm start` gives to node. */
+export const START = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  .scripts.start.split(' ')
+  .slice(1)
+  .map((part) => (part.startsWith('-') ? part : join(root, part)));
 let postgres;
 let isEnding = false;
 
@@ -67,14 +72,14 @@ export async function startRedis() {
 
 /**
  * A program of Node, on the servers' core unless others are named.
- * @param options { file, environment, path, cores }: it counts as started when `path` is answered 200
+ * @param options { command, environment, path, cores }: it counts as started when `path` is answered 200
  * @returns { url, pid, log, startMs, stop }: startMs is from the launch to that answer
  */
-async function startNode(name, { file, environment, path, cores = SERVER_CORE }) {
+async function startNode(name, { command, environment, path, cores = SERVER_CORE }) {
   const port = await freePort();
   const settings = { ...environment, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port) };
   const began = performance.now();
-  const { child, log, stop } = launch(name, 'taskset', ['-c', cores, process.execPath, file], settings);
+  const { child, log, stop } = launch(name, 'taskset', ['-c', cores, process.execPath, ...command], settings);
   const url = `http://127.0.0.1:${port}`;
   while ((await statusOf(url + path)) !== 200) {
     if (child.exitCode !== null || performance.now() - began > START_TIMEOUT_MS) {
@@ -90,13 +95,13 @@ async function startNode(name, { file, environment, path, cores = SERVER_CORE })
 export async function startPeer(name, environment, path) {
   const script = join(root, 'bench/peers', `${name}.mjs`);
   const file = existsSync(script) ? script : await compile(join(root, 'bench/peers', `${name}.ts`));
-  return startNode(name, { file, environment, path });
+  return startNode(name, { command: [file], environment, path });
 }
 
 /** Floodgate with all that production has on, and limits that nobody reaches. */
 export async function startFloodgate(environment, { path = '/health/ready', cores } = {}) {
   const settings = { ...SECRETS, RATE_LIMIT_REQUESTS: '1000000000', DRAIN_DELAY_MS: '0', ...environment };
-  return startNode('floodgate', { file: join(root, 'dist/floodgate.cjs'), environment: settings, path, cores });
+  return startNode('floodgate', { command: START, environment: settings, path, cores });
 }
 
 /** As `nest build` would: next to the packages, so that imports find them. */

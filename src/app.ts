@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
+import { startEmbedded } from './embedded.js';
 import { Cache } from './platform/cache/cache.js';
 import { prepareSchema } from './platform/database/schema.js';
 import { Servers } from './platform/database/servers.js';
@@ -19,17 +20,11 @@ import { registerHttpMetrics } from './platform/metrics/http-metrics.js';
 import { Admission } from './platform/overload/admission.js';
 import { StartError } from './platform/start-error.js';
 import { registerThrottle, Throttle } from './platform/throttle/throttle.js';
+import type { Running } from './workers.js';
 
 /** Floodgate, put together and ready to listen. */
-export interface App {
+export interface App extends Running {
   nest: NestFastifyApplication;
-  logger: Logger;
-  /** @returns the address it listens on, as a URL */
-  listen(): Promise<string>;
-  /** Says 503 to readiness, serves on for DRAIN_DELAY_MS, finishes what is in hand, closes the pools. */
-  stop(): Promise<void>;
-  /** For an end without delay: only what would outlive this process is ended. */
-  abandon(): void;
 }
 
 /**
@@ -67,25 +62,6 @@ export async function createApp(given: Config): Promise<App> {
   } catch (error) {
     await embedded?.stop();
     throw error;
-  }
-}
-
-/** As scripts/embedded-postgres.ts has it, which is development's and no part of the build. */
-interface EmbeddedPostgres {
-  url: string;
-  dataFolder: string;
-  stop(): Promise<void>;
-  kill(): void;
-}
-
-async function startEmbedded(config: Config, logger: Logger): Promise<EmbeddedPostgres> {
-  try {
-    const { EmbeddedPostgres } = await import(new URL('../scripts/embedded-postgres.ts', import.meta.url).href);
-    const embedded = await EmbeddedPostgres.start({ folder: config.DATA_DIR });
-    logger.info(`PostgreSQL keeps its data in ${embedded.dataFolder}.`);
-    return embedded;
-  } catch (error) {
-    throw new StartError((error as Error).message);
   }
 }
 

@@ -15,6 +15,8 @@ export const settings = z.object({
   HOST: z.string().min(1).default('127.0.0.1').meta({ production: '0.0.0.0' }),
   /** Port to listen on; 0 takes a free one. */
   PORT: integer(0, 65_535).default(3000),
+  /** Processes of the app behind the one port, each with its own pool; more than one need REDIS_URL. */
+  WEB_CONCURRENCY: integer(1, 128).default(1),
   /** Where clients reach the API: the issuer (`iss`) of its tokens. */
   PUBLIC_URL: url('http:', 'https:').default('http://localhost:3000'),
   /** Proxies whose X-Forwarded-For is believed: addresses or CIDR ranges, separated by commas. */
@@ -176,7 +178,9 @@ export function loadConfig(environment: Environment = process.env): Config {
     const name = String(issue.path[0]);
     if (given[name] !== undefined) mistakes.add(`${name} ${sentence(issue)}`);
   }
-  if (production && !given.REDIS_URL && given.SINGLE_REPLICA !== 'true') {
+  if (Number(given.WEB_CONCURRENCY) > 1 && !given.REDIS_URL) {
+    mistakes.add('REDIS_URL is missing: several workers (WEB_CONCURRENCY) tell one another of changes through it');
+  } else if (production && !given.REDIS_URL && given.SINGLE_REPLICA !== 'true') {
     mistakes.add(
       'REDIS_URL is missing: replicas tell one another of changes through it; one alone may set SINGLE_REPLICA=true',
     );

@@ -1,12 +1,15 @@
-import { type App, createApp } from './app.js';
+import cluster from 'node:cluster';
 import { loadConfig } from './config.js';
 import { nameSources } from './platform/stack.js';
 import { StartError } from './platform/start-error.js';
+import { createWorkers, type Running } from './workers.js';
 
 /** Starts this process and stops it well. Exits 1, after a line for each reason, when it cannot start. */
 async function main(): Promise<void> {
   const config = loadConfig();
-  const starting = createApp(config);
+  const isSplit = config.WEB_CONCURRENCY > 1 && cluster.isPrimary;
+  // What only starts workers need not hold the app.
+  const starting = isSplit ? createWorkers(config) : import('./app.js').then(({ createApp }) => createApp(config));
   const isStopping = stopOnSignals(starting, config.DRAIN_TIMEOUT_MS + config.DRAIN_DELAY_MS);
   const app = await starting;
   if (!isStopping()) await app.listen();
@@ -14,18 +17,20 @@ async function main(): Promise<void> {
 
 /**
  * The first signal begins an orderly stop, once the start has come so far that there is something to stop;
- * a second one ends the process at once, as does a stop that takes too long.
+ * a second one ends the process at once, as does a stop that takes too long. A worker, which is sent signals by its
+ * primary and with it, obeys the first.
  * @returns whether a signal has come
  */
-function stopOnSignals(starting: Promise<App>, timeoutMs: number): () => boolean {
+function stopOnSignals(starting: Promise<Running>, timeoutMs: number): () => boolean {
   let isStopping = false;
-  let app: App | undefined;
+  let app: Running | undefined;
   const endNow = (why: string) => {
     app?.logger.warn(why);
     app?.abandon();
     process.exit(1);
   };
   const stop = async (signal: NodeJS.Signals) => {
+    if (isStopping && cluster.isWorker) return;
     if (isStopping) return endNow(`${signal} again: ending at once.`);
     isStopping = true;
     setTimeout(() => endNow('Not done in time: ending with requests in hand.'), timeoutMs).unref();

@@ -14,17 +14,26 @@ export class Pipeline {
 
   constructor(private readonly options: ClientConfig) {}
 
+  /** Connects, so that the first reads need not wait for it; what fails is tried again when it is needed. */
+  async open(): Promise<void> {
+    await Promise.allSettled(this.clients.map((client, slot) => client ?? this.client(slot)));
+  }
+
   /** @throws what pg throws; after a query that took too long, for all that were sent behind it too */
   async query(query: QueryConfig): Promise<QueryResult> {
     const slot = this.turn++ % CONNECTIONS;
-    this.clients[slot] ??= this.connect(slot);
-    const client = await this.clients[slot];
+    const client = await this.client(slot);
     this.gather(client);
     return client.query(query);
   }
 
   async end(): Promise<void> {
     await Promise.allSettled(this.clients.map(async (client) => (await client)?.end()));
+  }
+
+  private client(slot: number): Promise<Client> {
+    this.clients[slot] ??= this.connect(slot);
+    return this.clients[slot];
   }
 
   private async connect(slot: number): Promise<Client> {

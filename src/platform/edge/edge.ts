@@ -1,7 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Config } from '../../config.js';
 import { type Cache, type Entry, staleness } from '../cache/cache.js';
-import { accepts } from '../http/accept.js';
 import { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 import { choose } from '../http/compression.js';
@@ -12,6 +11,7 @@ import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
 import type { Admission, Leave, Priority } from '../overload/admission.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
+import { isPlain } from './plain.js';
 import { lines, send, type Variant, Wire } from './wire.js';
 
 /** An answer, kept or made for this one request. */
@@ -36,8 +36,6 @@ export interface Lane {
    */
   load(path: RegExpExecArray, query: string, caller: Caller | undefined): Read | undefined | Promise<Read | undefined>;
 }
-
-const OTHERS_NAMES = ['content-length', 'transfer-encoding', 'content-encoding', 'expect', 'upgrade'];
 
 /**
  * The front door: before Fastify, it answers reads that anyone may see and whose bytes are at hand, and those that a lane can
@@ -245,15 +243,4 @@ export class Edge {
     }
     return isLimited ? this.limited : this.unlimited;
   }
-}
-
-/** Nothing about the request needs a decision: it has no body, and JSON is welcome. */
-function isPlain({ headers, httpVersion }: IncomingMessage): boolean {
-  if (httpVersion !== '1.1' || headers.host === undefined) return false;
-  for (const name of OTHERS_NAMES) if (headers[name] !== undefined) return false;
-  const { connection, accept } = headers;
-  return (
-    (connection === undefined || connection.toLowerCase() === 'keep-alive') &&
-    (accept === undefined || accepts(accept, 'application/json'))
-  );
 }

@@ -2,12 +2,13 @@ import { Controller, Get, Req, Res } from '@nestjs/common';
 import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import { SkipThrottle } from '@nestjs/throttler';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type OpenMetricsContentType, Registry, register } from 'prom-client';
+import { AggregatorRegistry, Registry, type RegistryContentType } from 'prom-client';
 import { z } from 'zod';
 import { Anyone } from '../http/caller.js';
 import { Operation } from '../http/operation.js';
+import { allMetrics, type Figures } from './all-workers.js';
 
-/** The process' metrics, as Prometheus text or, to who asks for it, as OpenMetrics. */
+/** The figures of this process, or of all workers together, as Prometheus text or, to who asks for it, as OpenMetrics. */
 @ApiTags('operations')
 @SkipThrottle()
 @Controller()
@@ -21,16 +22,14 @@ export class MetricsController {
     body: z.string(),
   })
   async metrics(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const registry = request.headers.accept?.includes('application/openmetrics-text') ? asOpenMetrics() : register;
+    const isOpen = request.headers.accept?.includes('application/openmetrics-text');
+    const figures = await allMetrics();
+    const registry = AggregatorRegistry.aggregate<RegistryContentType>(isOpen ? figures.map(withoutTotal) : figures);
+    registry.setContentType(isOpen ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE);
     await reply.header('content-type', registry.contentType).send(await registry.metrics());
   }
 }
 
-/** The same metrics in a registry that writes the other format. */
-function asOpenMetrics(): Registry<OpenMetricsContentType> {
-  const registry = new Registry<OpenMetricsContentType>();
-  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
-  // It renames counters as it writes them: on a view of each, so that the other format keeps its names.
-  for (const metric of register.getMetricsAsArray()) registry.registerMetric(Object.create(metric));
-  return registry;
-}
+/** In OpenMetrics a counter's name ends in _total in its values alone; prom-client adds it there. */
+const withoutTotal = (figures: Figures): Figures =>
+  figures.map((one) => (String(one.type) === 'counter' ? { ...one, name: one.name.replace(/_total$/, '') } : one));

@@ -18,7 +18,8 @@ import { MetricsController } from './metrics.controller.js';
   providers: [
     makeGaugeProvider({
       name: 'nodejs_eventloop_utilization',
-      help: 'Share of the time since the last scrape in which the event loop was busy, 0 to 1.',
+      help: 'Share of the time since the last scrape in which the event loop was busy, 0 to 1; of workers, the busiest.',
+      aggregator: 'max',
       collect: utilization(),
     }),
     poolGauge('count', 'Connections to PostgreSQL by state.', collectStates, ['db_client_connection_state']),
