@@ -11,7 +11,7 @@ import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
 import type { Admission, Leave, Priority } from '../overload/admission.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
-import { isPlain } from './plain.js';
+import { isPlain, splitUrl } from './plain.js';
 import { lines, send, type Variant, Wire } from './wire.js';
 
 /** An answer, kept or made for this one request. */
@@ -104,7 +104,9 @@ export class Edge {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (isRead && this.answersReads && !this.isClosing && isPlain(request)) {
       const { authorization } = request.headers;
-      const caller = authorization === undefined ? undefined : this.identify(authorization);
+      // Where nothing is to be answered here, who is calling is for the pipeline to find out, and to count.
+      const isOurs = authorization !== undefined && this.laneOf(request.url as string) !== undefined;
+      const caller = isOurs ? this.identify(authorization) : undefined;
       if (authorization === undefined || caller) {
         const isLimited = this.throttle.isLimited(request);
         const limit = isLimited ? this.throttle.count(request, caller?.id, begun) : undefined;
@@ -121,9 +123,8 @@ export class Edge {
     const wire = kept && this.wires.get(kept.value);
     if (wire?.isPublic)
       return void this.answer(request, response, wire, staleness(kept as Entry, arrival.begun), arrival);
-    const query = url.indexOf('?');
-    const path = query < 0 ? url : url.slice(0, query);
-    const lane = this.lanes.find((one) => one.path.test(path));
+    const [path = '', query = ''] = splitUrl(url);
+    const lane = this.laneOf(url);
     if (!lane) return void this.admit(request, response, () => pipeline(request, response));
     const go = (read: Read | undefined) => {
       if (!read) return void pipeline(request, response);
@@ -132,10 +133,15 @@ export class Edge {
     };
     this.admit(request, response, () => {
       const match = lane.path.exec(path) as RegExpExecArray;
-      const loaded = lane.load(match, query < 0 ? '' : url.slice(query + 1), arrival.caller);
+      const loaded = lane.load(match, query, arrival.caller);
       if (loaded instanceof Promise) void loaded.then(go, () => pipeline(request, response));
       else go(loaded);
     });
+  }
+
+  private laneOf(url: string): Lane | undefined {
+    const [path] = splitUrl(url);
+    return this.lanes.find((lane) => lane.path.test(path));
   }
 
   /** Does the work when there is room for it, and drops it when its caller goes before that. */
@@ -151,8 +157,7 @@ export class Edge {
   }
 
   private priorityOf({ method, url = '' }: IncomingMessage): Priority {
-    const query = url.indexOf('?');
-    const path = query < 0 ? url : url.slice(0, query);
+    const [path] = splitUrl(url);
     for (const [pattern, priority] of this.priorities) if (pattern.test(path)) return priority;
     return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' ? 'read' : 'write';
   }
@@ -162,7 +167,7 @@ export class Edge {
     const id = requestId(request);
     const { method = '', url = '' } = request;
     const problem = unavailable('There is too much to do just now.');
-    const body = JSON.stringify(problem.toDocument(url.split('?', 1)[0] as string, id));
+    const body = JSON.stringify(problem.toDocument(splitUrl(url)[0], id));
     response.writeHead(problem.status, {
       ...SECURITY,
       ...problem.headers,
