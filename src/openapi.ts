@@ -36,6 +36,7 @@ const HEADERS: Record<string, [description: string, example: string]> = {
   Vary: ['Request headers that the answer depends on.', 'Accept-Encoding'],
   'Content-Encoding': ['How the body is compressed, if it is.', 'gzip'],
   ETag: ['The version of the thing, for If-Match and If-None-Match.', '"3-mws8emx9"'],
+  'Cache-Status': ['By how many seconds the answer is over its time (RFC 9211), if it is.', 'floodgate; hit; ttl=-3'],
   Link: [
     'The next page, if there is one (RFC 8288).',
     '</api/v1/data?cursor=WyJ0cmlwcyJd.1pgk6MxKDYn7IWRqQqDs8Y>; rel="next"',
@@ -120,6 +121,8 @@ function complete(path: string, method: string, operation: Operation, responses:
       ...headerRefs(...ALWAYS, 'Cache-Control', 'Vary', ...(response.content ? ['Content-Encoding'] : [])),
       ...headerRefs(...(isLimited(path) ? LIMITS : [])),
       ...response.headers,
+      // What may be kept here says so when it is old.
+      ...(method === 'get' && (response.headers?.ETag || path.endsWith('/stats')) ? headerRefs('Cache-Status') : {}),
       ...(isKeyed ? headerRefs('Idempotency-Replayed') : {}),
     };
     const followed = links(operation.operationId, status);
@@ -127,7 +130,14 @@ function complete(path: string, method: string, operation: Operation, responses:
     if (response.headers.ETag && method === 'get') {
       operation.responses['304'] = {
         description: 'The caller has this version already.',
-        headers: headerRefs(...ALWAYS, 'Cache-Control', 'Vary', 'ETag', ...(isLimited(path) ? LIMITS : [])),
+        headers: headerRefs(
+          ...ALWAYS,
+          'Cache-Control',
+          'Cache-Status',
+          'Vary',
+          'ETag',
+          ...(isLimited(path) ? LIMITS : []),
+        ),
       };
       operation.parameters.push(precondition('if-none-match', false));
     }
