@@ -29,6 +29,7 @@ const HEADERS: Record<string, [description: string, example: string]> = {
   Vary: ['Request headers that the answer depends on.', 'Accept-Encoding'],
   'Content-Encoding': ['How the body is compressed, if it is.', 'gzip'],
   ETag: ['The version of the thing, for If-Match and If-None-Match.', '"3-mws8emx9"'],
+  'Cache-Status': ['By how many seconds the answer is over its time (RFC 9211), if it is.', 'floodgate; hit; ttl=-3'],
   Link: [
     'The next page, if there is one (RFC 8288).',
     '</api/v1/data?cursor=WyJ0cmlwcyJd.1pgk6MxKDYn7IWRqQqDs8Y>; rel="next"',
@@ -114,6 +115,8 @@ function complete(path: string, method: string, operation: Operation, responses:
     response.headers = {
       ...headerRefs(...ALWAYS, ...CACHING, ...(response.content ? ['Content-Encoding'] : []), ...limits),
       ...response.headers,
+      // What may be kept here says so when it is old.
+      ...(method === 'get' && (response.headers?.ETag || path.endsWith('/stats')) ? headerRefs('Cache-Status') : {}),
       ...(isKeyed ? headerRefs('Idempotency-Replayed') : {}),
     };
     const links = LINKS[`${operation.operationId} ${status}`];
@@ -121,7 +124,7 @@ function complete(path: string, method: string, operation: Operation, responses:
     if (response.headers.ETag && method === 'get') {
       operation.responses['304'] = {
         description: 'The caller has this version already.',
-        headers: headerRefs(...ALWAYS, ...CACHING, 'ETag', ...limits),
+        headers: headerRefs(...ALWAYS, ...CACHING, 'Cache-Status', 'ETag', ...limits),
       };
       operation.parameters.push({ name: 'if-none-match', in: 'header', required: false, ...IF_NONE_MATCH });
     }

@@ -39,8 +39,8 @@ export class StatsService {
     return this.cache.fetch(
       name,
       async () => {
-        const value = await this.shared.once(name, lifetime.ttlMs, () => this.count(collection, query, undefined));
-        return { value, bytes: JSON.stringify(value).length };
+        const found = await this.shared.once(name, lifetime.ttlMs, () => this.count(collection, query, undefined));
+        return { ...found, bytes: JSON.stringify(found.value).length };
       },
       lifetime,
     );

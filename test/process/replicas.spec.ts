@@ -1,7 +1,9 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { Client } from '../support/client.js';
 import { freshName, type MadeCollection, makeCollection, makeRecord, must, until } from '../support/collections.js';
+import { forward } from '../support/forwarder.js';
 import { endPrograms, type Program, pause, productionSettings, startMain } from '../support/process.js';
+import { TestRedis } from '../support/redis.js';
 import { type Pair, startPair, type TestServer } from '../support/standby.js';
 
 const LAG_MS = 2000;
@@ -12,13 +14,14 @@ let app: Program;
 let anyone: Client;
 let ada: Client;
 
-const start = (replicaUrls: string) =>
+const start = (replicaUrls: string, settings: Record<string, string> = {}) =>
   startMain({
     ...productionSettings(pair.primary.url),
     ADMIN_EMAIL: ADMIN.email,
     ADMIN_PASSWORD: ADMIN.password,
     DATABASE_REPLICA_URLS: replicaUrls,
     DATABASE_REPLICA_MAX_LAG_MS: String(LAG_MS),
+    ...settings,
   });
 
 beforeAll(async () => {
@@ -190,3 +193,38 @@ it('is slowed neither at its start nor later by a replica that never answers, an
     silent.close();
   }
 });
+
+it('lets who has written on one process read on the primary on another, also when these hear nothing of one another', async () => {
+  const redis = await TestRedis.start();
+  const toRedis = await forward(redis.url);
+  try {
+    const here = start(pair.standby.url, { REDIS_URL: redis.url });
+    const there = start(pair.standby.url, { REDIS_URL: toRedis.url });
+    const writer = new Client(await here.url(), ada.tokens);
+    const reader = new Client(await there.url(), ada.tokens);
+    const stranger = new Client(reader.url);
+    const made = await settled();
+    await until(() => isFromReplica(() => listed(stranger, made)));
+    // Nobody is taken for a writer for what was before.
+    await pause(2 * LAG_MS + 500);
+    await until(() => isFromReplica(() => listed(reader, made)));
+    await pauseReplay();
+    await makeRecord(writer, made);
+    await pause(100);
+    for (const read of readings) {
+      expect([read.name, await read(stranger, made)]).toEqual([read.name, 1]);
+      expect([read.name, await read(reader, made)]).toEqual([read.name, 2]);
+    }
+    await resumeReplay();
+    await toRedis.cut();
+    await pause(1000);
+    const other = await settled();
+    await pauseReplay();
+    await makeRecord(writer, other);
+    for (const read of readings) expect([read.name, await read(reader, other)]).toEqual([read.name, 2]);
+  } finally {
+    await resumeReplay();
+    await toRedis.close();
+    await redis.kill();
+  }
+}, 60_000);

@@ -13,6 +13,8 @@ export interface Loaded<T> {
   bytes: number;
   /** Names of other things whose change ends it too. */
   tags?: string[] | undefined;
+  /** It was worked out so long ago, on another process. */
+  ageMs?: number;
   /** There is no such thing: kept for a short while only. */
   isAbsent?: boolean;
 }
@@ -153,10 +155,15 @@ export class Cache {
     return loading;
   }
 
-  private keep<T>(name: string, { value, bytes, tags = [], isAbsent }: Loaded<T>, lifetime: Lifetime, begun: number) {
+  private keep<T>(
+    name: string,
+    { value, bytes, tags = [], ageMs = 0, isAbsent }: Loaded<T>,
+    lifetime: Lifetime,
+    begun: number,
+  ) {
     const ttlMs =
       (isAbsent ? Math.min(ABSENT_MS, lifetime.ttlMs) : lifetime.ttlMs) * (1 + JITTER * (2 * Math.random() - 1));
-    const storedAt = performance.now();
+    const storedAt = performance.now() - ageMs;
     const freshUntil = storedAt + ttlMs;
     const staleUntil = isAbsent ? freshUntil : freshUntil + lifetime.staleMs;
     const isSpoiled = begun < this.spoiledBefore || [name, ...tags].some((one) => (this.spoiled.get(one) ?? 0) > begun);

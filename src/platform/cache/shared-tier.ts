@@ -52,12 +52,15 @@ export class SharedTier {
   /**
    * Works something dear out, on one replica at a time: the others wait for what it finds.
    * @param maxAgeMs an older one is not taken
+   * @returns what was found, and how long ago
    */
-  async once<T>(name: string, maxAgeMs: number, work: () => Promise<T>): Promise<T> {
+  async once<T>(name: string, maxAgeMs: number, work: () => Promise<T>): Promise<{ value: T; ageMs: number }> {
     const deadline = Date.now() + TURN_MS;
     while (this.isUsed && Date.now() < deadline) {
       const [kept] = await this.getMany<{ value: T; at: number }>([name]);
-      if (kept && Date.now() - kept.at < maxAgeMs) return kept.value;
+      // Clocks may differ.
+      const ageMs = kept ? Math.max(0, Date.now() - kept.at) : maxAgeMs;
+      if (kept && ageMs < maxAgeMs) return { value: kept.value, ageMs };
       const turn = `${KEY_VERSION}:turn:${name}`;
       const token = randomUUID();
       const isOurs = await this.redis.attempt(
@@ -68,14 +71,14 @@ export class SharedTier {
         try {
           const value = await work();
           await this.redis.attempt(() => this.manager.set(name, { value, at: Date.now() }, maxAgeMs), undefined);
-          return value;
+          return { value, ageMs: 0 };
         } finally {
           void this.redis.attempt((client) => client.eval(RELEASE, { keys: [turn], arguments: [token] }), undefined);
         }
       }
       await sleep(TURN_POLL_MS);
     }
-    return work();
+    return { value: await work(), ageMs: 0 };
   }
 
   private get isUsed(): boolean {

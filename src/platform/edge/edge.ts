@@ -212,7 +212,7 @@ export class Edge {
     const own =
       `x-request-id: ${id}\r\n${this.sameForAll(limit !== undefined)}` +
       (limit ? `ratelimit: ${limit.header}\r\n` : '') +
-      (headers.origin === undefined ? '' : this.corsLines(headers.origin)) +
+      (headers.origin && this.origins.has(headers.origin) ? lines(corsHeaders(headers.origin)) : '') +
       (stale === undefined ? '' : `cache-status: ${stale}\r\n`);
     send(response, variant, isKnown, own, method === 'HEAD');
     const duration = performance.now() - begun;
@@ -227,10 +227,6 @@ export class Edge {
     const wire = new Wire(answer, route, this.origins.size > 0 ? 'Origin' : '');
     this.wires.set(answer, wire);
     return wire;
-  }
-
-  private corsLines(origin: string): string {
-    return this.origins.has(origin) ? lines(corsHeaders(origin)) : '';
   }
 
   private limitHeaders(request: IncomingMessage): Record<string, string> {

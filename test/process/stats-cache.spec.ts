@@ -1,0 +1,88 @@
+import type { Client } from '../support/client.js';
+import { type MadeCollection, makeCollection, must, until } from '../support/collections.js';
+import { pause } from '../support/process.js';
+import { at, type Replicas, startReplicas } from '../support/replicas.js';
+
+/** In place of 10 s: statistics are kept no longer than anything else. */
+const KEPT_MS = 2000;
+
+let two: Replicas;
+let owner: Client;
+let set: MadeCollection;
+beforeAll(async () => {
+  // Who has written counts as such for as long as a replica may lag, twice.
+  two = await startReplicas({ CACHE_TTL_MS: String(KEPT_MS), DATABASE_REPLICA_MAX_LAG_MS: '500' });
+  owner = await two.user();
+}, 60_000);
+beforeEach(async () => {
+  set = await makeCollection(owner);
+  await add();
+});
+afterAll(() => two.close());
+
+const add = async () => must(201, await owner.post(set.records, { data: {} }));
+
+/** @returns the total, and by how many seconds the answer is over its time */
+async function ask(client: Client, query = 'bucket=day'): Promise<[total: number, over: number]> {
+  const { body, headers } = must(200, await client.get(`${set.path}/stats?${query}`));
+  const [, ttl] = /^floodgate; hit; ttl=(-\d+)$/.exec(headers.get('cache-status') ?? '') ?? [];
+  expect([null, `floodgate; hit; ttl=${ttl}`]).toContain(headers.get('cache-status'));
+  return [body.total.count, ttl === undefined ? 0 : -Number(ttl)];
+}
+
+describe('statistics', () => {
+  it('are kept for who has not written, given out once more behind their time, and counted for who has', async () => {
+    const { anyone } = two.here;
+    expect(await ask(anyone)).toEqual([1, 0]);
+    await add();
+    expect(await ask(owner)).toEqual([2, 0]);
+    expect(await ask(anyone)).toEqual([1, 0]);
+    await pause(1.5 * KEPT_MS);
+    const [total, over] = await ask(anyone);
+    expect(total).toBe(1);
+    expect(over).toBeGreaterThanOrEqual(1);
+    expect(over).toBeLessThanOrEqual(KEPT_MS / 1000);
+    // Behind that reader they were counted anew.
+    await until(async () => (await ask(anyone))[0] === 2, 2);
+    expect(await ask(anyone)).toEqual([2, 0]);
+  });
+
+  it('are on the other process no older than on the one that counted them', async () => {
+    const begun = Date.now();
+    expect(await ask(two.here.anyone)).toEqual([1, 0]);
+    await add();
+    await pause(begun + 0.8 * KEPT_MS - Date.now());
+    // It takes what was counted here, with its age.
+    expect(await ask(two.there.anyone)).toEqual([1, 0]);
+    await pause(begun + 1.3 * KEPT_MS - Date.now());
+    await ask(two.there.anyone);
+    await pause(300);
+    expect(await ask(two.there.anyone)).toEqual([2, 0]);
+  });
+
+  it('are counted once between two processes, however many ask', async () => {
+    const holder = two.database.query(`BEGIN; LOCK TABLE records IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1); COMMIT`);
+    await pause(200);
+    const clients = [two.here.anyone, two.there.anyone].flatMap((client) => Array.from({ length: 50 }, () => client));
+    const answers = Promise.all(clients.map((client) => ask(client, 'bucket=month')));
+    await pause(400);
+    const waiting = await two.database.query(
+      `SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database() AND query ~ 'date_trunc'`,
+    );
+    await holder;
+    expect(waiting).toHaveLength(1);
+    expect(new Set((await answers).map(String))).toEqual(new Set(['1,0']));
+  });
+
+  it('are counted for who has written on the other process, when messages may get lost', async () => {
+    expect(await ask(two.there.anyone)).toEqual([1, 0]);
+    await two.there.toRedis.cut();
+    try {
+      await pause(1200);
+      await add();
+      expect((await ask(at(two.there, owner)))[0]).toBe(2);
+    } finally {
+      await two.there.toRedis.mend();
+    }
+  });
+});
