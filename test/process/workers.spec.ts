@@ -19,7 +19,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-const settings = (url = database.url) => ({
+const settings = (url = database.url): Record<string, string> => ({
   ...productionSettings(url),
   WEB_CONCURRENCY: '2',
   REDIS_URL: redis.url,

@@ -74,7 +74,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    await Promise.all([this.primary, ...this.replicas].map(({ pipeline }) => pipeline.open()));
+    for (const { pipeline } of [this.primary, ...this.replicas]) void pipeline.open();
     if (this.replicas.length === 0) return;
     // Often enough that a replica is left out before who has written reads from it again.
     const interval = Math.min(CHECK_INTERVAL_MS, this.config.DATABASE_REPLICA_MAX_LAG_MS / 4);
