@@ -131,12 +131,14 @@ export class Edge {
       const [answer, stale] = read instanceof Answer ? [read] : [read.value, staleness(read)];
       this.answer(request, response, this.wireOf(answer, lane), stale, arrival);
     };
-    this.admit(request, response, () => {
+    const work = () => {
       const match = lane.path.exec(path) as RegExpExecArray;
       const loaded = lane.load(match, query, arrival.caller);
       if (loaded instanceof Promise) void loaded.then(go, () => pipeline(request, response));
       else go(loaded);
-    });
+    };
+    if (this.cache.isLoading(path)) work();
+    else this.admit(request, response, work);
   }
 
   private laneOf(url: string): Lane | undefined {
