@@ -96,6 +96,13 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     void this.settle(names);
   }
 
+  /** Whether what the second tier has under a name may be from before a change that is known here. */
+  hasChanged(name: string): boolean {
+    return (
+      this.owed.has(name) || (this.changed.get(name) ?? Number.NEGATIVE_INFINITY) > performance.now() - OVERTAKEN_MS
+    );
+  }
+
   /**
    * To be called before keys are put into the second tier: if a change of one is heard of later, it is taken out again.
    * @param since when what is put in began to be read, in ms of performance.now()

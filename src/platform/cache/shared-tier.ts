@@ -31,10 +31,13 @@ export class SharedTier {
     private readonly invalidations: Invalidations,
   ) {}
 
-  /** What is kept under the names, with undefined for what is not. */
+  /** What is kept under the names, with undefined for what is not. What has just changed may still be put in by who read it before. */
   async getMany<T>(names: string[]): Promise<(T | undefined)[]> {
-    if (!this.isUsed) return [];
-    return this.redis.attempt(() => this.manager.mget<T>(names), []);
+    const asked = names.filter((name) => !this.invalidations.hasChanged(name));
+    if (!this.isUsed || asked.length === 0) return [];
+    const kept = await this.redis.attempt(() => this.manager.mget<T>(asked), []);
+    const found = new Map(asked.map((name, at) => [name, kept[at]]));
+    return names.map((name) => found.get(name));
   }
 
   /**
