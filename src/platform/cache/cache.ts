@@ -135,10 +135,6 @@ export class Cache {
     this.others.tell(names);
   }
 
-  get size(): { entries: number; bytes: number } {
-    return { entries: this.entries.size, bytes: this.entries.calculatedSize };
-  }
-
   private isFresh(entry: Entry, now: number): boolean {
     if (isDead(entry)) return false;
     const limit = this.others.areHeard ? entry.freshUntil : Math.min(entry.freshUntil, entry.storedAt + UNTRUSTED_MS);

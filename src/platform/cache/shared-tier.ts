@@ -16,7 +16,7 @@ const TURN_POLL_MS = 50;
 export function redisTier(client: RedisClient): Keyv {
   const store = new KeyvAdapter(redisInsStore(client as never) as unknown as CacheManagerStore);
   // The store makes JSON itself.
-  const keyv = new Keyv({ store, namespace: KEY_VERSION, serialize: undefined, deserialize: undefined });
+  const keyv = new Keyv({ store, namespace: KEY_VERSION });
   keyv.serialize = undefined;
   keyv.deserialize = undefined;
   return keyv;

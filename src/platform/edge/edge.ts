@@ -7,11 +7,12 @@ import { choose } from '../http/compression.js';
 import { corsHeaders, SECURITY } from '../http/headers.js';
 import { unavailable } from '../http/problem.js';
 import { requestId } from '../http/request-guard.js';
+import { splitUrl } from '../http/split-url.js';
 import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
 import type { Admission, Leave, Priority } from '../overload/admission.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
-import { isPlain, splitUrl } from './plain.js';
+import { isPlain } from './plain.js';
 import { lines, send, type Variant, Wire } from './wire.js';
 
 /** An answer, kept or made for this one request. */
@@ -123,7 +124,7 @@ export class Edge {
     const wire = kept && this.wires.get(kept.value);
     if (wire?.isPublic)
       return void this.answer(request, response, wire, staleness(kept as Entry, arrival.begun), arrival);
-    const [path = '', query = ''] = splitUrl(url);
+    const [path, query] = splitUrl(url);
     const lane = this.laneOf(url);
     if (!lane) return void this.admit(request, response, () => pipeline(request, response));
     const go = (read: Read | undefined) => {
@@ -148,8 +149,7 @@ export class Edge {
 
   /** Does the work when there is room for it, and drops it when its caller goes before that. */
   private admit(request: IncomingMessage, response: ServerResponse, work: () => void): void {
-    const { url = '' } = request;
-    if (isProbe(url)) return void work();
+    if (isProbe(request.url ?? '')) return void work();
     const start = (leave: Leave) => {
       response.once('close', () => leave(!response.writableFinished));
       work();

@@ -14,9 +14,3 @@ export function isPlain({ headers, httpVersion }: IncomingMessage): boolean {
     (accept === undefined || accepts(accept, 'application/json'))
   );
 }
-
-/** @returns path and query */
-export function splitUrl(url: string): [string, string] {
-  const query = url.indexOf('?');
-  return query < 0 ? [url, ''] : [url.slice(0, query), url.slice(query + 1)];
-}

@@ -7,6 +7,7 @@ import { overLimit } from '../throttle/throttle.js';
 import { SECURITY } from './headers.js';
 import { invalid, notFound, Problem, type ProblemType, problemTypes } from './problem.js';
 import { requestId } from './request-guard.js';
+import { splitUrl } from './split-url.js';
 
 /** What Fastify's own errors mean to a caller, by their codes; of others the status is enough. */
 const FASTIFY_PROBLEMS: Record<string, string> = {
@@ -59,7 +60,7 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
       'content-type': 'application/problem+json',
     })
     // Bytes, because Fastify would give text a charset, which this media type does not have.
-    .send(Buffer.from(JSON.stringify(problem.toDocument(request.url.split('?', 1)[0] as string, request.id))));
+    .send(Buffer.from(JSON.stringify(problem.toDocument(splitUrl(request.url)[0], request.id))));
 }
 
 const hasBody = ({ headers }: FastifyRequest) =>

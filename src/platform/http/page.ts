@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Answer } from './answer.js';
+import { splitUrl } from './split-url.js';
 
 /** The parameters that every list has. */
 export const pageParameters = {
@@ -35,9 +36,8 @@ export interface Page {
 export function pageAnswer(url: string, page: Page, headers: Record<string, string>): Answer {
   const body = `{"items":[${page.items.join(',')}],"nextCursor":${JSON.stringify(page.nextCursor)}}`;
   if (page.nextCursor === null) return new Answer(body, { headers });
-  const [path = '', ...query] = url.split('?');
-  // A query may hold question marks of its own.
-  const parameters = new URLSearchParams(query.join('?'));
+  const [path, query] = splitUrl(url);
+  const parameters = new URLSearchParams(query);
   parameters.set('cursor', page.nextCursor);
   return new Answer(body, { headers: { ...headers, link: `<${path}?${parameters}>; rel="next"` } });
 }

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import type { Config } from '../../config.js';
+import { splitUrl } from '../http/split-url.js';
 import { FLUSH_MS } from './logger.js';
 
 /** So much text is written without waiting for more, in characters. */
@@ -51,8 +52,7 @@ export class AccessLog {
   ): void {
     // Probes and scrapes come every few seconds and say nothing as long as they are answered.
     if (!this.isOn || (status < 400 && isProbe(url) && !this.logger.isLevelEnabled('debug'))) return;
-    const query = url.indexOf('?');
-    const path = query < 0 ? url : url.slice(0, query);
+    const [path] = splitUrl(url);
     const ms = Math.round(duration * 10) / 10;
     if (!this.isEcs) return void this.logger.info(`${method} ${path} ${status} ${ms} ms`);
     // Quotes are all that the address of a request can hold that JSON has to escape.
