@@ -72,17 +72,6 @@ async function assemble(config: Config, logger: Logger): Promise<NestFastifyAppl
   const fastify = adapter.getInstance<FastifyInstance>();
   registerHttpMetrics(fastify);
   registerAccessLog(fastify, accessLog);
-  const admission = new Admission({
-    min: config.DATABASE_POOL_SIZE,
-    max: config.ADMISSION_MAX_REQUESTS,
-    initial: Math.min(256, config.ADMISSION_MAX_REQUESTS),
-    queueMs: 25,
-    deadlineMs: config.ADMISSION_WAIT_MS,
-  });
-  fastify.addHook('preClose', async () => {
-    edge.close();
-    admission.close();
-  });
   const nest = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, logger, edge), adapter, {
     logger: new NestLogger(logger),
     bodyParser: false,
@@ -90,7 +79,12 @@ async function assemble(config: Config, logger: Logger): Promise<NestFastifyAppl
   });
   registerThrottle(fastify, nest.get(Throttle));
   markWrites(fastify, nest.get(Servers));
+  const admission = nest.get(Admission);
   edge.open(nest.get(Cache), nest.get(Throttle), admission);
+  fastify.addHook('preClose', async () => {
+    edge.close();
+    admission.close();
+  });
   serveDocument(nest);
   await nest.init();
   adapter.sealRoutes();

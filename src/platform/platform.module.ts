@@ -9,6 +9,7 @@ import { Cursors } from './http/cursor.js';
 import { Background } from './lifecycle/background.js';
 import { Lifecycle } from './lifecycle/lifecycle.js';
 import { MetricsModule } from './metrics/metrics.module.js';
+import { Admission } from './overload/admission.js';
 import { Redis } from './redis/redis.js';
 import { ThrottleModule } from './throttle/throttle.module.js';
 
@@ -27,8 +28,18 @@ export class PlatformModule {
         Lifecycle,
         Background,
         Redis,
+        { provide: Admission, useFactory: () => createAdmission(config) },
       ],
-      exports: [CONFIG, Edge, Cursors, Lifecycle, Background, Redis],
+      exports: [CONFIG, Edge, Cursors, Lifecycle, Background, Redis, Admission],
     };
   }
 }
+
+const createAdmission = (config: Config) =>
+  new Admission({
+    min: config.DATABASE_POOL_SIZE,
+    max: config.ADMISSION_MAX_REQUESTS,
+    initial: Math.min(256, config.ADMISSION_MAX_REQUESTS),
+    queueMs: 25,
+    deadlineMs: config.ADMISSION_WAIT_MS,
+  });

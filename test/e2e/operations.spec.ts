@@ -105,6 +105,56 @@ describe('metrics', () => {
   });
 });
 
+describe('metrics of what stands before the work', () => {
+  const figures = async () => {
+    const { text } = await app.client.get('/metrics', { accept: 'text/plain' });
+    return (sample: string) =>
+      Number(
+        text
+          .split('\n')
+          .find((line) => line.startsWith(`${sample} `))
+          ?.split(' ')[1],
+      );
+  };
+
+  it('count what the cache has, and has not', async () => {
+    await app.admin.put('/api/v1/data/counted', { visibility: 'public' });
+    const path = (await app.admin.post('/api/v1/data/counted/records', { data: {} })).headers.get('location') as string;
+    const before = await figures();
+    for (let i = 0; i < 5; i++) await app.client.get(path);
+    const after = await figures();
+    const more = (result: string) => {
+      const sample = `cache_requests_total{result="${result}"}`;
+      return after(sample) - before(sample);
+    };
+    expect(more('hit')).toBeGreaterThanOrEqual(4);
+    expect(more('miss')).toBeGreaterThanOrEqual(1);
+    expect([more('stale'), after('cache_refresh_failures_total')]).toEqual([0, 0]);
+  });
+
+  it('say what admission allows, and whom it has refused', async () => {
+    const of = await figures();
+    expect(of('admission_limit')).toBeGreaterThanOrEqual(10);
+    expect([of('admission_in_flight'), of('admission_queued')]).toEqual([0, 0]);
+    for (const priority of ['write', 'login', 'read', 'bulk'])
+      for (const reason of ['full', 'late'])
+        expect(of(`admission_refused_total{priority="${priority}",reason="${reason}"}`)).toBe(0);
+  });
+
+  it('count who was over a limit', async () => {
+    const sample = 'ratelimit_refused_total{policy="default"}';
+    expect((await figures())(sample)).toBe(0);
+    const limited = await startApp({ RATE_LIMIT_REQUESTS: '2' });
+    for (let i = 0; i < 5; i++) await limited.client.get('/api/v1/data');
+    await limited.close();
+    expect((await figures())(sample)).toBeGreaterThanOrEqual(2);
+  });
+
+  it('say nothing of Redis where there is none', async () => {
+    expect((await figures())('redis_up')).toBeNaN();
+  });
+});
+
 describe('the description of the API', () => {
   it('is OpenAPI 3.1 and names every route', async () => {
     const { status, body } = await app.client.get('/openapi.json');

@@ -66,6 +66,13 @@ async function expectSettled(): Promise<void> {
     for (const { anyone } of [two.here, two.there]) expect(must(200, await anyone.get(path)).body.data.n).toBe(n);
 }
 
+/** What readiness and the metrics say of Redis. */
+async function said() {
+  const { status, body } = await two.here.anyone.get('/health/ready');
+  const up = /^redis_up (\S+)$/m.exec((await two.here.anyone.get('/metrics')).text)?.[1];
+  return [status, body.status, body.checks.redis.status, up];
+}
+
 describe('no request fails, and none gets what is not so,', () => {
   it('when Redis is emptied, again and again', async () => {
     await during(3000, async () => {
@@ -89,11 +96,15 @@ describe('no request fails, and none gets what is not so,', () => {
 
   it('when Redis dies and comes back empty', async () => {
     const slowest = await during(5000, async () => {
+      expect(await said()).toEqual([200, 'ok', 'up', '1']);
       await two.redis.kill();
       await pause(2000);
+      expect(await said()).toEqual([200, 'degraded', 'down', '0']);
       await two.redis.start();
     });
     expect(slowest).toBeLessThan(SLOWEST_MS);
+    await untilHeard();
+    expect(await said()).toEqual([200, 'ok', 'up', '1']);
     await expectSettled();
   }, 60_000);
 

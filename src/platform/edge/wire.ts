@@ -65,9 +65,15 @@ export class Wire {
   }
 
   private async make(encoding: Encoding): Promise<Variant> {
-    const variant = this.variant(encoding, await encode(encoding, Buffer.from(this.answer.text)));
-    this.variants.set(encoding, variant);
-    return variant;
+    try {
+      const variant = this.variant(encoding, await encode(encoding, Buffer.from(this.answer.text)));
+      this.variants.set(encoding, variant);
+      return variant;
+    } catch {
+      // For want of memory, say: it goes out as it is, and the next caller has it tried again.
+      this.variants.delete(encoding);
+      return this.plain;
+    }
   }
 
   private variant(encoding: Encoding | undefined, body: string | Buffer): Variant {

@@ -61,6 +61,11 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
     return this.client?.isReady === true && (this.failures < FAILURES_TOLERATED || Date.now() > this.pausedUntil);
   }
 
+  /** Whether Redis is configured, and has been found not to answer. */
+  get isDown(): boolean {
+    return this.client !== undefined && (!this.client.isReady || this.failures >= FAILURES_TOLERATED);
+  }
+
   /** Whether it answered when it was last asked. */
   get isAnswering(): boolean {
     return this.client?.isReady === true && this.failures === 0;

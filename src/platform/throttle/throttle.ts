@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { Inject, Injectable } from '@nestjs/common';
 import type { ThrottlerStorage } from '@nestjs/throttler';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Counter } from 'prom-client';
 import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
 import { Problem } from '../http/problem.js';
@@ -16,6 +17,13 @@ declare module 'fastify' {
 
 /** The name of the general limit, in headers and in @Throttle and @SkipThrottle. */
 export const GENERAL = 'default';
+
+const refused = new Counter({
+  name: 'ratelimit_refused_total',
+  help: 'Requests refused with 429, by the limit that they were over.',
+  labelNames: ['policy'],
+});
+refused.inc({ policy: GENERAL }, 0);
 
 export interface Limit {
   name: string;
@@ -147,10 +155,12 @@ const itemText = ({ name, remaining, reset }: Pick<Limit & Verdict, 'name' | 're
   `"${name}";r=${remaining};t=${reset}`;
 
 /** 429 for who is over a limit (the same draft, 5.1): `reset` is when a retry is admitted. */
-const quotaExceeded = ({ name, reset }: Pick<Limit & Verdict, 'name' | 'reset'>): Problem =>
-  new Problem(
+const quotaExceeded = ({ name, reset }: Pick<Limit & Verdict, 'name' | 'reset'>): Problem => {
+  refused.inc({ policy: name });
+  return new Problem(
     'quota-exceeded',
     `Too many requests: try again in ${reset} s.`,
     { 'violated-policies': [name] },
     { 'retry-after': String(reset) },
   );
+};
