@@ -40,17 +40,20 @@ export class EdgeReads implements OnModuleInit {
     this.edge.add({
       path: RECORD,
       route: `${ROUTE}/records/:id`,
+      isShared: true,
       load: (found, query, caller) => this.read(found, query, caller, record),
     });
     this.edge.add({
       path: RECORDS,
       route: `${ROUTE}/records`,
+      isShared: false,
       load: (found, query, caller) => this.list(found, query, caller),
     });
     const answer = async (collection: Collection) => collectionAnswer(collection, maxAge);
     this.edge.add({
       path: COLLECTION,
       route: ROUTE,
+      isShared: true,
       load: (found, query, caller) => this.read(found, query, caller, answer),
     });
   }

@@ -49,13 +49,13 @@ async function looks(): Promise<number> {
 }
 
 /** Readers come one after another on each of so many connections: more at a time would be refused. */
-async function stampede({ url, tokens }: Client, path: string): Promise<Record<string, number>> {
+async function stampede({ url, tokens }: Client, path: string, sockets = SOCKETS): Promise<Record<string, number>> {
   const authorization = tokens ? `authorization: Bearer ${tokens.accessToken}\r\n` : '';
   const request = `GET ${path} HTTP/1.1\r\nhost: localhost\r\n${authorization}\r\n`;
   const found: Record<string, number> = {};
   const reader = async () => {
     const socket = openSocket(url);
-    let left = READERS / SOCKETS;
+    let left = READERS / sockets;
     socket.write(request);
     // An answer is so short that it comes in one piece.
     for await (const chunk of socket) {
@@ -65,7 +65,7 @@ async function stampede({ url, tokens }: Client, path: string): Promise<Record<s
       socket.write(request);
     }
   };
-  await Promise.all(Array.from({ length: SOCKETS }, reader));
+  await Promise.all(Array.from({ length: sockets }, reader));
   return found;
 }
 
@@ -74,7 +74,7 @@ async function whileHeld<T>(work: () => Promise<T>): Promise<T> {
   const holder = new pg.Client({ connectionString: database.url });
   await holder.connect();
   await holder.query('BEGIN');
-  await holder.query('LOCK TABLE records IN ACCESS EXCLUSIVE MODE');
+  await holder.query('LOCK TABLE collections, records IN ACCESS EXCLUSIVE MODE');
   try {
     const result = work();
     await until(async () => (await database.query(`SELECT FROM pg_locks WHERE NOT granted`)).length > 0);
@@ -107,3 +107,9 @@ it.each([
   },
   120_000,
 );
+
+it('refuses none of 2,000 who want the same public thing at once, of which nothing is known yet', async () => {
+  const { path } = await makeRecord(admin, await makeCollection(admin, 'public'));
+  await pause(1.15 * TTL_MS);
+  expect(await whileHeld(() => stampede(anyone, path, 2000))).toEqual({ 200: READERS });
+}, 60_000);

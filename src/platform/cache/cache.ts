@@ -100,11 +100,6 @@ export class Cache {
     return entry;
   }
 
-  /** Whether it is being read already: who asks now waits with the others, and costs nothing. */
-  isLoading(name: string): boolean {
-    return this.loads.has(name);
-  }
-
   /** @throws what the load throws, when nothing is kept; at once what is kept, if it is fresh */
   fetch<T>(name: string, load: () => Promise<Loaded<T>>, lifetime = this.lifetime): Entry<T> | Promise<Entry<T>> {
     const now = performance.now();

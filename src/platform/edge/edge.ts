@@ -12,30 +12,15 @@ import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
 import type { Admission, Leave, Priority } from '../overload/admission.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
+import type { Lane, Read } from './lane.js';
 import { isPlain } from './plain.js';
 import { lines, send, type Variant, Wire } from './wire.js';
-
-/** An answer, kept or made for this one request. */
-type Read = Entry<Answer> | Answer;
 
 /** When a request came (performance.now()), from whom, and what that one has left. */
 interface Arrival {
   begun: number;
   limit: Counted | undefined;
   caller: Caller | undefined;
-}
-
-/** A read that the edge may load by itself. */
-export interface Lane {
-  /** What its paths look like, with the groups that `load` needs. */
-  path: RegExp;
-  /** The route's template, for metrics. */
-  route: string;
-  /**
-   * The answer for this caller, or undefined when there is anything to be decided: what is not there, not for the caller,
-   * not valid. A failure, too, is the pipeline's to answer.
-   */
-  load(path: RegExpExecArray, query: string, caller: Caller | undefined): Read | undefined | Promise<Read | undefined>;
 }
 
 /**
@@ -47,6 +32,8 @@ export class Edge {
   private readonly lanes: Lane[] = [];
   private readonly priorities: [RegExp, Priority][] = [];
   private readonly wires = new WeakMap<Answer, Wire>();
+  /** Targets of which a shared load is under way: who asks now waits with the others, and costs nothing. */
+  private readonly underWay = new Set<string>();
   private readonly origins: Set<string>;
   private readonly keepAlive: string;
   private readonly answersReads: boolean;
@@ -135,10 +122,12 @@ export class Edge {
     const work = () => {
       const match = lane.path.exec(path) as RegExpExecArray;
       const loaded = lane.load(match, query, arrival.caller);
-      if (loaded instanceof Promise) void loaded.then(go, () => pipeline(request, response));
-      else go(loaded);
+      if (!(loaded instanceof Promise)) return go(loaded);
+      if (lane.isShared) this.underWay.add(url);
+      const pass = () => pipeline(request, response);
+      void loaded.finally(() => this.underWay.delete(url)).then(go, pass);
     };
-    if (this.cache.isLoading(path)) work();
+    if (this.underWay.has(url)) work();
     else this.admit(request, response, work);
   }
 
