@@ -13,6 +13,7 @@ import { Servers } from './platform/database/servers.js';
 import { Edge } from './platform/edge/edge.js';
 import { HttpAdapter } from './platform/http/adapter.js';
 import { Lifecycle } from './platform/lifecycle/lifecycle.js';
+import { tidyWhenIdle } from './platform/lifecycle/tidy.js';
 import { AccessLog, registerAccessLog } from './platform/logging/access-log.js';
 import { createLogger } from './platform/logging/logger.js';
 import { NestLogger } from './platform/logging/nest-logger.js';
@@ -50,6 +51,7 @@ export async function createApp(given: Config): Promise<App> {
           throw error;
         }
         lifecycle.serve();
+        tidyWhenIdle();
         return nest.getUrl();
       },
       async stop() {

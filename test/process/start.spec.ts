@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from '../support/client.js';
+import { until } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { endPrograms, type Program, productionSettings, startMain } from '../support/process.js';
 
@@ -34,6 +36,17 @@ describe('the built app', () => {
     expect((await client.get('/api/v1/data')).body).toEqual({ items: [], nextCursor: null });
     expect((await client.get('/docs')).status).toBe(200);
     expect(program.stderr).toBe('');
+  });
+
+  it('gives back the memory that only its start needed, when it has nothing to do', async () => {
+    const program = startMain(productionSettings(database.url));
+    await program.url();
+    let most = 0;
+    await until(async () => {
+      const mebibytes = Number(execFileSync('ps', ['-o', 'rss=', '-p', String(program.pid)])) / 1024;
+      most = Math.max(most, mebibytes);
+      return most - mebibytes > 20;
+    });
   });
 
   it('makes the first admin from the settings, and not a second one at the next start', async () => {

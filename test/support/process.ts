@@ -1,8 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 type Environment = Record<string, string>;
+
+const packageJson = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+/** What `npm start` gives to node. */
+const FLAGS: string[] = packageJson.scripts.start.match(/--\S+/g);
 
 /** How a process ended. */
 export interface Ended {
@@ -21,7 +26,7 @@ export class Program {
   constructor(script: string, environment: Environment) {
     const path = fileURLToPath(new URL(`../../dist/${script}`, import.meta.url));
     const { PATH = '', HOME = '' } = process.env;
-    this.child = spawn(process.execPath, [path], {
+    this.child = spawn(process.execPath, [...FLAGS, path], {
       env: { PATH, HOME, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
