@@ -1,4 +1,4 @@
-import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { type EntityManager, MoreThan, Not } from 'typeorm';
 import type { Config } from '../config.js';
@@ -40,7 +40,7 @@ export interface Continued {
 @Injectable()
 export class SessionsService {
   private readonly logger = new Logger(SessionsService.name);
-  private readonly key: Buffer;
+  private readonly key: KeyObject;
   private readonly lifeMs: number;
   private readonly lifetime: Lifetime;
 
@@ -49,7 +49,7 @@ export class SessionsService {
     private readonly cache: Cache,
     @Inject(CONFIG) config: Config,
   ) {
-    this.key = Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'refresh-token', 32));
+    this.key = createSecretKey(Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'refresh-token', 32)));
     this.lifeMs = config.REFRESH_TOKEN_TTL_S * 1000;
     this.lifetime = { ttlMs: config.SESSION_CHECK_MS, staleMs: 0 };
   }
