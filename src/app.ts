@@ -11,6 +11,7 @@ import { Cache } from './platform/cache/cache.js';
 import { prepareSchema } from './platform/database/schema.js';
 import { Servers } from './platform/database/servers.js';
 import { Edge } from './platform/edge/edge.js';
+import { accepting, assertFree } from './platform/http/acceptors.js';
 import { HttpAdapter } from './platform/http/adapter.js';
 import { Lifecycle } from './platform/lifecycle/lifecycle.js';
 import { tidyWhenIdle } from './platform/lifecycle/tidy.js';
@@ -95,9 +96,11 @@ async function assemble(config: Config, logger: Logger): Promise<NestFastifyAppl
 
 async function listen(nest: NestFastifyApplication, { HOST, PORT }: Config): Promise<void> {
   try {
+    await assertFree(HOST, PORT);
     await nest.listen({
       port: PORT,
       host: HOST,
+      ...accepting,
       listenTextResolver: (address) => `Floodgate listens on ${address}; its API is described at ${address}/docs`,
     });
   } catch (error) {

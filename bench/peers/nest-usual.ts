@@ -138,4 +138,4 @@ class AppModule {}
 
 const adapter = new FastifyAdapter({ logger: true, bodyLimit: 100_000_000 });
 const app = await NestFactory.create<NestFastifyApplication>(AppModule, adapter);
-await app.listen(Number(PORT), '127.0.0.1');
+await app.listen({ port: Number(PORT), host: '127.0.0.1', backlog: 65_535 });

@@ -1,5 +1,7 @@
 // What the peers are told by the runner, and the one record that all of them answer.
 export const port = Number(process.env.PORT);
+/** Room for a crowd that connects at once: else p99 would show how long the kernel waits to try again. */
+export const backlog = 65_535;
 export const databaseUrl = process.env.DATABASE_URL;
 export const redisUrl = process.env.REDIS_URL;
 /** The record of those who always answer the same, as text. */

@@ -94,6 +94,14 @@ describe('the built app says in a line why it does not start, when', () => {
     }
   });
 
+  it('its port is taken by another of its kind', async () => {
+    const first = startMain(productionSettings(database.url));
+    const { port } = new URL(await first.url());
+    await expectRefusal(startMain({ ...productionSettings(database.url), PORT: port }), [
+      new RegExp(`Port ${port} .*taken`),
+    ]);
+  });
+
   it('its address is not one of this machine', async () => {
     await expectRefusal(startMain({ ...productionSettings(database.url), HOST: '192.0.2.1' }), [/192\.0\.2\.1/]);
   });

@@ -10,6 +10,7 @@ import {
 import type { Logger } from 'pino';
 import type { Config } from '../../config.js';
 import { registerAcceptCheck } from './accept.js';
+import { registerAcceptors } from './acceptors.js';
 import { Answer } from './answer.js';
 import { registerBodyParsers } from './body.js';
 import { registerCompression } from './compression.js';
@@ -69,6 +70,7 @@ export class HttpAdapter extends FastifyAdapter {
     registerRequestGuard(fastify);
     registerAcceptCheck(fastify);
     registerCompression(fastify);
+    registerAcceptors(fastify);
     registerConnectionSweep(fastify);
     // Node would answer 417 without a document; RFC 9110 lets an expectation that nobody knows be ignored.
     fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));

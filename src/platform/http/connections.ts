@@ -10,14 +10,14 @@ const SWEEP_MS = 100;
  */
 export function registerConnectionSweep(fastify: FastifyInstance): void {
   const { server } = fastify;
-  /** Every connection, with the latest answer on it. */
+  /** Every connection, with the latest answer on it unless it went out at once: it would be kept from being collected. */
   const connections = new Map<Socket, ServerResponse | undefined>();
   server.on('connection', (socket: Socket) => {
     connections.set(socket, undefined);
     socket.once('close', () => connections.delete(socket));
   });
   server.on('request', ({ socket }, response) => {
-    connections.set(socket, response);
+    connections.set(socket, response.writableEnded ? undefined : response);
   });
   fastify.addHook('preClose', (done) => {
     for (const response of connections.values()) {
@@ -28,8 +28,8 @@ export function registerConnectionSweep(fastify: FastifyInstance): void {
       if (server.listening) return;
       server.closeIdleConnections();
       for (const socket of connections.keys()) if (socket.bytesRead === 0) socket.destroy();
+      if (connections.size === 0) clearInterval(timer);
     }, SWEEP_MS);
-    server.once('close', () => clearInterval(timer));
     // Closed without ever having listened: there is nothing to sweep.
     if (!server.listening) clearInterval(timer);
     done();
