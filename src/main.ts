@@ -38,7 +38,8 @@ function stopOnSignals(starting: Promise<Running>, timeoutMs: number): () => boo
     app.logger.info(`${signal}: stopping.`);
     await app.stop();
     app.logger.info('Stopped.');
-    process.exit(0);
+    // A write that is under way at the exit would get the last lines into its middle.
+    app.logger.flush(() => process.exit(0));
   };
   const onSignal = (signal: NodeJS.Signals) => void stop(signal).catch(fail);
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal);

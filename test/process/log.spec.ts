@@ -104,6 +104,17 @@ describe('in production the log', () => {
     }
   });
 
+  it('loses, tears and mixes up no line when many come at once, long ones among them', async () => {
+    const { program, client } = await start();
+    const ids = Array.from({ length: 600 }, (_, index) => `one-of-many-${index}`);
+    const path = (index: number) => `/${'a'.repeat(index % 10 ? index : 6000)}`;
+    await Promise.all(ids.map((id, index) => client.get(path(index), { 'x-request-id': id })));
+    program.signal('SIGTERM');
+    await program.end();
+    const paths = new Map(entries(program).map((entry) => [entry.http?.request.id, entry.url?.path]));
+    expect(ids.map((id) => paths.get(id))).toEqual(ids.map((_, index) => path(index)));
+  });
+
   it('keeps to one line whatever a caller sends', async () => {
     const { program, client } = await start();
     await client.get('/nowhere/%0a%7B"log.level":"error"%7D', { 'x-request-id': 'a-forger' });

@@ -1,12 +1,8 @@
 import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
-import { type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Config } from '../../config.js';
 import { splitUrl } from '../http/split-url.js';
-import { FLUSH_MS } from './logger.js';
-
-/** So much text is written without waiting for more, in characters. */
-const FULL = 65_536;
 
 /** Of an orchestrator or a monitoring system. */
 export const isProbe = (url: string) => url.startsWith('/health/') || url.startsWith('/metrics');
@@ -16,8 +12,7 @@ export const isProbe = (url: string) => url.startsWith('/health/') || url.starts
  * line is put together here: the logger, which looks for secrets in whatever it is given, takes 10 µs for it.
  */
 export class AccessLog {
-  private readonly stream: { write(text: string): void };
-  private lines = '';
+  private readonly stream: DestinationStream;
   private readonly isOn: boolean;
   private readonly isEcs: boolean;
   private readonly process =
@@ -29,12 +24,9 @@ export class AccessLog {
     config: Pick<Config, 'LOG_FORMAT'>,
     private readonly logger: Logger,
   ) {
-    this.stream = (logger as unknown as Record<symbol, { write(line: string): void }>)[pino.symbols.streamSym] as never;
+    this.stream = (logger as unknown as Record<symbol, DestinationStream>)[pino.symbols.streamSym] as DestinationStream;
     this.isOn = logger.isLevelEnabled('info');
     this.isEcs = config.LOG_FORMAT === 'ecs';
-    if (!this.isOn || !this.isEcs) return;
-    setInterval(() => this.flush(), FLUSH_MS).unref();
-    process.once('exit', () => this.flush());
   }
 
   /**
@@ -57,18 +49,11 @@ export class AccessLog {
     if (!this.isEcs) return void this.logger.info(`${method} ${path} ${status} ${ms} ms`);
     // Quotes are all that the address of a request can hold that JSON has to escape.
     const safe = /["\\]/.test(path) ? JSON.stringify(path).slice(1, -1) : path;
-    this.lines +=
+    this.stream.write(
       `{"log.level":"info","@timestamp":"${this.now()}",${this.process},"http":{"request":{"id":"${id}","method":"${method}"},` +
-      `"response":{"status_code":${status}}},"url":{"path":"${safe}"},"client":{"ip":"${address}"},"event":{"duration":` +
-      `${Math.round(duration * 1e6)}},${user === undefined ? '' : `"user":{"id":"${user}"},`}"message":"${method} ${safe} ${status} ${ms} ms"}\n`;
-    if (this.lines.length > FULL) this.flush();
-  }
-
-  /** Writes what has gathered. */
-  flush(): void {
-    if (this.lines === '') return;
-    this.stream.write(this.lines);
-    this.lines = '';
+        `"response":{"status_code":${status}}},"url":{"path":"${safe}"},"client":{"ip":"${address}"},"event":{"duration":` +
+        `${Math.round(duration * 1e6)}},${user === undefined ? '' : `"user":{"id":"${user}"},`}"message":"${method} ${safe} ${status} ${ms} ms"}\n`,
+    );
   }
 
   /** Many requests share a millisecond. */

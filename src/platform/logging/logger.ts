@@ -4,7 +4,11 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Config } from '../../config.js';
 
 /** How late a line may be. */
-export const FLUSH_MS = 100;
+const FLUSH_MS = 100;
+/** So much is handed on without waiting for more, in bytes. */
+const FULL = 65_536;
+/** Of a character in UTF-8. */
+const BYTES_AT_MOST = 3;
 
 /** Wherever these names turn up in a logged object, up to three levels deep, their values are left out. */
 const SECRETS = [
@@ -31,11 +35,40 @@ export function createLogger(config: Config): Logger {
   return pino(options, prettyStream());
 }
 
-/** Lines go out together: a write for each would cost more than what it tells of. What is left at the exit is written then. */
+/**
+ * Lines go out together: a write for each would cost more than what it tells of. They wait as bytes, since strings that
+ * wait grow old in the heap: 25 MiB of them at 15,000 requests a second. One write a turn of the event loop is under
+ * way, which therefore takes along all that has gathered meanwhile: in smaller pieces a busy process would never catch
+ * up. What is left at the exit is written then.
+ */
 function buffered(): DestinationStream {
-  const lines = pino.destination({ dest: 1, sync: false, minLength: 16_000, maxLength: 67_108_864 });
-  setInterval(() => lines.flush(), FLUSH_MS).unref();
-  return lines;
+  const most = { maxWrite: 1_048_576, maxLength: 67_108_864 };
+  const output = pino.destination({ dest: 1, sync: false, minLength: 16_000, contentMode: 'buffer', ...most });
+  const write = output.write.bind(output) as unknown as (bytes: Uint8Array) => boolean;
+  const [flush, flushSync] = [output.flush.bind(output), output.flushSync.bind(output)];
+  const lines = Buffer.allocUnsafe(FULL);
+  let length = 0;
+  const handOn = () => {
+    if (length > 0) write(Buffer.from(lines.subarray(0, length)));
+    length = 0;
+  };
+  output.write = (line) => {
+    const bytes = line.length * BYTES_AT_MOST;
+    if (bytes > FULL - length) handOn();
+    if (bytes > FULL) return write(Buffer.from(line));
+    length += lines.write(line, length);
+    return true;
+  };
+  output.flush = (done) => {
+    handOn();
+    flush(done);
+  };
+  output.flushSync = () => {
+    handOn();
+    flushSync();
+  };
+  setInterval(() => output.flush(), FLUSH_MS).unref();
+  return output;
 }
 
 /** Readable lines, written at once, so that the last words before an exit are seen. Only in development's dependencies. */
