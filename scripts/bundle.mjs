@@ -15,9 +15,22 @@ const EXTERNAL = [
   'swagger-ui-dist',
   '@zxcvbn-ts/language-common',
 ];
-/** Loaded for nothing: TypeORM's drivers of other databases, a quarter of the bundle, and the commands of Redis' modules. */
-const UNUSED =
-  /typeorm.driver.(aurora|better-sqlite3|capacitor|cockroachdb|cordova|expo|mongodb|mysql|nativescript|oracle|react-native|sap|spanner|sqlite|sqljs|sqlserver)|@redis.(bloom|graph|json|search|time-series)/;
+/**
+ * Loaded for nothing, and a third of the bundle: TypeORM's drivers of other databases, its search for files and its
+ * printer of SQL; the commands of Redis' modules; Zod's messages in all languages; Fastify's compilers of JSON schemas;
+ * Swagger's YAML; Nest's look into uploaded files.
+ */
+const UNUSED = new RegExp(
+  [
+    /typeorm.driver.(aurora|better-sqlite3|capacitor|cockroachdb|cordova|expo|mongodb|mysql|nativescript|oracle|react-native|sap|spanner|sqlite|sqljs|sqlserver)/,
+    /node_modules.(glob|tinyglobby|@sqltools.formatter|js-yaml|file-type)\//,
+    /@redis.(bloom|graph|json|search|time-series)/,
+    /zod.v4.locales.index/,
+    /node_modules.(ajv.|ajv-formats.|fast-json-stringify.index|@fastify.(ajv|fast-json-stringify)-compiler.)/,
+  ]
+    .map(({ source }) => source)
+    .join('|'),
+);
 const OWN = '../src/';
 
 const fit = {
@@ -64,8 +77,7 @@ await build({
   alias: { redis: '@redis/client' },
   external: EXTERNAL,
   plugins: [fit],
-  // Names and short lines, so that a stack can be read without the map.
-  keepNames: true,
+  // No shorter names, and short lines, so that a stack can be read without the map.
   minifySyntax: true,
   minifyWhitespace: true,
   lineLimit: 200,
@@ -75,9 +87,13 @@ await build({
 await shorten('dist/bundle.cjs.map');
 await shorten('dist/migrate.cjs.map');
 
-// What V8 compiled is kept beside. A first run, which ends at a wrong setting, fills it for all that the start evaluates.
+// What V8 compiled is kept beside, for the very options of `npm start`: with others it would be thrown away. A first run,
+// which ends at a wrong setting, fills it for all that the start evaluates and for the clients of PostgreSQL and Redis.
 await writeFile(
   'dist/floodgate.cjs',
   `require('node:module').enableCompileCache(require('node:path').join(__dirname, 'compiled'));\nrequire('./bundle.cjs');\n`,
 );
-spawnSync(process.execPath, ['dist/floodgate.cjs'], { env: { NODE_ENV: 'none' } });
+const { scripts } = JSON.parse(await readFile('package.json', 'utf8'));
+const clients = ['pg', 'pg-copy-streams', '@redis/client'].flatMap((name) => ['--require', name]);
+const env = { NODE_ENV: 'none', NODE_COMPILE_CACHE: 'dist/compiled' };
+spawnSync(process.execPath, [...clients, ...scripts.start.split(' ').slice(1)], { env });
