@@ -1,6 +1,6 @@
 // What the operating system says: which core runs what, who else used the processors, and how much memory a process has.
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
 /** Servers under test have a core of their own; load, PostgreSQL, Redis and this runner share the other. */
@@ -57,11 +57,16 @@ function own() {
   }, 0);
 }
 
-/** @returns { peak, now }: resident memory of a process in MiB, at its largest and at the moment */
+/** @returns { peak, now }: resident memory of a process in MiB, at its largest since `forgetPeak` and at the moment */
 export function memory(pid) {
   const status = readProc(`${pid}/status`);
   const mebibytes = (name) => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)[1]) / 1024;
   return { peak: mebibytes('VmHWM'), now: mebibytes('VmRSS') };
+}
+
+/** From here on the peak is counted anew, see proc(5) on clear_refs. */
+export function forgetPeak(pid) {
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
 
 /** Undefined when the process has ended meanwhile. */

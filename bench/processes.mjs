@@ -1,11 +1,16 @@
 // What is measured of whole processes, each time of fresh ones: memory under many connections, the start, and two workers.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { slice } from './load.mjs';
-import { ALL_CORES, family, LOAD_CORE, memory, pin } from './machine.mjs';
+import { ALL_CORES, family, forgetPeak, LOAD_CORE, memory, pin } from './machine.mjs';
 import { Skipped } from './measure.mjs';
 import { loaded } from './scenarios.mjs';
 
 const MANY_CONNECTIONS = 512;
 const WARM_S = 2;
+/** The first requests of all connections come at once, and wait: in so long they are fewer than one in a hundred. */
+const CROWD_S = 4;
+/** A process serves long after it has started: this is how long it may put itself in order first. */
+const SETTLE_MS = 3000;
 
 /** A contestant of whom a process is started for each slice. `use` has the server, and says what was measured. */
 function fresh(name, stage, start, use) {
@@ -25,15 +30,24 @@ const crowd = {
   yardstick: 'fastify',
   metrics: [
     { name: 'p99 at 512 connections', value: 'p99', unit: 'ms', isLowerBetter: true, must: 1.4, goal: 1.1 },
-    { name: 'memory at its peak', value: 'peak', unit: 'MiB', isLowerBetter: true, must: 1.4, goal: 1.15 },
-    { name: 'memory after the load', value: 'now', unit: 'MiB', isLowerBetter: true, must: 1.4, goal: 1.15 },
+    {
+      name: 'memory under that load, at its peak',
+      value: 'peak',
+      unit: 'MiB',
+      isLowerBetter: true,
+      must: 1.4,
+      goal: 1.15,
+    },
+    { name: 'memory after that load', value: 'now', unit: 'MiB', isLowerBetter: true, must: 1.4, goal: 1.15 },
   ],
-  async prepare(stage, { seconds }) {
+  async prepare(stage) {
     const under = (name, path, start) =>
       fresh(name, stage, start, async ({ url, pid }) => {
         const target = { url, paths: [path] };
+        await sleep(SETTLE_MS);
         const warm = await slice(target, { connections: MANY_CONNECTIONS, seconds: WARM_S });
-        const { p99, errors } = await slice(target, { connections: MANY_CONNECTIONS, seconds });
+        forgetPeak(pid);
+        const { p99, errors } = await slice(target, { connections: MANY_CONNECTIONS, seconds: CROWD_S });
         return { p99, ...memory(pid), errors: warm.errors + errors };
       });
     const peer = (name) => under(name, `/records/${stage.ids[0]}`, () => stage.peer(name));
