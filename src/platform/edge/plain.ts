@@ -1,15 +1,16 @@
 import type { IncomingMessage } from 'node:http';
 import { accepts } from '../http/accept.js';
 
-/** Headers that ask for more than a plain read. */
-const SPECIAL = ['content-length', 'transfer-encoding', 'content-encoding', 'expect', 'upgrade'];
-
 /** Nothing about the request needs a decision: it has no body, and JSON is welcome. */
 export function isPlain({ headers, httpVersion }: IncomingMessage): boolean {
   if (httpVersion !== '1.1' || headers.host === undefined) return false;
-  for (const name of SPECIAL) if (headers[name] !== undefined) return false;
-  const { connection, accept } = headers;
+  const { connection, accept, expect, upgrade } = headers;
   return (
+    headers['content-length'] === undefined &&
+    headers['transfer-encoding'] === undefined &&
+    headers['content-encoding'] === undefined &&
+    expect === undefined &&
+    upgrade === undefined &&
     (connection === undefined || connection.toLowerCase() === 'keep-alive') &&
     (accept === undefined || accepts(accept, 'application/json'))
   );

@@ -37,8 +37,8 @@ export class HttpAdapter extends FastifyAdapter {
       genReqId: requestId,
       trustProxy: config.TRUST_PROXY ?? false,
       bodyLimit: config.BODY_LIMIT_BYTES,
-      serverFactory: (pipeline: RequestListener) => {
-        const server = createServer(
+      serverFactory: (pipeline: RequestListener) =>
+        createServer(
           {
             requestTimeout: config.REQUEST_TIMEOUT_MS,
             keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT_MS,
@@ -50,10 +50,7 @@ export class HttpAdapter extends FastifyAdapter {
             requireHostHeader: false,
           },
           entrance(pipeline),
-        );
-        // A socket on which nothing moves, as when a reader takes nothing; a slow sender is told before.
-        return server.setTimeout(2 * config.REQUEST_TIMEOUT_MS);
-      },
+        ),
       forceCloseConnections: 'idle',
       return503OnClosing: false,
       clientErrorHandler: answerClientError,
@@ -71,7 +68,7 @@ export class HttpAdapter extends FastifyAdapter {
     registerAcceptCheck(fastify);
     registerCompression(fastify);
     registerAcceptors(fastify);
-    registerConnectionSweep(fastify);
+    registerConnectionSweep(fastify, 2 * config.REQUEST_TIMEOUT_MS);
     // Node would answer 417 without a document; RFC 9110 lets an expectation that nobody knows be ignored.
     fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
     this.refuseOtherMethods(fastify);

@@ -4,30 +4,35 @@ import type { FastifyInstance } from 'fastify';
 
 const SWEEP_MS = 100;
 
+/** A connection, with the answer that is under way on it, which Node keeps there. */
+type Connection = Socket & { _httpMessage?: ServerResponse | null };
+
 /**
- * Ends connections as they fall idle once the server closes. Node would wait for those on which an answer
- * was under way (kept alive after it) and for those that never sent anything, for as long as callers hold them.
+ * Ends connections on which nothing moves for `idleMs` while they are owed an answer, as when a reader takes nothing (a
+ * sender who is too slow is told before), and all as they fall idle once the server closes. Node would wait for those on
+ * which an answer was under way (kept alive after it) and for those that never sent anything, for as long as callers
+ * hold them. Its own server.setTimeout() would start a clock for every answer, also for one that goes out at once.
  */
-export function registerConnectionSweep(fastify: FastifyInstance): void {
+export function registerConnectionSweep(fastify: FastifyInstance, idleMs: number): void {
   const { server } = fastify;
-  /** Every connection, with the latest answer on it unless it went out at once: it would be kept from being collected. */
-  const connections = new Map<Socket, ServerResponse | undefined>();
+  const connections = new Set<Connection>();
   server.on('connection', (socket: Socket) => {
-    connections.set(socket, undefined);
+    connections.add(socket);
     socket.once('close', () => connections.delete(socket));
   });
+  // Node sets the clock anew when the answer is done.
   server.on('request', ({ socket }, response) => {
-    connections.set(socket, response.writableEnded ? undefined : response);
+    if (!response.writableFinished) socket.setTimeout(idleMs);
   });
   fastify.addHook('preClose', (done) => {
-    for (const response of connections.values()) {
+    for (const { _httpMessage: response } of connections) {
       // Says "Connection: close" to who is still to be answered.
       if (response && !response.headersSent) response.shouldKeepAlive = false;
     }
     const timer = setInterval(() => {
       if (server.listening) return;
       server.closeIdleConnections();
-      for (const socket of connections.keys()) if (socket.bytesRead === 0) socket.destroy();
+      for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
       if (connections.size === 0) clearInterval(timer);
     }, SWEEP_MS);
     // Closed without ever having listened: there is nothing to sweep.

@@ -95,7 +95,9 @@ export class Gcra {
       this.young = new Map();
       this.turnedAt = now;
     }
-    const bucket = this.young.get(key) ?? this.old.get(key) ?? { key, tat: now, unsettled: 0 };
+    const known = this.young.get(key);
+    if (known) return known;
+    const bucket = this.old.get(key) ?? { key, tat: now, unsettled: 0 };
     this.young.set(key, bucket);
     return bucket;
   }
