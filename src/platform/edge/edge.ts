@@ -177,7 +177,7 @@ export class Edge {
     });
     response.end(body);
     httpMetrics.of(method, UNKNOWN_ROUTE, problem.status).observe(0);
-    this.log.write(request, problem.status, id, this.throttle.addressOf(request), 0);
+    this.log.write(request, problem.status, id, 0);
   }
 
   private answer(
@@ -213,8 +213,7 @@ export class Edge {
     send(response, variant, isKnown, own, method === 'HEAD');
     const duration = performance.now() - begun;
     wire.observe(method, response.statusCode, duration);
-    const address = this.throttle.addressOf(request);
-    this.log.write(request, response.statusCode, id, address, duration, caller?.id);
+    this.log.write(request, response.statusCode, id, duration, caller?.id);
   }
 
   private wireOf(answer: Answer, { route }: Lane): Wire {
