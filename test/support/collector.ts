@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gunzipSync } from 'node:zlib';
 import { type ReceivedSpan, spansOf } from './otlp.js';
 import { pause } from './process.js';
 
@@ -20,7 +21,8 @@ export class Collector {
     await once(server, 'listening');
     const collector = new Collector(server);
     server.on('request', async (request, response) => {
-      const body = Buffer.concat(await request.toArray());
+      const sent = Buffer.concat(await request.toArray());
+      const body = request.headers['content-encoding'] === 'gzip' ? gunzipSync(sent) : sent;
       collector.headers.push(request.headers);
       if (collector.isSilent) return;
       const isTraces = request.method === 'POST' && request.url === '/v1/traces';
