@@ -156,7 +156,7 @@ describe('with a collector, a request', () => {
     const set = await makeCollection(admin);
     const traces: (ReturnType<typeof newTrace> & Awaited<ReturnType<typeof makeRecord>>)[] = [];
     while (traces.length < 16) traces.push({ ...(await makeRecord(admin, set)), ...newTrace() });
-    // While this holds the table, some requests wait for it and the others for those.
+    // While this holds the table, ten requests wait for it, and the others for those as far as there are places.
     const held = database.query('DO $$ BEGIN LOCK TABLE records; PERFORM pg_sleep(1); END $$');
     await pause(200);
     const answers = traces.map(({ path, etag, headers }) =>
@@ -164,8 +164,10 @@ describe('with a collector, a request', () => {
     );
     await until(async () => /^admission_queued [1-9]/m.test((await anyone.get('/metrics')).text));
     await held;
-    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(traces.map(() => 200));
-    for (const { traceId } of traces) {
+    const statuses = (await Promise.all(answers)).map(({ status }) => status);
+    const answered = traces.filter((_, at) => statuses[at] === 200);
+    expect(answered.length).toBeGreaterThan(10);
+    for (const { traceId } of answered) {
       const { spanId } = await collector.serverSpan(traceId);
       const updates = collector.of(traceId).filter(({ name }) => name.startsWith('pg.query:UPDATE'));
       expect(updates).toEqual([expect.objectContaining({ parentSpanId: spanId })]);
