@@ -37,6 +37,8 @@ it('hands the trace of a request on to whom fetch() asks for it, with its state'
   const [asking] = collector.spans.filter(({ kind }) => kind === 'client');
   expect(own).toMatchObject({ traceId: CALLER.traceId, parentSpanId: CALLER.spanId, name: 'GET /asks/:id' });
   expect(asking).toMatchObject({ traceId: CALLER.traceId, parentSpanId: own?.spanId });
+  expect(asking?.attributes['url.full']).toBe(`${other.url}/asked`);
+  expect(collector.received).not.toContain('by=us');
   expect(heard).toHaveLength(1);
   expect(heard[0]).toMatchObject({ traceparent: `00-${CALLER.traceId}-${asking?.spanId}-01`, tracestate: 'vendor=1' });
   // What this test asked of its own accord has no trace of ours.

@@ -25,6 +25,7 @@ import {
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
 import type { Config } from '../../config.js';
+import { splitUrl } from '../http/split-url.js';
 
 /** How long an exit waits for the last spans to be taken. */
 const FLUSH_MS = 2000;
@@ -51,7 +52,10 @@ export function startProvider(config: Config): () => Promise<void> {
   new PgInstrumentation({ requireParentSpan: true });
   // Keys hold addresses of callers.
   new RedisInstrumentation({ requireParentSpan: true, dbStatementSerializer: (command) => command });
-  new UndiciInstrumentation({ requireParentforSpans: true });
+  new UndiciInstrumentation({
+    requireParentforSpans: true,
+    startSpanHook: ({ origin, path }) => ({ 'url.full': origin + splitUrl(path)[0], 'url.query': '' }),
+  });
   return () => Promise.race([provider.shutdown().catch(ignore), sleep(FLUSH_MS, undefined, { ref: false })]);
 }
 
