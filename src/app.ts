@@ -22,6 +22,7 @@ import { registerHttpMetrics } from './platform/metrics/http-metrics.js';
 import { Admission } from './platform/overload/admission.js';
 import { StartError } from './platform/start-error.js';
 import { registerThrottle, Throttle } from './platform/throttle/throttle.js';
+import type { Tracing } from './platform/tracing/tracing.js';
 import type { Running } from './workers.js';
 
 /** Floodgate, put together and ready to listen. */
@@ -33,13 +34,13 @@ export interface App extends Running {
  * The one place where an app is put together: for main, for tests and for the bench.
  * @throws StartError in one sentence, when it cannot start
  */
-export async function createApp(given: Config): Promise<App> {
-  const logger = createLogger(given);
+export async function createApp(given: Config, tracing?: Tracing): Promise<App> {
+  const logger = createLogger(given, tracing && (() => tracing.idsOf()));
   const embedded = given.DATABASE_URL ? undefined : await startEmbedded(given, logger);
   const config = embedded ? { ...given, DATABASE_URL: embedded.url } : given;
   try {
     await prepareSchema(config);
-    const nest = await assemble(config, logger);
+    const nest = await assemble(config, logger, tracing);
     const lifecycle = nest.get(Lifecycle);
     return {
       nest,
@@ -58,7 +59,7 @@ export async function createApp(given: Config): Promise<App> {
       async stop() {
         await lifecycle.drain(config.DRAIN_DELAY_MS);
         await nest.close();
-        await embedded?.stop();
+        await Promise.all([embedded?.stop(), tracing?.stop()]);
       },
       abandon: () => embedded?.kill(),
     };
@@ -68,11 +69,15 @@ export async function createApp(given: Config): Promise<App> {
   }
 }
 
-async function assemble(config: Config, logger: Logger): Promise<NestFastifyApplication> {
-  const accessLog = new AccessLog(config, logger);
+async function assemble(config: Config, logger: Logger, tracing?: Tracing): Promise<NestFastifyApplication> {
+  const accessLog = new AccessLog(config, logger, tracing && ((request) => tracing.idsOf(request)));
   const edge = new Edge(config, accessLog);
-  const adapter = new HttpAdapter(config, logger, (pipeline) => edge.before(pipeline));
+  const adapter = new HttpAdapter(config, logger, (pipeline) => {
+    const entrance = edge.before(pipeline);
+    return tracing?.around(entrance, (url) => edge.routeOf(url)) ?? entrance;
+  });
   const fastify = adapter.getInstance<FastifyInstance>();
+  tracing?.register(fastify);
   registerHttpMetrics(fastify);
   registerAccessLog(fastify, accessLog);
   const nest = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, logger, edge), adapter, {

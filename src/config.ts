@@ -1,7 +1,19 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import { addDevelopmentSecrets, type Environment, valueFrom } from './platform/secrets.js';
-import { addresses, flag, integer, list, origin, pem, type SettingMeta, splitPem, url } from './platform/setting.js';
+import {
+  addresses,
+  flag,
+  integer,
+  list,
+  origin,
+  pairs,
+  pem,
+  ratio,
+  type SettingMeta,
+  splitPem,
+  url,
+} from './platform/setting.js';
 import { StartError } from './platform/start-error.js';
 
 /**
@@ -143,6 +155,31 @@ export const settings = z.object({
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** Readable lines, or one JSON object a line in the Elastic Common Schema. */
   LOG_FORMAT: z.enum(['pretty', 'ecs']).default('pretty').meta({ production: 'ecs' }),
+  /** What this service is called in the log and in traces. */
+  OTEL_SERVICE_NAME: z.string().min(1).default('floodgate'),
+  /** A collector that takes traces by OTLP over HTTP, at /v1/traces below this URL. Without it, nothing is traced. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: url('http:', 'https:').optional(),
+  /** What the collector is spoken to in. */
+  OTEL_EXPORTER_OTLP_PROTOCOL: z.enum(['http/protobuf']).default('http/protobuf'),
+  /** Headers for the collector, such as a key: name=value, separated by commas. */
+  OTEL_EXPORTER_OTLP_HEADERS: pairs.optional().meta({ secret: true }),
+  /** Which requests are traced; `parentbased_…` leaves it to the caller's traceparent where there is one. */
+  OTEL_TRACES_SAMPLER: z
+    .enum([
+      'parentbased_always_on',
+      'parentbased_traceidratio',
+      'parentbased_always_off',
+      'always_on',
+      'traceidratio',
+      'always_off',
+    ])
+    .default('parentbased_always_on'),
+  /** The share of requests that `traceidratio` traces, 0 to 1. */
+  OTEL_TRACES_SAMPLER_ARG: ratio.default(1),
+  /** Spans that wait to be sent at most, per process; more are dropped. */
+  OTEL_BSP_MAX_QUEUE_SIZE: integer(512, 1_000_000).default(2048),
+  /** How long a span waits for others to be sent with, in milliseconds. */
+  OTEL_BSP_SCHEDULE_DELAY: integer(1, 60_000).default(5000),
 });
 
 export type Config = z.infer<typeof settings>;

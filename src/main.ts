@@ -1,5 +1,5 @@
 import cluster from 'node:cluster';
-import { loadConfig } from './config.js';
+import { type Config, loadConfig } from './config.js';
 import { nameSources } from './platform/stack.js';
 import { StartError } from './platform/start-error.js';
 import { createWorkers, type Running } from './workers.js';
@@ -9,10 +9,18 @@ async function main(): Promise<void> {
   const config = loadConfig();
   const isSplit = config.WEB_CONCURRENCY > 1 && cluster.isPrimary;
   // What only starts workers need not hold the app.
-  const starting = isSplit ? createWorkers(config) : import('./app.js').then(({ createApp }) => createApp(config));
+  const starting = isSplit ? createWorkers(config) : startApp(config);
   const isStopping = stopOnSignals(starting, config.DRAIN_TIMEOUT_MS + config.DRAIN_DELAY_MS);
   const app = await starting;
   if (!isStopping()) await app.listen();
+}
+
+/** Where traces are wanted, OpenTelemetry is loaded first, for it patches what the app loads; else not at all. */
+async function startApp(config: Config): Promise<Running> {
+  const isTraced = config.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined;
+  const tracing = isTraced ? new (await import('./platform/tracing/tracing.js')).Tracing(config) : undefined;
+  const { createApp } = await import('./app.js');
+  return createApp(config, tracing);
 }
 
 /**

@@ -17,6 +17,12 @@ export const integer = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.number().min(min, `must be ${min} to ${max}`).max(max, `must be ${min} to ${max}`));
 
+export const ratio = z
+  .string()
+  .regex(/^(?:0|1|[01]?\.\d{1,15})$/, 'must be 0 to 1')
+  .transform(Number)
+  .pipe(z.number().max(1, 'must be 0 to 1'));
+
 export const flag = z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true');
 
 export const url = (...protocols: string[]) =>
@@ -40,6 +46,11 @@ export const list = <T extends z.ZodType<unknown, string>>(item: T) =>
     .string()
     .transform((text) => text.split(',').map((part) => part.trim()))
     .pipe(z.array(item));
+
+/** Names with values, separated by commas. */
+export const pairs = z
+  .string()
+  .regex(/^\s*[\w.-]+\s*=[^,\r\n]*(?:,\s*[\w.-]+\s*=[^,\r\n]*)*$/, 'must be name=value, separated by commas');
 
 const range = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
 export const addresses = z

@@ -131,6 +131,11 @@ export class Edge {
     else this.admit(request, response, work);
   }
 
+  /** The template of a route that is answered here. */
+  routeOf(url: string): string | undefined {
+    return this.laneOf(url)?.route;
+  }
+
   private laneOf(url: string): Lane | undefined {
     const [path] = splitUrl(url);
     return this.lanes.find((lane) => lane.path.test(path));
@@ -172,7 +177,7 @@ export class Edge {
     });
     response.end(body);
     httpMetrics.of(method, UNKNOWN_ROUTE, problem.status).observe(0);
-    this.log.write(method, url, problem.status, id, this.throttle.addressOf(request), 0);
+    this.log.write(request, problem.status, id, 0);
   }
 
   private answer(
@@ -197,7 +202,7 @@ export class Edge {
     stale: string | undefined,
     { begun, limit, caller }: Arrival,
   ): void {
-    const { headers, method = '', url = '' } = request;
+    const { headers, method = '' } = request;
     const id = requestId(request);
     const isKnown = wire.isKnown(headers['if-none-match'], variant);
     const own =
@@ -208,8 +213,7 @@ export class Edge {
     send(response, variant, isKnown, own, method === 'HEAD');
     const duration = performance.now() - begun;
     wire.observe(method, response.statusCode, duration);
-    const address = this.throttle.addressOf(request);
-    this.log.write(method, url, response.statusCode, id, address, duration, caller?.id);
+    this.log.write(request, response.statusCode, id, duration, caller?.id);
   }
 
   private wireOf(answer: Answer, { route }: Lane): Wire {

@@ -1,8 +1,13 @@
+import type { IncomingMessage } from 'node:http';
 import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Config } from '../../config.js';
 import { splitUrl } from '../http/split-url.js';
+import { addressReader } from '../throttle/address.js';
+
+/** Which trace a line belongs to, and which span of it; neither where nothing is traced. */
+export type TraceIds = { 'trace.id'?: string; 'span.id'?: string };
 
 /** Of an orchestrator or a monitoring system. */
 export const isProbe = (url: string) => url.startsWith('/health/') || url.startsWith('/metrics');
@@ -15,43 +20,41 @@ export class AccessLog {
   private readonly stream: DestinationStream;
   private readonly isOn: boolean;
   private readonly isEcs: boolean;
-  private readonly process =
-    `"process.pid":${process.pid},"host.hostname":${JSON.stringify(hostname())},"ecs.version":"8.10.0","service.name":"floodgate","event.dataset":"floodgate"`;
+  private readonly process: string;
+  private readonly addressOf: (request: IncomingMessage) => string;
+  private readonly traceOf: (request: IncomingMessage) => string;
   private at = 0;
   private time = '';
 
   constructor(
-    config: Pick<Config, 'LOG_FORMAT'>,
+    config: Pick<Config, 'LOG_FORMAT' | 'OTEL_SERVICE_NAME' | 'TRUST_PROXY'>,
     private readonly logger: Logger,
+    idsOf?: (request: IncomingMessage) => TraceIds,
   ) {
     this.stream = (logger as unknown as Record<symbol, DestinationStream>)[pino.symbols.streamSym] as DestinationStream;
     this.isOn = logger.isLevelEnabled('info');
     this.isEcs = config.LOG_FORMAT === 'ecs';
+    const service = JSON.stringify(config.OTEL_SERVICE_NAME);
+    this.process = `"process.pid":${process.pid},"host.hostname":${JSON.stringify(hostname())},"ecs.version":"8.10.0","service.name":${service},"event.dataset":${service}`;
+    this.addressOf = addressReader(config.TRUST_PROXY);
+    this.traceOf = idsOf ? (request) => fields(idsOf(request)) : () => '';
   }
 
-  /**
-   * @param url with its query
-   * @param duration in ms
-   */
-  write(
-    method: string,
-    url: string,
-    status: number,
-    id: string,
-    address: string,
-    duration: number,
-    user?: string,
-  ): void {
+  /** @param duration in ms */
+  write(request: IncomingMessage, status: number, id: string, duration: number, user?: string): void {
+    const { method = '', url = '' } = request;
     // Probes and scrapes come every few seconds and say nothing as long as they are answered.
     if (!this.isOn || (status < 400 && isProbe(url) && !this.logger.isLevelEnabled('debug'))) return;
     const [path] = splitUrl(url);
     const ms = Math.round(duration * 10) / 10;
     if (!this.isEcs) return void this.logger.info(`${method} ${path} ${status} ${ms} ms`);
+    // Without the zone of a link-local one, which is of no meaning elsewhere.
+    const [address] = this.addressOf(request).split('%', 1);
     // Quotes are all that the address of a request can hold that JSON has to escape.
     const safe = /["\\]/.test(path) ? JSON.stringify(path).slice(1, -1) : path;
     this.stream.write(
-      `{"log.level":"info","@timestamp":"${this.now()}",${this.process},"http":{"request":{"id":"${id}","method":"${method}"},` +
-        `"response":{"status_code":${status}}},"url":{"path":"${safe}"},"client":{"ip":"${address}"},"event":{"duration":` +
+      `{"log.level":"info","@timestamp":"${this.now()}",${this.process},${this.traceOf(request)}"http":{"request":{"id":"${id}","method":"${method}"},` +
+        `"response":{"status_code":${status}}},"url":{"path":"${safe}"},${address ? `"client":{"ip":"${address}"},` : ''}"event":{"duration":` +
         `${Math.round(duration * 1e6)}},${user === undefined ? '' : `"user":{"id":"${user}"},`}"message":"${method} ${safe} ${status} ${ms} ms"}\n`,
     );
   }
@@ -67,10 +70,13 @@ export class AccessLog {
   }
 }
 
+const fields = ({ 'trace.id': trace, 'span.id': span }: TraceIds) =>
+  trace === undefined ? '' : `"trace.id":"${trace}","span.id":"${span}",`;
+
 export function registerAccessLog(fastify: FastifyInstance, log: AccessLog): void {
   fastify.addHook('onResponse', (request, reply, done) => {
-    const { method, url, id, ip, caller } = request;
-    log.write(method, url, reply.statusCode, id, ip, reply.elapsedTime, caller?.id);
+    const { raw, id, caller } = request;
+    log.write(raw, reply.statusCode, id, reply.elapsedTime, caller?.id);
     done();
   });
 }

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { ecsFormat } from '@elastic/ecs-pino-format';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Config } from '../../config.js';
+import type { TraceIds } from './access-log.js';
 
 /** How late a line may be. */
 const FLUSH_MS = 100;
@@ -26,11 +27,17 @@ const redact = {
   censor: '[redacted]',
 };
 
-/** The one logger of the process, for Nest and Fastify alike. */
-export function createLogger(config: Config): Logger {
-  const options = { level: config.LOG_LEVEL, redact };
+/**
+ * The one logger of the process, for Nest and Fastify alike.
+ * @param idsOf the trace of what is at work
+ */
+export function createLogger(config: Config, idsOf?: () => TraceIds): Logger {
+  const options = { level: config.LOG_LEVEL, redact, ...(idsOf ? { mixin: () => idsOf() } : {}) };
   if (config.LOG_FORMAT === 'ecs') {
-    return pino({ ...ecsFormat({ serviceName: 'floodgate', apmIntegration: false }), ...options }, buffered());
+    return pino(
+      { ...ecsFormat({ serviceName: config.OTEL_SERVICE_NAME, apmIntegration: false }), ...options },
+      buffered(),
+    );
   }
   return pino(options, prettyStream());
 }
@@ -79,7 +86,7 @@ function prettyStream(): DestinationStream {
       sync: true,
       translateTime: 'SYS:HH:MM:ss.l',
       // What the line says in words already.
-      ignore: 'pid,hostname,reqId,http,url,event,client,user,log\\.logger',
+      ignore: 'pid,hostname,reqId,http,url,event,client,user,log\\.logger,trace\\.id,span\\.id',
       singleLine: true,
     });
   } catch {

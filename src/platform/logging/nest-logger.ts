@@ -17,8 +17,9 @@ export class NestLogger implements LoggerService {
 
   private writer(usual: Level) {
     return (message: unknown, ...rest: unknown[]): void => {
-      const context = rest.at(-1);
-      const level = usual === 'info' && CHATTY.has(String(context)) ? 'debug' : usual;
+      // In a bundle, a class that speaks of itself has a line before its name.
+      const context = rest.at(-1) === undefined ? undefined : String(rest.at(-1)).replace(/^_/, '');
+      const level = usual === 'info' && CHATTY.has(context ?? '') ? 'debug' : usual;
       if (message instanceof Error) this.logger[level]({ 'log.logger': context, err: message }, message.message);
       else this.logger[level]({ 'log.logger': context }, String(message));
     };

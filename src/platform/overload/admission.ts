@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { AdaptiveLimit, CALM_MS, type LimitOptions } from './adaptive-limit.js';
 
 /** How often the limit is thought over, and those are refused who have waited too long. */
@@ -75,7 +76,13 @@ export class Admission {
     const rank = this.ranks[priority];
     if (this.hasRoom(rank)) return void this.begin(rank, start);
     if (fits(this.queued, this.places, rank.ofAll) && fits(rank.line.size, this.places, rank.ofOwn)) {
-      const waiting = { start, refuse, since: this.now(), cancel: () => void rank.line.delete(waiting) };
+      // It is another one's end that starts it; what it does is still its own.
+      const waiting = {
+        start: AsyncLocalStorage.bind(start),
+        refuse,
+        since: this.now(),
+        cancel: () => void rank.line.delete(waiting),
+      };
       rank.line.add(waiting);
       return waiting;
     }

@@ -6,7 +6,7 @@ import { Counter } from 'prom-client';
 import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
 import { Problem } from '../http/problem.js';
-import { addressReader } from './address.js';
+import { addressReader, keyOf } from './address.js';
 import { Gcra, type Verdict } from './gcra.js';
 
 declare module 'fastify' {
@@ -51,6 +51,7 @@ export class Throttle implements ThrottlerStorage {
   /** As RateLimit-Policy. */
   readonly policy: string;
   /** The address that a request counts for. */
+  /** What the address of a request is counted as. */
   readonly addressOf: (raw: IncomingMessage) => string;
   /** By name, limit and window: after its figures have changed, what was counted in the old ones means nothing. */
   readonly limits = new Map<string, Gcra>();
@@ -61,7 +62,8 @@ export class Throttle implements ThrottlerStorage {
     const general = { name: GENERAL, limit: config.RATE_LIMIT_REQUESTS, windowMs: config.RATE_LIMIT_WINDOW_S * 1000 };
     this.policy = policyText(general);
     this.general = this.limit(general);
-    this.addressOf = addressReader(config.TRUST_PROXY);
+    const read = addressReader(config.TRUST_PROXY);
+    this.addressOf = (raw) => keyOf(read(raw));
   }
 
   /** Whether a request falls under the general limit before it is known where it leads. */

@@ -1,0 +1,95 @@
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Logger } from '@nestjs/common';
+import { context, propagation, trace } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+import { parseKeyPairsIntoRecord, setGlobalErrorHandler, W3CTraceContextPropagator } from '@opentelemetry/core';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
+import { PgInstrumentation } from '@opentelemetry/instrumentation-pg';
+import { RedisInstrumentation } from '@opentelemetry/instrumentation-redis';
+import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici';
+import {
+  defaultResource,
+  detectResources,
+  resourceAttributesEnvDetector,
+  resourceFromAttributes,
+} from '@opentelemetry/resources';
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  ParentBasedSampler,
+  type ReadableSpan,
+  type Sampler,
+  TraceIdRatioBasedSampler,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace';
+import type { Config } from '../../config.js';
+import { splitUrl } from '../http/split-url.js';
+
+/** How long an exit waits for the last spans to be taken. */
+const FLUSH_MS = 2000;
+/** How often the log says that spans are lost. */
+const COMPLAINT_MS = 60_000;
+
+/**
+ * Has OpenTelemetry's API make spans and send them to OTEL_EXPORTER_OTLP_ENDPOINT, in batches of a bounded queue; and pg,
+ * Redis' client and fetch() tell of what they do for a request, if they are loaded after this.
+ * @returns what sends the last spans, and takes no longer than FLUSH_MS
+ */
+export function startProvider(config: Config): () => Promise<void> {
+  const exporter = new OTLPTraceExporter({ headers: parseKeyPairsIntoRecord(config.OTEL_EXPORTER_OTLP_HEADERS) });
+  const queue = { maxQueueSize: config.OTEL_BSP_MAX_QUEUE_SIZE, scheduledDelayMillis: config.OTEL_BSP_SCHEDULE_DELAY };
+  const provider = new TracerProvider({
+    resource: resourceOf(config),
+    sampler: samplerOf(config),
+    spanProcessors: [new DiscreetProcessor({ exporter, ...queue })],
+  });
+  trace.setGlobalTracerProvider(provider);
+  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+  propagation.setGlobalPropagator(new W3CTraceContextPropagator());
+  setGlobalErrorHandler(complaint());
+  new PgInstrumentation({ requireParentSpan: true });
+  // Keys hold addresses of callers.
+  new RedisInstrumentation({ requireParentSpan: true, dbStatementSerializer: (command) => command });
+  new UndiciInstrumentation({
+    requireParentforSpans: true,
+    startSpanHook: ({ origin, path }) => ({ 'url.full': origin + splitUrl(path)[0], 'url.query': '' }),
+  });
+  return () => Promise.race([provider.shutdown().catch(ignore), sleep(FLUSH_MS, undefined, { ref: false })]);
+}
+
+/** Leaves out what a failure says in words: it may hold values. The log has it, under the trace's id. */
+class DiscreetProcessor extends BatchSpanProcessor {
+  override onEnd(span: ReadableSpan): void {
+    delete span.status.message;
+    span.events.length = 0;
+    super.onEnd(span);
+  }
+}
+
+function resourceOf({ OTEL_SERVICE_NAME }: Config) {
+  return defaultResource()
+    .merge(resourceFromAttributes({ 'host.name': hostname(), 'process.pid': process.pid }))
+    .merge(detectResources({ detectors: [resourceAttributesEnvDetector] }))
+    .merge(resourceFromAttributes({ 'service.name': OTEL_SERVICE_NAME }));
+}
+
+function samplerOf({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: ratio }: Config): Sampler {
+  let root: Sampler = new AlwaysOnSampler();
+  if (name.endsWith('always_off')) root = new AlwaysOffSampler();
+  if (name.endsWith('traceidratio')) root = new TraceIdRatioBasedSampler(ratio);
+  return name.startsWith('parentbased') ? new ParentBasedSampler({ root }) : root;
+}
+
+function complaint() {
+  const logger = new Logger('Tracing');
+  let saidAt = Number.NEGATIVE_INFINITY;
+  return (error: unknown) => {
+    if (performance.now() - saidAt < COMPLAINT_MS) return;
+    saidAt = performance.now();
+    logger.warn(`Spans cannot be delivered, and are dropped: ${(error as Error).message}`);
+  };
+}
+
+function ignore(): void {}

@@ -1,0 +1,66 @@
+import type { IncomingMessage, RequestListener } from 'node:http';
+import { context, propagation, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import type { FastifyInstance } from 'fastify';
+import type { Config } from '../../config.js';
+import { splitUrl } from '../http/split-url.js';
+import { isProbe, type TraceIds } from '../logging/access-log.js';
+import { startProvider } from './provider.js';
+
+/**
+ * A span for every request but probes, in the trace of its caller if it names one (W3C's traceparent). To be made before
+ * the app is loaded, and only where traces are wanted: this module loads OpenTelemetry.
+ */
+export class Tracing {
+  /** Sends the last spans, as far as that goes quickly. */
+  readonly stop: () => Promise<void>;
+  private readonly tracer;
+  private readonly spans = new WeakMap<IncomingMessage, Span>();
+  private readonly routes = new WeakMap<IncomingMessage, string>();
+
+  constructor(config: Config) {
+    this.stop = startProvider(config);
+    this.tracer = trace.getTracer('floodgate');
+  }
+
+  /**
+   * The listener of the HTTP server around another one, for whose work the span is the active one.
+   * @param routeOf the template of a target that is read without the pipeline
+   */
+  around(entrance: RequestListener, routeOf: (url: string) => string | undefined): RequestListener {
+    return (request, response) => {
+      const { method = '', url = '', headers } = request;
+      if (isProbe(url)) return void entrance(request, response);
+      const caller = propagation.extract(ROOT_CONTEXT, headers);
+      const attributes = { 'http.request.method': method, 'url.path': splitUrl(url)[0], 'url.scheme': 'http' };
+      const span = this.tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, caller);
+      this.spans.set(request, span);
+      response.once('close', () => {
+        const isRead = method === 'GET' || method === 'HEAD';
+        const route = this.routes.get(request) ?? (isRead ? routeOf(url) : undefined);
+        if (route !== undefined) span.updateName(`${method} ${route}`).setAttribute('http.route', route);
+        const { headersSent, statusCode } = response;
+        if (headersSent) span.setAttribute('http.response.status_code', statusCode);
+        if (headersSent && statusCode >= 500)
+          span.setAttribute('error.type', String(statusCode)).setStatus({ code: SpanStatusCode.ERROR });
+        span.end();
+      });
+      context.with(trace.setSpan(caller, span), entrance, undefined, request, response);
+    };
+  }
+
+  /** Notes the route's template of what goes through the pipeline. */
+  register(fastify: FastifyInstance): void {
+    fastify.addHook('onRequest', ({ raw, routeOptions }, _reply, done) => {
+      if (routeOptions.url !== undefined) this.routes.set(raw, routeOptions.url);
+      done();
+    });
+  }
+
+  /** What a line of the log says of a request's trace, or of the one that is at work: names as in ECS. */
+  idsOf(request?: IncomingMessage): TraceIds {
+    const span = request ? this.spans.get(request) : trace.getActiveSpan();
+    if (!span) return {};
+    const { traceId, spanId } = span.spanContext();
+    return { 'trace.id': traceId, 'span.id': spanId };
+  }
+}
