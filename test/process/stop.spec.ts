@@ -180,3 +180,17 @@ it('ends, and not with 0, when a request is not done after DRAIN_TIMEOUT_MS', as
     expect(Date.now() - began).toBeLessThan(10_000);
   });
 });
+
+it('is not kept by who reads its log more slowly than it grows', async () => {
+  const { program, admin } = await start();
+  program.restMs = 100;
+  const path = `/${'a'.repeat(6000)}`;
+  for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 100 }, () => admin.get(path)));
+  const began = Date.now();
+  program.signal('SIGTERM');
+  while (program.isRunning && Date.now() < began + 20_000) await pause(20);
+  expect(Date.now() - began).toBeLessThan(6000);
+  expect(program.stdout).not.toContain('Stopped.');
+  program.restMs = 0;
+  expect(await program.end()).toEqual({ code: 0, signal: null });
+});
