@@ -39,7 +39,7 @@ export async function createApp(given: Config): Promise<App> {
   const config = embedded ? { ...given, DATABASE_URL: embedded.url } : given;
   try {
     await prepareSchema(config);
-    const nest = await assemble(config, logger);
+    const { nest, edge } = await assemble(config, logger);
     const lifecycle = nest.get(Lifecycle);
     return {
       nest,
@@ -56,7 +56,7 @@ export async function createApp(given: Config): Promise<App> {
         return nest.getUrl();
       },
       async stop() {
-        await lifecycle.drain(config.DRAIN_DELAY_MS);
+        await lifecycle.drain(config.DRAIN_DELAY_MS, () => edge.close());
         await nest.close();
         await embedded?.stop();
       },
@@ -68,7 +68,7 @@ export async function createApp(given: Config): Promise<App> {
   }
 }
 
-async function assemble(config: Config, logger: Logger): Promise<NestFastifyApplication> {
+async function assemble(config: Config, logger: Logger): Promise<{ nest: NestFastifyApplication; edge: Edge }> {
   const accessLog = new AccessLog(config, logger);
   const edge = new Edge(config, accessLog);
   const adapter = new HttpAdapter(config, logger, (pipeline) => edge.before(pipeline));
@@ -85,13 +85,12 @@ async function assemble(config: Config, logger: Logger): Promise<NestFastifyAppl
   const admission = nest.get(Admission);
   edge.open(nest.get(Cache), nest.get(Throttle), admission);
   fastify.addHook('preClose', async () => {
-    edge.close();
     admission.close();
   });
   serveDocument(nest);
   await nest.init();
   adapter.sealRoutes();
-  return nest;
+  return { nest, edge };
 }
 
 async function listen(nest: NestFastifyApplication, { HOST, PORT }: Config): Promise<void> {
