@@ -6,6 +6,11 @@ const PACKAGES = {
   prometheus: 'prometheus',
   promtool: 'prometheus',
   nginx: 'nginx-light',
+  wrk: 'wrk',
+  buildah: 'buildah',
+  podman: 'podman',
+  runc: 'runc',
+  debootstrap: 'debootstrap',
 };
 
 type ProgramName = keyof typeof PACKAGES;
