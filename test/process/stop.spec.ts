@@ -72,6 +72,33 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('at %s', (signal) => {
   });
 });
 
+it('sends callers who keep their connections away with an answer, in the second half of DRAIN_DELAY_MS', async () => {
+  const { program, admin } = await start({ DRAIN_DELAY_MS: '3000' });
+  await admin.put('/api/v1/data/kept', { visibility: 'public' });
+  const agent = new Agent({ keepAlive: true });
+  const connectionOf = async (method: string, path: string) => {
+    const [response] = await once(httpRequest(admin.url + path, { agent, method }).end(), 'response');
+    response.resume();
+    await once(response, 'end');
+    expect(response.statusCode).toBe(200);
+    return response.headers.connection;
+  };
+  // The edge answers the first two, once it has them in memory, the pipeline the third.
+  const all = async () => [
+    await connectionOf('GET', '/api/v1/data/kept'),
+    await connectionOf('HEAD', '/api/v1/data/kept'),
+    await connectionOf('GET', '/openapi.json'),
+  ];
+  await all();
+  program.signal('SIGTERM');
+  await program.says(/stopping/);
+  expect(await all()).toEqual(['keep-alive', 'keep-alive', 'keep-alive']);
+  await pause(1800);
+  expect(await all()).toEqual(['close', 'close', 'close']);
+  expect(Object.keys(agent.freeSockets)).toEqual([]);
+  expect(await program.end()).toEqual({ code: 0, signal: null });
+});
+
 it('answers a request in hand before it exits', async () => {
   const { program, admin } = await start();
   await withStuckRequest(admin, async (stuck, release) => {
@@ -179,4 +206,18 @@ it('ends, and not with 0, when a request is not done after DRAIN_TIMEOUT_MS', as
     expect(Date.now() - began).toBeGreaterThanOrEqual(900);
     expect(Date.now() - began).toBeLessThan(10_000);
   });
+});
+
+it('is not kept by who reads its log more slowly than it grows', async () => {
+  const { program, admin } = await start();
+  program.restMs = 100;
+  const path = `/${'a'.repeat(6000)}`;
+  for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 100 }, () => admin.get(path)));
+  const began = Date.now();
+  program.signal('SIGTERM');
+  while (program.isRunning && Date.now() < began + 20_000) await pause(20);
+  expect(Date.now() - began).toBeLessThan(6000);
+  expect(program.stdout).not.toContain('Stopped.');
+  program.restMs = 0;
+  expect(await program.end()).toEqual({ code: 0, signal: null });
 });

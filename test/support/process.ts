@@ -19,6 +19,8 @@ export interface Ended {
 export class Program {
   stdout = '';
   stderr = '';
+  /** Makes a slow reader of its log: a rest after each piece of it, 64 KiB at most. */
+  restMs = 0;
   readonly ended: Promise<Ended>;
   private readonly child: ChildProcess;
 
@@ -30,8 +32,12 @@ export class Program {
       env: { PATH, HOME, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    this.child.stdout?.on('data', (chunk) => {
+    const out = this.child.stdout;
+    out?.on('data', (chunk) => {
       this.stdout += chunk;
+      if (this.restMs === 0) return;
+      out.pause();
+      setTimeout(() => out.resume(), this.restMs);
     });
     this.child.stderr?.on('data', (chunk) => {
       this.stderr += chunk;

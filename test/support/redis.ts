@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { createClient } from 'redis';
+import { freePort } from './free-port.js';
 import { need } from './program.js';
 
 /** A real Redis of its own, which a test may stop, freeze and start again at the same address. */
@@ -57,13 +57,4 @@ export class TestRedis {
     child.kill('SIGKILL');
     await ended;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -35,7 +35,7 @@ export class Edge {
   /** Targets of which a shared load is under way: who asks now waits with the others, and costs nothing. */
   private readonly underWay = new Set<string>();
   private readonly origins: Set<string>;
-  private readonly keepAlive: string;
+  private connection: string;
   private readonly answersReads: boolean;
   private cache!: Cache;
   private throttle!: Throttle;
@@ -53,7 +53,7 @@ export class Edge {
     this.answersReads = config.EDGE;
     this.origins = new Set(config.CORS_ORIGINS);
     const seconds = Math.floor(config.KEEP_ALIVE_TIMEOUT_MS / 1000);
-    this.keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${seconds}\r\n`;
+    this.connection = `connection: keep-alive\r\nkeep-alive: timeout=${seconds}\r\n`;
   }
 
   /** To be called when the app is put together; before that nothing is let in. */
@@ -63,9 +63,11 @@ export class Edge {
     this.admission = admission;
   }
 
-  /** From now on answers must say that their connection ends: the pipeline's do. */
+  /** From now on each answer, also of the pipeline, is the last on its connection and says so. */
   close(): void {
     this.isClosing = true;
+    this.connection = 'connection: close\r\n';
+    this.second = 0;
   }
 
   add(lane: Lane): void {
@@ -89,8 +91,9 @@ export class Edge {
 
   private handle(request: IncomingMessage, response: ServerResponse, pipeline: RequestListener): void {
     const begun = performance.now();
+    if (this.isClosing) response.shouldKeepAlive = false;
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (isRead && this.answersReads && !this.isClosing && isPlain(request)) {
+    if (isRead && this.answersReads && isPlain(request)) {
       const { authorization } = request.headers;
       // Where nothing is to be answered here, who is calling is for the pipeline to find out, and to count.
       const isOurs = authorization !== undefined && this.laneOf(request.url as string) !== undefined;
@@ -210,6 +213,8 @@ export class Edge {
       (limit ? `ratelimit: ${limit.header}\r\n` : '') +
       (headers.origin && this.origins.has(headers.origin) ? lines(corsHeaders(headers.origin)) : '') +
       (stale === undefined ? '' : `cache-status: ${stale}\r\n`);
+    // It may have come before.
+    if (this.isClosing) response.shouldKeepAlive = false;
     send(response, variant, isKnown, own, method === 'HEAD');
     const duration = performance.now() - begun;
     wire.observe(method, response.statusCode, duration);
@@ -234,7 +239,7 @@ export class Edge {
     const second = Math.floor(Date.now() / 1000);
     if (second !== this.second) {
       this.second = second;
-      this.unlimited = `date: ${new Date(second * 1000).toUTCString()}\r\n${this.keepAlive}`;
+      this.unlimited = `date: ${new Date(second * 1000).toUTCString()}\r\n${this.connection}`;
       this.limited = `${this.unlimited}ratelimit-policy: ${this.throttle.policy}\r\n`;
     }
     return isLimited ? this.limited : this.unlimited;

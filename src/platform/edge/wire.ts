@@ -102,7 +102,8 @@ export class Wire {
  * writeHead() puts it, and sends it in one piece with the body.
  */
 export function send(response: ServerResponse, variant: Variant, isKnown: boolean, own: string, isHead: boolean): void {
-  const raw = response as unknown as { _header: string; _hasBody: boolean };
+  const raw = response as unknown as { _header: string; _hasBody: boolean; _last: boolean };
+  raw._last = !response.shouldKeepAlive;
   response.statusCode = isKnown ? 304 : 200;
   // To HEAD, 304 says how long the body would be: Fastify does.
   const length = isKnown && isHead ? `content-length: ${Buffer.byteLength(variant.body)}${LINE}` : '';

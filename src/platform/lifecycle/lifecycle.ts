@@ -11,10 +11,16 @@ export class Lifecycle {
     this.isServing = !this.isDraining;
   }
 
-  /** From now on not ready; resolves when balancers have had `delayMs` to see it. */
-  async drain(delayMs: number): Promise<void> {
+  /**
+   * From now on not ready; resolves when balancers have had `delayMs` to see it. After half of it new connections go
+   * elsewhere, while those that are kept would still come here: `sendAway` is called, to end each with an answer. Who is
+   * not told would have a request under way, sooner or later, as the connection is closed.
+   */
+  async drain(delayMs: number, sendAway: () => void): Promise<void> {
     this.isServing = false;
     this.isDraining = true;
-    await sleep(delayMs);
+    await sleep(delayMs / 2);
+    sendAway();
+    await sleep(delayMs / 2);
   }
 }

@@ -8,6 +8,8 @@ import type { TraceIds } from './access-log.js';
 const FLUSH_MS = 100;
 /** So much is handed on without waiting for more, in bytes. */
 const FULL = 65_536;
+/** How long who reads the log may take, at the end, for what still waits. */
+const LAST_MS = 2000;
 /** Of a character in UTF-8. */
 const BYTES_AT_MOST = 3;
 
@@ -40,6 +42,22 @@ export function createLogger(config: Config, idsOf?: () => TraceIds): Logger {
     );
   }
   return pino(options, prettyStream());
+}
+
+/**
+ * Resolves when nothing waits any more: an exit in the middle of a write would tear lines. Who reads slowly, as some
+ * container engines do, may not keep a process from its end: what has not been taken in time is lost.
+ */
+export async function handOver(logger: Logger): Promise<void> {
+  const stream = (logger as unknown as Record<symbol, { destroy?(): void }>)[pino.symbols.streamSym];
+  await new Promise<void>((resolve) => {
+    setTimeout(() => {
+      // Else all of it would be written as the process exits.
+      stream?.destroy?.();
+      resolve();
+    }, LAST_MS);
+    logger.flush(() => resolve());
+  });
 }
 
 /**
