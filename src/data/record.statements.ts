@@ -17,11 +17,15 @@ export interface RecordPageRow {
   id: string | null;
 }
 
-const time = (column: string) => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+/**
+ * A time as JSON text: to_json's own, which has no zeros at its end, with a microsecond added so that there are always six
+ * digits, of which three stay. It takes half of what to_char() takes.
+ */
+const time = (column: string) => `left(to_json(${column} AT TIME ZONE INTERVAL '0' + INTERVAL '1 us')::text, 24) || 'Z"'`;
 
 /** Text put together in PostgreSQL costs half of what rows made into objects and then into JSON cost. */
-const JSON_TEXT = `'{"id":"' || id || '","data":' || data || ',"occurredAt":"' || ${time('occurred_at')}
-  || '","version":' || version || ',"createdAt":"' || ${time('created_at')} || '","updatedAt":"' || ${time('updated_at')} || '"}'`;
+const JSON_TEXT = `'{"id":"' || id || '","data":' || data || ',"occurredAt":' || ${time('occurred_at')}
+  || ',"version":' || version || ',"createdAt":' || ${time('created_at')} || ',"updatedAt":' || ${time('updated_at')} || '}'`;
 
 /** As entityTag() makes it. */
 const ETAG = `'"' || version || '-' || to_hex((extract(epoch FROM created_at) * 1000)::bigint) || '"'`;
@@ -113,11 +117,11 @@ export function listStatement(filter: ListFilter): { statement: Statement; value
     conditions += ` AND (occurred_at, id) ${order === 'desc' ? '<' : '>'} (${after.map(parameter).join(', ')})`;
   const text = `
     WITH page AS (
-      SELECT id, ${JSON_TEXT} AS json, ${time('occurred_at')} AS at FROM records
+      SELECT id, ${JSON_TEXT} AS json, occurred_at FROM records
       WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order} LIMIT ${limit + 1}),
     placed AS (SELECT *, row_number() OVER () AS place, count(*) OVER () AS count FROM page)
     SELECT string_agg(json, ',') FILTER (WHERE place <= ${limit}) AS items,
-      max(at) FILTER (WHERE place = ${limit} AND count > place) AS at,
+      trim('"' FROM ${time(`max(occurred_at) FILTER (WHERE place = ${limit} AND count > place)`)}) AS at,
       max(id::text) FILTER (WHERE place = ${limit} AND count > place) AS id
     FROM placed`;
   if (where !== undefined || !USUAL_LIMITS.has(limit)) return { statement: { text }, values };

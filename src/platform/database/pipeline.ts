@@ -37,7 +37,8 @@ export class Pipeline {
   }
 
   private async connect(slot: number): Promise<Client> {
-    const client = new Client({ ...this.options, pipeline: true });
+    // What is asked here is planned once: with ids in an array PostgreSQL would do so each time, which takes longer than the read.
+    const client = new Client({ ...this.options, pipeline: true, options: '-c plan_cache_mode=force_generic_plan' });
     const forget = () => {
       this.clients[slot] = undefined;
     };

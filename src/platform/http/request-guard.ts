@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { invalid, Problem } from './problem.js';
@@ -6,10 +6,14 @@ import { invalid, Problem } from './problem.js';
 /** More parameters than any route has, by far. */
 const MAX_QUERY_PARAMETERS = 100;
 
+/** Of this process: with a number behind it, an id is unique and half as long as a UUID, which every answer and log line has. */
+const ORIGIN = randomBytes(9).toString('base64url');
+let requests = 0;
+
 /** The caller's own x-request-id if it is a decent one, else a new one. */
 export function requestId(raw: Pick<IncomingMessage, 'headers'>): string {
   const given = raw.headers['x-request-id'];
-  return typeof given === 'string' && /^[A-Za-z0-9._-]{1,128}$/.test(given) ? given : randomUUID();
+  return typeof given === 'string' && /^[A-Za-z0-9._-]{1,128}$/.test(given) ? given : `${ORIGIN}.${++requests}`;
 }
 
 /** Refuses, before anything reads it, what no route could take: odd bytes in the address, encoded bodies. */

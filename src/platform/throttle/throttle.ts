@@ -50,7 +50,6 @@ export class Throttle implements ThrottlerStorage {
   readonly free = [/^\/(?:health\/|\.well-known\/|(?:metrics|docs|openapi\.json)(?:[/?]|$))/];
   /** As RateLimit-Policy. */
   readonly policy: string;
-  /** The address that a request counts for. */
   /** What the address of a request is counted as. */
   readonly addressOf: (raw: IncomingMessage) => string;
   /** By name, limit and window: after its figures have changed, what was counted in the old ones means nothing. */
