@@ -5,6 +5,8 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type CacheManagerStore, KeyvAdapter } from 'cache-manager';
 import { redisInsStore } from 'cache-manager-redis-yet';
 import Keyv from 'keyv';
+import type { Config } from '../../config.js';
+import { CONFIG } from '../config.token.js';
 import { Redis, type RedisClient } from '../redis/redis.js';
 import { Invalidations, KEY_VERSION, SECOND_TIER_TTL_MS } from './invalidations.js';
 
@@ -26,6 +28,7 @@ export function redisTier(client: RedisClient): Keyv {
 @Injectable()
 export class SharedTier {
   constructor(
+    @Inject(CONFIG) private readonly config: Config,
     @Inject(CACHE_MANAGER) private readonly manager: CacheManager,
     private readonly redis: Redis,
     private readonly invalidations: Invalidations,
@@ -33,6 +36,10 @@ export class SharedTier {
 
   /** What is kept under the names, with undefined for what is not. What has just changed may still be put in by who read it before. */
   async getMany<T>(names: string[]): Promise<(T | undefined)[]> {
+    return this.keeps ? this.read(names) : [];
+  }
+
+  private async read<T>(names: string[]): Promise<(T | undefined)[]> {
     const asked = names.filter((name) => !this.invalidations.hasChanged(name));
     if (!this.isUsed || asked.length === 0) return [];
     const kept = await this.redis.attempt(() => this.manager.mget<T>(asked), []);
@@ -45,7 +52,7 @@ export class SharedTier {
    * @param since when they began to be read, in ms of performance.now()
    */
   setMany(values: Map<string, unknown>, since: number): void {
-    if (!this.isUsed) return;
+    if (!this.keeps) return;
     const current = this.invalidations.putting([...values.keys()], since);
     if (current.length === 0) return;
     const list = current.map((key) => ({ key, value: values.get(key), ttl: SECOND_TIER_TTL_MS }));
@@ -60,7 +67,7 @@ export class SharedTier {
   async once<T>(name: string, maxAgeMs: number, work: () => Promise<T>): Promise<{ value: T; ageMs: number }> {
     const deadline = Date.now() + TURN_MS;
     while (this.isUsed && Date.now() < deadline) {
-      const [kept] = await this.getMany<{ value: T; at: number }>([name]);
+      const [kept] = await this.read<{ value: T; at: number }>([name]);
       // Clocks may differ.
       const ageMs = kept ? Math.max(0, Date.now() - kept.at) : maxAgeMs;
       if (kept && ageMs < maxAgeMs) return { value: kept.value, ageMs };
@@ -82,6 +89,11 @@ export class SharedTier {
       await sleep(TURN_POLL_MS);
     }
     return { value: await work(), ageMs: 0 };
+  }
+
+  /** What is worked out by turns has a time of its own. */
+  private get keeps(): boolean {
+    return this.isUsed && this.config.CACHE_TTL_MS > 0;
   }
 
   private get isUsed(): boolean {
