@@ -96,12 +96,6 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
     expect(isTrue(await scaled(adapterQuery(adapterRule, 'floodgate', PODS.slice(0, 1))), here)).toBe(true);
   });
 
-  it('would not, if probes were counted too', async () => {
-    const metricsQuery = adapterRule.metricsQuery.replaceAll('/health/.*|', '');
-    const found = await adapted({ ...adapterRule, metricsQuery });
-    expect(found.map((rate, pod) => isTrue(rate, truth()[pod] as number))).toEqual([false, false]);
-  });
-
   it('finds the series by which the adapter knows the metric, and the metric that the autoscaler asks for', async () => {
     const { seriesQuery, name, resources } = adapterRule;
     const series = await prometheus.series(seriesQuery);
@@ -122,6 +116,17 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
     expect(busy).toHaveLength(PODS.length);
     for (const share of busy) expect(share > 0 && share < 1).toBe(true);
     expect(await scaled(queryOf('event-loop-utilization'))).toBeCloseTo((busy[0] as number) + (busy[1] as number));
+  });
+
+  it('would not find it if probes were counted too, or the pods scraped under another name', async () => {
+    const withProbes = (query: string) => query.replaceAll('/health/.*|', '');
+    const found = await adapted({ ...adapterRule, metricsQuery: withProbes(adapterRule.metricsQuery) });
+    expect(found.map((rate, pod) => isTrue(rate, truth()[pod] as number))).toEqual([false, false]);
+    expect(isTrue(await scaled(withProbes(queryOf('requests-per-second'))), total())).toBe(false);
+    const renamed = (query: string) => query.replaceAll('job="floodgate"', 'job="api"');
+    expect(await prometheus.series(renamed(adapterRule.seriesQuery))).toEqual([]);
+    for (const query of ['requests-per-second', 'event-loop-utilization'])
+      expect(await prometheus.query(renamed(queryOf(query)), now)).toEqual([]);
   });
 
   it('has a figure of 0 for a pod that nobody but its probes has asked', async () => {
