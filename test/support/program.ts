@@ -1,7 +1,13 @@
 import { spawnSync } from 'node:child_process';
 
 /** Debian's package of each program that tests need beside Node. */
-const PACKAGES = { 'redis-server': 'redis-server', prometheus: 'prometheus', promtool: 'prometheus' };
+const PACKAGES = {
+  'redis-server': 'redis-server',
+  prometheus: 'prometheus',
+  promtool: 'prometheus',
+  kubectl: 'kubectl',
+  openssl: 'openssl',
+};
 
 type ProgramName = keyof typeof PACKAGES;
 
@@ -28,7 +34,8 @@ export function describeWith(program: ProgramName, name: string, suite: () => vo
   } catch (error) {
     if (process.env.CI === 'true') throw error;
     console.warn(`"${name}" did not run: ${(error as Error).message}`);
-    return describe.skip(name, suite);
+    describe.skip(name, suite);
+    return;
   }
   describe(name, suite);
 }
