@@ -1,3 +1,4 @@
+import { connectionsCheck } from './connections.js';
 import { bodiesCheck, entryCheck } from './entry.js';
 import { containersCheck, imagesCheck, memoryCheck, restrictedCheck, tokensCheck } from './hardening.js';
 import { metricNamesCheck } from './metrics.js';
@@ -25,6 +26,7 @@ export const CHECKS = {
   'gives a pod the time to end': graceCheck,
   'takes no pod away before a new one is ready': strategyCheck,
   'has one autoscaler, and no number beside it': scalersCheck,
+  'has connections for all its pods': connectionsCheck,
   'asks for metrics that are served': metricNamesCheck,
   'lets nodes be drained, a pod at a time': budgetCheck,
   'lets through whom it means to, and nobody else': networkCheck,

@@ -17,7 +17,6 @@ const COMBINATIONS: [name: string, ...components: string[]][] = [
   ['base', 'gateway', 'postgres', 'redis', 'monitoring', 'autoscale-qps', 'external-secrets'],
   ['overlays/local', 'ingress'],
   ['overlays/local', 'monitoring', 'autoscale-qps'],
-  ['overlays/local', 'monitoring', 'autoscale-keda'],
   ['overlays/staging', 'logging', 'external-secrets'],
   ['overlays/production', 'external-secrets'],
   ['overlays/production', 'postgres-restore'],

@@ -73,7 +73,7 @@ export interface Workload extends Manifest {
   spec: {
     replicas?: number;
     serviceName?: string;
-    strategy?: { rollingUpdate?: { maxUnavailable?: number | string } };
+    strategy?: { rollingUpdate?: { maxUnavailable?: number | string; maxSurge?: number | string } };
     selector: Selector;
     template: { metadata: { labels: Labels }; spec: PodSpec };
     volumeClaimTemplates?: { metadata: { name: string } }[];

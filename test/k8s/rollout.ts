@@ -46,7 +46,7 @@ interface Autoscaler extends Manifest {
   };
 }
 
-const autoscalersOf = (objects: Manifest[]) => [
+export const autoscalersOf = (objects: Manifest[]) => [
   ...ofKind<Autoscaler>(objects, 'HorizontalPodAutoscaler'),
   ...ofKind<Autoscaler>(objects, 'ScaledObject'),
 ];
