@@ -1,0 +1,101 @@
+import { APP, type Breaks, MIGRATE, POD } from './broken.js';
+
+/** Who gets in and what may be done. */
+export const GUARDS = {
+  'lets through whom it means to, and nobody else': [
+    ['NetworkPolicy/default-deny', '', undefined, 'neighbor > stranger:8080/TCP is open'],
+    ['NetworkPolicy/default-deny', '/spec/policyTypes/0', undefined, 'neighbor > stranger:8080/TCP is open'],
+    ['NetworkPolicy/dns', '/spec/egress/0/ports/0', undefined, 'floodgate > dns:53/UDP is shut'],
+    ['NetworkPolicy/dns', '/spec/egress/0/to', undefined, 'stranger > internet:53/UDP is open'],
+    ['NetworkPolicy/dns', '/spec/egress/0/ports', undefined, 'floodgate > dns:9999/TCP is open'],
+    [
+      'NetworkPolicy/floodgate',
+      '/spec/ingress/0/from/0/podSelector/matchLabels/a',
+      'b',
+      'prometheus > floodgate:3000/TCP is shut',
+    ],
+    [
+      'NetworkPolicy/floodgate',
+      '/spec/ingress/0/from/0/namespaceSelector',
+      undefined,
+      'prometheus > floodgate:3000/TCP is shut',
+    ],
+    ['NetworkPolicy/floodgate', '/spec/ingress/0/from', undefined, 'internet > floodgate:3000/TCP is open'],
+    [
+      'NetworkPolicy/floodgate',
+      '/spec/egress/0/ports/0/port',
+      5433,
+      'floodgate > floodgate-db-pooler:5432/TCP is shut',
+    ],
+    ['NetworkPolicy/floodgate', '/spec/egress/1/to', undefined, 'floodgate > internet:6379/TCP is open'],
+    [
+      'NetworkPolicy/floodgate',
+      '/spec/egress/1/to/0',
+      { ipBlock: { cidr: '0.0.0.0/0' } },
+      'floodgate > redis:6379/TCP is shut',
+    ],
+    ['NetworkPolicy/redis', '/spec/ingress/0/from', undefined, 'neighbor > redis:6379/TCP is open'],
+    ['NetworkPolicy/floodgate-from-gateway', '', undefined, 'gateway > floodgate:3000/TCP is shut'],
+    ['NetworkPolicy/gateway', '/spec/egress/0/ports/0/port', 80, 'gateway > floodgate:3000/TCP is shut'],
+    ['NetworkPolicy/floodgate-from-ingress', '', undefined, 'ingress > floodgate:3000/TCP is shut'],
+    [
+      'NetworkPolicy/floodgate-from-ingress',
+      '/spec/ingress/0/from/0',
+      { namespaceSelector: {} },
+      'neighbor > floodgate:3000/TCP',
+    ],
+    ['Deployment/floodgate', `${APP}/ports/0/name`, 'web', 'prometheus > floodgate:3000/TCP is shut'],
+    [
+      'StatefulSet/redis',
+      '/spec/template/metadata/labels/app.kubernetes.io~1name',
+      'x',
+      'floodgate > redis:6379/TCP is shut',
+    ],
+    ['Cluster/floodgate-db', '/spec/inheritedMetadata', undefined, 'floodgate > floodgate-db:5432/TCP is shut'],
+  ],
+  'opens to the world what is for the world': [
+    ['HTTPRoute/floodgate', '/spec/rules/0/matches/0/path/value', '/', 'HTTPRoute/floodgate opens /'],
+    ['HTTPRoute/floodgate', '/spec/rules/0/matches/0/path/value', '/metrics', 'HTTPRoute/floodgate opens /metrics'],
+    ['HTTPRoute/floodgate', '/spec/rules/0/matches', undefined, 'HTTPRoute/floodgate opens /'],
+    ['HTTPRoute/floodgate', '/spec/rules/0/matches/1', undefined, 'Gateway/floodgate leads nobody to /docs'],
+    ['HTTPRoute/floodgate-streams', '/spec/rules/0/matches/0/path/value', '/.*/export', 'opens /.*/export'],
+    ['HTTPRoute/floodgate-redirect', '/spec/rules/0/filters', undefined, 'HTTPRoute/floodgate-redirect does nothing'],
+    ['Ingress/floodgate', '/spec/rules/0/http/paths/0/path', '/health', 'Ingress/floodgate opens /health'],
+    ['Ingress/floodgate', '/spec/rules/0/http/paths/3', undefined, 'Ingress/floodgate leads nobody to /openapi.json'],
+    ['Ingress/floodgate', '/spec/defaultBackend', { service: { name: 'floodgate' } }, 'opens everything else'],
+  ],
+  'takes bodies as large as the app does': [
+    ['ClientSettingsPolicy/floodgate', '/spec/body/maxSize', '2m', 'floodgate takes 2m'],
+    ['ClientSettingsPolicy/floodgate-streams', '/spec/body/maxSize', '1m', 'floodgate-streams takes 1m'],
+    ['ConfigMap/floodgate', '/data/BULK_LIMIT_BYTES', '1048576', 'floodgate-streams takes 64m'],
+  ],
+  'names the version of every image': [
+    ['Deployment/floodgate', `${APP}/image`, 'floodgate', 'floodgate may be anything'],
+    ['Deployment/floodgate', `${MIGRATE}/image`, 'floodgate:latest', 'floodgate:latest may be anything'],
+    ['Deployment/floodgate', `${APP}/image`, 'floodgate:0.0.1', 'migrates for another version'],
+  ],
+  'requests the memory that it may use': [
+    ['Deployment/floodgate', `${APP}/resources/limits/memory`, '512Mi', 'requests 256Mi of memory, may use 512Mi'],
+    ['StatefulSet/redis', `${APP}/resources/limits`, undefined, 'may use undefined'],
+    ['DaemonSet/fluent-bit', `${APP}/resources/requests/cpu`, undefined, 'requests no CPU'],
+  ],
+  'leaves a container no rights that it does not need': [
+    ['Deployment/floodgate', `${APP}/securityContext/readOnlyRootFilesystem`, undefined, 'may write to its image'],
+    ['Deployment/floodgate', `${MIGRATE}/securityContext/allowPrivilegeEscalation`, undefined, 'may gain privileges'],
+    ['StatefulSet/redis', `${APP}/securityContext/capabilities`, undefined, 'keeps capabilities'],
+    ['DaemonSet/fluent-bit', `${APP}/securityContext/privileged`, true, 'is privileged'],
+  ],
+  'is restricted as its namespace enforces': [
+    ['Namespace/floodgate', '/metadata/labels', {}, 'namespace floodgate enforces nothing'],
+    ['Deployment/floodgate', `${POD}/securityContext/runAsNonRoot`, undefined, 'may run as root'],
+    ['Deployment/floodgate', `${APP}/securityContext/runAsUser`, 0, 'may run as root'],
+    ['StatefulSet/redis', `${POD}/securityContext/seccompProfile`, undefined, 'has no seccomp profile'],
+    ['Deployment/floodgate', `${APP}/securityContext/capabilities/add`, ['NET_ADMIN'], 'adds NET_ADMIN'],
+    ['Deployment/floodgate', `${POD}/hostNetwork`, true, "uses the node's own"],
+    ['Deployment/floodgate', `${APP}/ports/0/hostPort`, 80, "uses the node's own"],
+    ['Deployment/floodgate', `${POD}/volumes`, [{ name: 'logs', hostPath: {} }], 'has a volume logs'],
+  ],
+  'gives no pod a key to the cluster': [
+    ['Deployment/floodgate', `${POD}/automountServiceAccountToken`, undefined, 'Deployment/floodgate has a token'],
+  ],
+} satisfies Breaks;

@@ -1,0 +1,90 @@
+import { APP, type Breaks, MIGRATE, POD } from './broken.js';
+import type { Manifest } from './objects.js';
+
+/** How the app starts, ends and scales. */
+export const RUNNING = {
+  'starts with what it sets': [
+    ['ConfigMap/floodgate', '/data/DRAIN_DELAY', '5000', 'DRAIN_DELAY is no setting'],
+    ['ConfigMap/floodgate', '/data/DRAIN_DELAY_MS', '5s', 'DRAIN_DELAY_MS must be a whole number'],
+    ['ConfigMap/floodgate', '/data/TRUST_PROXY', '1', 'TRUST_PROXY must be addresses'],
+    ['ConfigMap/floodgate', '/data/NODE_ENV', 'development', 'NODE_ENV is not production'],
+    ['ConfigMap/floodgate', '/data/MIGRATE_ON_START', undefined, 'MIGRATE_ON_START is not false'],
+    ['Deployment/floodgate', `${APP}/env/1`, undefined, 'floodgate: DATABASE_URL is missing'],
+    ['Deployment/floodgate', `${MIGRATE}/env/1`, undefined, 'migrate: DATABASE_URL is missing'],
+    ['Deployment/floodgate', `${APP}/env/0`, undefined, 'DATABASE_URL names a variable that does not come before it'],
+    ['Deployment/floodgate', `${APP}/env/0/value`, 'x', 'has a value of its own and one from elsewhere'],
+    [
+      'Deployment/floodgate',
+      `${APP}/env/5/valueFrom/secretKeyRef/key`,
+      'APP_KEY',
+      'floodgate/APP_KEY, which nothing makes',
+    ],
+  ],
+  'holds no secret': [
+    ['Service/floodgate', '/kind', 'Secret', 'Secret/floodgate is in the repository'],
+    ['ConfigMap/floodgate', '/data/APP_SECRET', 'a'.repeat(32), 'holds APP_SECRET'],
+    ['Deployment/floodgate', `${APP}/env/1/value`, 'postgres://app:word@host/floodgate', 'DATABASE_URL in the open'],
+  ],
+  'probes three routes that the app has': [
+    ['Deployment/floodgate', `${APP}/startupProbe`, undefined, 'there is no startup probe'],
+    [
+      'Deployment/floodgate',
+      `${APP}/readinessProbe/httpGet/path`,
+      '/health',
+      'asks /health, which the app does not have',
+    ],
+    [
+      'Deployment/floodgate',
+      `${APP}/livenessProbe/httpGet/path`,
+      '/health/ready',
+      'the liveness probe asks /health/ready',
+    ],
+  ],
+  'gives a pod the time to end': [
+    ['Deployment/floodgate', `${POD}/terminationGracePeriodSeconds`, 30, 'is 30, but to end takes up to 30 s'],
+    ['ConfigMap/floodgate', '/data/DRAIN_TIMEOUT_MS', '60000', 'to end takes up to 70 s'],
+    ['Deployment/floodgate', `${APP}/lifecycle/preStop/sleep`, undefined, 'no preStop.sleep'],
+  ],
+  'takes no pod away before a new one is ready': [
+    ['Deployment/floodgate', '/spec/strategy/rollingUpdate/maxUnavailable', undefined, 'maxUnavailable is not 0'],
+    ['Deployment/floodgate', MIGRATE, undefined, 'nothing migrates'],
+  ],
+  'has one autoscaler, and no number beside it': [
+    ['Deployment/floodgate', '/spec/replicas', 3, 'Deployment/floodgate has replicas and an autoscaler'],
+    ['ScaledObject/floodgate', '', undefined, '0 autoscalers for one Deployment'],
+    ['ScaledObject/floodgate', '/spec/scaleTargetRef/name', 'other', 'wants a Deployment other'],
+    ['PodDisruptionBudget/floodgate', '', autoscaler(), '2 autoscalers for one Deployment'],
+    ['ScaledObject/floodgate', '/spec/minReplicaCount', 1, 'may leave one pod'],
+    ['ScaledObject/floodgate', '/spec/maxReplicaCount', 6, 'cannot scale'],
+  ],
+  'has connections for all its pods': [
+    ['ScaledObject/floodgate', '/spec/maxReplicaCount', 30, '30 pods may take 570 connections of 500'],
+    ['ConfigMap/floodgate', '/data/DATABASE_POOL_SIZE', '20', '24 pods may take 750 connections of 500'],
+    ['Pooler/floodgate-db-pooler', '/spec/instances', 0, 'connections of 0'],
+  ],
+  'asks for metrics that are served': [
+    ['HorizontalPodAutoscaler/floodgate', '/spec/metrics/1/pods/metric/name', 'qps', 'asks for qps: nobody serves it'],
+    ['HorizontalPodAutoscaler/floodgate', '/spec/metrics/1', undefined, 'nobody asks for http_requests_per_second'],
+    ['HorizontalPodAutoscaler/floodgate', '/spec/metrics/0', undefined, 'does not mind CPU'],
+  ],
+  'lets nodes be drained, a pod at a time': [
+    ['PodDisruptionBudget/floodgate', '/spec/minAvailable', 2, 'the budget has 2 bounds'],
+    ['PodDisruptionBudget/floodgate', '/spec/maxUnavailable', 0, 'the budget lets no pod go'],
+    [
+      'PodDisruptionBudget/floodgate',
+      '/spec/unhealthyPodEvictionPolicy',
+      undefined,
+      'keeps its node from being drained',
+    ],
+  ],
+} satisfies Breaks;
+
+function autoscaler(): Manifest {
+  const metadata = { name: 'floodgate', namespace: 'floodgate' };
+  return {
+    apiVersion: 'v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata,
+    spec: { scaleTargetRef: { name: 'floodgate' } },
+  };
+}

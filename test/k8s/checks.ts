@@ -1,0 +1,42 @@
+import { connectionsCheck } from './connections.js';
+import { bodiesCheck, entryCheck } from './entry.js';
+import { containersCheck, imagesCheck, memoryCheck, restrictedCheck, tokensCheck } from './hardening.js';
+import { metricNamesCheck } from './metrics.js';
+import { networkCheck } from './network.js';
+import type { Check } from './objects.js';
+import { hostsCheck, listenersCheck, namespacesCheck, referencesCheck, volumesCheck } from './references.js';
+import { budgetCheck, graceCheck, probesCheck, scalersCheck, strategyCheck } from './rollout.js';
+import { schemaCheck } from './schema.js';
+import { portsCheck, selectorsCheck } from './selectors.js';
+import { secretsCheck, settingsCheck } from './settings.js';
+
+/** Everything that is checked of a rendered overlay, by what it promises. */
+export const CHECKS = {
+  'has only fields that exist, of the right type': schemaCheck,
+  'selects the pods that it means': selectorsCheck,
+  'agrees on ports': portsCheck,
+  'names only what is there': referencesCheck,
+  'leads to servers that are there': hostsCheck,
+  'hangs its routes on listeners': listenersCheck,
+  'says where each object goes': namespacesCheck,
+  'mounts its volumes': volumesCheck,
+  'starts with what it sets': settingsCheck,
+  'holds no secret': secretsCheck,
+  'probes three routes that the app has': probesCheck,
+  'gives a pod the time to end': graceCheck,
+  'takes no pod away before a new one is ready': strategyCheck,
+  'has one autoscaler, and no number beside it': scalersCheck,
+  'has connections for all its pods': connectionsCheck,
+  'asks for metrics that are served': metricNamesCheck,
+  'lets nodes be drained, a pod at a time': budgetCheck,
+  'lets through whom it means to, and nobody else': networkCheck,
+  'opens to the world what is for the world': entryCheck,
+  'takes bodies as large as the app does': bodiesCheck,
+  'names the version of every image': imagesCheck,
+  'requests the memory that it may use': memoryCheck,
+  'leaves a container no rights that it does not need': containersCheck,
+  'is restricted as its namespace enforces': restrictedCheck,
+  'gives no pod a key to the cluster': tokensCheck,
+} satisfies Record<string, Check>;
+
+export type CheckName = keyof typeof CHECKS;

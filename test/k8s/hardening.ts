@@ -1,0 +1,83 @@
+import {
+  appOf,
+  type Check,
+  type Container,
+  containersOf,
+  idOf,
+  type Manifest,
+  type Workload,
+  workloadsOf,
+} from './objects.js';
+
+const VOLUMES = 'configMap csi downwardAPI emptyDir ephemeral persistentVolumeClaim projected secret'.split(' ');
+
+const perContainer = (objects: Manifest[], complaints: (container: Container, workload: Workload) => string[]) =>
+  workloadsOf(objects).flatMap((workload) =>
+    containersOf(workload).flatMap((container) =>
+      complaints(container, workload).map((line) => `${idOf(workload)} ${container.name}: ${line}`),
+    ),
+  );
+
+/** An image is named with its version, and what migrates is of the same. */
+export const imagesCheck: Check = (objects) => [
+  ...perContainer(objects, ({ image }) => {
+    const tag = /(?::([\w.-]+)|@sha256:[0-9a-f]{64})$/.exec(image);
+    return tag && tag[1] !== 'latest' ? [] : [`${image} may be anything`];
+  }),
+  ...(new Set(containersOf(appOf(objects)).map(({ image }) => image)).size > 1
+    ? ['it migrates for another version']
+    : []),
+];
+
+/** Memory is requested as far as it may be used: a node that promised more than it has would kill somebody. */
+export const memoryCheck: Check = (objects) =>
+  perContainer(objects, ({ resources: { requests, limits } = {} }) => [
+    ...(requests?.memory && requests.memory === limits?.memory
+      ? []
+      : [`requests ${requests?.memory} of memory, may use ${limits?.memory}`]),
+    ...(requests?.cpu ? [] : ['requests no CPU']),
+  ]);
+
+/** What every container is held to: nothing written beside its volumes, no rights that are not named. */
+export const containersCheck: Check = (objects) =>
+  perContainer(objects, ({ securityContext = {} }) => [
+    ...(securityContext.readOnlyRootFilesystem ? [] : ['may write to its image']),
+    ...(securityContext.allowPrivilegeEscalation === false ? [] : ['may gain privileges']),
+    ...(securityContext.capabilities?.drop?.includes('ALL') ? [] : ['keeps capabilities']),
+    ...(securityContext.privileged ? ['is privileged'] : []),
+  ]);
+
+/** Pod Security's profile `restricted`, where a namespace enforces it. */
+export const restrictedCheck: Check = (objects) => {
+  const enforcing = objects
+    .filter(({ metadata }) => metadata.labels?.['pod-security.kubernetes.io/enforce'] === 'restricted')
+    .map(({ metadata }) => metadata.name);
+  if (!enforcing.includes('floodgate')) return ['namespace floodgate enforces nothing'];
+  return workloadsOf(objects)
+    .filter(({ metadata }) => enforcing.includes(metadata.namespace as string))
+    .flatMap((workload) => restrictions(workload).map((line) => `${idOf(workload)} ${line}`));
+};
+
+function restrictions(workload: Workload): string[] {
+  const { hostNetwork, hostPID, hostIPC, securityContext, volumes = [] } = workload.spec.template.spec;
+  const containers = containersOf(workload);
+  const users = [securityContext?.runAsUser, ...containers.map((one) => one.securityContext?.runAsUser)];
+  const added = containers.flatMap((one) => one.securityContext?.capabilities?.add ?? []);
+  const host =
+    hostNetwork || hostPID || hostIPC || containers.some(({ ports }) => ports?.some((port) => port.hostPort));
+  return [
+    ...(securityContext?.runAsNonRoot && !users.includes(0) ? [] : ['may run as root']),
+    ...(securityContext?.seccompProfile?.type === 'RuntimeDefault' ? [] : ['has no seccomp profile']),
+    ...(added.every((one) => one === 'NET_BIND_SERVICE') ? [] : [`adds ${added}`]),
+    ...(host ? ["uses the node's own"] : []),
+    ...volumes
+      .filter((volume) => !VOLUMES.some((kind) => kind in volume))
+      .map(({ name }) => `has a volume ${name} of a kind that is not allowed`),
+  ];
+}
+
+/** No pod has a key to the cluster: nothing here talks to it. */
+export const tokensCheck: Check = (objects) =>
+  workloadsOf(objects)
+    .filter(({ spec }) => spec.template.spec.automountServiceAccountToken !== false)
+    .map((workload) => `${idOf(workload)} has a token of the cluster`);

@@ -1,0 +1,48 @@
+import { readdirSync } from 'node:fs';
+import { describeWith } from '../support/program.js';
+import { CHECKS, type CheckName } from './checks.js';
+import type { Manifest } from './objects.js';
+import { render } from './render.js';
+
+/** Every overlay, every component by itself on the base, and the combinations that somebody would make. */
+const COMBINATIONS: [name: string, ...components: string[]][] = [
+  ['overlays/local'],
+  ['overlays/staging'],
+  ['overlays/production'],
+  ['base'],
+  ...readdirSync('k8s/components')
+    .filter((component) => component !== 'postgres-restore')
+    .map((component): [string, string] => ['base', component]),
+  ['base', 'ingress', 'postgres', 'redis', 'monitoring', 'autoscale-keda', 'logging'],
+  ['base', 'gateway', 'postgres', 'redis', 'monitoring', 'autoscale-qps', 'external-secrets'],
+  ['overlays/local', 'ingress'],
+  ['overlays/local', 'monitoring', 'autoscale-qps'],
+  ['overlays/staging', 'logging', 'external-secrets'],
+  ['overlays/production', 'external-secrets'],
+  ['overlays/production', 'postgres-restore'],
+];
+
+/** What only holds with a PostgreSQL and a Redis, which the base does not bring. */
+const NOT_ALONE: CheckName[] = ['leads to servers that are there'];
+
+describeWith('kubectl', 'Kubernetes manifests', () => {
+  it('are rendered for every overlay that there is', () => {
+    const overlays = COMBINATIONS.filter(([, component]) => !component).map(([name]) => name);
+    expect(overlays).toEqual(expect.arrayContaining(readdirSync('k8s/overlays').map((name) => `overlays/${name}`)));
+  });
+
+  describe.each(COMBINATIONS.map((combination) => [combination.join(' + '), combination] as const))(
+    '%s',
+    (_, combination) => {
+      let objects: Manifest[];
+      beforeAll(async () => {
+        objects = await render(...combination);
+      });
+
+      const isWhole = (check: string) => combination[0] !== 'base' || !NOT_ALONE.includes(check as CheckName);
+      it.each(Object.entries(CHECKS).filter(([check]) => isWhole(check)))('%s', async (_, check) => {
+        expect(await check(objects)).toEqual([]);
+      });
+    },
+  );
+});

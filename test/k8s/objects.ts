@@ -1,0 +1,121 @@
+/** What the checks read of manifests. Whether the rest is right is for the schemas to say. */
+export interface Manifest {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; namespace?: string; labels?: Labels };
+  spec?: unknown;
+  data?: Record<string, string>;
+}
+
+/** Reads objects as they would be applied, and says what is wrong with them, one line for each mistake. */
+export type Check = (objects: Manifest[]) => string[] | Promise<string[]>;
+
+export type Labels = Record<string, string>;
+
+export interface Selector {
+  matchLabels?: Labels;
+}
+
+export interface Probe {
+  httpGet?: { path: string; port: number | string };
+  tcpSocket?: { port: number | string };
+}
+
+export interface Variable {
+  name: string;
+  value?: string;
+  valueFrom?: { secretKeyRef?: { name: string; key: string; optional?: boolean } };
+}
+
+export interface Container {
+  name: string;
+  image: string;
+  env?: Variable[];
+  envFrom?: { configMapRef?: { name: string }; secretRef?: { name: string } }[];
+  ports?: { name?: string; containerPort: number; hostPort?: number }[];
+  resources?: { requests?: Labels; limits?: Labels };
+  securityContext?: {
+    allowPrivilegeEscalation?: boolean;
+    privileged?: boolean;
+    readOnlyRootFilesystem?: boolean;
+    runAsUser?: number;
+    capabilities?: { drop?: string[]; add?: string[] };
+  };
+  startupProbe?: Probe;
+  readinessProbe?: Probe;
+  livenessProbe?: Probe;
+  lifecycle?: { preStop?: { sleep?: { seconds: number } } };
+  volumeMounts?: { name: string; mountPath: string }[];
+}
+
+export interface Volume {
+  name: string;
+  configMap?: { name: string };
+  secret?: { secretName: string };
+  [kind: string]: unknown;
+}
+
+export interface PodSpec {
+  serviceAccountName?: string;
+  automountServiceAccountToken?: boolean;
+  hostNetwork?: boolean;
+  hostPID?: boolean;
+  hostIPC?: boolean;
+  terminationGracePeriodSeconds?: number;
+  securityContext?: { runAsNonRoot?: boolean; runAsUser?: number; seccompProfile?: { type: string } };
+  topologySpreadConstraints?: { labelSelector: Selector }[];
+  initContainers?: Container[];
+  containers: Container[];
+  volumes?: Volume[];
+}
+
+export interface Workload extends Manifest {
+  spec: {
+    replicas?: number;
+    serviceName?: string;
+    strategy?: { rollingUpdate?: { maxUnavailable?: number | string; maxSurge?: number | string } };
+    selector: Selector;
+    template: { metadata: { labels: Labels }; spec: PodSpec };
+    volumeClaimTemplates?: { metadata: { name: string } }[];
+  };
+}
+
+export interface Service extends Manifest {
+  spec: { selector: Labels; ports: { name?: string; port: number; targetPort?: number | string }[] };
+}
+
+export const idOf = ({ kind, metadata }: Manifest) => `${kind}/${metadata.name}`;
+
+export const ofKind = <T extends Manifest = Manifest>(objects: Manifest[], kind: string) =>
+  objects.filter((object): object is T => object.kind === kind);
+
+/** The one object of a kind and a name. */
+export function named<T extends Manifest = Manifest>(objects: Manifest[], kind: string, name: string): T {
+  const found = ofKind<T>(objects, kind).find(({ metadata }) => metadata.name === name);
+  if (!found) throw new Error(`${kind}/${name} is not there`);
+  return found;
+}
+
+export const workloadsOf = (objects: Manifest[]) =>
+  objects.filter((object): object is Workload => ['Deployment', 'StatefulSet', 'DaemonSet'].includes(object.kind));
+
+export const containersOf = ({ spec }: Workload): Container[] => [
+  ...(spec.template.spec.initContainers ?? []),
+  ...spec.template.spec.containers,
+];
+
+/** The app's Deployment. */
+export const appOf = (objects: Manifest[]) => named<Workload>(objects, 'Deployment', 'floodgate');
+
+export const appContainerOf = (objects: Manifest[]) =>
+  appOf(objects).spec.template.spec.containers.find(({ name }) => name === 'floodgate') as Container;
+
+export const selects = ({ matchLabels = {} }: Selector, labels: Labels = {}) =>
+  Object.entries(matchLabels).every(([key, value]) => labels[key] === value);
+
+/** Every object and list within a value, with its path. */
+export function* walk(value: unknown, path = ''): Generator<[path: string, value: Record<string, unknown>]> {
+  if (typeof value !== 'object' || value === null) return;
+  yield [path, value as Record<string, unknown>];
+  for (const [key, child] of Object.entries(value)) yield* walk(child, `${path}/${key}`);
+}

@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs';
+import { loadConfig } from '../../src/config.js';
+import { appContainerOf, appOf, type Check, idOf, type Manifest, named, ofKind, workloadsOf } from './objects.js';
+import { environmentOf } from './settings.js';
+
+const routes = Object.keys(JSON.parse(readFileSync('openapi.json', 'utf8')).paths);
+
+/** Each probe asks a route of its own that the app has. */
+export const probesCheck: Check = (objects) => {
+  const probes = ['startup', 'readiness', 'liveness'] as const;
+  const container = appContainerOf(objects);
+  const meant = { startup: '/health/startup', readiness: '/health/ready', liveness: '/health/live' };
+  return probes.flatMap((name) => {
+    const path = container[`${name}Probe`]?.httpGet?.path;
+    if (!path) return [`there is no ${name} probe`];
+    if (!routes.includes(path)) return [`the ${name} probe asks ${path}, which the app does not have`];
+    return path === meant[name] ? [] : [`the ${name} probe asks ${path}`];
+  });
+};
+
+/** A pod that is to go has the time to: it sleeps, drains and ends before it is killed. */
+export const graceCheck: Check = (objects) => {
+  const { DRAIN_DELAY_MS, DRAIN_TIMEOUT_MS } = loadConfig(environmentOf(objects, appContainerOf(objects)).environment);
+  const sleep = appContainerOf(objects).lifecycle?.preStop?.sleep?.seconds;
+  const grace = appOf(objects).spec.template.spec.terminationGracePeriodSeconds ?? 30;
+  if (!sleep) return ['no preStop.sleep: requests come in after the listener has gone'];
+  const needed = sleep + (DRAIN_DELAY_MS + DRAIN_TIMEOUT_MS) / 1000;
+  return grace > needed ? [] : [`terminationGracePeriodSeconds is ${grace}, but to end takes up to ${needed} s`];
+};
+
+/** A new release takes no pod away before one of its own is ready. */
+export const strategyCheck: Check = (objects) => {
+  const { strategy } = appOf(objects).spec;
+  const said = strategy?.rollingUpdate?.maxUnavailable === 0 ? [] : ['maxUnavailable is not 0'];
+  const migrates = appOf(objects).spec.template.spec.initContainers?.some(({ name }) => name === 'migrate');
+  return migrates ? said : [...said, 'nothing migrates before the app starts'];
+};
+
+interface Autoscaler extends Manifest {
+  spec: {
+    scaleTargetRef: { kind?: string; name: string };
+    minReplicas?: number;
+    maxReplicas?: number;
+    minReplicaCount?: number;
+    maxReplicaCount?: number;
+  };
+}
+
+export const autoscalersOf = (objects: Manifest[]) => [
+  ...ofKind<Autoscaler>(objects, 'HorizontalPodAutoscaler'),
+  ...ofKind<Autoscaler>(objects, 'ScaledObject'),
+];
+
+/** One autoscaler owns the number of pods, and nothing beside it. */
+export const scalersCheck: Check = (objects) => {
+  const scaled = autoscalersOf(objects).map(({ spec }) => spec.scaleTargetRef.name);
+  const lost = scaled.filter((name) => !ofKind(objects, 'Deployment').some(({ metadata }) => metadata.name === name));
+  const both = workloadsOf(objects).filter(
+    ({ metadata, spec }) => scaled.includes(metadata.name) && spec.replicas !== undefined,
+  );
+  const app = scaled.filter((name) => name === 'floodgate').length;
+  return [
+    ...lost.map((name) => `an autoscaler wants a Deployment ${name}`),
+    ...both.map((workload) => `${idOf(workload)} has replicas and an autoscaler`),
+    ...(app === 1 ? [] : [`${app} autoscalers for one Deployment`]),
+    ...autoscalersOf(objects).flatMap((scaler) => {
+      const {
+        minReplicas,
+        maxReplicas,
+        minReplicaCount = minReplicas ?? 1,
+        maxReplicaCount = maxReplicas,
+      } = scaler.spec;
+      if (minReplicaCount < 2) return [`${idOf(scaler)} may leave one pod, whose node may go`];
+      return (maxReplicaCount ?? 0) > minReplicaCount ? [] : [`${idOf(scaler)} cannot scale`];
+    }),
+  ];
+};
+
+interface Budget extends Manifest {
+  spec: { minAvailable?: number | string; maxUnavailable?: number | string; unhealthyPodEvictionPolicy?: string };
+}
+
+/** One bound (the API takes no two), from above, so that it lets nodes be drained at any number of pods. */
+export const budgetCheck: Check = (objects) => {
+  const { spec } = named<Budget>(objects, 'PodDisruptionBudget', 'floodgate');
+  const said = [spec.minAvailable, spec.maxUnavailable].filter((bound) => bound !== undefined).length;
+  return [
+    ...(said === 1 ? [] : [`the budget has ${said} bounds`]),
+    ...(spec.maxUnavailable ? [] : ['the budget lets no pod go']),
+    ...(spec.unhealthyPodEvictionPolicy === 'AlwaysAllow' ? [] : ['a broken pod keeps its node from being drained']),
+  ];
+};

@@ -1,0 +1,74 @@
+import { loadConfig, settings } from '../../src/config.js';
+import type { SettingMeta } from '../../src/platform/setting.js';
+import { appOf, type Check, type Container, containersOf, type Manifest, named, ofKind } from './objects.js';
+import { printedSecret } from './secret.js';
+
+type Secrets = Record<string, Record<string, string>>;
+
+/** Whether the app would start with what its containers are given, and with nothing else. */
+export const settingsCheck: Check = (objects) => containersOf(appOf(objects)).flatMap((one) => startOf(objects, one));
+
+function startOf(objects: Manifest[], container: Container): string[] {
+  const { environment, complaints } = environmentOf(objects, container);
+  const text = (container.env ?? []).map(({ value }) => value).join();
+  const unknown = Object.keys(environment).filter((name) => !(name in settings.shape) && !text.includes(`$(${name})`));
+  const said = [...complaints, ...unknown.map((name) => `${name} is no setting`)];
+  if (environment.NODE_ENV !== 'production') said.push('NODE_ENV is not production');
+  // Pods that start together would wait for one another's migrations, and a failed one would restart for ever.
+  if (environment.MIGRATE_ON_START !== 'false') said.push('MIGRATE_ON_START is not false');
+  try {
+    loadConfig(environment);
+  } catch (error) {
+    said.push(...(error as Error).message.split('\n'));
+  }
+  return said.map((line) => `${container.name}: ${line}`);
+}
+
+/** The variables of a container as the kubelet makes them: $(NAME) stands for one that came before. */
+export function environmentOf(objects: Manifest[], { env = [], envFrom = [] }: Container) {
+  const complaints: string[] = [];
+  const environment: Record<string, string> = {};
+  for (const { configMapRef } of envFrom) {
+    if (configMapRef) Object.assign(environment, named(objects, 'ConfigMap', configMapRef.name).data);
+  }
+  const secrets = secretsOf(objects);
+  for (const { name, value, valueFrom } of env) {
+    if (value !== undefined && valueFrom) complaints.push(`${name} has a value of its own and one from elsewhere`);
+    const { secretKeyRef } = valueFrom ?? {};
+    const found = secretKeyRef
+      ? secrets[secretKeyRef.name]?.[secretKeyRef.key]
+      : value?.replace(/\$\((\w+)\)/g, (text, inner) => environment[inner] ?? text);
+    if (found?.includes('$(')) complaints.push(`${name} names a variable that does not come before it`);
+    if (found !== undefined) environment[name] = found;
+    else if (!secretKeyRef?.optional)
+      complaints.push(`${name} asks for ${secretKeyRef?.name}/${secretKeyRef?.key}, which nothing makes`);
+  }
+  return { environment, complaints };
+}
+
+/** What the secrets hold: `floodgate` as k8s/secrets.sh prints it, and what CloudNativePG makes. */
+function secretsOf(objects: Manifest[]): Secrets {
+  const made = ofKind(objects, 'Cluster').map(({ metadata: { name } }) => [`${name}-app`, { password: 'sample' }]);
+  const { metadata, stringData } = printedSecret();
+  return { [metadata.name]: stringData, ...Object.fromEntries(made) };
+}
+
+/** Secrets by name only: none in the repository, and no setting that is one outside of them. */
+export const secretsCheck: Check = (objects) => {
+  const isSecret = (name: string) => (schemaOf(name)?.meta() as SettingMeta | undefined)?.secret;
+  const inSecrets = ofKind(objects, 'Secret').map(({ metadata }) => `Secret/${metadata.name} is in the repository`);
+  const inMaps = ofKind(objects, 'ConfigMap').flatMap(({ metadata, data = {} }) =>
+    Object.keys(data)
+      .filter(isSecret)
+      .map((name) => `ConfigMap/${metadata.name} holds ${name}`),
+  );
+  // With $(NAME) in the place of the password, a URL may stand in the open.
+  const inTheOpen = containersOf(appOf(objects)).flatMap(({ name: container, env = [] }) =>
+    env
+      .filter(({ name, value }) => value && isSecret(name) && !/:\$\(\w+\)@/.test(value))
+      .map(({ name }) => `${container} has ${name} in the open`),
+  );
+  return [...inSecrets, ...inMaps, ...inTheOpen];
+};
+
+const schemaOf = (name: string) => settings.shape[name as keyof typeof settings.shape];

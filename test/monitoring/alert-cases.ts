@@ -1,0 +1,148 @@
+/** Values of series by their names, in promtool's notation, a minute apart. */
+export type Input = Record<string, string>;
+
+interface AlertCase {
+  /** Minutes after which it fires, and with these is silent. */
+  after: number;
+  fires: Input;
+  labels: Record<string, string>;
+  summary: string;
+  silent: Input;
+}
+
+const ofApp = (name: string, labels = '', pod = 'floodgate-a') =>
+  `${name}{job="floodgate",namespace="floodgate",pod="${pod}"${labels && `,${labels}`}}`;
+const ofCluster = (name: string, labels: string) => `${name}{namespace="floodgate",${labels}}`;
+
+const DURATION = 'http_server_request_duration_seconds';
+const ROUTE = 'http_route="/api/v1/data"';
+const EXPORT = 'http_route="/api/v1/data/:collection/records/export"';
+const PROBE = 'http_route="/health/ready"';
+const ok = ofApp(`${DURATION}_count`, `${ROUTE},http_response_status_class="2xx"`);
+const failed = ofApp(`${DURATION}_count`, `${ROUTE},http_response_status_class="5xx"`);
+const failedProbe = ofApp(`${DURATION}_count`, `${PROBE},http_response_status_class="5xx"`);
+const fast = (route: string) => ofApp(`${DURATION}_bucket`, `${route},http_response_status_class="2xx",le="0.5"`);
+const all = (route: string) => ofApp(`${DURATION}_count`, `${route},http_response_status_class="2xx"`);
+const refused = ofApp('admission_refused_total', 'priority="read",reason="full"');
+const waiting = ofApp('db_client_connection_pending_requests');
+const redis = (pod: string) => ofApp('redis_up', '', pod);
+const up = (pod: string) => ofApp('up', '', pod);
+const available = ofCluster('kube_deployment_status_replicas_available', 'deployment="floodgate"');
+const unavailable = ofCluster('kube_deployment_status_replicas_unavailable', 'deployment="floodgate"');
+const restarts = ofCluster('kube_pod_container_status_restarts_total', 'pod="floodgate-a",container="floodgate"');
+const desired = (hpa: string) =>
+  ofCluster('kube_horizontalpodautoscaler_status_desired_replicas', `horizontalpodautoscaler="${hpa}"`);
+const most = (hpa: string) =>
+  ofCluster('kube_horizontalpodautoscaler_spec_max_replicas', `horizontalpodautoscaler="${hpa}"`);
+const blind = ofCluster(
+  'kube_horizontalpodautoscaler_status_condition',
+  'horizontalpodautoscaler="keda-hpa-floodgate",condition="ScalingActive",status="false"',
+);
+
+const namespace = 'floodgate';
+const critical = { namespace, severity: 'critical' };
+const warning = { namespace, severity: 'warning' };
+
+/** For each alert what makes it fire, and what comes close and does not. */
+export const CASES: Record<string, AlertCase> = {
+  FloodgateBurnsBudgetIn2Days: {
+    after: 90,
+    fires: { [ok]: '0+980x90', [failed]: '0+20x90' },
+    labels: critical,
+    summary: '2% of the requests of the last hour failed.',
+    // All over for ten minutes; and a process that is not ready is no failed request.
+    silent: { [ok]: '0+1000x90', [failed]: '0+50x80 4000x10', [failedProbe]: '0+1000x90' },
+  },
+  FloodgateBurnsBudgetIn5Days: {
+    after: 400,
+    fires: { [ok]: '0+990x400', [failed]: '0+10x400' },
+    labels: critical,
+    summary: '1% of the requests of the last 6 hours failed.',
+    silent: { [ok]: '0+995x400', [failed]: '0+5x400' },
+  },
+  FloodgateBurnsBudgetIn30Days: {
+    after: 4320,
+    fires: { [ok]: '0+998x4320', [failed]: '0+2x4320' },
+    labels: warning,
+    summary: '0.2% of the requests of the last 3 days failed.',
+    silent: { [ok]: '0+9991x4320', [failed]: '0+9x4320' },
+  },
+  FloodgateUnavailable: {
+    after: 5,
+    fires: { [available]: '3 3 0x4' },
+    labels: critical,
+    summary: 'No pod is ready.',
+    silent: { [available]: '3 3 1x4' },
+  },
+  FloodgateNoTarget: {
+    after: 10,
+    fires: { [up('floodgate-a')]: '1 1 0x10' },
+    labels: { severity: 'critical' },
+    summary: 'Prometheus reaches no pod.',
+    silent: { [up('floodgate-a')]: '0x10', [up('floodgate-b')]: '1x10' },
+  },
+  FloodgateSlow: {
+    after: 20,
+    fires: { [fast(ROUTE)]: '0+97x20', [all(ROUTE)]: '0+100x20' },
+    labels: warning,
+    summary: '3% of the requests take longer than 0.5 s.',
+    // An export takes as long as there is to export.
+    silent: { [fast(ROUTE)]: '0+991x20', [all(ROUTE)]: '0+1000x20', [fast(EXPORT)]: '0x20', [all(EXPORT)]: '0+100x20' },
+  },
+  FloodgateSheds: {
+    after: 15,
+    fires: { [ok]: '0+98x20', [failed]: '0+2x20', [refused]: '0+2x20' },
+    labels: warning,
+    summary: '2% of the requests are refused with 503 for want of capacity.',
+    silent: { [ok]: '0+199x20', [failed]: '0+1x20', [refused]: '0+1x20' },
+  },
+  FloodgatePoolExhausted: {
+    after: 15,
+    fires: { [waiting]: '3x20' },
+    labels: { ...warning, pod: 'floodgate-a' },
+    summary: 'In floodgate-a, 3 requests or more wait for a connection to PostgreSQL.',
+    silent: { [waiting]: '0x12 40 40 0x20' },
+  },
+  FloodgateRedisDegraded: {
+    after: 10,
+    fires: { [redis('floodgate-a')]: '1 1 0x10', [redis('floodgate-b')]: '1x10' },
+    labels: warning,
+    summary: 'Pods that do without Redis: 1.',
+    silent: { [redis('floodgate-a')]: '1x8 0 1', [redis('floodgate-b')]: '1x10' },
+  },
+  FloodgateServesStale: {
+    after: 15,
+    fires: { [ofApp('cache_refresh_failures_total')]: '0+6x20' },
+    labels: warning,
+    summary: 'What was kept is given out, as it cannot be read anew.',
+    silent: { [ofApp('cache_refresh_failures_total')]: '500x20' },
+  },
+  FloodgateRestarts: {
+    after: 10,
+    fires: { [restarts]: '4 4 5x10' },
+    labels: { ...warning, pod: 'floodgate-a' },
+    summary: 'floodgate-a was restarted within the last 15 minutes.',
+    silent: { [restarts]: '4x10' },
+  },
+  FloodgatePodsNotReady: {
+    after: 15,
+    fires: { [unavailable]: '2x15' },
+    labels: warning,
+    summary: 'Pods that have not been ready for 10 minutes: 2.',
+    silent: { [unavailable]: '2x8 0x10' },
+  },
+  FloodgateAtMaxReplicas: {
+    after: 20,
+    fires: { [desired('floodgate')]: '10x20', [most('floodgate')]: '10x20' },
+    labels: warning,
+    summary: 'All 10 pods that the autoscaler may start run: nothing is left for more load.',
+    silent: { [desired('keda-hpa-floodgate')]: '9x20', [most('keda-hpa-floodgate')]: '10x20' },
+  },
+  FloodgateAutoscalerBlind: {
+    after: 15,
+    fires: { [blind]: '1x15' },
+    labels: warning,
+    summary: 'The autoscaler cannot read its figures, and leaves the number of pods as it is.',
+    silent: { [blind]: '0x15' },
+  },
+};

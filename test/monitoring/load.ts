@@ -1,0 +1,71 @@
+import type { Client } from '../support/client.js';
+import { makeCollection, makeRecord } from '../support/collections.js';
+
+const TICK_MS = 20;
+const PROBES_PER_SECOND = 10;
+
+interface Request extends RequestInit {
+  path: string;
+}
+
+/** Callers at a steady rate, and probes beside them, as a kubelet sends them, only more often. */
+export class Load {
+  /** When each request of a caller was answered, in Unix seconds, by process. */
+  private readonly answered = new Map<string, number[]>();
+  private readonly open = new Set<Promise<void>>();
+  private readonly timers: NodeJS.Timeout[] = [];
+
+  /** Reads of a record, of a list and of what is not there, and records that are made. */
+  static async start(admin: Client, processes: { url: string; perSecond: number }[]): Promise<Load> {
+    const set = await makeCollection(admin, 'public', 'loaded');
+    const record = { path: (await makeRecord(admin, set)).path };
+    const made: Request = {
+      path: set.records,
+      method: 'POST',
+      headers: { authorization: `Bearer ${admin.tokens?.accessToken}`, 'content-type': 'application/json' },
+      body: '{"data":{"n":1}}',
+    };
+    const some = [record, record, { path: `${set.records}?limit=5` }, made, { path: `${set.records}/nothing` }];
+    const load = new Load();
+    for (const { url, perSecond } of processes) {
+      const times: number[] = [];
+      load.answered.set(url, times);
+      load.each(perSecond, async (number) => {
+        const { path, ...init } = some[number % some.length] as Request;
+        await fetch(url + path, init).then((response) => response.arrayBuffer());
+        times.push(Date.now() / 1000);
+      });
+      load.each(PROBES_PER_SECOND, async () => void (await fetch(`${url}/health/ready`)).body?.cancel());
+    }
+    return load;
+  }
+
+  /** How many requests of callers a process answered per second, within so many seconds before a time. */
+  rate(url: string, until: number, seconds: number): number {
+    const within = (this.answered.get(url) ?? []).filter((at) => at > until - seconds && at <= until);
+    return within.length / seconds;
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.timers) clearInterval(timer);
+    await Promise.all(this.open);
+  }
+
+  /** Sends so many a second, whether or not they are answered; one that is late is made up for. */
+  private each(perSecond: number, send: (number: number) => Promise<unknown>): void {
+    const began = Date.now();
+    let sent = 0;
+    const tick = () => {
+      for (const due = ((Date.now() - began) * perSecond) / 1000; sent < due; sent++) {
+        // What fails was not answered, and does not count.
+        const sending = send(sent)
+          .then(ignore, ignore)
+          .finally(() => this.open.delete(sending));
+        this.open.add(sending);
+      }
+    };
+    this.timers.push(setInterval(tick, TICK_MS));
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,96 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+// By this ending, since a script of Node's own loads it too.
+import { need } from './program.ts';
+
+export interface Series {
+  metric: Record<string, string>;
+  /** Unix time in seconds, and the value. */
+  value: [number, string];
+  values: [number, string][];
+}
+
+/** A real Prometheus that scrapes processes every second, under the labels that pods have in the cluster. */
+export class Prometheus {
+  private readonly url: string;
+  private readonly folder: string;
+  private readonly child: ChildProcess;
+
+  private constructor(url: string, folder: string, child: ChildProcess) {
+    this.url = url;
+    this.folder = folder;
+    this.child = child;
+  }
+
+  /** @param pods their addresses by name @param rules of a PrometheusRule */
+  static async start(pods: Record<string, string>, rules: unknown): Promise<Prometheus> {
+    const folder = mkdtempSync(join(tmpdir(), 'floodgate-prometheus-'));
+    const targets = Object.entries(pods).map(([pod, url]) => ({
+      targets: [new URL(url).host],
+      labels: { namespace: 'floodgate', pod },
+    }));
+    // JSON is YAML.
+    writeFileSync(join(folder, 'rules.yml'), JSON.stringify(rules));
+    writeFileSync(
+      join(folder, 'prometheus.yml'),
+      JSON.stringify({
+        global: { scrape_interval: '1s', evaluation_interval: '1s' },
+        rule_files: ['rules.yml'],
+        scrape_configs: [{ job_name: 'floodgate', static_configs: targets }],
+      }),
+    );
+    const settings = ['--web.listen-address=127.0.0.1:0', `--storage.tsdb.path=${folder}/data`];
+    const child = spawn(need('prometheus'), [`--config.file=${folder}/prometheus.yml`, ...settings], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    // Read to the end: it would die of a pipe that nobody holds.
+    const address = await new Promise<string>((resolve, reject) => {
+      let said = '';
+      child.stderr.on('data', (chunk) => {
+        said += chunk;
+        const found = /"Listening on" address=(\S+)[\s\S]*Server is ready/.exec(said)?.[1];
+        if (found) resolve(found);
+      });
+      child.once('close', () => reject(new Error(`Prometheus did not start: ${said}`)));
+    });
+    return new Prometheus(`http://${address}`, folder, child);
+  }
+
+  /** What an expression gives, now or at a time. */
+  async query(expression: string, time?: number): Promise<Series[]> {
+    const { result } = await this.ask('query', { query: expression, ...(time ? { time: String(time) } : {}) });
+    return result;
+  }
+
+  async queryRange(query: string, start: number, end: number, step: number): Promise<Series[]> {
+    const { result } = await this.ask('query_range', {
+      query,
+      start: String(start),
+      end: String(end),
+      step: String(step),
+    });
+    return result;
+  }
+
+  /** All series that match. */
+  series(match: string): Promise<Record<string, string>[]> {
+    return this.ask('series', { 'match[]': match });
+  }
+
+  async close(): Promise<void> {
+    this.child.kill('SIGTERM');
+    if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, 'exit');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: what it gives differs by what is asked
+  private async ask(what: string, parameters: Record<string, string>): Promise<any> {
+    const response = await fetch(`${this.url}/api/v1/${what}?${new URLSearchParams(parameters)}`);
+    const { status, data, error } = (await response.json()) as { status: string; data: unknown; error?: string };
+    if (status !== 'success') throw new Error(`${error} in ${JSON.stringify(parameters)}`);
+    return data;
+  }
+}
