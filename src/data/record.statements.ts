@@ -21,7 +21,8 @@ export interface RecordPageRow {
  * A time as JSON text: to_json's own, which has no zeros at its end, with a microsecond added so that there are always six
  * digits, of which three stay. It takes half of what to_char() takes.
  */
-const time = (column: string) => `left(to_json(${column} AT TIME ZONE INTERVAL '0' + INTERVAL '1 us')::text, 24) || 'Z"'`;
+const time = (column: string) =>
+  `left(to_json(${column} AT TIME ZONE INTERVAL '0' + INTERVAL '1 us')::text, 24) || 'Z"'`;
 
 /** Text put together in PostgreSQL costs half of what rows made into objects and then into JSON cost. */
 const JSON_TEXT = `'{"id":"' || id || '","data":' || data || ',"occurredAt":' || ${time('occurred_at')}
