@@ -138,6 +138,7 @@ export function exportStatement(filter: Filter, order: 'asc' | 'desc'): string {
   const conditions = conditionsOf(filter, escapeLiteral);
   // Just after an upload PostgreSQL knows nothing of the rows yet, and would sort them all before the first is sent.
   const walk = filter.where === undefined ? 'SET LOCAL enable_sort = off; ' : '';
-  return `${walk}COPY (SELECT ${JSON_TEXT} FROM records WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order})
+  // The connection has no time-out, unless a pooler left it the role's.
+  return `SET LOCAL statement_timeout = 0; ${walk}COPY (SELECT ${JSON_TEXT} FROM records WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order})
     TO STDOUT WITH (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')`;
 }

@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { ADMIN } from '../support/app.js';
 import { Client } from '../support/client.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
@@ -39,6 +40,19 @@ describe('the migration command', () => {
     expect(programs.filter(({ stdout }) => stdout === 'The schema is up to date.\n')).toHaveLength(4);
     const names = await database.query<{ name: string }>('SELECT name FROM migrations');
     expect(new Set(names.map(({ name }) => name)).size).toBe(names.length);
+  });
+
+  it('does not hold up who has its turn and makes an index concurrently', async () => {
+    const has = new pg.Client({ connectionString: database.url });
+    await has.connect();
+    await has.query(`SELECT pg_advisory_lock(7310421801); CREATE TABLE large (n integer); SET lock_timeout = '5s'`);
+    const waiting = startMigrate(productionSettings(database.url));
+    await pause(1500);
+    await has.query('CREATE INDEX CONCURRENTLY ON large (n)');
+    expect(waiting.stdout).toBe('');
+    await has.end();
+    expect(await waiting.end()).toEqual({ code: 0, signal: null });
+    expect(waiting.stdout).toMatch(/^Migrated: /);
   });
 
   it('takes DATABASE_MIGRATION_URL where there is one', async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import type { Config } from '../../config.js';
@@ -6,6 +7,7 @@ import { migrations, SCHEMA_VERSION } from './migrations/index.js';
 
 /** Any number that nothing else in the database uses as an advisory lock. */
 const MIGRATION_LOCK = 7_310_421_801;
+const LOCK_POLL_MS = 200;
 const CONNECT_TIMEOUT_MS = 5000;
 
 /** The version of the schema that is there; 0 in an empty database. */
@@ -41,7 +43,9 @@ export async function prepareSchema(config: Config): Promise<void> {
  */
 export function migrate(config: Config): Promise<string[]> {
   return withClient(config, async (client) => {
-    await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    // To wait within PostgreSQL would hold up a CREATE INDEX CONCURRENTLY of the one who has the lock.
+    const tryLock = () => client.query('SELECT pg_try_advisory_lock($1) AS is_ours', [MIGRATION_LOCK]);
+    while (!(await tryLock()).rows[0].is_ours) await sleep(LOCK_POLL_MS);
     const url = migrationUrl(config);
     const dataSource = new DataSource({ type: 'postgres', url, migrations, installExtensions: false });
     await dataSource.initialize();
