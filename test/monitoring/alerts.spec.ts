@@ -44,6 +44,9 @@ function test(tested: Rules, tests: ReturnType<typeof unitTest>[]) {
   return { isContent: runs.every(({ isContent }) => isContent), said: runs.map(({ said }) => said).join('') };
 }
 
+const complaintsOf = ({ isContent, said }: ReturnType<typeof test>) =>
+  isContent ? '' : said || 'promtool did not run';
+
 /** The alerts of which promtool says that they did not do what a test expected. */
 const failedIn = (said: string) => [...new Set([...said.matchAll(/alertname: ?(\w+)/g)].map(([, name]) => name))];
 
@@ -66,11 +69,11 @@ describeWith('promtool', 'the alerts', () => {
   });
 
   it('fire when they should, and say what is the matter', () => {
-    expect(test(rules, firing)).toMatchObject({ isContent: true });
+    expect(complaintsOf(test(rules, firing))).toBe('');
   });
 
   it('are silent when they should', () => {
-    expect(test(rules, silent)).toMatchObject({ isContent: true });
+    expect(complaintsOf(test(rules, silent))).toBe('');
   });
 
   it('would be found out, each of them, if they never fired, or always', () => {

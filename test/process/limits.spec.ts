@@ -3,7 +3,7 @@ import { createDatabase, type TestDatabase } from '../support/database.js';
 import { endPrograms, type Program, pause, productionSettings, startMain } from '../support/process.js';
 import { TestRedis } from '../support/redis.js';
 
-const QUOTA = 200;
+const QUOTA = 400;
 const WINDOW_S = 10;
 const LOGIN_LIMIT = 10;
 /** The second replica's clock is 5 minutes ahead. */
