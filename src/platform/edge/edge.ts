@@ -31,7 +31,6 @@ interface Arrival {
 export class Edge {
   private readonly lanes: Lane[] = [];
   private readonly priorities: [RegExp, Priority][] = [];
-  private readonly wires = new WeakMap<Answer, Wire>();
   /** Targets of which a shared load is under way: who asks now waits with the others, and costs nothing. */
   private readonly underWay = new Set<string>();
   private readonly origins: Set<string>;
@@ -111,7 +110,7 @@ export class Edge {
   private read(request: IncomingMessage, response: ServerResponse, pipeline: RequestListener, arrival: Arrival): void {
     const { url = '' } = request;
     const kept = this.cache.peek<Answer>(url, arrival.begun);
-    const wire = kept && this.wires.get(kept.value);
+    const wire = kept?.value.atEdge as Wire | undefined;
     if (wire?.isPublic)
       return void this.answer(request, response, wire, staleness(kept as Entry, arrival.begun), arrival);
     const [path, query] = splitUrl(url);
@@ -222,11 +221,8 @@ export class Edge {
   }
 
   private wireOf(answer: Answer, { route }: Lane): Wire {
-    const known = this.wires.get(answer);
-    if (known) return known;
-    const wire = new Wire(answer, route, this.origins.size > 0 ? 'Origin' : '');
-    this.wires.set(answer, wire);
-    return wire;
+    answer.atEdge ??= new Wire(answer, route, this.origins.size > 0 ? 'Origin' : '');
+    return answer.atEdge as Wire;
   }
 
   private limitHeaders(request: IncomingMessage): Record<string, string> {

@@ -6,10 +6,11 @@ import { SECURITY } from '../http/headers.js';
 import { httpMetrics, type Series } from '../metrics/http-metrics.js';
 
 const LINE = '\r\n';
-export const lines = (headers: Record<string, string>) =>
-  Object.entries(headers)
-    .map(([name, value]) => `${name}: ${value}${LINE}`)
-    .join('');
+export function lines(headers: Record<string, string>): string {
+  let text = '';
+  for (const name in headers) text += `${name}: ${headers[name]}${LINE}`;
+  return text;
+}
 const SECURITY_LINES = lines(SECURITY);
 
 /** One encoding of an answer: the heads of 200 and 304 as far as they are the same for everybody, and the body. */
@@ -81,15 +82,13 @@ export class Wire {
     const etag = plain && encoding ? tagOf(plain, encoding) : plain;
     const length = Buffer.byteLength(body);
     const vary = this.vary ? `${this.vary}, Accept-Encoding` : 'Accept-Encoding';
-    const common = SECURITY_LINES + lines({ ...headers, ...(etag ? { etag } : {}), vary });
-    const content = {
-      ...(encoding ? { 'content-encoding': encoding } : {}),
-      'content-type': type ?? 'application/json; charset=utf-8',
-      'content-length': String(length),
-    };
+    const common = `${SECURITY_LINES}${lines(headers)}${etag ? `etag: ${etag}${LINE}` : ''}vary: ${vary}${LINE}`;
+    const content =
+      (encoding ? `content-encoding: ${encoding}${LINE}` : '') +
+      `content-type: ${type ?? 'application/json; charset=utf-8'}${LINE}content-length: ${length}${LINE}`;
     return {
       etag,
-      found: `HTTP/1.1 200 OK${LINE}${common}${lines(content)}`,
+      found: `HTTP/1.1 200 OK${LINE}${common}${content}`,
       notModified: `HTTP/1.1 304 Not Modified${LINE}${common}`,
       body,
       charset: typeof body === 'string' && length === body.length ? 'latin1' : 'utf8',

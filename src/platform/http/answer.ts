@@ -18,6 +18,9 @@ interface AnswerOptions {
  * on hot reads) is sent as it is. A read whose entity tag the caller has becomes 304.
  */
 export class Answer {
+  /** What the edge has made of it, for who asks next. Kept here, since a WeakMap of all of them burdens garbage collection. */
+  atEdge?: object;
+
   constructor(
     readonly body: string | object | Readable,
     readonly options: AnswerOptions = {},
