@@ -126,8 +126,11 @@ export class Edge {
       const loaded = lane.load(match, query, arrival.caller);
       if (!(loaded instanceof Promise)) return go(loaded);
       if (lane.isShared) this.underWay.add(url);
-      const pass = () => pipeline(request, response);
-      void loaded.finally(() => this.underWay.delete(url)).then(go, pass);
+      const end = (read?: Read) => {
+        this.underWay.delete(url);
+        go(read);
+      };
+      void loaded.then(end, () => end());
     };
     if (this.underWay.has(url)) work();
     else this.admit(request, response, work);

@@ -31,7 +31,7 @@ export class Wire {
   readonly isPublic: boolean;
   /** Of GET with 200, by far the most. */
   private readonly found: Series;
-  private readonly variants = new Map<Encoding, Variant | Promise<Variant>>();
+  private readonly variants: { [encoding in Encoding]?: Variant | Promise<Variant> } = {};
 
   /** @param vary what it depends on beside Accept-Encoding */
   constructor(
@@ -58,21 +58,21 @@ export class Wire {
   /** @returns a promise when the encoding is asked for the first time */
   in({ encoding, isNeeded }: Choice): Variant | Promise<Variant> {
     if (encoding === undefined || !(isNeeded || gains(this.answer.text))) return this.plain;
-    const known = this.variants.get(encoding);
+    const known = this.variants[encoding];
     if (known) return known;
     const made = this.make(encoding);
-    this.variants.set(encoding, made);
+    this.variants[encoding] = made;
     return made;
   }
 
   private async make(encoding: Encoding): Promise<Variant> {
     try {
       const variant = this.variant(encoding, await encode(encoding, Buffer.from(this.answer.text)));
-      this.variants.set(encoding, variant);
+      this.variants[encoding] = variant;
       return variant;
     } catch {
       // For want of memory, say: it goes out as it is, and the next caller has it tried again.
-      this.variants.delete(encoding);
+      delete this.variants[encoding];
       return this.plain;
     }
   }
