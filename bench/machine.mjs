@@ -30,6 +30,10 @@ export function family(pid) {
   return [pid, ...children.flatMap(family)];
 }
 
+/** Processes that this run has started, but which are nobody's children. */
+const adopted = [];
+export const adopt = (pid) => adopted.push(pid);
+
 /** Starts a clock. @returns a function that says which share of all cores others have used since, 0 to 1 */
 export function watchForeign() {
   const [began, busyBefore, ownBefore] = [performance.now(), busy(), own()];
@@ -49,9 +53,9 @@ function busy() {
   return user + nice + system + irq + softirq + steal;
 }
 
-/** Jiffies of this process and its descendants, those that have ended included. */
+/** Jiffies of this process, of what it adopted and of their descendants, those that have ended included. */
 function own() {
-  return family(process.pid).reduce((sum, pid) => {
+  return [process.pid, ...adopted].flatMap(family).reduce((sum, pid) => {
     const fields = readProc(`${pid}/stat`)?.split(') ')[1].split(' ').map(Number);
     return fields ? sum + fields[11] + fields[12] + fields[13] + fields[14] : sum;
   }, 0);

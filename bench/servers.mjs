@@ -22,7 +22,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { transformFile } from '@swc/core';
 import { EmbeddedPostgres } from '../scripts/embedded-postgres.ts';
-import { SERVER_CORE } from './machine.mjs';
+import { adopt, SERVER_CORE } from './machine.mjs';
 
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 10_000;
@@ -56,7 +56,10 @@ const SECRETS = {
 /** The project's own PostgreSQL, with its default durability. @returns its URL */
 export async function startPostgres() {
   postgres = EmbeddedPostgres.start({ folder });
-  return (await postgres).url;
+  const { url } = await postgres;
+  // pg_ctl leaves it to init.
+  adopt(Number.parseInt(readFileSync(join(folder, 'postgres', 'postmaster.pid'), 'utf8'), 10));
+  return url;
 }
 
 /** @returns the URL of a Redis that keeps nothing on disk */

@@ -42,8 +42,9 @@ const missing = () => notFound('There is no record with this id.');
 /** The records of a collection that the caller is known to be allowed to use. */
 @Injectable()
 export class RecordsService {
-  private readonly reads = new Batch((asked: Asked[]) => this.readMany(asked));
-  private readonly creations = new Batch((asked: Creation[]) => this.createMany(asked), 4);
+  /** Were all who ask in one batch, this process would stand still while PostgreSQL works, and the other way round. */
+  private readonly reads = new Batch((asked: Asked[]) => this.readMany(asked), 4, 32);
+  private readonly creations = new Batch((asked: Creation[]) => this.createMany(asked), 4, 500);
 
   constructor(
     private readonly database: Database,

@@ -1,8 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import pLimit from 'p-limit';
 
-const MAX_KEYS = 500;
-
 /**
  * Gathers what is asked for one by one in the same turn of the event loop, and while so many batches are under way that
  * another would only wait: more load makes bigger batches, not more queries.
@@ -12,16 +10,21 @@ export class Batch<K, V> {
   /** The batch that still takes keys. */
   private open: { keys: K[]; values: Promise<(V | Promise<V>)[]> } | undefined;
 
-  /** @param load gives a value for each key, in their order */
+  /**
+   * @param load gives a value for each key, in their order
+   * @param underWay batches at the same time at most
+   * @param most keys in one
+   */
   constructor(
     private readonly load: (keys: K[]) => Promise<(V | Promise<V>)[]>,
-    underWay = 2,
+    underWay: number,
+    private readonly most: number,
   ) {
     this.limit = pLimit(underWay);
   }
 
   async get(key: K): Promise<V> {
-    if (!this.open || this.open.keys.length === MAX_KEYS) this.open = this.begin([]);
+    if (!this.open || this.open.keys.length === this.most) this.open = this.begin([]);
     const { keys, values } = this.open;
     const at = keys.push(key) - 1;
     return (await values)[at] as V | Promise<V>;
