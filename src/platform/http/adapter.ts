@@ -14,7 +14,7 @@ import { registerAcceptors } from './acceptors.js';
 import { Answer } from './answer.js';
 import { registerBodyParsers } from './body.js';
 import { registerCompression } from './compression.js';
-import { registerConnectionSweep } from './connections.js';
+import { registerConnectionSweep, withClock } from './connections.js';
 import { answerClientError, answerProblem } from './errors.js';
 import { registerHeaders } from './headers.js';
 import { notFound, Problem } from './problem.js';
@@ -49,7 +49,7 @@ export class HttpAdapter extends FastifyAdapter {
             // The request guard does, with a problem document.
             requireHostHeader: false,
           },
-          entrance(pipeline),
+          withClock(entrance(pipeline), 2 * config.REQUEST_TIMEOUT_MS),
         ),
       forceCloseConnections: 'idle',
       return503OnClosing: false,
@@ -68,7 +68,7 @@ export class HttpAdapter extends FastifyAdapter {
     registerAcceptCheck(fastify);
     registerCompression(fastify);
     registerAcceptors(fastify);
-    registerConnectionSweep(fastify, 2 * config.REQUEST_TIMEOUT_MS);
+    registerConnectionSweep(fastify);
     // Node would answer 417 without a document; RFC 9110 lets an expectation that nobody knows be ignored.
     fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
     this.refuseOtherMethods(fastify);
