@@ -15,13 +15,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { get } from 'node:http';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { transformFile } from '@swc/core';
-import { EmbeddedPostgres } from '../scripts/embedded-postgres.ts';
+import { EmbeddedPostgres, freePort } from '../scripts/embedded-postgres.ts';
 import { adopt, SERVER_CORE } from './machine.mjs';
 
 const START_TIMEOUT_MS = 30_000;
@@ -187,13 +186,4 @@ export async function stopAll() {
   await Promise.all([...running].map((stop) => stop()));
   await (await postgres?.catch(() => undefined))?.stop();
   rmSync(folder, { recursive: true, force: true });
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -162,7 +162,8 @@ function commandOf(pid: number): string {
   }
 }
 
-async function freePort(): Promise<number> {
+/** A port on the loopback address that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as { port: number };

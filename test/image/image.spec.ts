@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { freePort } from '../../scripts/embedded-postgres.js';
 import { ADMIN } from '../support/app.js';
 import { Client } from '../support/client.js';
 import { until } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
-import { freePort } from '../support/free-port.js';
 import { buildImage, Container, compressedSize, inspectImage, LIMIT, removeImage, runImage } from '../support/image.js';
 import { productionSettings } from '../support/process.js';
 import { need } from '../support/program.js';

@@ -1,8 +1,8 @@
+import { freePort } from '../../scripts/embedded-postgres.js';
 import { ADMIN } from '../support/app.js';
 import { type Balancer, connections, nginx } from '../support/balancer.js';
 import { Client } from '../support/client.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
-import { freePort } from '../support/free-port.js';
 import { endPrograms, type Program, pause, productionSettings, startMain } from '../support/process.js';
 import { describeWith } from '../support/program.js';
 import { TestRedis } from '../support/redis.js';

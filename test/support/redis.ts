@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createClient } from 'redis';
-import { freePort } from './free-port.js';
+import { freePort } from '../../scripts/embedded-postgres.js';
 import { need } from './program.js';
 
 /** A real Redis of its own, which a test may stop, freeze and start again at the same address. */

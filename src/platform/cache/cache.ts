@@ -140,25 +140,16 @@ export class Cache {
     const underWay = this.loads.get(name) as Promise<Entry<T>> | undefined;
     if (underWay) return underWay;
     const begun = this.invalidations;
-    const ended = () => {
-      if (this.loads.get(name) === loading) this.loads.delete(name);
-      if (--this.running === 0) this.spoiled.clear();
-    };
-    // As finally() would, with one promise in place of four.
-    const loading = load().then(
-      (loaded) => {
-        try {
-          return this.keep(name, loaded, lifetime, begun);
-        } finally {
-          ended();
-        }
-      },
-      (error) => {
-        ended();
-        throw error;
-      },
-    );
     this.running++;
+    const run = async () => {
+      try {
+        return this.keep(name, await load(), lifetime, begun);
+      } finally {
+        if (this.loads.get(name) === loading) this.loads.delete(name);
+        if (--this.running === 0) this.spoiled.clear();
+      }
+    };
+    const loading = run();
     this.loads.set(name, loading);
     return loading;
   }

@@ -110,7 +110,7 @@ export class Edge {
   private read(request: IncomingMessage, response: ServerResponse, pipeline: RequestListener, arrival: Arrival): void {
     const { url = '' } = request;
     const kept = this.cache.peek<Answer>(url, arrival.begun);
-    const wire = kept?.value.atEdge as Wire | undefined;
+    const wire = kept?.value?.atEdge as Wire | undefined;
     if (wire?.isPublic)
       return void this.answer(request, response, wire, staleness(kept as Entry, arrival.begun), arrival);
     const [path, query] = splitUrl(url);

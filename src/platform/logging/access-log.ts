@@ -1,13 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
-import { type DestinationStream, type Logger, pino } from 'pino';
+import type { DestinationStream, Logger } from 'pino';
 import type { Config } from '../../config.js';
 import { splitUrl } from '../http/split-url.js';
 import { addressReader } from '../throttle/address.js';
-
-/** Which trace a line belongs to, and which span of it; neither where nothing is traced. */
-export type TraceIds = { 'trace.id'?: string; 'span.id'?: string };
+import { streamOf, type TraceIds } from './logger.js';
 
 /** Of an orchestrator or a monitoring system. */
 export const isProbe = (url: string) => url.startsWith('/health/') || url.startsWith('/metrics');
@@ -31,7 +29,7 @@ export class AccessLog {
     private readonly logger: Logger,
     idsOf?: (request: IncomingMessage) => TraceIds,
   ) {
-    this.stream = (logger as unknown as Record<symbol, DestinationStream>)[pino.symbols.streamSym] as DestinationStream;
+    this.stream = streamOf(logger);
     this.isOn = logger.isLevelEnabled('info');
     this.isEcs = config.LOG_FORMAT === 'ecs';
     const service = JSON.stringify(config.OTEL_SERVICE_NAME);

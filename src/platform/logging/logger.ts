@@ -2,7 +2,9 @@ import { createRequire } from 'node:module';
 import { ecsFormat } from '@elastic/ecs-pino-format';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Config } from '../../config.js';
-import type { TraceIds } from './access-log.js';
+
+/** Which trace a line belongs to, and which span of it; neither where nothing is traced. */
+export type TraceIds = { 'trace.id'?: string; 'span.id'?: string };
 
 /** How late a line may be. */
 const FLUSH_MS = 100;
@@ -44,16 +46,20 @@ export function createLogger(config: Config, idsOf?: () => TraceIds): Logger {
   return pino(options, prettyStream());
 }
 
+/** Where a logger's lines go. */
+export const streamOf = (logger: Logger) =>
+  (logger as unknown as Record<symbol, DestinationStream>)[pino.symbols.streamSym] as DestinationStream;
+
 /**
  * Resolves when nothing waits any more: an exit in the middle of a write would tear lines. Who reads slowly, as some
  * container engines do, may not keep a process from its end: what has not been taken in time is lost.
  */
 export async function handOver(logger: Logger): Promise<void> {
-  const stream = (logger as unknown as Record<symbol, { destroy?(): void }>)[pino.symbols.streamSym];
+  const stream = streamOf(logger) as { destroy?(): void };
   await new Promise<void>((resolve) => {
     setTimeout(() => {
       // Else all of it would be written as the process exits.
-      stream?.destroy?.();
+      stream.destroy?.();
       resolve();
     }, LAST_MS);
     logger.flush(() => resolve());

@@ -3,7 +3,8 @@ import { context, propagation, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../../config.js';
 import { splitUrl } from '../http/split-url.js';
-import { isProbe, type TraceIds } from '../logging/access-log.js';
+import { isProbe } from '../logging/access-log.js';
+import type { TraceIds } from '../logging/logger.js';
 import { startProvider } from './provider.js';
 
 /**
