@@ -44,13 +44,9 @@ export function createApi(baseUrl: string, accessToken?: string, forgets?: strin
     },
     async onResponse({ request, response, schemaPath }) {
       walked.add(`${request.method} ${schemaPath} ${response.status}`);
-      const unsaid = drift(
-        request.method,
-        request.url,
-        response.status,
-        response.headers,
-        await response.clone().text(),
-      );
+      const path = request.url.slice(baseUrl.length);
+      const text = await response.clone().text();
+      const unsaid = drift(request.method, path, response.status, response.headers, text);
       if (unsaid.length > 0) throw new Error(unsaid.join('\n'));
     },
   });

@@ -29,9 +29,12 @@ const templates = Object.keys(document.paths)
   // A fixed step wins over a parameter, as it does in the router.
   .sort((a, b) => a.path.split('{').length - b.path.split('{').length);
 
-/** What an answer has that the document does not say, one line each; nothing for a path that is not in it. */
-export function drift(method: string, url: string, status: number, headers: Headers, text: string): string[] {
-  const { pathname } = new URL(url, 'http://localhost');
+/**
+ * What an answer has that the document does not say, one line each; nothing for a path that is not in it.
+ * The path is taken as it was sent: a URL object would resolve `/data/./stats`, which the server does not.
+ */
+export function drift(method: string, path: string, status: number, headers: Headers, text: string): string[] {
+  const [pathname = ''] = path.split(/[?#]/, 1);
   const template = templates.find(({ pattern }) => pattern.test(pathname));
   const name = method === 'HEAD' ? 'get' : method.toLowerCase();
   const operation = template && (document.paths[template.path][name] as Operation | undefined);
