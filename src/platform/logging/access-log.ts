@@ -10,6 +10,8 @@ import { streamOf, type TraceIds } from './logger.js';
 /** Of an orchestrator or a monitoring system. */
 export const isProbe = (url: string) => url.startsWith('/health/') || url.startsWith('/metrics');
 
+const EVENT = '"event":{"duration":';
+
 /**
  * One line a request, in the fields of the Elastic Common Schema. The query is left out: it may hold personal data. The
  * line is put together here: the logger, which looks for secrets in whatever it is given, takes 10 µs for it.
@@ -20,27 +22,22 @@ export class AccessLog {
   private readonly isEcs: boolean;
   private readonly process: string;
   private readonly addressOf: (request: IncomingMessage) => string;
-  private readonly traceOf: (request: IncomingMessage) => string;
   private at = 0;
-  private time = '';
+  private start = '';
+  private address = '';
+  private client = EVENT;
 
   constructor(
     config: Pick<Config, 'LOG_FORMAT' | 'OTEL_SERVICE_NAME' | 'TRUST_PROXY'>,
     private readonly logger: Logger,
-    idsOf?: (request: IncomingMessage) => TraceIds,
+    private readonly idsOf?: (request: IncomingMessage) => TraceIds,
   ) {
     this.stream = streamOf(logger);
     this.isOn = logger.isLevelEnabled('info');
     this.isEcs = config.LOG_FORMAT === 'ecs';
     const service = JSON.stringify(config.OTEL_SERVICE_NAME);
     this.process = `"process.pid":${process.pid},"host.hostname":${JSON.stringify(hostname())},"ecs.version":"8.10.0","service.name":${service},"event.dataset":${service}`;
-    const read = addressReader(config.TRUST_PROXY);
-    // Without the zone of a link-local one, which is of no meaning elsewhere.
-    this.addressOf = (request) => {
-      const address = read(request);
-      return address.includes('%') ? address.slice(0, address.indexOf('%')) : address;
-    };
-    this.traceOf = idsOf ? (request) => fields(idsOf(request)) : () => '';
+    this.addressOf = addressReader(config.TRUST_PROXY);
   }
 
   /** @param duration in ms */
@@ -51,26 +48,37 @@ export class AccessLog {
     const [path] = splitUrl(url);
     // A number with a fraction takes ten times as long to be written.
     const tenths = Math.round(duration * 10);
-    const ms = `${Math.floor(tenths / 10)}.${tenths % 10}`;
-    if (!this.isEcs) return void this.logger.info(`${method} ${path} ${status} ${ms} ms`);
-    const address = this.addressOf(request);
+    const ms = `${Math.floor(tenths / 10)}.${tenths % 10} ms`;
+    if (!this.isEcs) return void this.logger.info(`${method} ${path} ${status} ${ms}`);
+    const trace = this.idsOf ? fields(this.idsOf(request)) : '';
     // Quotes are all that the address of a request can hold that JSON has to escape.
     const safe = /["\\]/.test(path) ? JSON.stringify(path).slice(1, -1) : path;
     this.stream.write(
-      `{"log.level":"info","@timestamp":"${this.now()}",${this.process},${this.traceOf(request)}"http":{"request":{"id":"${id}","method":"${method}"},` +
-        `"response":{"status_code":${status}}},"url":{"path":"${safe}"},${address ? `"client":{"ip":"${address}"},` : ''}"event":{"duration":` +
-        `${Math.round(duration * 1e6)}},${user === undefined ? '' : `"user":{"id":"${user}"},`}"message":"${method} ${safe} ${status} ${ms} ms"}\n`,
+      `${this.startOf(trace)}${id}","method":"${method}"},"response":{"status_code":${status}}},"url":{"path":"${safe}"},` +
+        `${this.clientOf(request)}${Math.round(duration * 1e6)}},${user === undefined ? '' : `"user":{"id":"${user}"},`}` +
+        `"message":"${method} ${safe} ${status} ${ms}"}\n`,
     );
   }
 
-  /** Many requests share a millisecond. */
-  private now(): string {
+  /** Up to the request's id. Many requests share a millisecond. */
+  private startOf(trace: string): string {
     const at = Date.now();
     if (at !== this.at) {
       this.at = at;
-      this.time = new Date(at).toISOString();
+      this.start = `{"log.level":"info","@timestamp":"${new Date(at).toISOString()}",${this.process},`;
     }
-    return this.time;
+    return `${this.start}${trace}"http":{"request":{"id":"`;
+  }
+
+  /** Up to the duration. Many requests share an address. */
+  private clientOf(request: IncomingMessage): string {
+    const address = this.addressOf(request);
+    if (address !== this.address) {
+      this.address = address;
+      // Without the zone of a link-local one, which is of no meaning elsewhere.
+      this.client = address ? `"client":{"ip":"${address.replace(/%.*/, '')}"},${EVENT}` : EVENT;
+    }
+    return this.client;
   }
 }
 

@@ -76,8 +76,8 @@ export class Throttle implements ThrottlerStorage {
    */
   count(raw: Countable, user?: string, now = clock()): Counted {
     if (!raw[COUNTED]) {
-      const verdict = this.general.take(user ?? this.addressOf(raw), Math.floor(now));
-      raw[COUNTED] = { header: itemText({ name: GENERAL, ...verdict }), wait: verdict.admitted ? 0 : verdict.reset };
+      const { admitted, remaining, reset } = this.general.take(user ?? this.addressOf(raw), Math.floor(now));
+      raw[COUNTED] = { header: itemText({ name: GENERAL, remaining, reset }), wait: admitted ? 0 : reset };
     }
     return raw[COUNTED];
   }
