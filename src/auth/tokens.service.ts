@@ -11,6 +11,7 @@ import type { Role } from '../platform/http/caller.js';
 const SKEW_S = 30;
 const TYPE = 'at+jwt';
 const TOKENS_REMEMBERED = 20_000;
+const SESSION_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Signs and verifies access tokens (RFC 9068), and publishes the keys. */
 @Injectable()
@@ -60,7 +61,7 @@ export class TokensService implements OnModuleInit {
         clockTolerance: SKEW_S,
         requiredClaims: ['sub', 'sid', 'exp'],
       });
-      if (typeof payload.sid !== 'string') return undefined;
+      if (typeof payload.sid !== 'string' || !SESSION_ID.test(payload.sid)) return undefined;
       this.verified.set(token, { sessionId: payload.sid, until: ((payload.exp as number) + SKEW_S) * 1000 });
       return payload.sid;
     } catch {

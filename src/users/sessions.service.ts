@@ -1,6 +1,6 @@
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { type EntityManager, MoreThan, Not } from 'typeorm';
+import { type EntityManager, Not, Raw } from 'typeorm';
 import type { Config } from '../config.js';
 import { Cache, type Lifetime, type Loaded } from '../platform/cache/cache.js';
 import { CONFIG } from '../platform/config.token.js';
@@ -10,8 +10,12 @@ import { Session } from './session.entity.js';
 import { User } from './user.entity.js';
 import { userTag } from './user.schema.js';
 
-/** How long the token before the current one is still taken: two tabs refresh at the same time. */
-const TOLERANCE_MS = 10_000;
+/**
+ * What is found of sessions by PostgreSQL's clock, which is the same for all replicas. The token before the current one is
+ * still taken for 10 s: two tabs refresh at the same time.
+ */
+const ALIVE = { expiresAt: Raw((column) => `${column} > now()`) };
+const JUST_ROTATED = { rotatedAt: Raw((column) => `${column} >= now() - interval '10 s'`) };
 /** What a session takes in memory, about. */
 const SESSION_BYTES = 300;
 const SEED_BYTES = 32;
@@ -41,7 +45,8 @@ export interface Continued {
 export class SessionsService {
   private readonly logger = new Logger(SessionsService.name);
   private readonly key: KeyObject;
-  private readonly lifeMs: number;
+  /** What a session is given, now or when it is refreshed. */
+  private readonly life: Record<'rotatedAt' | 'expiresAt', () => string>;
   private readonly lifetime: Lifetime;
 
   constructor(
@@ -50,7 +55,10 @@ export class SessionsService {
     @Inject(CONFIG) config: Config,
   ) {
     this.key = createSecretKey(Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'refresh-token', 32)));
-    this.lifeMs = config.REFRESH_TOKEN_TTL_S * 1000;
+    this.life = {
+      rotatedAt: () => 'now()',
+      expiresAt: () => `now() + interval '${config.REFRESH_TOKEN_TTL_S} s'`,
+    };
     this.lifetime = { ttlMs: config.SESSION_CHECK_MS, staleMs: 0 };
   }
 
@@ -63,16 +71,10 @@ export class SessionsService {
         lock: { mode: 'pessimistic_read' },
       });
       if (!user) return undefined;
-      const session = await manager.save(
-        manager.create(Session, {
-          userId: id,
-          seed: randomBytes(SEED_BYTES),
-          generation: 1,
-          rotatedAt: new Date(),
-          expiresAt: new Date(Date.now() + this.lifeMs),
-        }),
-      );
-      return { user, sessionId: session.id, refreshToken: this.tokenOf(session) };
+      const begun = { userId: id, seed: randomBytes(SEED_BYTES), generation: 1 };
+      const { identifiers } = await manager.insert(Session, { ...begun, ...this.life });
+      const sessionId: string = identifiers[0]?.id;
+      return { user, sessionId, refreshToken: this.tokenOf({ ...begun, id: sessionId }) };
     });
   }
 
@@ -84,7 +86,7 @@ export class SessionsService {
     return this.withSession(token, async (session, generation, manager) => {
       const isCurrent = generation === session.generation;
       const isTolerated =
-        generation === session.generation - 1 && Date.now() - session.rotatedAt.getTime() <= TOLERANCE_MS;
+        generation === session.generation - 1 && (await manager.existsBy(Session, { id: session.id, ...JUST_ROTATED }));
       if (!isCurrent && !isTolerated) {
         this.logger.warn(
           `A spent refresh token came again: session ${session.id} of user ${session.userId} was ended.`,
@@ -94,9 +96,7 @@ export class SessionsService {
       }
       if (isCurrent) {
         session.generation++;
-        session.rotatedAt = new Date();
-        session.expiresAt = new Date(Date.now() + this.lifeMs);
-        await manager.save(session);
+        await manager.update(Session, session.id, { generation: session.generation, ...this.life });
       }
       const user = await manager.findOneBy(User, { id: session.userId, disabled: false });
       return user ? { user, sessionId: session.id, refreshToken: this.tokenOf(session) } : undefined;
@@ -141,7 +141,7 @@ export class SessionsService {
     if (!id) return undefined;
     return this.database.transaction(async (manager) => {
       const session = await manager.findOne(Session, {
-        where: { id, expiresAt: MoreThan(new Date()) },
+        where: { id, ...ALIVE },
         lock: { mode: 'pessimistic_write' },
       });
       if (!session) return undefined;
