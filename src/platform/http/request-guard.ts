@@ -6,6 +6,11 @@ import { invalid, Problem } from './problem.js';
 /** More parameters than any route has, by far. */
 const MAX_QUERY_PARAMETERS = 100;
 
+/** RFC 9112, 3.2, but for commas, which no host has, so that several in one show. */
+const HOST = /^(?:\[[\da-f:.]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/i;
+
+export const isHost = (text: string | undefined): boolean => text !== undefined && HOST.test(text);
+
 /** Of this process: with a number behind it, an id is as good as a UUID, and cheaper in every answer and line of the log. */
 const ORIGIN = randomBytes(9).toString('base64url');
 /** So that all ids are of one length, for nine billion requests. */
@@ -23,7 +28,12 @@ export function registerRequestGuard(fastify: FastifyInstance): void {
 }
 
 function flawOf({ url = '/', headers, httpVersion }: IncomingMessage): Problem | undefined {
-  if (headers.host === undefined && httpVersion === '1.1') return invalid('The Host header is missing.');
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return invalid('HTTP/1.1 is spoken here.');
+  const { host, 'transfer-encoding': coding } = headers;
+  if (host === undefined ? httpVersion === '1.1' : !isHost(host))
+    return invalid('The Host header is missing, there twice, or no host.');
+  if (coding !== undefined && (coding.toLowerCase() !== 'chunked' || httpVersion === '1.0'))
+    return invalid('The Transfer-Encoding is not one that is read here.');
   if (/[^\x21-\x7e]|%00/.test(url)) return invalid('The address holds characters that are not allowed.');
   const query = url.indexOf('?') + 1;
   if (query > 0 && !isDecentQuery(url.slice(query))) return invalid('The query is not valid percent-encoded UTF-8.');
