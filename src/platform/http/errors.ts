@@ -76,14 +76,15 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
-/** What the HTTP parser refuses has no request yet: the answer is written on the socket, behind those to earlier requests. */
+/** What the HTTP parser refuses has no request yet: it is answered on the socket, once, and behind earlier requests. */
 export function answerClientError(error: Error & { code?: string }, socket: Connection): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const earlier = socket._httpMessage;
-  if (earlier?.req.complete) {
+  const current = socket._httpMessage;
+  if (current?.req.complete) {
     socket.pause();
-    return void earlier.once('close', () => answerClientError(error, socket.resume()));
+    return void current.once('close', () => answerClientError(error, socket.resume()));
   }
+  if (current?.headersSent) return void current.once('close', () => socket.destroySoon());
   const problem = CLIENT_PROBLEMS[error.code ?? ''] ?? invalid('This is not a valid HTTP request.');
   const id = requestId({ headers: {} });
   const body = JSON.stringify(problem.toDocument('', id));
