@@ -141,6 +141,12 @@ export const settings = z.object({
   BULK_LIMIT_BYTES: integer(1024, 1_073_741_824).default(67_108_864),
   /** Largest `data` of a record, and largest line of a bulk upload. */
   RECORD_LIMIT_BYTES: integer(64, 1_048_576).default(65_536),
+  /** All bodies that are being received take no more; beyond, the one that has taken longest is refused with 503. */
+  BODY_MEMORY_BYTES: integer(1_048_576, 17_179_869_184).default(33_554_432),
+  /** Connections per process; beyond, those make room first that have sent no whole request. */
+  MAX_CONNECTIONS: integer(10, 1_000_000).default(10_000),
+  /** After so many requests a connection is ended, so that callers spread over new replicas too. */
+  MAX_REQUESTS_PER_CONNECTION: integer(1, 1_000_000_000).default(10_000),
   /** How long a caller may take to send the headers. */
   HEADERS_TIMEOUT_MS: integer(100, 600_000).default(10_000),
   /** How long a caller may take to send a whole request. */

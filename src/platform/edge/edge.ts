@@ -5,13 +5,13 @@ import { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 import { choose } from '../http/compression.js';
 import { corsHeaders, SECURITY } from '../http/headers.js';
-import { unavailable } from '../http/problem.js';
 import { requestId } from '../http/request-guard.js';
 import { splitUrl } from '../http/split-url.js';
 import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
-import type { Admission, Leave, Priority } from '../overload/admission.js';
+import type { Admission, Priority } from '../overload/admission.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
+import { admit, tooMuch } from './gate.js';
 import type { Lane, Read } from './lane.js';
 import { isPlain } from './plain.js';
 import { lines, send, type Variant, Wire } from './wire.js';
@@ -92,7 +92,9 @@ export class Edge {
     const begun = performance.now();
     if (this.isClosing) response.shouldKeepAlive = false;
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (isRead && this.answersReads && isPlain(request)) {
+    // Of the last request on a connection, the pipeline says so.
+    const isLast = !response.shouldKeepAlive && !this.isClosing;
+    if (isRead && this.answersReads && !isLast && isPlain(request)) {
       const { authorization } = request.headers;
       // Where nothing is to be answered here, who is calling is for the pipeline to find out, and to count.
       const isOurs = authorization !== undefined && this.laneOf(request.url as string) !== undefined;
@@ -146,15 +148,10 @@ export class Edge {
     return this.lanes.find((lane) => lane.path.test(path));
   }
 
-  /** Does the work when there is room for it, and drops it when its caller goes before that. */
   private admit(request: IncomingMessage, response: ServerResponse, work: () => void): void {
     if (isProbe(request.url ?? '')) return void work();
-    const start = (leave: Leave) => {
-      response.once('close', () => leave(!response.writableFinished));
-      work();
-    };
-    const waiting = this.admission.enter(this.priorityOf(request), start, () => this.refuse(request, response));
-    if (waiting) response.once('close', () => waiting.cancel());
+    const refuse = () => this.refuse(request, response);
+    admit(this.admission, this.priorityOf(request), request, response, work, refuse);
   }
 
   private priorityOf({ method, url = '' }: IncomingMessage): Priority {
@@ -167,7 +164,7 @@ export class Edge {
   private refuse(request: IncomingMessage, response: ServerResponse): void {
     const id = requestId(request);
     const { method = '', url = '' } = request;
-    const problem = unavailable('There is too much to do just now.');
+    const problem = tooMuch();
     const body = JSON.stringify(problem.toDocument(splitUrl(url)[0], id));
     response.writeHead(problem.status, {
       ...SECURITY,

@@ -10,11 +10,17 @@ declare module 'fastify' {
   }
 }
 
+/** Reading a list may take a time that grows with the square of its length. */
+const LONGEST_LIST = 1000;
+
+/** Whether what a caller would rather have is told in so many words that it is not looked at (RFC 9110, 12.5.1). */
+export const isTooLong = (header: string): boolean => header.length > LONGEST_LIST;
+
 /** Verdicts by the header's text and the type: there are few different ones. */
 const verdicts = new LRUCache<string, boolean>({ max: 500 });
 
 export function accepts(header: string, type: string): boolean {
-  if (header === '*/*') return true;
+  if (header === '*/*' || isTooLong(header)) return true;
   const key = `${type} ${header}`;
   const known = verdicts.get(key);
   if (known !== undefined) return known;

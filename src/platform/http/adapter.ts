@@ -14,8 +14,8 @@ import { registerAcceptors } from './acceptors.js';
 import { Answer } from './answer.js';
 import { registerBodyParsers } from './body.js';
 import { registerCompression } from './compression.js';
-import { registerConnectionSweep, withClock } from './connections.js';
-import { answerClientError, answerProblem } from './errors.js';
+import { registerConnections, withinLimits } from './connections.js';
+import { answerClientError, answerProblem, refuseTunnels } from './errors.js';
 import { registerHeaders } from './headers.js';
 import { notFound, Problem } from './problem.js';
 import { registerRequestGuard, requestId } from './request-guard.js';
@@ -48,8 +48,10 @@ export class HttpAdapter extends FastifyAdapter {
             connectionsCheckingInterval: 1000,
             // The request guard does, with a problem document.
             requireHostHeader: false,
+            // Node would keep the first one of those that may come once; joined, the second one shows.
+            joinDuplicateHeaders: true,
           },
-          withClock(entrance(pipeline), 2 * config.REQUEST_TIMEOUT_MS),
+          withinLimits(entrance(pipeline), config),
         ),
       forceCloseConnections: 'idle',
       return503OnClosing: false,
@@ -62,13 +64,14 @@ export class HttpAdapter extends FastifyAdapter {
     });
     const fastify = this.getInstance<FastifyInstance>();
     fastify.decorateRequest('caller', undefined);
-    registerBodyParsers(fastify, config.BODY_LIMIT_BYTES);
+    registerBodyParsers(fastify, config);
     registerHeaders(fastify, config.CORS_ORIGINS ?? []);
     registerRequestGuard(fastify);
     registerAcceptCheck(fastify);
     registerCompression(fastify);
     registerAcceptors(fastify);
-    registerConnectionSweep(fastify);
+    registerConnections(fastify, config.MAX_CONNECTIONS);
+    refuseTunnels(fastify);
     // Node would answer 417 without a document; RFC 9110 lets an expectation that nobody knows be ignored.
     fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
     this.refuseOtherMethods(fastify);

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Config } from '../../config.js';
 import { parseJson } from './json.js';
-import { Problem } from './problem.js';
+import { Problem, unavailable } from './problem.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -10,17 +11,28 @@ declare module 'fastify' {
   }
 }
 
+declare module 'node:http' {
+  interface IncomingMessage {
+    /**
+     * Waits for what is awaited from the caller, who may be slow, and leaves the place that it has in hand to others
+     * meanwhile. Set by who has admitted the request.
+     */
+    outside?: <T>(awaited: Promise<T>) => Promise<T>;
+  }
+}
+
 const unsupported = () =>
   new Problem('unsupported-media-type', 'The Content-Type is missing or is not one that this route reads.');
 
 /** Reads JSON types only, and hands the body of a streamed route on as it comes. */
-export function registerBodyParsers(fastify: FastifyInstance, limit: number): void {
+export function registerBodyParsers(fastify: FastifyInstance, config: Config): void {
+  const bodies = new Bodies(config.BODY_LIMIT_BYTES, config.BODY_MEMORY_BYTES);
   fastify.removeAllContentTypeParsers();
   const read = (type: string, isReadBy: (request: FastifyRequest) => boolean | undefined) =>
     fastify.addContentTypeParser(type, async (request: FastifyRequest, payload: IncomingMessage) => {
       if (!isReadBy(request)) throw unsupported();
       assertUtf8(request);
-      return request.routeOptions.config.streamed ? payload : parseJson(await readAll(payload, limit));
+      return request.routeOptions.config.streamed ? payload : bodies.read(payload);
     });
   read('application/json', () => true);
   read('application/merge-patch+json', ({ method }) => method === 'PATCH');
@@ -32,23 +44,80 @@ function assertUtf8(request: FastifyRequest): void {
   if (charset !== undefined && charset.toLowerCase() !== 'utf-8') throw unsupported();
 }
 
-/** @throws Problem content-too-large as soon as the body is known to pass the limit (bytes) */
-function readAll(payload: IncomingMessage, limit: number): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    const refuse = () => {
-      payload.removeAllListeners('data').resume();
-      reject(tooLarge(limit));
-    };
-    if (Number(payload.headers['content-length']) > limit) return refuse();
-    payload.on('data', (chunk: Buffer) => {
-      length += chunk.length;
-      if (length > limit) refuse();
-      else chunks.push(chunk);
+/** A body, as far as it has come. */
+interface Body {
+  bytes: Buffer;
+  length: number;
+  refuse(problem: Problem): void;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** Reads whole bodies, of `limit` bytes each and `most` together: beyond, the one that has taken longest is refused. */
+class Bodies {
+  /** The longest under way first. */
+  private readonly underWay = new Set<Body>();
+  private size = 0;
+
+  constructor(
+    private readonly limit: number,
+    private readonly most: number,
+  ) {}
+
+  /** @throws Problem content-too-large as soon as the body is known to pass the limit, temporary-reduced-capacity */
+  async read(payload: IncomingMessage): Promise<unknown> {
+    const body: Body = { bytes: NOTHING, length: 0, refuse: () => {} };
+    try {
+      const whole = this.receive(payload, body);
+      // What came along with the headers is there then. For the rest, nobody else is to wait.
+      await undefined;
+      const bytes = await (payload.complete || !payload.outside ? whole : payload.outside(whole));
+      return parseJson(bytes);
+    } finally {
+      this.underWay.delete(body);
+      this.size -= body.bytes.length;
+    }
+  }
+
+  private receive(payload: IncomingMessage, body: Body): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      body.refuse = (problem) => {
+        this.underWay.delete(body);
+        payload.removeAllListeners('data').resume();
+        reject(problem);
+      };
+      if (Number(payload.headers['content-length']) > this.limit) return body.refuse(tooLarge(this.limit));
+      this.underWay.add(body);
+      payload.on('data', (chunk: Buffer) => {
+        if (body.length + chunk.length > this.limit) return body.refuse(tooLarge(this.limit));
+        this.append(body, chunk);
+      });
+      payload.once('end', () => {
+        this.underWay.delete(body);
+        resolve(body.bytes.subarray(0, body.length));
+      });
+      payload.once('error', reject);
     });
-    payload.once('end', () => resolve(Buffer.concat(chunks, length))).once('error', reject);
-  });
+  }
+
+  /** Into one buffer: a list of chunks of one byte would take hundreds of times as much. */
+  private append(body: Body, chunk: Buffer): void {
+    const { bytes, length } = body;
+    body.length += chunk.length;
+    if (length === 0) body.bytes = chunk;
+    else {
+      if (body.length > bytes.length) body.bytes = Buffer.allocUnsafeSlow(Math.max(body.length, 2 * length));
+      if (body.bytes !== bytes) bytes.copy(body.bytes, 0, 0, length);
+      chunk.copy(body.bytes, length);
+    }
+    this.size += body.bytes.length - bytes.length;
+    for (const oldest of this.underWay) {
+      if (this.size <= this.most) return;
+      this.size -= oldest.bytes.length;
+      oldest.bytes = NOTHING;
+      oldest.refuse(unavailable('There are too many bodies on their way just now.'));
+    }
+  }
 }
 
 /** The problem of a body that is longer than `limit` bytes. */

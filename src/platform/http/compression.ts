@@ -4,6 +4,7 @@ import { brotliCompress, constants, createBrotliCompress, createGzip, gzip } fro
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import Negotiator from 'negotiator';
+import { isTooLong } from './accept.js';
 
 export type Encoding = 'br' | 'gzip';
 
@@ -36,6 +37,7 @@ export interface Choice {
 const choices = new LRUCache<string, Choice>({ max: 500 });
 
 export function choose(header: string): Choice {
+  if (isTooLong(header)) return PLAIN;
   const known = choices.get(header);
   if (known) return known;
   const accepted = new Negotiator({ headers: { 'accept-encoding': header } }).encodings(['br', 'gzip', 'identity']);

@@ -1,9 +1,10 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { databaseProblem } from '../database/database-problem.js';
 import { overLimit } from '../throttle/throttle.js';
+import type { Connection } from './connections.js';
 import { SECURITY } from './headers.js';
 import { invalid, notFound, Problem, type ProblemType, problemTypes } from './problem.js';
 import { requestId } from './request-guard.js';
@@ -75,9 +76,15 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
-/** What the HTTP parser refuses has no request yet: the answer is written on the socket. */
-export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+/** What the HTTP parser refuses has no request yet: it is answered on the socket, once, and behind earlier requests. */
+export function answerClientError(error: Error & { code?: string }, socket: Connection): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const current = socket._httpMessage;
+  if (current?.req.complete) {
+    socket.pause();
+    return void current.once('close', () => answerClientError(error, socket.resume()));
+  }
+  if (current?.headersSent) return void current.once('close', () => socket.destroySoon());
   const problem = CLIENT_PROBLEMS[error.code ?? ''] ?? invalid('This is not a valid HTTP request.');
   const id = requestId({ headers: {} });
   const body = JSON.stringify(problem.toDocument('', id));
@@ -90,6 +97,14 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
     connection: 'close',
   }).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${headers.join('')}\r\n${body}`);
+}
+
+/** For CONNECT, Node would end the connection without a word. */
+export function refuseTunnels({ server }: FastifyInstance): void {
+  server.on('connect', (_request, socket: Socket) => {
+    socket.on('error', () => undefined);
+    answerClientError(new Error('CONNECT'), socket);
+  });
 }
 
 const CLIENT_PROBLEMS: Partial<Record<string, Problem>> = {

@@ -38,15 +38,21 @@ const formats: Record<string, string> = {
   regex: 'text of the right form',
 };
 
-/** Every issue as a mistake; a name that is not known is pointed at itself. */
+/** So many mistakes are told of: a body may hold a hundred thousand, and their list is longer than the body. */
+const MOST_MISTAKES = 100;
+
+/** The first issues as mistakes; a name that is not known is pointed at itself. */
 export function toMistakes(issues: readonly z.core.$ZodIssue[], asParameter = false): Mistake[] {
   const locate = (path: readonly PropertyKey[]) =>
     asParameter ? String(path[0] ?? '') : path.map((step) => `/${escapePointer(String(step))}`).join('');
-  return issues.flatMap((issue) =>
+  const told = issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys'
-      ? issue.keys.map((key) => ({ pointer: locate([...issue.path, key]), detail: issue.message }))
+      ? issue.keys
+          .slice(0, MOST_MISTAKES)
+          .map((key) => ({ pointer: locate([...issue.path, key]), detail: issue.message }))
       : [{ pointer: locate(issue.path), detail: issue.message }],
   );
+  return told.slice(0, MOST_MISTAKES);
 }
 
 /** Checks bodies, queries and path parameters against the schema beside them. */

@@ -5,8 +5,11 @@ import { AdaptiveLimit, CALM_MS, type LimitOptions } from './adaptive-limit.js';
 export const TICK_MS = 50;
 
 export type Priority = 'write' | 'login' | 'read' | 'bulk';
-/** The request has ended; `dropped` when it was not finished. Later calls do nothing. */
-export type Leave = (dropped?: boolean) => void;
+/**
+ * The request has ended; `dropped` when it was not finished, and not `tells` when how long it took says nothing. Later
+ * calls do nothing.
+ */
+export type Leave = (dropped?: boolean, tells?: boolean) => void;
 
 export interface AdmissionOptions extends LimitOptions {
   /** There are as many places to wait as should come free within this time. */
@@ -139,10 +142,10 @@ export class Admission {
     let isInHand = true;
     this.inFlight++;
     rank.inFlight++;
-    start((dropped = false) => {
+    start((dropped = false, tells = rank.tells) => {
       if (!isInHand) return;
       isInHand = false;
-      if (rank.tells) this.adaptive.sample(this.now() - since, this.inFlight, dropped);
+      if (tells) this.adaptive.sample(this.now() - since, this.inFlight, dropped);
       this.inFlight--;
       rank.inFlight--;
       this.startWaiting();

@@ -1,0 +1,144 @@
+import { readFileSync } from 'node:fs';
+import type { Client } from './client.js';
+
+// biome-ignore lint/suspicious/noExplicitAny: a schema is any JSON
+type Schema = any;
+
+interface Parameter {
+  name: string;
+  in: 'path' | 'query' | 'header';
+  schema: Schema;
+}
+
+/** A place in a request where a text of the caller's stands, as openapi.json has it. */
+export interface Place {
+  /** 'POST /api/v1/auth/login body /email' */
+  name: string;
+  in: 'path' | 'query' | 'header' | 'body';
+  /** How its text is checked, as far as the document says. */
+  pattern?: string;
+  /** A whole request that is in order, but for these bytes, which stand there as they are: in a body, within the quotes. */
+  request(bytes: Buffer | string): Buffer;
+}
+
+/** Whose request it is, and what stands in all other places. */
+export interface Around {
+  client: Client;
+  collection: string;
+  record: string;
+}
+
+const document = JSON.parse(readFileSync('openapi.json', 'utf8'));
+const resolve = (value: Schema): Schema =>
+  value?.$ref
+    ? resolve(
+        value.$ref
+          .slice(2)
+          .split('/')
+          .reduce((at: Schema, step: string) => at[step], document),
+      )
+    : value;
+
+/** Stands for the bytes until they are put in. */
+const MARK = '@@here@@';
+
+/** Every place of every route of the document. */
+export function placesOf(around: Around): Place[] {
+  const routes = Object.entries(document.paths as Record<string, Record<string, Schema>>).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
+  );
+  return routes.flatMap(({ path, method, operation }) => {
+    const parameters: Parameter[] = (operation.parameters ?? []).map(resolve);
+    const bodies = Object.entries(operation.requestBody?.content ?? {}) as [string, { schema: Schema }][];
+    const named = (one: Omit<Place, 'request' | 'name'>, what: string, parts: Parts): Place => ({
+      ...one,
+      name: `${method} ${path} ${one.in} ${what}`,
+      request: (bytes) => build(method, path, parameters, around, parts, Buffer.from(bytes as string, 'latin1')),
+    });
+    const [type, body] = bodies.at(-1) ?? [];
+    const sample = body && { type: type as string, text: JSON.stringify(sampleOf(itemOf(body.schema))) };
+    return [
+      ...parameters.map(({ name, in: where, schema }) =>
+        named({ in: where, pattern: schema.pattern }, name, { marked: name, body: sample }),
+      ),
+      ...bodies.flatMap(([type, { schema }]) =>
+        textsOf(itemOf(schema)).map(([pointer, pattern, value]) =>
+          named({ in: 'body', pattern }, `${type} ${pointer}`, {
+            body: { type, text: schema.type === 'array' ? `[${JSON.stringify(value)}]` : JSON.stringify(value) },
+          }),
+        ),
+      ),
+    ];
+  });
+}
+
+interface Parts {
+  /** The parameter whose value is the mark. */
+  marked?: string;
+  body?: { type: string; text: string } | undefined;
+}
+
+/** What one element of an array, or line of an upload, looks like. */
+function itemOf(schema: Schema): Schema {
+  const { items, type } = resolve(schema) ?? {};
+  if (items) return resolve(items);
+  return type === 'string' ? resolve({ $ref: '#/components/schemas/RecordInput' }) : resolve(schema);
+}
+
+/** A value that is in order. */
+function sampleOf(schema: Schema): unknown {
+  const { examples, enum: values, type, format, properties = {}, required = [] } = resolve(schema);
+  if (examples) return examples[0];
+  if (values) return values[0];
+  if (type === 'boolean') return false;
+  if (format === 'date-time') return '2001-01-01T12:30:00Z';
+  if (type !== 'object') return 'a text';
+  return Object.fromEntries(required.map((name: string) => [name, sampleOf(properties[name])]));
+}
+
+/** Each text in an object, by its pointer, with its pattern and the object that has the mark there. */
+function textsOf(schema: Schema): [pointer: string, pattern: string | undefined, value: unknown][] {
+  const { properties } = resolve(schema);
+  const whole = sampleOf(schema) as object;
+  return Object.entries(properties).flatMap(([name, member]): ReturnType<typeof textsOf> => {
+    const { type, anyOf, pattern, propertyNames } = resolve(member);
+    const put = (value: unknown) => ({ ...whole, [name]: value });
+    if (propertyNames) {
+      return [
+        [`/${name}/value`, undefined, put({ a: [{ b: MARK }] })],
+        [`/${name}/name`, propertyNames.pattern, put({ a: [{ [MARK]: 1 }] })],
+      ];
+    }
+    const text = type === 'string' ? { pattern } : anyOf?.map(resolve).find((one: Schema) => one.type === 'string');
+    return text ? [[`/${name}`, text.pattern, put(MARK)]] : [];
+  });
+}
+
+function build(
+  method: string,
+  path: string,
+  parameters: Parameter[],
+  { client, collection, record }: Around,
+  { marked, body }: Parts,
+  bytes: Buffer,
+): Buffer {
+  const others: Record<string, string> = { collection, id: path.includes('/users/') ? client.userId : record };
+  const textOf = (name: string) => (name === marked ? MARK : others[name]);
+  const filled = path.replace(/\{(\w+)\}/g, (_, name) => textOf(name) ?? '');
+  const query = parameters.filter(({ name, in: where }) => where === 'query' && name === marked);
+  const headers = parameters.filter(({ in: where }) => where === 'header');
+  const [before = '', after = ''] = (body?.text ?? '').split(MARK);
+  const length = before.length + after.length + (body?.text.includes(MARK) ? bytes.length : 0);
+  const head = [
+    `${method} ${filled}${query.length > 0 ? `?${marked}=${MARK}` : ''} HTTP/1.1`,
+    'Host: localhost',
+    'Connection: close',
+    `Authorization: Bearer ${client.tokens?.accessToken}`,
+    ...headers
+      .filter(({ name }) => name === marked || name === 'if-match')
+      .map(({ name }) => `${name}: ${name === marked ? MARK : '*'}`),
+    ...(body ? [`Content-Type: ${body.type}`, `Content-Length: ${length}`] : []),
+  ].join('\r\n');
+  const pieces = `${head}\r\n\r\n${body?.text ?? ''}`.split(MARK).map((piece) => Buffer.from(piece, 'latin1'));
+  return Buffer.concat(pieces.flatMap((piece, at) => (at === 0 ? [piece] : [bytes, piece])));
+}

@@ -1,0 +1,58 @@
+import { ADMIN } from './app.js';
+import { Client } from './client.js';
+import { createDatabase, type TestDatabase } from './database.js';
+import { type Program, productionSettings, startMain } from './process.js';
+
+/** One process of the built app, alone with its database. */
+export interface Single {
+  program: Program;
+  database: TestDatabase;
+  url: string;
+  /** Somebody who is not signed in. */
+  anyone: Client;
+  admin: Client;
+  /** Registers and signs in a new user. */
+  user(): Promise<Client>;
+  /** That no promise was rejected unhandled, nothing failed within, and it still serves: what holds whatever it is sent. */
+  expectUnharmed(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startSingle(settings: Record<string, string> = {}): Promise<Single> {
+  const database = await createDatabase();
+  const program = startMain({
+    ...productionSettings(database.url),
+    ADMIN_EMAIL: ADMIN.email,
+    ADMIN_PASSWORD: ADMIN.password,
+    ...settings,
+  });
+  const url = await program.url();
+  const anyone = new Client(url);
+  let users = 0;
+  return {
+    program,
+    database,
+    url,
+    anyone,
+    admin: await anyone.signIn(ADMIN.email, ADMIN.password),
+    user: async () => {
+      const credentials = { email: `user${++users}@example.com`, password: 'a-password-of-a-user' };
+      const { status, text } = await anyone.post('/api/v1/auth/register', { ...credentials, name: 'U' });
+      if (status !== 201) throw new Error(text);
+      return anyone.signIn(credentials.email, credentials.password);
+    },
+    expectUnharmed: async () => {
+      const errors = program.stdout.split('\n').filter((line) => /"log.level":"(?:error|fatal)"/.test(line));
+      expect({ isRunning: program.isRunning, stderr: program.stderr, errors }).toEqual({
+        isRunning: true,
+        stderr: '',
+        errors: [],
+      });
+      expect((await anyone.get('/health/ready')).status).toBe(200);
+    },
+    close: async () => {
+      await program.cleanUp();
+      await database.drop();
+    },
+  };
+}
