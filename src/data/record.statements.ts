@@ -35,7 +35,8 @@ const STORED = `id, collection_id AS "collectionId", ${JSON_TEXT} AS json, ${ETA
 
 /**
  * Makes records, and takes the Idempotency-Keys under which they are made, if they are, together with the answers: all in one
- * statement. Gives nothing back for those whose key was taken before or whose collection has gone.
+ * statement. Gives nothing back for those whose key was taken before or whose collection has gone. Keys are taken in one order
+ * everywhere: processes that take the same ones wait for one another, and never in a circle.
  */
 export const CREATE_MANY: Statement = {
   name: 'record_create_many',
@@ -48,7 +49,7 @@ export const CREATE_MANY: Statement = {
          answer AS (SELECT *, ${JSON_TEXT} AS json FROM input),
          taken AS (
            INSERT INTO idempotency_keys AS k (caller_id, key, fingerprint, body)
-           SELECT caller_id, key, fingerprint, json FROM answer WHERE key IS NOT NULL
+           SELECT caller_id, key, fingerprint, json FROM answer WHERE key IS NOT NULL ORDER BY caller_id, key
            ON CONFLICT (caller_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, body = excluded.body,
              items = 0, digest = NULL, report = NULL, holder = NULL, created_at = now()
            WHERE k.created_at < now() - ${KEPT} RETURNING caller_id, key),
