@@ -57,6 +57,9 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   private readonly changed = new Map<string, number>();
   private missedAt = 0;
   private readonly listeners: Listener[] = [];
+  private readonly receive = (text: string) => this.hear(JSON.parse(text) as Message);
+  private isSubscribed = false;
+  private complaint = '';
 
   constructor(
     private readonly redis: Redis,
@@ -74,10 +77,8 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     return Math.max(this.senders.size, 1);
   }
 
-  async onModuleInit(): Promise<void> {
-    const subscribe = () => this.redis.subscriber?.subscribe(CHANNEL, (text) => this.hear(JSON.parse(text) as Message));
-    // Subscribed once, the client does it again whenever it connects again.
-    void subscribe()?.catch((error: Error) => this.logger.warn(`Messages cannot be heard: ${error.message}`));
+  onModuleInit(): void {
+    this.subscribe();
   }
 
   onApplicationBootstrap(): void {
@@ -115,7 +116,22 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     return current;
   }
 
+  /** Subscribed once, the client does it again whenever it connects again; until then it is tried with every heartbeat. */
+  private subscribe(): void {
+    const { subscriber } = this.redis;
+    if (this.isSubscribed || !subscriber?.isReady) return;
+    const complain = ({ message }: Error) => {
+      if (message !== this.complaint) this.logger.warn(`Messages cannot be heard: ${message}`);
+      this.complaint = message;
+    };
+    const subscribed = subscriber.subscribe(CHANNEL, this.receive);
+    void subscribed.then(() => {
+      this.isSubscribed = true;
+    }, complain);
+  }
+
   private async beat(): Promise<void> {
+    this.subscribe();
     const now = performance.now();
     for (const [id, { seenAt }] of this.senders) if (now - seenAt > SECOND_TIER_TTL_MS) this.senders.delete(id);
     const wereHeard = this.areHeard;

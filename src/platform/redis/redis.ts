@@ -77,6 +77,8 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
    */
   async attempt<T>(work: (client: RedisClient) => Promise<T>, otherwise: T): Promise<T> {
     if (!this.client || !this.isUp) return otherwise;
+    // After a pause one call goes first, and what it meets decides about the others.
+    if (this.failures >= FAILURES_TOLERATED) this.pausedUntil = Date.now() + this.config.REDIS_TIMEOUT_MS + PAUSE_MS;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(reject, this.config.REDIS_TIMEOUT_MS, new Error('Redis did not answer in time'));
@@ -100,7 +102,6 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
   private fail({ message }: Error): void {
     if (++this.failures < FAILURES_TOLERATED) return;
     if (this.failures === FAILURES_TOLERATED) this.logger.warn(`Redis is left alone for a while: ${message}`);
-    // One call is let through after the pause; what it meets decides about the next.
     this.pausedUntil = Date.now() + PAUSE_MS;
   }
 }

@@ -1,0 +1,63 @@
+import { must } from '../support/collections.js';
+import { pause } from '../support/process.js';
+import { type Replica, type Replicas, startReplicas } from '../support/replicas.js';
+import { type RedisFault, survive, untilRedis, WELL, WITHOUT } from '../support/redis-faults.js';
+import { inMs, row } from '../support/row.js';
+
+let two: Replicas;
+afterEach(() => two.close());
+
+const both = () => [two.here, two.there];
+const bothAreWithout = () => Promise.all(both().map((one) => untilRedis(WITHOUT, one)));
+
+/** Redis answers no more, or later than anybody waits for it. */
+const faults: [number: number, what: string, fault: RedisFault][] = [
+  [3, '', { begin: () => two.redis.signal('SIGSTOP'), end: () => two.redis.signal('SIGCONT') }],
+  [
+    4,
+    '',
+    {
+      begin: () => both().forEach(({ toRedis }) => toRedis.slow(1000)),
+      end: () => both().forEach(({ toRedis }) => toRedis.slow(0)),
+    },
+  ],
+];
+for (const [number, what, fault] of faults) {
+  row(number, what, async () => {
+    // Nothing is kept in the processes for long: Redis is asked all the time.
+    two = await startReplicas({ CACHE_TTL_MS: '20', CACHE_STALE_MS: '0' });
+    return survive(two, { ...fault, meanwhile: bothAreWithout });
+  });
+}
+
+row(3, 'one at a time finds out whether it is back, and the others do not wait', async () => {
+  const TIMEOUT_MS = 1000;
+  const CALLERS = 32;
+  two = await startReplicas({ REDIS_TIMEOUT_MS: String(TIMEOUT_MS) });
+  let isOver = false;
+  const times: { begun: number; ms: number }[] = [];
+  const caller = async ({ anyone }: Replica) => {
+    while (!isOver) {
+      const begun = Date.now();
+      // The limit of refreshes is kept in Redis.
+      must(401, await anyone.post('/api/v1/auth/refresh', { refreshToken: 'nobody' }));
+      times.push({ begun, ms: Date.now() - begun });
+      await pause(20);
+    }
+  };
+  two.redis.signal('SIGSTOP');
+  const callers = Array.from({ length: CALLERS }, (_, i) => caller(both()[i % 2] as Replica));
+  await bothAreWithout();
+  const open = Date.now();
+  await pause(4000);
+  isOver = true;
+  await Promise.all(callers);
+  two.redis.signal('SIGCONT');
+  await Promise.all(both().map((one) => untilRedis(WELL, one)));
+  const slowest = Math.max(...times.map(({ ms }) => ms));
+  const waited = times.filter(({ begun, ms }) => begun > open && ms > 0.9 * TIMEOUT_MS);
+  // On each process one, and after it a pause.
+  expect(waited.length).toBeLessThan(CALLERS / 2);
+  expect(slowest).toBeLessThan(3 * TIMEOUT_MS);
+  return { answers: times.length, 'waited for it': waited.length, slowest: inMs(slowest) };
+});

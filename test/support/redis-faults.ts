@@ -1,0 +1,77 @@
+import { Ledger, type Outcome } from './ledger.js';
+import { pause } from './process.js';
+import { at, type Replica, type Replicas } from './replicas.js';
+import { type Figures, inMs, quantile } from './row.js';
+
+/** Each stretch of load: without the fault, and as long with it. */
+const STRETCH_MS = 3000;
+/** Within this, a process is back at a Redis that is well again. */
+const BACK_MS = 5000;
+/** Of the 100 ms that are promised: machines are noisy. */
+const RISE_MS = 1000;
+
+/** Something that happens to Redis, or to the ways to it. */
+export interface RedisFault {
+  begin(): unknown;
+  end(): unknown;
+  /** Looked at as long as it lasts. */
+  meanwhile?(): Promise<unknown>;
+}
+
+/** What readiness and the metrics of a process say of Redis. */
+export async function redisState({ anyone }: Pick<Replica, 'anyone'>): Promise<unknown[]> {
+  const { status, body } = await anyone.get('/health/ready');
+  const up = /^redis_up (\S+)$/m.exec((await anyone.get('/metrics')).text)?.[1];
+  return [status, body.status, body.checks.redis.status, up];
+}
+
+export const WELL = [200, 'ok', 'up', '1'];
+export const WITHOUT = [200, 'degraded', 'down', '0'];
+
+/** Waits until a process says so of Redis. @returns how long it took, milliseconds */
+export async function untilRedis(is: unknown[], replica: Pick<Replica, 'anyone'>, mostMs = BACK_MS): Promise<number> {
+  const begun = Date.now();
+  for (let said: unknown[]; ; await pause(20)) {
+    said = await redisState(replica);
+    if (String(said) === String(is)) return Date.now() - begun;
+    if (Date.now() - begun > mostMs) throw new Error(`after ${mostMs} ms it says ${said}, and not ${is}`);
+  }
+}
+
+/**
+ * Load on both processes, as long without a fault as with it, and until both are back at Redis. Nothing fails, nothing
+ * acknowledged is lost, nobody is answered what is not so, and no process says anything of an error or ends.
+ */
+export async function survive(two: Replicas, { begin, end, meanwhile }: RedisFault): Promise<Figures> {
+  const programs = [two.here.program, two.there.program];
+  const writers = await Promise.all([two.user(), two.user(), two.user(), two.user()]);
+  const ledger = await Ledger.open(writers.map((writer, i) => (i % 2 ? writer : at(two.there, writer))));
+  // It is warm.
+  await pause(1000);
+  const from = Date.now();
+  await pause(STRETCH_MS);
+  const begun = Date.now();
+  await begin();
+  await Promise.all([pause(STRETCH_MS), meanwhile?.()]);
+  const to = Date.now();
+  await end();
+  const back = Math.max(...(await Promise.all([two.here, two.there].map((one) => untilRedis(WELL, one)))));
+  await pause(1000);
+  expect(await ledger.settle(two.database)).toEqual([]);
+  expect(ledger.outcomes.filter(isFailure)).toEqual([]);
+  expect(programs.map(({ isRunning, stderr }) => [isRunning, stderr])).toEqual(programs.map(() => [true, '']));
+  const [without, during] = [ledger.times(from, begun), ledger.times(begun, to)];
+  const rise = quantile(during, 0.99) - quantile(without, 0.99);
+  expect(rise).toBeLessThan(RISE_MS);
+  return {
+    'p99 without': inMs(quantile(without, 0.99)),
+    'p99 with': inMs(quantile(during, 0.99)),
+    'p99 rises by': inMs(Math.max(0, rise)),
+    'slowest with': inMs(Math.max(...during)),
+    'back in': inMs(back),
+    answers: during.length,
+    acknowledged: ledger.acknowledged,
+  };
+}
+
+const isFailure = ({ status }: Outcome) => status === 0 || status >= 500;
