@@ -1,19 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { Agent, type IncomingMessage, request } from 'node:http';
 import type { Client } from './client.js';
 import { type MadeCollection, makeCollection } from './collections.js';
 import type { TestDatabase } from './database.js';
+import { Load } from './load.js';
 import { pause } from './process.js';
 
-/** An answer, or that none came: then the status is 0. */
-export interface Outcome {
-  /** When it was asked, as Date.now() says. */
-  at: number;
-  ms: number;
-  what: string;
-  status: number;
-}
+export type { Outcome } from './load.js';
 
 /** A record as its writer knows it. */
 interface Entry {
@@ -25,6 +17,8 @@ interface Entry {
   known: number;
   asked: number;
   removal?: 'asked' | 'acknowledged';
+  /** When what was acknowledged last: what others must see. */
+  seen: { at: number; n: number | 'gone' }[];
 }
 
 interface Writer {
@@ -35,37 +29,35 @@ interface Writer {
   entries: Entry[];
 }
 
-interface Answer {
-  status: number;
-  text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: what is expected of it is checked where it is read
-  body: any;
-  etag: string;
+interface Options {
+  /** The same caller at another process, where every other retry goes. */
+  elsewhere?: (client: Client) => Client;
+  /** Between an answer and the next request. */
+  thinkMs?: number;
+  /** Within this, every process shows what was acknowledged by another one, or says that it is stale. */
+  boundMs?: number;
 }
 
-const NONE: Answer = { status: 0, text: '', body: undefined, etag: '' };
-const THINK_MS = 5;
 const LANES = 2;
+/** So long ago is long enough ago to be seen everywhere: what was before need not be known. */
+const REMEMBERED = 20;
 
 /**
  * Load that knows what was promised to it. Each writer creates, changes, removes and reads records of its own, and
  * reads others' public and private ones; what has no answer, or 5xx, it tries again with the same Idempotency-Key.
  * What is not as promised stands in `violations`, at once for reads, and at the end, by `settle`, for writes.
  */
-export class Ledger {
-  readonly outcomes: Outcome[] = [];
-  readonly violations: string[] = [];
-  private readonly agent = new Agent({ keepAlive: true });
-  private lanes: Promise<void>[] = [];
-  private isOver = false;
-
+export class Ledger extends Load {
   private constructor(
     private readonly writers: Writer[],
     private readonly random: () => number,
-  ) {}
+    private readonly options: Required<Options>,
+  ) {
+    super();
+  }
 
   /** @param clients signed in, each of another user, who stay with the process that their URL names */
-  static async open(clients: Client[], random: () => number = Math.random): Promise<Ledger> {
+  static async open(clients: Client[], random: () => number = Math.random, options: Options = {}): Promise<Ledger> {
     const open = async (client: Client): Promise<Writer> => ({
       client,
       mark: `mark-${randomUUID()}`,
@@ -75,19 +67,12 @@ export class Ledger {
       },
       entries: [],
     });
-    const ledger = new Ledger(await Promise.all(clients.map(open)), random);
+    const defaults = { elsewhere: (client: Client) => client, thinkMs: 5, boundMs: Number.POSITIVE_INFINITY };
+    const ledger = new Ledger(await Promise.all(clients.map(open)), random, { ...defaults, ...options });
     ledger.lanes = ledger.writers.flatMap((writer) => Array.from({ length: LANES }, () => ledger.walk(writer)));
     return ledger;
   }
 
-  /** How many answers of that kind there were between two times. */
-  count(of: (outcome: Outcome) => boolean, from = 0, to = Number.POSITIVE_INFINITY): number {
-    return this.outcomes.filter((outcome) => outcome.at >= from && outcome.at < to && of(outcome)).length;
-  }
-  /** How long the answers took that were asked for between two times, milliseconds. */
-  times(from = 0, to = Number.POSITIVE_INFINITY): number[] {
-    return this.outcomes.filter(({ at, status }) => at >= from && at < to && status > 0).map(({ ms }) => ms);
-  }
   /** Acknowledged so far. */
   get acknowledged(): number {
     return this.writers.reduce((sum, { entries }) => sum + entries.length, 0);
@@ -95,9 +80,7 @@ export class Ledger {
 
   /** Ends the load, and compares what was acknowledged with what is there. @returns the violations */
   async settle(database: Pick<TestDatabase, 'query'>): Promise<string[]> {
-    this.isOver = true;
-    await Promise.all(this.lanes);
-    this.agent.destroy();
+    await this.stop();
     const sets = this.writers.flatMap(({ sets }) => [sets.private.name, sets.public.name]);
     const rows = await database.query<{ id: string; key: string; n: number }>(
       `SELECT r.id, r.data->>'key' AS key, (r.data->>'n')::int AS n
@@ -107,17 +90,17 @@ export class Ledger {
     const byId = new Map(rows.map((row) => [row.id, row]));
     const keys = new Set<string>();
     for (const { key } of rows) {
-      if (keys.has(key)) this.violations.push(`${key} is there twice`);
+      if (keys.has(key)) this.wrong(`${key} is there twice`);
       keys.add(key);
     }
     for (const { entries } of this.writers) {
       for (const { id, key, known, asked, removal } of entries) {
         const row = byId.get(id);
         if (!row) {
-          if (!removal) this.violations.push(`${key}, acknowledged as ${id}, is missing`);
-        } else if (removal === 'acknowledged') this.violations.push(`${key} was removed and is there`);
+          if (!removal) this.wrong(`${key}, acknowledged as ${id}, is missing`);
+        } else if (removal === 'acknowledged') this.wrong(`${key} was removed and is there`);
         else if (row.n < known || row.n > asked) {
-          this.violations.push(`${key} is ${row.n}, acknowledged as ${known} and asked to be ${asked}`);
+          this.wrong(`${key} is ${row.n}, acknowledged as ${known} and asked to be ${asked}`);
         }
       }
     }
@@ -136,7 +119,7 @@ export class Ledger {
       else if (dice < 0.65) await this.look(writer, entry);
       else if (dice < 0.85) await this.lookAtOthers(writer);
       else await this.list(writer);
-      await pause(THINK_MS);
+      await pause(this.options.thinkMs);
     }
   }
 
@@ -146,9 +129,11 @@ export class Ledger {
     const data = { key, n: 0, ...(visibility === 'private' ? { mark } : {}) };
     const path = sets[visibility].records;
     for (let tries = 0; tries < 20 && !(tries > 0 && this.isOver); tries++) {
-      const { status, body, etag } = await this.ask(client, 'POST', path, { data }, { 'idempotency-key': key });
+      const by = tries % 2 === 0 ? client : this.options.elsewhere(client);
+      const { status, body, etag } = await this.ask(by, 'POST', path, { data }, { 'idempotency-key': key });
       if (status === 201) {
-        const entry: Entry = { key, id: body.id, path: `${path}/${body.id}`, etag, known: 0, asked: 0 };
+        const seen = [{ at: Date.now(), n: 0 }];
+        const entry: Entry = { key, id: body.id, path: `${path}/${body.id}`, etag, known: 0, asked: 0, seen };
         own.push(entry);
         entries.push(entry);
       }
@@ -163,7 +148,10 @@ export class Ledger {
     const n = entry.asked + 1;
     entry.asked = n;
     const { status, etag } = await this.ask(client, 'PATCH', entry.path, { data: { n } }, { 'if-match': entry.etag });
-    if (status === 200) Object.assign(entry, { known: n, etag });
+    if (status === 200) {
+      Object.assign(entry, { known: n, etag });
+      note(entry, n);
+    }
     // Whether it was done is to be read first.
     else if (status === 0 || status >= 500 || status === 412) entry.etag = '';
   }
@@ -173,19 +161,21 @@ export class Ledger {
     own.splice(own.indexOf(entry), 1);
     entry.removal = 'asked';
     const { status } = await this.ask(client, 'DELETE', entry.path, undefined, { 'if-match': entry.etag });
-    if (status === 204) entry.removal = 'acknowledged';
-    else if (status > 0 && status < 500) entry.removal = undefined;
+    if (status === 204) {
+      entry.removal = 'acknowledged';
+      note(entry, 'gone');
+    } else if (status > 0 && status < 500) entry.removal = undefined;
   }
 
   private async look({ client }: Writer, entry: Entry): Promise<void> {
     const { known, asked } = entry;
     const { status, body, etag } = await this.ask(client, 'GET', entry.path);
-    if (status === 404) this.violations.push(`${entry.key} is not found by its writer`);
+    if (status === 404) this.wrong(`${entry.key} is not found by its writer`);
     if (status !== 200) return;
     const { n, key } = body.data;
-    if (key !== entry.key) this.violations.push(`${entry.key} is answered with ${key}`);
-    if (n < known) this.violations.push(`${entry.key} was ${known} and is ${n} to its writer`);
-    if (n > asked) this.violations.push(`${entry.key} is ${n} to its writer, who asked for ${asked}`);
+    if (key !== entry.key) this.wrong(`${entry.key} is answered with ${key}`);
+    if (n < known) this.wrong(`${entry.key} was ${known} and is ${n} to its writer`);
+    if (n > asked) this.wrong(`${entry.key} is ${n} to its writer, who asked for ${asked}`);
     if (entry.etag === '') Object.assign(entry, { etag, known: n });
   }
 
@@ -196,59 +186,36 @@ export class Ledger {
     const entry = other?.entries[Math.floor(this.random() * other.entries.length)];
     if (!other || !entry) return;
     const isPublic = entry.path.startsWith(`${other.sets.public.path}/`);
-    const { asked } = entry;
-    const { status, body, text } = await this.ask(writer.client, 'GET', entry.path, undefined, {}, this.random() < 0.5);
-    if (text.includes(other.mark)) this.violations.push(`${entry.path}: another one's mark in ${text}`);
-    if (status === 200 && !isPublic) this.violations.push(`${entry.path} is private and was answered with ${text}`);
+    const due = this.due(entry, writer.client.url === other.client.url ? 0 : this.options.boundMs);
+    const answer = await this.ask(writer.client, 'GET', entry.path, undefined, {}, this.random() < 0.5);
+    const { status, body, text } = answer;
+    if (text.includes(other.mark)) this.wrong(`${entry.path}: another one's mark in ${text}`);
+    if (status === 200 && !isPublic) this.wrong(`${entry.path} is private and was answered with ${text}`);
+    if (status === 404 && isPublic && due !== undefined && !entry.removal) this.wrong(`${entry.path} is not found`);
     if (status !== 200) return;
-    if (body.data.key !== entry.key) this.violations.push(`${entry.key} is answered with ${body.data.key}`);
-    if (body.data.n > entry.asked) this.violations.push(`${entry.key} is ${body.data.n}, asked to be ${asked}`);
+    const { key, n } = body.data;
+    if (key !== entry.key) this.wrong(`${entry.key} is answered with ${key}`);
+    if (n > entry.asked) this.wrong(`${entry.key} is ${n}, asked to be ${entry.asked}`);
+    const isMarked = answer.headers['cache-status'] !== undefined;
+    if (due !== undefined && (due === 'gone' || n < due) && !isMarked)
+      this.wrong(`${entry.path} is ${n} at ${writer.client.url} and was ${due} at ${other.client.url} before`);
+  }
+
+  /** What was acknowledged so long ago, if that is known: at least that must be seen. */
+  private due({ seen }: Entry, boundMs: number): number | 'gone' | undefined {
+    const until = Date.now() - boundMs;
+    return seen.findLast(({ at }) => at <= until)?.n;
   }
 
   private async list(writer: Writer): Promise<void> {
     const { status, body, text } = await this.ask(writer.client, 'GET', `${writer.sets.private.records}?limit=20`);
     if (status !== 200) return;
     const isOwn = body.items.every(({ data }: { data: { mark?: string } }) => data.mark === writer.mark);
-    if (!isOwn) this.violations.push(`another one's record in ${text}`);
-  }
-
-  private async ask(
-    client: Client,
-    method: string,
-    path: string,
-    body?: unknown,
-    headers: Record<string, string> = {},
-    isAnonymous = false,
-  ): Promise<Answer> {
-    const at = Date.now();
-    const begun = performance.now();
-    const sent = request(client.url + path, {
-      agent: this.agent,
-      method,
-      headers: {
-        ...(isAnonymous ? {} : { authorization: `Bearer ${client.tokens?.accessToken}` }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...headers,
-      },
-    });
-    const answer = await answerOf(sent.end(body === undefined ? undefined : JSON.stringify(body))).catch(() => NONE);
-    const what = `${method} ${path.replaceAll(/[0-9a-f-]{36}/g, '…')}`;
-    this.outcomes.push({ at, ms: performance.now() - begun, what, status: answer.status });
-    if (answer.status === 500) this.violations.push(`${what} was answered with 500: ${answer.text}`);
-    return answer;
+    if (!isOwn) this.wrong(`another one's record in ${text}`);
   }
 }
 
-async function answerOf(sent: ReturnType<typeof request>): Promise<Answer> {
-  const [response]: [IncomingMessage] = (await once(sent, 'response')) as [IncomingMessage];
-  let text = '';
-  response.setEncoding('utf8');
-  for await (const chunk of response) text += chunk;
-  const isJson = /[/+]json/.test(response.headers['content-type'] ?? '');
-  return {
-    status: response.statusCode ?? 0,
-    text,
-    body: isJson && text !== '' ? JSON.parse(text) : undefined,
-    etag: response.headers.etag ?? '',
-  };
+function note({ seen }: Entry, n: number | 'gone'): void {
+  seen.push({ at: Date.now(), n });
+  if (seen.length > REMEMBERED) seen.shift();
 }

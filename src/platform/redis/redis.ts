@@ -3,6 +3,7 @@ import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleIn
 import { createClient } from 'redis';
 import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
+import './decoder.js';
 
 /** After so many failures in a row nothing is sent for a while, so that a dead or hung Redis costs no waiting. */
 const FAILURES_TOLERATED = 5;

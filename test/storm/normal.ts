@@ -1,0 +1,72 @@
+import type { Load } from '../support/load.js';
+import { pause } from '../support/process.js';
+import { quantile } from '../support/row.js';
+import type { House, Replica } from './house.js';
+
+/** By then, all is as it was. */
+const NORMAL_WITHIN_MS = 15_000;
+/** What is looked at to say so. */
+const WINDOW_MS = 2000;
+/** Connections to PostgreSQL that a replica keeps at most: pool, pipeline, streams and probe. */
+const CONNECTIONS = 10 + 2 + 2 + 1;
+/** Descriptors that a replica may have more than when it had just started: its connections, and some that come and go. */
+const DESCRIPTORS = CONNECTIONS + 10;
+
+/** Waits until nothing says otherwise any more. @returns how long it took, and a sentence for each thing that still does */
+async function untilNone(work: () => Promise<string[]>): Promise<{ tookMs: number; found: string[] }> {
+  const begun = Date.now();
+  for (;;) {
+    const found = await work().catch((error: Error) => [String(error)]);
+    const tookMs = Date.now() - begun;
+    if (found.length === 0 || tookMs > NORMAL_WITHIN_MS) return { tookMs, found };
+    await pause(200);
+  }
+}
+
+/** After the last fault, under load: ready, with Redis, nothing fails and nothing takes longer than it did. */
+export const untilNormal = (house: House, load: Load, p99Before: number) =>
+  untilNone(async () => {
+    const since = Date.now() - WINDOW_MS;
+    const failed = load.count(({ status }) => status === 0 || status >= 500, since);
+    const p99 = quantile(load.times(since), 0.99);
+    const states = await Promise.all(house.replicas.map(stateOf));
+    return [
+      ...states.flat(),
+      ...(failed > 0 ? [`${failed} requests fail`] : []),
+      ...(p99 < 3 * p99Before + 200 ? [] : [`p99 is ${p99} ms and was ${p99Before} ms`]),
+    ];
+  });
+
+async function stateOf(replica: Replica): Promise<string[]> {
+  const response = await fetch(`${replica.url}/health/ready`);
+  const text = await response.text();
+  const isUp = (await replica.figure('redis_up')) === 1;
+  return [
+    ...(response.status === 200 && JSON.parse(text).status === 'ok' ? [] : [`ready: ${response.status} ${text}`]),
+    ...(isUp ? [] : ['redis_up is 0']),
+  ];
+}
+
+/** After the load: nothing is held on to. @param descriptors of each replica as it had just started */
+export const untilLetGo = (house: House, descriptors: number) =>
+  untilNone(async () => {
+    const found: string[] = [];
+    for (const replica of house.replicas) {
+      for (const name of ['admission_in_flight', 'admission_queued', 'db_client_connection_pending_requests'])
+        if ((await replica.figure(name)) !== 0) found.push(`${name} of ${replica.url} is not 0`);
+      const open = replica.descriptors;
+      if (open > descriptors + DESCRIPTORS)
+        found.push(`${replica.url} has ${open} descriptors, and had ${descriptors}`);
+    }
+    const [{ all, idle, active }] = (await house.query<Record<'all' | 'idle' | 'active', number>>(
+      `SELECT count(*)::int AS all, count(*) FILTER (WHERE state LIKE 'idle in transaction%')::int AS idle,
+              count(*) FILTER (WHERE state = 'active')::int AS active
+       FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`,
+    )) as [Record<'all' | 'idle' | 'active', number>];
+    if (idle > 0) found.push(`${idle} transactions are left open`);
+    if (active > 0) found.push(`${active} statements run`);
+    if (all > 2 * CONNECTIONS) found.push(`there are ${all} connections to PostgreSQL`);
+    const clients = (await house.redis.command('CLIENT', 'LIST')).trim().split('\n').length - 1;
+    if (clients !== 4) found.push(`there are ${clients} connections to Redis`);
+    return found;
+  });

@@ -1,0 +1,138 @@
+import { randomUUID } from 'node:crypto';
+import type { Client } from '../support/client.js';
+import { type Answer, Load } from '../support/load.js';
+import { pause } from '../support/process.js';
+
+const isAnswer = ({ status }: Answer) => status !== 0 && status !== 503;
+
+/** Who looks: another user, or nobody in particular. */
+type Stranger = { client: Client; isAnonymous: boolean };
+
+/**
+ * Owners who make a collection public and private in turn, and remove it, whereupon another one takes its name: what is private
+ * is seen by nobody else, at once where it was changed and within the bound elsewhere.
+ */
+export class Sets extends Load {
+  changes = 0;
+
+  constructor(
+    pairs: [owner: Client, heir: Client][],
+    private readonly elsewhere: (client: Client) => Client,
+    private readonly boundMs: number,
+  ) {
+    super();
+    this.lanes = pairs.map((pair) => this.walk(...pair));
+  }
+
+  private async walk(owner: Client, heir: Client): Promise<void> {
+    while (!this.isOver) {
+      const path = `/api/v1/data/s-${randomUUID()}`;
+      const mark = `mark-${randomUUID()}`;
+      let etag = await this.become(owner, path, 'public', mark);
+      const headers = { 'idempotency-key': randomUUID() };
+      const record = await this.sure(owner, 'POST', `${path}/records`, { data: { mark } }, headers);
+      if (!record) return;
+      if (record.status !== 201) this.wrong(`a record was answered with ${record.status} ${record.text}`);
+      const paths = [path, `${path}/records`, `${path}/records/${record.body?.id}`];
+      await pause(this.boundMs);
+      await this.look(heir, paths, mark, true);
+      for (let turn = 0; turn < 3 && !this.isOver; turn++) {
+        const isPublic = turn % 2 === 1;
+        etag = await this.become(owner, path, isPublic ? 'public' : 'private', mark, etag);
+        if (etag === undefined) return;
+        await this.look(heir, paths, mark, isPublic);
+      }
+      const gone = await this.sure(owner, 'DELETE', path, undefined, { 'if-match': etag as string });
+      if (!gone) return;
+      if (gone.status !== 204 && gone.status !== 404) this.wrong(`a removal was answered with ${gone.text}`);
+      this.changes++;
+      await this.inherit(owner, heir, path, paths, mark);
+    }
+  }
+
+  /** Another one takes the name: nothing of what was there is there. */
+  private async inherit(owner: Client, heir: Client, path: string, paths: string[], mark: string): Promise<void> {
+    const taken = await this.become(heir, path, 'private', mark);
+    if (taken === undefined) return;
+    await pause(this.boundMs);
+    const list = await this.ask(heir, 'GET', `${path}/records`);
+    if (list.status === 200 && list.body.items.length > 0) this.wrong(`a new collection has ${list.text}`);
+    for (const what of paths) {
+      const answer = await this.ask(owner, 'GET', what);
+      if (isAnswer(answer) && answer.status !== 404)
+        this.wrong(`${what} is another one's, and was answered with ${answer.text}`);
+    }
+    await this.sure(heir, 'DELETE', path, undefined, { 'if-match': taken });
+  }
+
+  /** Makes or changes it until it is so. @returns its tag, or undefined when there is no time left */
+  private async become(
+    by: Client,
+    path: string,
+    visibility: string,
+    mark: string,
+    etag?: string,
+  ): Promise<string | undefined> {
+    let known = etag;
+    while (!this.isOver) {
+      const headers: Record<string, string> = known === undefined ? {} : { 'if-match': known };
+      const answer = await this.ask(by, 'PUT', path, { visibility, description: mark }, headers);
+      if (answer.status === 200 || answer.status === 201) {
+        this.changes++;
+        return answer.etag;
+      }
+      if (isAnswer(answer) && answer.status !== 412 && answer.status !== 428)
+        this.wrong(`PUT ${path} was answered with ${answer.status} ${answer.text}`);
+      await pause(100);
+      // An earlier try may have done it without a word.
+      const now = await this.sure(by, 'GET', path);
+      if (now?.status === 200) known = now.etag;
+    }
+    return undefined;
+  }
+
+  private async look(heir: Client, paths: string[], mark: string, isPublic: boolean): Promise<void> {
+    // The heir is at another replica than the owner.
+    const near = this.elsewhere(heir);
+    const strangers: Stranger[] = [
+      { client: near, isAnonymous: true },
+      { client: near, isAnonymous: false },
+    ];
+    await this.lookAs(strangers, paths, mark, isPublic);
+    await pause(this.boundMs);
+    await this.lookAs(
+      strangers.map(({ isAnonymous }) => ({ client: heir, isAnonymous })),
+      paths,
+      mark,
+      isPublic,
+    );
+  }
+
+  private async lookAs(strangers: Stranger[], paths: string[], mark: string, isPublic: boolean): Promise<void> {
+    for (const { client, isAnonymous } of strangers)
+      for (const path of paths) {
+        const answer = await this.ask(client, 'GET', path, undefined, {}, isAnonymous);
+        if (!isAnswer(answer) || (isPublic && answer.headers['cache-status'])) continue;
+        const who = `${isAnonymous ? 'anybody' : 'another one'} at ${client.url}`;
+        if (isPublic && answer.status !== 200) this.wrong(`${path} is public, and ${who} got ${answer.status}`);
+        if (!isPublic && (answer.status !== 404 || answer.text.includes(mark)))
+          this.wrong(`${path} is private, and ${who} got ${answer.status} ${JSON.stringify(answer.headers)}`);
+      }
+  }
+
+  private async sure(
+    client: Client,
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer | undefined> {
+    while (!this.isOver) {
+      const answer = await this.ask(client, method, path, body, headers);
+      // 409 to what has an Idempotency-Key: the try before is under way still.
+      if (isAnswer(answer) && !(method === 'POST' && answer.status === 409)) return answer;
+      await pause(100);
+    }
+    return undefined;
+  }
+}
