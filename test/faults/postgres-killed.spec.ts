@@ -67,6 +67,12 @@ row(10, 'one backend, for which PostgreSQL ends all others and recovers', () =>
       );
       process.kill(busy?.pid as number, 'SIGKILL');
     },
-    () => until(() => server.query('SELECT 1').then(() => true, () => false)),
+    () =>
+      until(() =>
+        server.query('SELECT 1').then(
+          () => true,
+          () => false,
+        ),
+      ),
   ),
 );

@@ -1,5 +1,5 @@
-import { ADMIN } from '../support/app.js';
 import { expectUnharmed } from '../support/alone.js';
+import { ADMIN } from '../support/app.js';
 import type { Client } from '../support/client.js';
 import { makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { Ledger, type Outcome } from '../support/ledger.js';
@@ -61,7 +61,10 @@ row(11, '', async () => {
     }
     for (const one of kept) {
       const read = must(200, await anyone.get(one));
-      expect([one, read.headers.get('cache-status')]).toEqual([one, expect.stringMatching(/^floodgate; hit; ttl=-\d+$/)]);
+      expect([one, read.headers.get('cache-status')]).toEqual([
+        one,
+        expect.stringMatching(/^floodgate; hit; ttl=-\d+$/),
+      ]);
     }
     must(304, await anyone.get(path, { 'if-none-match': etag }));
     const ready = await anyone.get('/health/ready');

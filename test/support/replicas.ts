@@ -31,10 +31,7 @@ export interface Replicas {
  * Two processes over one PostgreSQL and one Redis, which have heard of one another.
  * @param given a database, which is dropped with them; a new one on the run's server, if left out
  */
-export async function startReplicas(
-  settings: Record<string, string> = {},
-  given?: TestDatabase,
-): Promise<Replicas> {
+export async function startReplicas(settings: Record<string, string> = {}, given?: TestDatabase): Promise<Replicas> {
   const database = given ?? (await createDatabase());
   const redis = await TestRedis.start();
   const start = async (): Promise<Replica> => {

@@ -1,5 +1,5 @@
 import { QueryFailedError, QueryRunnerAlreadyReleasedError, QueryRunnerProviderAlreadyReleasedError } from 'typeorm';
-import { type Problem, unavailable } from '../http/problem.js';
+import { Problem, unavailable } from '../http/problem.js';
 
 /** SQLSTATE classes and codes after which the same request may well succeed (PostgreSQL manual, appendix A). */
 const passing = /^(08|53|57P|40|55P03|57014|25006|25P03|58)/;
@@ -15,6 +15,10 @@ export function sqlState(error: unknown): string | undefined {
   const { code, severity } = driverError(error) as { code?: unknown; severity?: unknown };
   return typeof code === 'string' && severity !== undefined ? code : undefined;
 }
+
+/** Whether the connection is as good as before: PostgreSQL refused a statement, or we went no further. */
+export const isOrderly = (error: unknown): boolean =>
+  error instanceof Problem || (driverError(error) as { severity?: unknown }).severity === 'ERROR';
 
 /** The name of the constraint that a statement broke. */
 export const brokenConstraint = (error: unknown): string | undefined =>
