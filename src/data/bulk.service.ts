@@ -7,6 +7,7 @@ import { from as copyFrom } from 'pg-copy-streams';
 import type { Config } from '../config.js';
 import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
+import { isOrderly } from '../platform/database/database-problem.js';
 import { tooLarge } from '../platform/http/body.js';
 import { fingerprintOf, type IdempotencyKey } from '../platform/http/idempotency.js';
 import { invalid, notFound, Problem } from '../platform/http/problem.js';
@@ -134,7 +135,7 @@ async function inTransaction<T>(client: PoolClient, work: () => Promise<T>): Pro
     await client.query('COMMIT');
     return result;
   } catch (error) {
-    await client.query('ROLLBACK').catch(() => {});
+    if (isOrderly(error)) await client.query('ROLLBACK').catch(() => {});
     throw error;
   }
 }

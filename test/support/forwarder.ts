@@ -27,8 +27,10 @@ export interface Forwarder {
   reset(): void;
   /** Takes the client's half of each connection for ended: the server is told so, and its answers still pass. */
   halfOpen(): void;
-  /** Lets nothing through, or no answers, on connections that stay open; new ones are taken and held as well. */
+  /** Lets nothing through, or no answers, on connections that stay open, no end either; new ones are taken and held as well. */
   hold(what: 'everything' | 'answers'): void;
+  /** Lets nothing through, for good, on the connections that there are, of which nobody is told; new ones are as good as ever. */
+  lose(): void;
   /** What was held comes through. */
   release(): void;
   /** Every piece takes so much longer each way; 0 ends it. */
@@ -45,7 +47,11 @@ export async function forward(target: string): Promise<Forwarder> {
   const server = createServer((near) => {
     const way = new Way(near, connect(Number(port), hostname), faults);
     ways.add(way);
-    near.once('close', () => ways.delete(way));
+    for (const side of [way.near, way.far]) {
+      side.once('close', () => {
+        if (way.near.closed && way.far.closed) ways.delete(way);
+      });
+    }
   });
   const listen = async (on: number) => {
     server.listen(on, '127.0.0.1');
@@ -77,6 +83,9 @@ export async function forward(target: string): Promise<Forwarder> {
     hold: (what) => {
       faults.held = new Set(what === 'everything' ? ['up', 'down'] : ['down']);
     },
+    lose: () => {
+      for (const way of ways) way.isLost = true;
+    },
     release: () => {
       faults.held.clear();
       for (const way of ways) way.flush();
@@ -93,20 +102,21 @@ export async function forward(target: string): Promise<Forwarder> {
 
 /** One connection, and what is on its way on it. */
 class Way {
+  isLost = false;
   private readonly waiting: Record<Direction, Buffer[]> = { up: [], down: [] };
 
   constructor(
-    private readonly near: Socket,
-    private readonly far: Socket,
+    readonly near: Socket,
+    readonly far: Socket,
     private readonly faults: Faults,
   ) {
     near.setNoDelay(true);
     far.setNoDelay(true);
     near.on('data', (piece) => this.pass('up', piece)).on('error', () => {});
     far.on('data', (piece) => this.pass('down', piece)).on('error', () => {});
-    near.on('close', () => far.destroy());
+    near.on('close', () => this.endToo('up'));
     // What the server said last is on its way still.
-    far.on('close', () => setTimeout(() => near.destroySoon(), faults.latencyMs + faults.jitterMs));
+    far.on('close', () => setTimeout(() => this.endToo('down'), faults.latencyMs + faults.jitterMs));
   }
 
   destroy(): void {
@@ -124,8 +134,21 @@ class Way {
   /** Sends all that waited, in its order. */
   flush(): void {
     for (const direction of ['up', 'down'] as const) {
+      if (this.isHeld(direction)) continue;
       for (const piece of this.waiting[direction].splice(0)) this.write(direction, piece);
+      if ((direction === 'up' ? this.near : this.far).closed) this.endToo(direction);
     }
+  }
+
+  private isHeld(direction: Direction): boolean {
+    return this.isLost || this.faults.held.has(direction);
+  }
+
+  /** One side has ended its half, which the other side hears of unless nothing comes through. */
+  private endToo(direction: Direction): void {
+    if (this.isHeld(direction)) return;
+    if (direction === 'up') this.far.destroy();
+    else this.near.destroySoon();
   }
 
   private pass(direction: Direction, piece: Buffer): void {
@@ -139,7 +162,7 @@ class Way {
 
   /** The first piece goes on, whichever piece the timer was for: they stay in their order. */
   private next(direction: Direction): void {
-    if (this.faults.held.has(direction)) return;
+    if (this.isHeld(direction)) return;
     const piece = this.waiting[direction].shift();
     if (piece) this.write(direction, piece);
   }

@@ -27,9 +27,12 @@ export interface Replicas {
   close(): Promise<void>;
 }
 
-/** Two processes over one PostgreSQL and one Redis, which have heard of one another. */
-export async function startReplicas(settings: Record<string, string> = {}): Promise<Replicas> {
-  const database = await createDatabase();
+/**
+ * Two processes over one PostgreSQL and one Redis, which have heard of one another.
+ * @param given a database, which is dropped with them; a new one on the run's server, if left out
+ */
+export async function startReplicas(settings: Record<string, string> = {}, given?: TestDatabase): Promise<Replicas> {
+  const database = given ?? (await createDatabase());
   const redis = await TestRedis.start();
   const start = async (): Promise<Replica> => {
     const toDatabase = await forward(database.url);

@@ -4,17 +4,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { EmbeddedPostgres } from '../../scripts/embedded-postgres.js';
+import type { TestDatabase } from './database.js';
 
-/** A real PostgreSQL that a test can end and start again at the same address. */
-export class TestServer {
+/** A real PostgreSQL that a test can end and start again at the same address, with one database. */
+export class TestServer implements TestDatabase {
   private constructor(
     private readonly folder: string,
+    private readonly unsafe: boolean,
     private server: EmbeddedPostgres,
   ) {}
 
-  static async start(folder: string): Promise<TestServer> {
+  /** @param unsafe what it has acknowledged in its last half second may be lost when it is killed */
+  static async start(folder = freshFolder(), unsafe = true): Promise<TestServer> {
     mkdirSync(folder, { recursive: true });
-    return new TestServer(folder, await EmbeddedPostgres.start({ folder, unsafe: true }));
+    return new TestServer(folder, unsafe, await EmbeddedPostgres.start({ folder, unsafe }));
   }
 
   get url(): string {
@@ -36,20 +39,32 @@ export class TestServer {
   async restart(): Promise<void> {
     this.server = await EmbeddedPostgres.start({
       folder: this.folder,
-      unsafe: true,
+      unsafe: this.unsafe,
       port: Number(new URL(this.url).port),
     });
   }
 
-  async query<Row = Record<string, unknown>>(text: string): Promise<Row[]> {
+  async query<Row = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<Row[]> {
     const client = new pg.Client({ connectionString: this.url });
     await client.connect();
     try {
-      return (await client.query(text)).rows as Row[];
+      return (await client.query(text, values)).rows as Row[];
     } finally {
       await client.end();
     }
   }
+
+  async drop(): Promise<void> {
+    await this.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+function freshFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
+  // As root, PostgreSQL runs as a user of its own, who must be able to go there.
+  chmodSync(folder, 0o755);
+  return folder;
 }
 
 export interface Pair {
@@ -60,9 +75,7 @@ export interface Pair {
 
 /** A primary, and a standby that streams from it: a copy of its data with another port. */
 export async function startPair(): Promise<Pair> {
-  const folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
-  // As root, PostgreSQL runs as a user of its own, who must be able to go there.
-  chmodSync(folder, 0o755);
+  const folder = freshFolder();
   const primary = await TestServer.start(join(folder, 'primary'));
   await primary.stop();
   execFileSync('cp', ['-a', join(folder, 'primary'), join(folder, 'standby')]);

@@ -1,5 +1,5 @@
-import { QueryFailedError } from 'typeorm';
-import { type Problem, unavailable } from '../http/problem.js';
+import { QueryFailedError, QueryRunnerAlreadyReleasedError, QueryRunnerProviderAlreadyReleasedError } from 'typeorm';
+import { Problem, unavailable } from '../http/problem.js';
 
 /** SQLSTATE classes and codes after which the same request may well succeed (PostgreSQL manual, appendix A). */
 const passing = /^(08|53|57P|40|55P03|57014|25006|25P03|58)/;
@@ -16,6 +16,10 @@ export function sqlState(error: unknown): string | undefined {
   return typeof code === 'string' && severity !== undefined ? code : undefined;
 }
 
+/** Whether the connection is as good as before: PostgreSQL refused a statement, or we went no further. */
+export const isOrderly = (error: unknown): boolean =>
+  error instanceof Problem || (driverError(error) as { severity?: unknown }).severity === 'ERROR';
+
 /** The name of the constraint that a statement broke. */
 export const brokenConstraint = (error: unknown): string | undefined =>
   (driverError(error) as { constraint?: string }).constraint;
@@ -28,7 +32,10 @@ export function databaseProblem(error: unknown): Problem | undefined {
   }
   const { code, message, syscall } = driverError(error) as { code?: string; message?: string; syscall?: string };
   const isSystemError = code !== undefined && syscall !== undefined;
-  const lost = (isSystemError && connectionErrors.test(code)) || connectionTexts.test(message ?? '');
+  // What TypeORM says when PostgreSQL ended the session between two statements of a transaction.
+  const isReleased =
+    error instanceof QueryRunnerAlreadyReleasedError || error instanceof QueryRunnerProviderAlreadyReleasedError;
+  const lost = isReleased || (isSystemError && connectionErrors.test(code)) || connectionTexts.test(message ?? '');
   return lost ? unavailable('The database cannot be reached now.') : undefined;
 }
 

@@ -1,8 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import type { PoolClient } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
-import { Problem } from '../http/problem.js';
-import { sqlState } from './database-problem.js';
+import { isOrderly, sqlState } from './database-problem.js';
 import { SCHEMA_VERSION } from './migrations/index.js';
 import { schemaVersion } from './schema.js';
 import { type Server, Servers } from './servers.js';
@@ -59,22 +58,11 @@ export class Database {
   }
 
   /**
-   * Lends a connection for COPY; one on which something failed is not used again.
+   * Lends a connection for COPY; one that may be out of step is not used again.
    * @param from the pool for requests, or the one for work that lasts as long as its caller's sending
    */
   async client<T>(from: 'pool' | 'streams', work: (client: PoolClient) => Promise<T>): Promise<T> {
-    const client = await this.servers.primary[from].connect();
-    let failure: Error | undefined;
-    client.on('error', ignore);
-    try {
-      return await work(client);
-    } catch (error) {
-      if (!(error instanceof Problem)) failure = error as Error;
-      throw error;
-    } finally {
-      client.off('error', ignore);
-      client.release(failure);
-    }
+    return lend(this.servers.primary[from], work);
   }
 
   /** Fails when PostgreSQL does not answer. */
@@ -88,7 +76,25 @@ export class Database {
 }
 
 async function read<Row>({ pool, pipeline }: Server, { isShort, ...statement }: Statement, values: unknown[]) {
-  return (await (isShort ? pipeline : pool).query({ ...statement, values })).rows as Row[];
+  const query = { ...statement, values };
+  const { rows } = await (isShort ? pipeline.query(query) : lend(pool, (client) => client.query(query)));
+  return rows as Row[];
+}
+
+/** The pool's own query() would end the connection of every statement that PostgreSQL refuses. */
+async function lend<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let failure: Error | undefined;
+  client.on('error', ignore);
+  try {
+    return await work(client);
+  } catch (error) {
+    if (!isOrderly(error)) failure = error as Error;
+    throw error;
+  } finally {
+    client.off('error', ignore);
+    client.release(failure);
+  }
 }
 
 function ignore(): void {}

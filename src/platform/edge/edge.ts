@@ -5,7 +5,7 @@ import { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 import { choose } from '../http/compression.js';
 import { corsHeaders, SECURITY } from '../http/headers.js';
-import { requestId } from '../http/request-guard.js';
+import { failWith, requestId } from '../http/request-guard.js';
 import { splitUrl } from '../http/split-url.js';
 import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
@@ -15,6 +15,9 @@ import { admit, tooMuch } from './gate.js';
 import type { Lane, Read } from './lane.js';
 import { isPlain } from './plain.js';
 import { lines, send, type Variant, Wire } from './wire.js';
+
+/** A read that failed sooner is tried again, by the pipeline: its connection may have gone. Later, its time is up. */
+const AGAIN_MS = 100;
 
 /** When a request came (performance.now()), from whom, and what that one has left. */
 interface Arrival {
@@ -132,7 +135,10 @@ export class Edge {
         this.underWay.delete(url);
         go(read);
       };
-      void loaded.then(end, () => end());
+      void loaded.then(end, (error: Error) => {
+        if (performance.now() - arrival.begun > AGAIN_MS) failWith(request, error);
+        end();
+      });
     };
     if (this.underWay.has(url)) work();
     else this.admit(request, response, work);

@@ -15,7 +15,7 @@ export interface Lane {
   isShared: boolean;
   /**
    * The answer for this caller, or undefined when there is anything to be decided: what is not there, not for the caller,
-   * not valid. A failure, too, is the pipeline's to answer.
+   * not valid. A failure, too, is the pipeline's to answer, and to try again where it came at once.
    */
   load(path: RegExpExecArray, query: string, caller: Caller | undefined): Read | undefined | Promise<Read | undefined>;
 }

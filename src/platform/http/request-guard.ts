@@ -25,9 +25,19 @@ export function requestId(raw: Pick<IncomingMessage, 'headers'>): string {
 /** For what another server may have understood in another way: nothing more is read on that connection. */
 const ambiguous = (detail: string) => new Problem('invalid-request', detail, {}, { connection: 'close' });
 
+const FAILED = Symbol('failed');
+type Failable = IncomingMessage & { [FAILED]?: Error };
+
+/** Has the pipeline answer a request with what it failed with before, and do nothing else. */
+export function failWith(raw: Failable, error: Error): void {
+  raw[FAILED] = error;
+}
+
 /** Refuses, before anything reads it, what no route could take: odd bytes in the address, encoded bodies. */
 export function registerRequestGuard(fastify: FastifyInstance): void {
-  fastify.addHook('onRequest', (request, _reply, done) => done(flawOf(request.raw)));
+  fastify.addHook('onRequest', (request, _reply, done) =>
+    done((request.raw as Failable)[FAILED] ?? flawOf(request.raw)),
+  );
 }
 
 function flawOf({ url = '/', headers, httpVersion }: IncomingMessage): Problem | undefined {

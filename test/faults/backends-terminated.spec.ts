@@ -1,0 +1,72 @@
+import { expectUnharmed } from '../support/alone.js';
+import { makeCollection, makeRecord, until } from '../support/collections.js';
+import { Ledger, type Outcome } from '../support/ledger.js';
+import { pause } from '../support/process.js';
+import { at, type Replicas, startReplicas } from '../support/replicas.js';
+import { inMs, quantile, row } from '../support/row.js';
+
+/** DATABASE_POOL_SIZE, STREAM_CONCURRENCY, those for short reads, and the one that looks whether PostgreSQL is there. */
+const MOST_CONNECTIONS = 10 + 2 + 2 + 1;
+const isFailure = ({ status }: Outcome) => status === 0 || status >= 500;
+
+let two: Replicas;
+beforeAll(async () => {
+  // Who calls is known, so that a change begins with its transaction.
+  two = await startReplicas({ SESSION_CHECK_MS: '5000' });
+}, 60_000);
+afterAll(() => two.close());
+
+const SESSIONS = `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'floodgate'`;
+const terminate = async () => (await two.database.query(`SELECT pg_terminate_backend(pid) FROM (${SESSIONS})`)).length;
+
+row(12, 'five times under load', async () => {
+  const writers = await Promise.all([two.user(), two.user(), two.user(), two.user()]);
+  const ledger = await Ledger.open(writers.map((writer, i) => (i % 2 ? writer : at(two.there, writer))));
+  await pause(2000);
+  const begun = Date.now();
+  let terminated = 0;
+  for (let time = 0; time < 5; time++) {
+    terminated += await terminate();
+    await pause(500);
+  }
+  await pause(500);
+  const settled = Date.now();
+  await pause(2000);
+  expect(await ledger.settle(two.database)).toEqual([]);
+  expect(terminated).toBeGreaterThan(5 * 4);
+  expect(ledger.count((one) => isFailure(one) && one.at + one.ms < begun)).toBe(0);
+  expect(ledger.count(isFailure, settled)).toBe(0);
+  expectUnharmed(two.here.program, two.there.program);
+  const sessions = (await two.database.query(SESSIONS)).length;
+  expect(sessions).toBeLessThanOrEqual(2 * MOST_CONNECTIONS);
+  return {
+    terminated,
+    'p99 before': inMs(quantile(ledger.times(0, begun), 0.99)),
+    'p99 during': inMs(quantile(ledger.times(begun, settled), 0.99)),
+    'p99 after': inMs(quantile(ledger.times(settled), 0.99)),
+    failed: ledger.count(isFailure),
+    acknowledged: ledger.acknowledged,
+    'sessions afterwards': sessions,
+  };
+});
+
+row(12, 'while an answer is on its way', async () => {
+  const { admin, here } = two;
+  const { path, etag } = await makeRecord(admin, await makeCollection(admin, 'private', 'on-its-way'));
+  const statuses: number[] = [];
+  for (let time = 0; time < 20; time++) {
+    here.toDatabase.hold('answers');
+    // Whatever of the transaction it had come to, its session's end comes with the answer.
+    const change = admin.patch(path, { data: { time } }, { 'if-match': etag });
+    await pause(50);
+    await terminate();
+    await pause(50);
+    here.toDatabase.release();
+    statuses.push((await change).status);
+    await until(async () => (await admin.get('/api/v1/users/me')).status === 200);
+  }
+  expect(statuses.filter((status) => status !== 503)).toEqual([]);
+  expect((await admin.patch(path, { data: { time: 0 } }, { 'if-match': etag })).status).toBe(200);
+  expectUnharmed(here.program);
+  return { 'answered 503': statuses.length };
+});

@@ -1,0 +1,47 @@
+import { ADMIN } from './app.js';
+import { Client } from './client.js';
+import { createDatabase, type TestDatabase } from './database.js';
+import { type Forwarder, forward } from './forwarder.js';
+import { endPrograms, type Program, productionSettings, startMain } from './process.js';
+
+/** One process of the built app, on a way to PostgreSQL that a test can cut. */
+export interface Alone {
+  database: TestDatabase;
+  program: Program;
+  toDatabase: Forwarder;
+  /** Somebody who is not signed in. */
+  anyone: Client;
+  /** The first admin, signed in. */
+  admin: Client;
+  close(): Promise<void>;
+}
+
+/** @param given a database, which is dropped with it; a new one on the run's server, if left out */
+export async function startAlone(settings: Record<string, string> = {}, given?: TestDatabase): Promise<Alone> {
+  const database = given ?? (await createDatabase());
+  const toDatabase = await forward(database.url);
+  const program = startMain({
+    ...productionSettings(toDatabase.url),
+    ADMIN_EMAIL: ADMIN.email,
+    ADMIN_PASSWORD: ADMIN.password,
+    ...settings,
+  });
+  const anyone = new Client(await program.url());
+  return {
+    database,
+    program,
+    toDatabase,
+    anyone,
+    admin: await anyone.signIn(ADMIN.email, ADMIN.password),
+    close: async () => {
+      await endPrograms();
+      await toDatabase.close();
+      await database.drop();
+    },
+  };
+}
+
+/** They are still the same processes, and have met nothing that they did not expect. */
+export function expectUnharmed(...programs: Program[]): void {
+  for (const program of programs) expect([program.isRunning, program.stderr]).toEqual([true, '']);
+}
