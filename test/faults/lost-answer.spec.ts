@@ -69,9 +69,12 @@ async function losing(number: number, how: 'reset' | 'silence', ask: () => Promi
   await holder.connect();
   await holder.query('SELECT pg_advisory_lock(19)');
   const answer = ask();
-  await until(waiting(false));
-  toDatabase.hold('answers');
-  await holder.end();
+  try {
+    await until(waiting(false));
+    toDatabase.hold('answers');
+  } finally {
+    await holder.end();
+  }
   // It has the lock until it is committed.
   await until(async () => !(await waiting(true)()) && !(await waiting(false)()));
   if (how === 'reset') toDatabase.reset();
