@@ -28,7 +28,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => two.close());
 
-async function underLoad(fault: (() => void), mend: () => void, lasting: number) {
+async function underLoad(fault: () => void, mend: () => void, lasting: number) {
   const { here, there } = two;
   const writers = await Promise.all([two.user(), two.user(), two.user(), two.user()]);
   const ledger = await Ledger.open(writers.map((writer, i) => (i % 2 ? writer : at(there, writer))));
@@ -77,46 +77,51 @@ row(17, 'the connections that are open, for ever, under load', () =>
   ),
 );
 
-row(17, 'each kind of request, on open connections and on new ones', async () => {
-  const { here, admin } = two;
-  const { anyone, toDatabase } = here;
-  const set = await makeCollection(admin, 'public', 'silent');
-  const { path, etag } = await makeRecord(admin, set);
-  const asked: [string, () => Promise<Response>][] = [
-    ['a record', () => anyone.get(`${set.records}/01890000-0000-7000-8000-000000000000`)],
-    ['a collection', () => anyone.get('/api/v1/data/not-yet-read')],
-    ['a list', () => anyone.get(set.records)],
-    ['statistics', () => anyone.get(`${set.path}/stats?bucket=day`)],
-    ['a user', () => admin.get('/api/v1/users/me')],
-    ['an export', () => anyone.get(`${set.records}/export`)],
-    ['signing in', () => anyone.post('/api/v1/auth/login', ADMIN)],
-    ['a creation', () => admin.post(set.records, { data: {} })],
-    ['a change', () => admin.patch(path, { data: { a: 1 } }, { 'if-match': etag })],
-    ['an upload', () => admin.post(`${set.records}/bulk`, [{ data: {} }])],
-    ['an atomic upload', () => admin.post(`${set.records}/bulk?atomic=true`, [{ data: {} }])],
-  ];
-  const figures: Record<string, string> = {};
-  for (const where of ['open', 'new'] as const) {
-    let slowest = 0;
-    for (const [what, ask] of asked) {
-      await until(async () => (await ask()).status < 500);
-      // What is open has answered; what is new never will.
-      toDatabase.hold('everything');
-      if (where === 'new') toDatabase.reset();
-      const begun = Date.now();
-      const answer = await ask();
-      const ms = Date.now() - begun;
-      toDatabase.release();
-      expect([what, where, answer.status, ms < MOST_MS || ms]).toEqual([what, where, 503, true]);
-      expectProblem(answer, 'temporary-reduced-capacity');
-      slowest = Math.max(slowest, ms);
+row(
+  17,
+  'each kind of request, on open connections and on new ones',
+  async () => {
+    const { here, admin } = two;
+    const { anyone, toDatabase } = here;
+    const set = await makeCollection(admin, 'public', 'silent');
+    const { path, etag } = await makeRecord(admin, set);
+    const asked: [string, () => Promise<Response>][] = [
+      ['a record', () => anyone.get(`${set.records}/01890000-0000-7000-8000-000000000000`)],
+      ['a collection', () => anyone.get('/api/v1/data/not-yet-read')],
+      ['a list', () => anyone.get(set.records)],
+      ['statistics', () => anyone.get(`${set.path}/stats?bucket=day`)],
+      ['a user', () => admin.get('/api/v1/users/me')],
+      ['an export', () => anyone.get(`${set.records}/export`)],
+      ['signing in', () => anyone.post('/api/v1/auth/login', ADMIN)],
+      ['a creation', () => admin.post(set.records, { data: {} })],
+      ['a change', () => admin.patch(path, { data: { a: 1 } }, { 'if-match': etag })],
+      ['an upload', () => admin.post(`${set.records}/bulk`, [{ data: {} }])],
+      ['an atomic upload', () => admin.post(`${set.records}/bulk?atomic=true`, [{ data: {} }])],
+    ];
+    const figures: Record<string, string> = {};
+    for (const where of ['open', 'new'] as const) {
+      let slowest = 0;
+      for (const [what, ask] of asked) {
+        await until(async () => (await ask()).status < 500);
+        // What is open has answered; what is new never will.
+        toDatabase.hold('everything');
+        if (where === 'new') toDatabase.reset();
+        const begun = Date.now();
+        const answer = await ask();
+        const ms = Date.now() - begun;
+        toDatabase.release();
+        expect([what, where, answer.status, ms < MOST_MS || ms]).toEqual([what, where, 503, true]);
+        expectProblem(answer, 'temporary-reduced-capacity');
+        slowest = Math.max(slowest, ms);
+      }
+      figures[`slowest 503 on ${where} connections`] = inMs(slowest);
     }
-    figures[`slowest 503 on ${where} connections`] = inMs(slowest);
-  }
-  must(200, await admin.get('/api/v1/users/me'));
-  expectUnharmed(here.program);
-  return figures;
-}, 180_000);
+    must(200, await admin.get('/api/v1/users/me'));
+    expectUnharmed(here.program);
+    return figures;
+  },
+  180_000,
+);
 
 row(17, 'at the start of the process', async () => {
   const silent = await forward(two.database.url);

@@ -100,7 +100,7 @@ async function begin() {
   for (const user of signedIn) await new Client(here.url).post('/api/v1/auth/register', { ...user, name: 'S' });
   const options = { elsewhere, thinkMs: 15, boundMs: BOUND_MS };
   return {
-    ledger: await Ledger.open([a, b, c, d] as Client[], Math.random, options),
+    ledger: await Ledger.open([a, b, c, d] as Client[], options),
     uploads: new Uploads([e, f] as Client[], elsewhere, BOUND_MS),
     sessions: new Sessions(signedIn, [new Client(here.url), new Client(there.url)]),
     sets: new Sets(

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { ADMIN } from '../support/app.js';
 import { Client } from '../support/client.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
-import { endPrograms, type Program, pause, productionSettings, startMain } from '../support/process.js';
+import { endPrograms, type Program, pause, productionSettings, startMain, workersOf } from '../support/process.js';
 import { openSocket, readAnswer } from '../support/raw.js';
 import { TestRedis } from '../support/redis.js';
 
@@ -27,10 +27,6 @@ const settings = (url = database.url): Record<string, string> => ({
   ADMIN_PASSWORD: ADMIN.password,
   RATE_LIMIT_REQUESTS: '1000000',
 });
-
-/** The workers that listen or did, by their lines in the log. */
-const workersOf = ({ stdout }: Program) =>
-  [...stdout.matchAll(/"process\.pid":(\d+)[^\n]*listens on/g)].map(([, pid]) => Number(pid));
 
 async function start(wanted = settings()): Promise<{ program: Program; url: string }> {
   const program = startMain(wanted);
@@ -80,33 +76,6 @@ describe('several workers', () => {
       await endPrograms();
       await own.drop();
     }
-  });
-
-  it('replace one that is killed; nothing fails but what it had in hand', async () => {
-    const { program, url } = await start();
-    const [killed] = workersOf(program) as [number];
-    const callers = 8;
-    let isOver = false;
-    const statuses: (number | undefined)[] = [];
-    const load = Array.from({ length: callers }, async () => {
-      while (!isOver) statuses.push(await statusOf(url));
-    });
-    await pause(300);
-    const before = statuses.length;
-    process.kill(killed, 'SIGKILL');
-    const died = Date.now();
-    await program.says(new RegExp(`Worker ${killed} ended \\(SIGKILL\\)`));
-    while (workersOf(program).length < 3 && Date.now() < died + 10_000) await pause(10);
-    const tookMs = Date.now() - died;
-    await pause(300);
-    isOver = true;
-    await Promise.all(load);
-    // About 1 s, when nothing else wants the processor.
-    expect(tookMs).toBeLessThan(5000);
-    const failed = statuses.filter((status) => status !== 200);
-    expect(failed.length).toBeLessThanOrEqual(callers);
-    expect(statuses.length).toBeGreaterThan(before + callers);
-    expect(workersOf(program)).toHaveLength(3);
   });
 
   it('finish what they have in hand at SIGTERM, sent to the primary or to all, and exit 0', async () => {

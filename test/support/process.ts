@@ -100,6 +100,10 @@ export const startMain = (environment: Environment): Program => new Program('flo
 /** The built migration command. */
 export const startMigrate = (environment: Environment): Program => new Program('migrate.cjs', environment);
 
+/** The workers of WEB_CONCURRENCY that listen or did, by their lines in the log. */
+export const workersOf = ({ stdout }: Program): number[] =>
+  [...stdout.matchAll(/"process\.pid":(\d+)[^\n]*listens on/g)].map(([, pid]) => Number(pid));
+
 /** For afterEach or afterAll: ends whatever still runs. */
 export const endPrograms = async (): Promise<void> => {
   await Promise.all([...programs].map((program) => program.cleanUp()));

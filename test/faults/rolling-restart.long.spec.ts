@@ -6,6 +6,7 @@ import { createDatabase, type TestDatabase } from '../support/database.js';
 import { endPrograms, type Program, pause, productionSettings, startMain } from '../support/process.js';
 import { describeWith } from '../support/program.js';
 import { TestRedis } from '../support/redis.js';
+import { type Figures, row } from '../support/row.js';
 import { Traffic } from '../support/traffic.js';
 
 const DRAIN_DELAY_MS = 1000;
@@ -61,7 +62,7 @@ function direct(balancer: Balancer, ports: number[]): () => Promise<void> {
 }
 
 /** Two processes behind a balancer, restarted in turn under load; each is ready before the other one is stopped. */
-async function rehearse(stand: (ports: [number, number]) => Promise<Balancer>, restarts: number): Promise<void> {
+async function rehearse(stand: (ports: [number, number]) => Promise<Balancer>, restarts: number): Promise<Figures> {
   const ports: [number, number] = [await freePort(), await freePort()];
   const programs = [await start(ports[0]), await start(ports[1])];
   const admin = await new Client(`http://127.0.0.1:${ports[0]}`).signIn(ADMIN.email, ADMIN.password);
@@ -77,6 +78,7 @@ async function rehearse(stand: (ports: [number, number]) => Promise<Balancer>, r
       const [reads, writes] = [traffic.reads, traffic.created.length];
       programs[index]?.signal('SIGTERM');
       expect(await programs[index]?.end()).toEqual({ code: 0, signal: null });
+      expect(programs[index]?.stderr).toBe('');
       programs[index] = await start(ports[index] as number);
       await pause(3 * PROBE_MS);
       // The load went on meanwhile.
@@ -91,12 +93,11 @@ async function rehearse(stand: (ports: [number, number]) => Promise<Balancer>, r
   expect(traffic.failures).toEqual([]);
   const stored = new Set((await database.query<{ id: string }>('SELECT id FROM records')).map((row) => row.id));
   expect(traffic.created.filter((one) => !stored.has(one))).toEqual([]);
+  return { restarts, reads: traffic.reads, 'acknowledged writes': traffic.created.length, failed: 0 };
 }
 
-describeWith('nginx', 'row 24: a rolling restart behind nginx, ten times', () => {
-  it('fails no request and loses no acknowledged write', () => rehearse(nginx, 20), 120_000);
+describeWith('nginx', 'row 24 behind nginx', () => {
+  row(24, 'nginx, as gateways have it', () => rehearse(nginx, 12), 120_000);
 });
 
-describe('row 24: a rolling restart behind a balancer of connections, which leaves those that are kept, five times', () => {
-  it('fails no request and loses no acknowledged write', () => rehearse(connections, 10), 90_000);
-});
+row(24, 'a balancer of connections, which leaves those that are kept', () => rehearse(connections, 6), 90_000);

@@ -1,0 +1,169 @@
+import pg from 'pg';
+import { atBoth, expectUnharmed, kindOf } from '../support/at-once.js';
+import { Client, type Response } from '../support/client.js';
+import { type MadeCollection, makeCollection, makeRecord, must, until } from '../support/collections.js';
+import { type Forwarder, forward } from '../support/forwarder.js';
+import { expectProblem } from '../support/problem.js';
+import { type Replicas, startReplicas } from '../support/replicas.js';
+import { inMs, row } from '../support/row.js';
+import { lines, NDJSON, tally, untilFree } from '../support/uploads.js';
+
+const LEASE_MS = 1000;
+const QUERY_TIMEOUT_MS = 1500;
+
+let two: Replicas;
+let ada: Client;
+let toApp: Forwarder;
+let set: MadeCollection;
+beforeAll(async () => {
+  two = await startReplicas({
+    IDEMPOTENCY_LEASE_MS: String(LEASE_MS),
+    DATABASE_QUERY_TIMEOUT_MS: String(QUERY_TIMEOUT_MS),
+  });
+  ada = await two.user();
+  toApp = await forward(two.here.anyone.url);
+  // The COMMIT whose number stands in `lost` waits for whoever holds the lock, with all its work done.
+  const trigger = (on: string) => `
+    CREATE CONSTRAINT TRIGGER wait_at_commit AFTER ${on} DEFERRABLE INITIALLY DEFERRED
+      FOR EACH ROW EXECUTE FUNCTION wait_at_commit();`;
+  await two.database.query(`
+    CREATE SEQUENCE commits;
+    CREATE TABLE lost AS SELECT 0::bigint AS number;
+    CREATE FUNCTION wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        IF nextval('commits') = (SELECT number FROM lost) THEN PERFORM pg_advisory_xact_lock(19); END IF;
+        RETURN NULL;
+      END $$;
+    ${trigger('INSERT OR UPDATE ON idempotency_keys')} ${trigger('UPDATE ON records')}`);
+}, 60_000);
+beforeEach(async () => {
+  set = await makeCollection(ada);
+});
+afterEach(() => expectUnharmed(two));
+afterAll(async () => {
+  await toApp.close();
+  await two.close();
+});
+
+let keys = 0;
+const freshKey = () => ({ 'idempotency-key': `key ${++keys}` });
+
+/**
+ * What is answered here to a request of which PostgreSQL does a COMMIT and the app never hears that it did.
+ * @param number of that COMMIT among those of the request
+ * @param how the connection is reset, or stays silent
+ */
+async function losing(number: number, how: 'reset' | 'silence', ask: () => Promise<Response>): Promise<Response> {
+  const { toDatabase } = two.here;
+  const waiting = (isGranted: boolean) => async () =>
+    (
+      await two.database.query(
+        `SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 19 AND granted = $1 AND database =
+           (SELECT oid FROM pg_database WHERE datname = current_database())`,
+        [isGranted],
+      )
+    ).length > 0;
+  await two.database.query('ALTER SEQUENCE commits RESTART');
+  await two.database.query('UPDATE lost SET number = $1', [number]);
+  const holder = new pg.Client({ connectionString: two.database.url });
+  await holder.connect();
+  await holder.query('SELECT pg_advisory_lock(19)');
+  const answer = ask();
+  try {
+    await until(waiting(false));
+    toDatabase.hold('answers');
+  } finally {
+    await holder.end();
+  }
+  // It has the lock until it is committed.
+  await until(async () => !(await waiting(true)()) && !(await waiting(false)()));
+  if (how === 'reset') toDatabase.reset();
+  else await answer;
+  toDatabase.release();
+  return answer;
+}
+
+/** Holds that both replicas give the one same answer to it now. */
+async function expectSame(status: number, ask: (client: Client) => Promise<Response>): Promise<Response> {
+  const answers = [];
+  for (const client of atBoth(two, ada)) answers.push(await untilFree(() => ask(client)));
+  expect(answers.map(kindOf)).toEqual([`${status} again`, `${status} again`]);
+  expect(answers[1]?.text).toBe(answers[0]?.text);
+  return answers[0] as Response;
+}
+
+row(19, 'on the way to the caller', async () => {
+  const caller = new Client(toApp.url.replace(/\/$/, ''), ada.tokens);
+  const count = 20;
+  const asked = Array.from({ length: count }, (_, n) => [{ data: { n } }, freshKey()] as const);
+  must(200, await caller.get(set.path));
+  toApp.hold('answers');
+  const unheard = asked.map(([body, key]) => caller.post(set.records, body, key).catch(() => 'cut'));
+  await until(async () => (await tally(two.database, set))[0] === count);
+  toApp.reset();
+  toApp.release();
+  expect(new Set(await Promise.all(unheard))).toEqual(new Set(['cut']));
+  for (const [body, key] of asked) {
+    const again = await expectSame(201, (client) => client.post(set.records, body, key));
+    expect(again.body).toEqual((await ada.get(again.headers.get('location') as string)).body);
+  }
+  expect(await tally(two.database, set)).toEqual([count, count]);
+  return { 'answers lost': count, 'told again': 2 * count };
+});
+
+for (const how of ['reset', 'silence'] as const) {
+  row(19, `between PostgreSQL and the app, by ${how}`, async () => {
+    const key = freshKey();
+    const make = (client: Client) => client.post(set.records, { data: { n: 1 } }, key);
+    const began = Date.now();
+    expectProblem(await losing(1, how, () => make(ada)), 'temporary-reduced-capacity');
+    const tookMs = Date.now() - began;
+    const again = await expectSame(201, make);
+    expect(again.body).toEqual((await ada.get(again.headers.get('location') as string)).body);
+    expect(await tally(two.database, set)).toEqual([1, 1]);
+    // What came late was not taken for the answer to anything else.
+    for (let n = 2; n <= 30; n++) {
+      expect((await ada.post(set.records, { data: { n } }, freshKey())).body.data).toEqual({ n });
+    }
+    return { 'given up after': inMs(tookMs) };
+  });
+}
+
+/** An upload of three batches, each of which commits; the key is claimed before, and the answer saved behind them. */
+row(19, 'between PostgreSQL and the app, whichever COMMIT of an upload it was', async () => {
+  const text = `${lines(1, 6000)}{"data":1}\n${lines(6001, 12_000)}`;
+  const kinds: string[] = [];
+  for (const [query, commits] of [
+    ['', 5],
+    ['?atomic=true', 2],
+  ] as const) {
+    for (let number = 1; number <= commits; number++) {
+      const target = await makeCollection(ada);
+      const key = freshKey();
+      const body = query ? lines(1, 12_000) : text;
+      const load = (client: Client) => client.post(`${target.records}/bulk${query}`, body, { ...NDJSON, ...key });
+      expectProblem(await losing(number, 'reset', () => load(ada)), 'temporary-reduced-capacity');
+      const retried = must(200, await untilFree(() => load(ada)));
+      expect(retried.body).toMatchObject({ inserted: 12_000, failed: query ? 0 : 1 });
+      expect((await expectSame(200, load)).text).toBe(retried.text);
+      expect(await tally(two.database, target)).toEqual([12_000, 12_000]);
+      kinds.push(kindOf(retried));
+    }
+  }
+  // Only when all was committed, the retry had nothing left to do.
+  expect(kinds).toEqual(['200', '200', '200', '200', '200 again', '200', '200 again']);
+  return { 'COMMITs lost': kinds.length, 'rows of each upload': 12_000 };
+});
+
+row(19, 'between PostgreSQL and the app, of a change, which its entity tag tells', async () => {
+  const { path, etag } = await makeRecord(ada, set);
+  for (const client of atBoth(two, ada)) must(200, await client.get(path));
+  const change = (client: Client) => client.patch(path, { data: { n: 1 } }, { 'if-match': etag });
+  expectProblem(await losing(1, 'reset', () => change(ada)), 'temporary-reduced-capacity');
+  const lostAt = Date.now();
+  for (const client of atBoth(two, ada)) {
+    expectProblem(await change(client), 'precondition-failed');
+    await until(async () => (await client.get(path)).body.data.n === 1, 1);
+  }
+  return { 'seen everywhere after': inMs(Date.now() - lostAt) };
+});
