@@ -1,7 +1,7 @@
 import { must } from '../support/collections.js';
 import { pause } from '../support/process.js';
-import { type Replica, type Replicas, startReplicas } from '../support/replicas.js';
 import { type RedisFault, survive, untilRedis, WELL, WITHOUT } from '../support/redis-faults.js';
+import { type Replica, type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, row } from '../support/row.js';
 
 let two: Replicas;
@@ -17,8 +17,8 @@ const faults: [number: number, what: string, fault: RedisFault][] = [
     4,
     '',
     {
-      begin: () => both().forEach(({ toRedis }) => toRedis.slow(1000)),
-      end: () => both().forEach(({ toRedis }) => toRedis.slow(0)),
+      begin: () => both().map(({ toRedis }) => toRedis.slow(1000)),
+      end: () => both().map(({ toRedis }) => toRedis.slow(0)),
     },
   ],
 ];

@@ -1,5 +1,5 @@
-import { type Replicas, startReplicas } from '../support/replicas.js';
 import { survive, untilRedis, WITHOUT } from '../support/redis-faults.js';
+import { type Replicas, startReplicas } from '../support/replicas.js';
 import { row } from '../support/row.js';
 
 let two: Replicas;

@@ -70,7 +70,8 @@ row(2, 'it takes connections and says nothing', async () => {
 row(2, 'its user, or their password, is another one', async () => {
   const url = new URL(redis.url);
   Object.assign(url, { username: 'app', password: 'right' });
-  const user = (password: string) => redis.command('ACL', 'SETUSER', 'app', 'reset', 'on', `>${password}`, '~*', '&*', '+@all');
+  const user = (password: string) =>
+    redis.command('ACL', 'SETUSER', 'app', 'reset', 'on', `>${password}`, '~*', '&*', '+@all');
   await user('wrong');
   return startsWithout(url.href, () => user('right'));
 });
