@@ -14,8 +14,8 @@ export interface Replica {
   anyone: Client;
 }
 
-export interface Replicas {
-  database: TestDatabase;
+export interface Replicas<Of extends TestDatabase = TestDatabase> {
+  database: Of;
   redis: TestRedis;
   /** Where changes are made, and where they are to be seen. */
   here: Replica;
@@ -28,8 +28,11 @@ export interface Replicas {
 }
 
 /** Two processes over one PostgreSQL and one Redis, which have heard of one another. */
-export async function startReplicas(settings: Record<string, string> = {}): Promise<Replicas> {
-  const database = await createDatabase();
+export async function startReplicas<Of extends TestDatabase = TestDatabase>(
+  settings: Record<string, string> = {},
+  of: () => Promise<Of> = createDatabase as () => Promise<Of>,
+): Promise<Replicas<Of>> {
+  const database = await of();
   const redis = await TestRedis.start();
   const start = async (): Promise<Replica> => {
     const toDatabase = await forward(database.url);
