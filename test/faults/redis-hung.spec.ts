@@ -17,8 +17,8 @@ const faults: [number: number, what: string, fault: RedisFault][] = [
     4,
     '',
     {
-      begin: () => both().forEach(({ toRedis }) => toRedis.slow(1000)),
-      end: () => both().forEach(({ toRedis }) => toRedis.slow(0)),
+      begin: () => both().map(({ toRedis }) => toRedis.slow(1000)),
+      end: () => both().map(({ toRedis }) => toRedis.slow(0)),
     },
   ],
 ];

@@ -14,8 +14,8 @@ export interface Replica {
   anyone: Client;
 }
 
-export interface Replicas {
-  database: TestDatabase;
+export interface Replicas<Of extends TestDatabase = TestDatabase> {
+  database: Of;
   redis: TestRedis;
   /** Where changes are made, and where they are to be seen. */
   here: Replica;
@@ -31,8 +31,11 @@ export interface Replicas {
  * Two processes over one PostgreSQL and one Redis, which have heard of one another.
  * @param given a database, which is dropped with them; a new one on the run's server, if left out
  */
-export async function startReplicas(settings: Record<string, string> = {}, given?: TestDatabase): Promise<Replicas> {
-  const database = given ?? (await createDatabase());
+export async function startReplicas<Of extends TestDatabase = TestDatabase>(
+  settings: Record<string, string> = {},
+  given?: Of,
+): Promise<Replicas<Of>> {
+  const database = given ?? ((await createDatabase()) as Of);
   const redis = await TestRedis.start();
   const start = async (): Promise<Replica> => {
     const toDatabase = await forward(database.url);

@@ -11,7 +11,7 @@ import { redisTier, SharedTier } from './shared-tier.js';
   imports: [
     ManagerModule.registerAsync({
       inject: [Redis],
-      useFactory: ({ client }: Redis) => ({ stores: client ? [redisTier(client)] : [] }),
+      useFactory: (redis: Redis) => ({ stores: redis.isConfigured ? [redisTier(redis)] : [] }),
     }),
   ],
   providers: [Cache, Invalidations, SharedTier],

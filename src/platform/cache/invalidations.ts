@@ -57,15 +57,12 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   private readonly changed = new Map<string, number>();
   private missedAt = 0;
   private readonly listeners: Listener[] = [];
-  private readonly receive = (text: string) => this.hear(JSON.parse(text) as Message);
-  private isSubscribed = false;
-  private complaint = '';
 
   constructor(
     private readonly redis: Redis,
     private readonly background: Background,
   ) {
-    this.areHeard = redis.client === undefined;
+    this.areHeard = !redis.isConfigured;
   }
 
   listen(listener: Listener): void {
@@ -78,11 +75,11 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   }
 
   onModuleInit(): void {
-    this.subscribe();
+    if (this.redis.isConfigured) this.redis.listen(CHANNEL, (text) => this.take(text));
   }
 
   onApplicationBootstrap(): void {
-    if (this.redis.client) this.background.every(HEARTBEAT_MS, 'heartbeat over Redis', () => this.beat());
+    if (this.redis.isConfigured) this.background.every(HEARTBEAT_MS, 'heartbeat over Redis', () => this.beat());
   }
 
   async beforeApplicationShutdown(): Promise<void> {
@@ -91,7 +88,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
 
   /** Removes names from the second tier and tells all replicas; what fails is made good before the next heartbeat. */
   tell(names: string[]): void {
-    if (!this.redis.client) return;
+    if (!this.redis.isConfigured) return;
     note(this.changed, names);
     for (const name of names) this.owe(name);
     void this.settle(names);
@@ -116,22 +113,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     return current;
   }
 
-  /** Subscribed once, the client does it again whenever it connects again; until then it is tried with every heartbeat. */
-  private subscribe(): void {
-    const { subscriber } = this.redis;
-    if (this.isSubscribed || !subscriber?.isReady) return;
-    const complain = ({ message }: Error) => {
-      if (message !== this.complaint) this.logger.warn(`Messages cannot be heard: ${message}`);
-      this.complaint = message;
-    };
-    const subscribed = subscriber.subscribe(CHANNEL, this.receive);
-    void subscribed.then(() => {
-      this.isSubscribed = true;
-    }, complain);
-  }
-
   private async beat(): Promise<void> {
-    this.subscribe();
     const now = performance.now();
     for (const [id, { seenAt }] of this.senders) if (now - seenAt > SECOND_TIER_TTL_MS) this.senders.delete(id);
     const wereHeard = this.areHeard;
@@ -141,6 +123,16 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     if (this.areHeard !== wereHeard) this.dropAll();
     // Others may trust the second tier again only when it holds nothing that we have changed: no heartbeat before that.
     await this.settle([...this.owed]);
+  }
+
+  /** What is no message of ours may have been meant to be one. */
+  private take(text: string): void {
+    try {
+      this.hear(JSON.parse(text) as Message);
+    } catch (error) {
+      this.logger.warn(`A message over Redis cannot be read: ${(error as Error).message}`);
+      this.dropAll();
+    }
   }
 
   private hear({ from, n, names, bye }: Message): void {

@@ -7,16 +7,23 @@ import { redisInsStore } from 'cache-manager-redis-yet';
 import Keyv from 'keyv';
 import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
-import { Redis, type RedisClient } from '../redis/redis.js';
+import type { RedisClient } from '../redis/connection.js';
+import { Redis } from '../redis/redis.js';
 import { Invalidations, KEY_VERSION, SECOND_TIER_TTL_MS } from './invalidations.js';
 
 /** A replica that dies while it works something out holds the others up no longer. */
 const TURN_MS = 10_000;
 const TURN_POLL_MS = 50;
 
-/** cache-manager's store over our own client: redisStore() would make one that nobody listens to for errors. */
-export function redisTier(client: RedisClient): Keyv {
-  const store = new KeyvAdapter(redisInsStore(client as never) as unknown as CacheManagerStore);
+/** cache-manager's store over whichever connection stands: redisStore() would make one that nobody listens to for errors. */
+export function redisTier(redis: Redis): Keyv {
+  const commands = {
+    get: (key: string) => redis.client?.get(key),
+    set: (...given: Parameters<RedisClient['set']>) => redis.client?.set(...given),
+    mGet: (keys: string[]) => redis.client?.mGet(keys),
+    multi: () => redis.client?.multi(),
+  };
+  const store = new KeyvAdapter(redisInsStore(commands as never) as unknown as CacheManagerStore);
   // The store makes JSON itself.
   const keyv = new Keyv({ store, namespace: KEY_VERSION });
   keyv.serialize = undefined;

@@ -73,8 +73,8 @@ import { MetricsController } from './metrics.controller.js';
       help: 'Whether Redis answers (1) or is done without (0). Not there without REDIS_URL.',
       aggregator: 'min',
       inject: [Redis],
-      collect(this: Gauge, { client, isDown }: Redis) {
-        if (client) this.set(isDown ? 0 : 1);
+      collect(this: Gauge, { isConfigured, isDown }: Redis) {
+        if (isConfigured) this.set(isDown ? 0 : 1);
         else this.remove();
       },
     }),

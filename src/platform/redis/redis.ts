@@ -1,60 +1,67 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import { createClient } from 'redis';
+import type { RedisClientOptions } from 'redis';
 import type { Config } from '../../config.js';
 import { CONFIG } from '../config.token.js';
-import './decoder.js';
+import { Connection, type RedisClient } from './connection.js';
 
 /** After so many failures in a row nothing is sent for a while, so that a dead or hung Redis costs no waiting. */
 const FAILURES_TOLERATED = 5;
 const PAUSE_MS = 500;
-const RECONNECT_MS = { least: 50, most: 1000 };
-
-export type RedisClient = ReturnType<typeof createClient>;
 
 /**
- * The one connection to Redis (REDIS_URL), and one beside it for messages. Redis is an accelerator, never a need: every
+ * Redis (REDIS_URL), on one connection for commands, and one for messages. It is an accelerator, never a need: every
  * call is bounded by REDIS_TIMEOUT_MS and fails at once while Redis is known to be gone; nothing is queued for its return.
  */
 @Injectable()
 export class Redis implements OnModuleInit, OnApplicationShutdown {
+  readonly isConfigured: boolean;
   private readonly logger = new Logger(Redis.name);
-  readonly client: RedisClient | undefined;
-  readonly subscriber: RedisClient | undefined;
+  private readonly options: RedisClientOptions;
+  private readonly commands: Connection;
+  private messages: Connection | undefined;
   private failures = 0;
   private pausedUntil = 0;
 
   constructor(@Inject(CONFIG) private readonly config: Config) {
-    if (!config.REDIS_URL) return;
-    this.client = createClient({
-      url: config.REDIS_URL,
+    this.isConfigured = config.REDIS_URL !== undefined;
+    this.options = {
+      ...(config.REDIS_URL ? { url: config.REDIS_URL } : {}),
       disableOfflineQueue: true,
       commandsQueueMaxLength: 10_000,
       socket: {
         connectTimeout: config.REDIS_TIMEOUT_MS * 20,
-        reconnectStrategy: (attempt: number) => Math.min(RECONNECT_MS.least * 2 ** attempt, RECONNECT_MS.most),
         ...(config.REDIS_CA ? { tls: true, ca: config.REDIS_CA } : {}),
       },
+    };
+    const begin = async () => {
+      this.failures = 0;
+    };
+    this.commands = new Connection(this.options, begin, {
+      gone: 'Redis cannot be reached, and is done without',
+      back: 'Redis is back.',
     });
-    this.subscriber = this.client.duplicate();
-    let isLost = false;
-    this.client
-      .on('error', (error: Error) => {
-        if (!isLost) this.logger.warn(`Redis cannot be reached, and is done without: ${error.message}`);
-        isLost = true;
-      })
-      .on('ready', () => {
-        if (isLost) this.logger.log('Redis is back.');
-        isLost = false;
-        this.failures = 0;
-      });
-    this.subscriber.on('error', ignore);
+  }
+
+  /** The connection that commands go out on, if it stands. */
+  get client(): RedisClient | undefined {
+    return this.commands.client;
   }
 
   /** Begins to connect, and waits for it no longer than one call may take: a start without Redis is a start. */
   async onModuleInit(): Promise<void> {
-    const connecting = [this.client, this.subscriber].map((client) => client?.connect().catch(ignore));
-    await Promise.race([Promise.all(connecting), sleep(this.config.REDIS_TIMEOUT_MS * 4, undefined, { ref: false })]);
+    if (!this.isConfigured) return;
+    await Promise.race([this.commands.open(), sleep(this.config.REDIS_TIMEOUT_MS * 4, undefined, { ref: false })]);
+  }
+
+  /** Has messages heard, from now on, whenever there is a connection. */
+  listen(channel: string, hear: (message: string) => void): void {
+    const subscribe = (client: RedisClient) => client.subscribe(channel, hear);
+    this.messages = new Connection(this.options, subscribe, {
+      gone: 'Messages over Redis cannot be heard',
+      back: 'Messages over Redis are heard again.',
+    });
+    void this.messages.open();
   }
 
   /** Whether Redis is configured, and answers as far as is known. */
@@ -64,7 +71,7 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
 
   /** Whether Redis is configured, and has been found not to answer. */
   get isDown(): boolean {
-    return this.client !== undefined && (!this.client.isReady || this.failures >= FAILURES_TOLERATED);
+    return this.isConfigured && (!this.client?.isReady || this.failures >= FAILURES_TOLERATED);
   }
 
   /** Whether it answered when it was last asked. */
@@ -97,7 +104,7 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await Promise.all([this.client, this.subscriber].map((client) => client?.disconnect().catch(ignore)));
+    await Promise.all([this.commands.close(), this.messages?.close()]);
   }
 
   private fail({ message }: Error): void {
@@ -106,5 +113,3 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
     this.pausedUntil = Date.now() + PAUSE_MS;
   }
 }
-
-function ignore(): void {}

@@ -50,7 +50,7 @@ export class Settlement implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    if (this.redis.client) this.background.every(TICK_MS, 'settlement of rate limits', () => this.settle());
+    if (this.redis.isConfigured) this.background.every(TICK_MS, 'settlement of rate limits', () => this.settle());
   }
 
   /**

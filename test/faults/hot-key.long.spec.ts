@@ -1,0 +1,127 @@
+import pg from 'pg';
+import { ADMIN } from '../support/app.js';
+import { type AskedDatabase, createAskedDatabase } from '../support/asked-database.js';
+import { Client } from '../support/client.js';
+import { makeCollection, makeRecord, must, until } from '../support/collections.js';
+import { endPrograms, pause, productionSettings, startMain } from '../support/process.js';
+import { openSocket } from '../support/raw.js';
+import { TestRedis } from '../support/redis.js';
+import { untilHeard } from '../support/replicas.js';
+import { type Figures, inMs, row } from '../support/row.js';
+
+const READERS = 10_000;
+/** Longer than they all take. */
+const TTL_MS = 8000;
+
+let database: AskedDatabase;
+let redis: TestRedis;
+let anyone: Client[];
+let admin: Client[];
+beforeAll(async () => {
+  [database, redis] = await Promise.all([createAskedDatabase(), TestRedis.start()]);
+  // Straight to both: a way through this process, which plays all the readers, would make messages late.
+  const start = async () => {
+    const program = startMain({
+      ...productionSettings(database.url),
+      REDIS_URL: redis.url,
+      ADMIN_EMAIL: ADMIN.email,
+      ADMIN_PASSWORD: ADMIN.password,
+      CACHE_TTL_MS: String(TTL_MS),
+      // Behind its time nothing is given out: all have to wait for the one who reads it anew.
+      CACHE_STALE_MS: '0',
+      SESSION_CHECK_MS: '5000',
+      DATABASE_LOCK_TIMEOUT_MS: '30000',
+      DATABASE_STATEMENT_TIMEOUT_MS: '30000',
+      DATABASE_QUERY_TIMEOUT_MS: '30000',
+    });
+    return new Client(await program.url());
+  };
+  anyone = [await start(), await start()];
+  admin = await Promise.all(anyone.map((client) => client.signIn(ADMIN.email, ADMIN.password)));
+  await untilHeard();
+}, 60_000);
+afterAll(async () => {
+  await endPrograms();
+  await redis.kill();
+  await database.drop();
+});
+
+/** Readers on so many connections, half of them at each process, and one after another on each. @returns answers by status */
+async function stampede(who: Client[], path: string, sockets: number): Promise<Record<string, number>> {
+  const found: Record<string, number> = {};
+  const reader = async ({ url, tokens }: Client) => {
+    const authorization = tokens ? `authorization: Bearer ${tokens.accessToken}\r\n` : '';
+    const request = `GET ${path} HTTP/1.1\r\nhost: localhost\r\n${authorization}\r\n`;
+    const socket = openSocket(url);
+    let left = READERS / sockets;
+    socket.write(request);
+    // An answer is so short that it comes in one piece.
+    for await (const chunk of socket) {
+      const [, status = ''] = /^HTTP\/1\.1 (\d+)/.exec(chunk) ?? [];
+      found[status] = (found[status] ?? 0) + 1;
+      if (--left === 0) break;
+      socket.write(request);
+    }
+  };
+  await Promise.all(Array.from({ length: sockets }, (_, i) => reader(who[i % who.length] as Client)));
+  return found;
+}
+
+/** Nobody can read records while the readers come. */
+async function whileHeld<T>(work: () => Promise<T>): Promise<T> {
+  const holder = new pg.Client({ connectionString: database.url });
+  await holder.connect();
+  await holder.query('BEGIN');
+  await holder.query('LOCK TABLE collections, records IN ACCESS EXCLUSIVE MODE');
+  try {
+    const result = work();
+    await until(async () => (await database.query('SELECT FROM pg_locks WHERE NOT granted')).length > 0);
+    await pause(2000);
+    await holder.query('COMMIT');
+    return await result;
+  } finally {
+    await holder.end();
+  }
+}
+
+// Who has a token, or reads what is not for all, is let in by turns: more at a time would be refused.
+const cases = [
+  ['public, 10,000 connections', 'public', () => anyone, READERS],
+  ['public, with a token, 200 connections', 'public', () => admin, 200],
+  ['private, 200 connections', 'private', () => admin, 200],
+] as const;
+
+for (const [what, visibility, who, sockets] of cases) {
+  row(
+    7,
+    what,
+    async () => {
+      const [owner] = admin as [Client];
+      const { path, id } = await makeRecord(owner, await makeCollection(owner, visibility));
+      const collection = path.replace(/\/records.*/, '');
+      const figures: Figures = { readers: READERS, replicas: who().length };
+      // When it was never read, and when its time is over.
+      for (const [when, waitMs] of [
+        ['new', 0],
+        ['expired', 1.15 * TTL_MS],
+      ] as const) {
+        await pause(waitMs);
+        // Of what is public nothing is known yet; of the rest the collection is, and it is the record that all wait for.
+        if (sockets < READERS) for (const client of who()) must(200, await client.get(collection));
+        await redis.command('FLUSHALL');
+        const before = database.reads().get(id) ?? 0;
+        const begun = Date.now();
+        expect(await whileHeld(() => stampede(who(), path, sockets))).toEqual({ 200: READERS });
+        const queries = (database.reads().get(id) ?? 0) - before;
+        expect(queries).toBeGreaterThan(0);
+        expect(queries).toBeLessThanOrEqual(who().length);
+        Object.assign(figures, {
+          [`queries when ${when}`]: queries,
+          [`all answered when ${when} in`]: inMs(Date.now() - begun),
+        });
+      }
+      return figures;
+    },
+    120_000,
+  );
+}

@@ -1,0 +1,69 @@
+import { makeCollection, makeRecord, must, until } from '../support/collections.js';
+import { survive, untilRedis, WELL } from '../support/redis-faults.js';
+import { type Replicas, startReplicas, untilHeard } from '../support/replicas.js';
+import { row } from '../support/row.js';
+
+let two: Replicas;
+beforeEach(async () => {
+  // Nothing is kept in the processes for long: Redis is asked all the time, and what it says waited for.
+  two = await startReplicas({ CACHE_TTL_MS: '20', CACHE_STALE_MS: '0', REDIS_TIMEOUT_MS: '500' });
+}, 60_000);
+afterEach(() => two.close());
+
+const ways = () => [two.here.toRedis, two.there.toRedis];
+/** How often the process that reads has lost Redis. */
+const losses = () => two.there.program.stdout.split('Redis cannot be reached').length - 1;
+
+row(5, 'reset in the middle of each reply', async () => {
+  const RECORDS = 5;
+  const owner = await two.user();
+  const set = await makeCollection(owner);
+  const make = (_: unknown, n: number) => makeRecord(owner, set, { n, text: 'x'.repeat(20_000) });
+  const records = await Promise.all(Array.from({ length: RECORDS }, make));
+  for (const { path } of records) must(200, await two.here.anyone.get(path));
+  for (const [n, { path }] of records.entries()) {
+    await untilRedis(WELL, two.there);
+    // It trusts what all share.
+    await untilHeard();
+    two.there.toRedis.cutAfter(10_000);
+    const { body } = must(200, await two.there.anyone.get(path));
+    expect([body.data.n, body.data.text.length]).toEqual([n, 20_000]);
+    await until(async () => losses() === n + 1, 2);
+  }
+  await untilHeard();
+  for (const { anyone } of [two.here, two.there])
+    for (const [n, { path }] of records.entries()) expect(must(200, await anyone.get(path)).body.data.n).toBe(n);
+  return { replies: RECORDS, 'cut off': losses() };
+});
+
+row(5, 'reset under load', async () => {
+  let timer: NodeJS.Timeout | undefined;
+  let resets = 0;
+  const cut = () => {
+    for (const way of ways()) way.cutAfter(Math.floor(Math.random() * 500));
+    resets += 2;
+  };
+  const figures = await survive(two, {
+    begin: () => {
+      timer = setInterval(cut, 50);
+    },
+    end: () => {
+      clearInterval(timer);
+      for (const way of ways()) way.cutAfter(Number.POSITIVE_INFINITY);
+    },
+  });
+  return { ...figures, resets };
+});
+
+row(5, 'out of memory', async () => {
+  const figures = await survive(two, {
+    begin: async () => {
+      await two.redis.command('CONFIG', 'SET', 'maxmemory-policy', 'noeviction');
+      await two.redis.command('CONFIG', 'SET', 'maxmemory', '1mb');
+    },
+    end: () => two.redis.command('CONFIG', 'SET', 'maxmemory', '0'),
+  });
+  const refused = /errorstat_OOM:count=(\d+)/.exec(await two.redis.command('INFO', 'errorstats'))?.[1];
+  expect(Number(refused)).toBeGreaterThan(10);
+  return { ...figures, 'refused by Redis': Number(refused) };
+});
