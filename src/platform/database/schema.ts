@@ -60,15 +60,23 @@ export function migrate(config: Config): Promise<string[]> {
 const migrationUrl = (config: Config) => (config.DATABASE_MIGRATION_URL ?? config.DATABASE_URL) as string;
 
 async function withClient<T>(config: Config, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const url = migrationUrl(config);
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
-  client.on('error', () => {});
-  await client.connect().catch(({ code, message }) => {
-    throw new StartError(`The database at ${new URL(url).host} cannot be used: ${message || code}`);
-  });
+  const client = await connect(migrationUrl(config));
   try {
     return await work(client);
   } finally {
     await client.end().catch(() => {});
+  }
+}
+
+async function connect(url: string): Promise<pg.Client> {
+  try {
+    // Throws when a file that the URL names cannot be read.
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+    client.on('error', () => {});
+    await client.connect();
+    return client;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new StartError(`The database at ${new URL(url).host} cannot be used: ${message || code}`);
   }
 }
