@@ -6,6 +6,7 @@ import {
   flag,
   integer,
   list,
+  meantBy,
   origin,
   pairs,
   pem,
@@ -207,6 +208,13 @@ export function loadConfig(environment: Environment = process.env): Config {
     } catch (error) {
       mistakes.add((error as StartError).message);
     }
+  }
+  const names = Object.entries(settings.shape).flatMap(([name, schema]) =>
+    schema.meta()?.secret ? [name, `${name}_FILE`] : [name],
+  );
+  for (const name of Object.keys(environment)) {
+    const meant = names.includes(name) ? undefined : meantBy(name, names);
+    if (meant) mistakes.add(`${name} is not a setting: ${meant} is, which it is too much like to be passed over`);
   }
   if (mistakes.size === 0 && ['development', 'test'].includes(given.NODE_ENV ?? 'development')) {
     const folder = given.DATA_DIR ?? settings.shape.DATA_DIR.parse(undefined);

@@ -67,4 +67,6 @@ function fail(error: Error): void {
 }
 
 nameSources(import.meta.filename);
+// A diagnostic report is for others to read, and the environment holds secrets.
+process.report.excludeEnv = true;
 main().catch(fail);

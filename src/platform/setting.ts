@@ -73,3 +73,20 @@ export const pem = (
   }, 'must be an Ed25519 or P-256 key in PEM');
 
 export const splitPem = (text: string): string[] => text.match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----/g) ?? [];
+
+/** Shorter names are too near to what others call theirs. */
+const TELLING_LENGTH = 8;
+
+/** The name that a variable's is but for its case, or for one character that is wrong, missing, too much or changed over with the next. */
+export function meantBy(name: string, names: string[]): string | undefined {
+  const slip = name.toUpperCase();
+  return names.find((meant) => meant.length >= TELLING_LENGTH && meant !== name && isSlip(slip, meant));
+}
+
+function isSlip(slip: string, meant: string): boolean {
+  let same = 0;
+  while (same < slip.length && slip[same] === meant[same]) same++;
+  const [a, b] = [slip.slice(same), meant.slice(same)];
+  const changedOver = `${b[1] ?? ''}${b[0] ?? ''}${b.slice(2)}`;
+  return [b, b.slice(1), changedOver].includes(a) || [b, b.slice(1)].includes(a.slice(1));
+}

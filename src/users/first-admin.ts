@@ -7,6 +7,8 @@ import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import { Problem } from '../platform/http/problem.js';
 import { Background } from '../platform/lifecycle/background.js';
+import { StartError } from '../platform/start-error.js';
+import { isCommonPassword } from './common-passwords.js';
 import { User } from './user.entity.js';
 import { UsersService } from './users.service.js';
 
@@ -41,6 +43,8 @@ export class FirstAdmin implements OnApplicationBootstrap {
     if (!(await this.database.hasCurrentSchema())) return false;
     if (await this.users.existsBy({ role: 'admin' })) return true;
     const { ADMIN_EMAIL: email = DEVELOPMENT_EMAIL, ADMIN_PASSWORD } = this.config;
+    if (ADMIN_PASSWORD && isCommonPassword(ADMIN_PASSWORD))
+      throw new StartError('ADMIN_PASSWORD must not be among the most common passwords');
     const password = ADMIN_PASSWORD ?? randomBytes(12).toString('base64url');
     try {
       await this.service.create({ email, password, name: 'Admin' }, 'admin');

@@ -62,7 +62,6 @@ async function forgeries(): Promise<Record<string, string>> {
   const forge = forger(real, signedBy(ours.privateKey));
   const now = Math.floor(Date.now() / 1000);
   const [header = '', payload = '', signature = ''] = real.split('.');
-  const spki = (format: 'pem' | 'der') => ours.publicKey.export({ type: 'spki', format } as { type: 'spki' }) as Buffer;
   const jwk = await exportJWK(ours.publicKey);
   const [theirJwk, theirKid] = [await exportJWK(theirs.publicKey), await kidOf(theirs.publicKey)];
   const keys = `http://127.0.0.1:${(keyServer.address() as AddressInfo).port}/keys.json`;
@@ -71,9 +70,9 @@ async function forgeries(): Promise<Record<string, string>> {
   const kids = ['', 'unknown', '../../../../dev/null', '/dev/null', "x' OR '1'='1", "x'; DROP TABLE users; --"];
   const oddKids = [theirKid, await kidOf(last.publicKey), '__proto__', 'constructor', keys, [], {}, 0, null, undefined];
   const secrets: Record<string, string | Buffer> = {
-    PEM: spki('pem'),
-    'PEM without its last line end': String(spki('pem')).trimEnd(),
-    DER: spki('der'),
+    PEM: pem(ours.publicKey),
+    'PEM without its last line end': pem(ours.publicKey).trimEnd(),
+    DER: ours.publicKey.export({ type: 'spki', format: 'der' }),
     JWK: JSON.stringify(jwk),
     "the JWK set's JWK": JSON.stringify((await app.get('/.well-known/jwks.json')).body.keys[0]),
     'the bytes of the key': Buffer.from(jwk.x as string, 'base64url'),
@@ -88,7 +87,7 @@ async function forgeries(): Promise<Record<string, string>> {
       `HS256 by the public key: ${of}`,
       forge({}, { alg: 'HS256' }, sharedSecret(secret)),
     ]),
-    ['HS256 under no kid', forge({}, { alg: 'HS256', kid: undefined }, sharedSecret(spki('pem')))],
+    ['HS256 under no kid', forge({}, { alg: 'HS256', kid: undefined }, sharedSecret(pem(ours.publicKey)))],
     ...['RS256', 'ES256', 'Ed25519', 'eddsa', undefined, ['EdDSA']].map((alg) => [`alg: ${alg}`, forge({}, { alg })]),
     ['ES256 by a key of theirs, as our last', forge({}, { alg: 'ES256' }, signedBy(theirEc.privateKey))],
     ['ES256 without a signature', forge({}, { alg: 'ES256', kid: oddKids[1] }, () => Buffer.alloc(64))],

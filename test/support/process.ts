@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { settings } from '../../src/config.js';
 
 type Environment = Record<string, string>;
 
@@ -25,7 +26,10 @@ export class Program {
   private readonly child: ChildProcess;
 
   /** @param script below dist */
-  constructor(script: string, environment: Environment) {
+  constructor(
+    script: string,
+    private readonly environment: Environment,
+  ) {
     const path = fileURLToPath(new URL(`../../dist/${script}`, import.meta.url));
     const { PATH = '', HOME = '' } = process.env;
     this.child = spawn(process.execPath, [...FLAGS, path], {
@@ -46,7 +50,18 @@ export class Program {
       this.child.on('close', (code, signal) => resolve({ code, signal }));
     });
     programs.add(this);
-    this.ended.then(() => programs.delete(this));
+    this.ended.then(() => {
+      programs.delete(this);
+      over.add(this);
+    });
+  }
+
+  /** Which of its secret settings stand in what it has written. */
+  get leaks(): string[] {
+    return secretsIn(this.environment).filter((name) => {
+      const secret = passwordOf(this.environment[name] as string);
+      return secret.length >= SECRET_LENGTH && (this.stdout + this.stderr).includes(secret);
+    });
   }
 
   get pid(): number {
@@ -93,6 +108,18 @@ export class Program {
 }
 
 const programs = new Set<Program>();
+/** Those that have ended, and whose words nobody has looked through yet. */
+const over = new Set<Program>();
+
+/** A shorter text may well stand somewhere by chance. */
+const SECRET_LENGTH = 8;
+const secretsIn = (environment: Environment) =>
+  Object.entries(settings.shape).flatMap(([name, schema]) =>
+    schema.meta()?.secret && environment[name] ? [name] : [],
+  );
+/** What is secret in a setting: of a URL its password, of a key in PEM its first line. */
+const passwordOf = (text: string) =>
+  (/^\w+:\/\/[^@/]*:([^@/]*)@/.exec(text) ?? /^-----BEGIN [^-]+-----\s+(\S+)/.exec(text) ?? [text, text])[1] as string;
 
 /** The built app. */
 export const startMain = (environment: Environment): Program => new Program('floodgate.cjs', environment);
@@ -104,9 +131,12 @@ export const startMigrate = (environment: Environment): Program => new Program('
 export const workersOf = ({ stdout }: Program): number[] =>
   [...stdout.matchAll(/"process\.pid":(\d+)[^\n]*listens on/g)].map(([, pid]) => Number(pid));
 
-/** For afterEach or afterAll: ends whatever still runs. */
+/** For afterEach or afterAll: ends whatever still runs. An error when one of them has written a secret of its own. */
 export const endPrograms = async (): Promise<void> => {
   await Promise.all([...programs].map((program) => program.cleanUp()));
+  const leaks = [...over].flatMap((program) => program.leaks);
+  over.clear();
+  if (leaks.length > 0) throw new Error(`secrets were written by the app: ${leaks.join(', ')}`);
 };
 
 const privateKey = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();

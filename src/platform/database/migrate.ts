@@ -10,6 +10,8 @@ async function main(): Promise<void> {
   process.stdout.write(done.length > 0 ? `Migrated: ${done.join(', ')}\n` : 'The schema is up to date.\n');
 }
 
+// As in main.ts.
+process.report.excludeEnv = true;
 main().catch((error: Error) => {
   process.stderr.write(`${error.message}\n`);
   process.exitCode = 1;

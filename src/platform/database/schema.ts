@@ -62,18 +62,29 @@ const migrationUrl = (config: Config) => (config.DATABASE_MIGRATION_URL ?? confi
 
 async function withClient<T>(config: Config, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const url = migrationUrl(config);
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
-  client.on('error', () => {});
-  let isConnected = false;
+  const client = await connect(url);
   try {
-    await client.connect();
-    isConnected = true;
     return await work(client);
   } catch (error) {
-    if (isConnected && !databaseProblem(error)) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new StartError(`The database at ${new URL(url).host} cannot be used: ${message || code}`);
+    throw databaseProblem(error) ? unusable(url, error) : error;
   } finally {
     await client.end().catch(() => {});
   }
+}
+
+async function connect(url: string): Promise<pg.Client> {
+  try {
+    // Throws when a file that the URL names cannot be read.
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+    client.on('error', () => {});
+    await client.connect();
+    return client;
+  } catch (error) {
+    throw unusable(url, error);
+  }
+}
+
+function unusable(url: string, error: unknown): StartError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return new StartError(`The database at ${new URL(url).host} cannot be used: ${message || code}`);
 }

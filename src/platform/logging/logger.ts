@@ -43,8 +43,12 @@ export function createLogger(config: Config, idsOf?: () => TraceIds): Logger {
       buffered(),
     );
   }
-  return pino(options, prettyStream());
+  return pino({ ...options, serializers: { err: briefly } }, prettyStream());
 }
+
+/** An error as ECS has it. PostgreSQL's and TypeORM's carry the values of the statement, and the row that was refused. */
+const briefly = (error: unknown) =>
+  error instanceof Error ? { type: error.name, message: error.message, stack: error.stack } : error;
 
 /** Where a logger's lines go. */
 export const streamOf = (logger: Logger) =>

@@ -1,0 +1,161 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { loadConfig, settings } from '../../src/config.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { endPrograms, productionSettings, startMain } from '../support/process.js';
+import { row } from '../support/row.js';
+
+type Environment = Record<string, string>;
+
+let database: TestDatabase;
+let folder: string;
+let good: Environment;
+beforeAll(async () => {
+  database = await createDatabase();
+  folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
+  // With these, nothing is a mistake that is not one of the setting at hand.
+  const admin = { ADMIN_EMAIL: 'admin@example.com', ADMIN_PASSWORD: 'first-admin-of-the-tests' };
+  good = { ...productionSettings(database.url), REDIS_URL: 'redis://127.0.0.1:1', ...admin };
+});
+afterEach(endPrograms);
+afterAll(async () => {
+  rmSync(folder, { recursive: true });
+  await database.drop();
+});
+
+/** What a start is refused with, a line each: it ends with 1, at once, and says nothing else. */
+async function refusalOf(environment: Environment): Promise<string[]> {
+  const program = startMain({ DATA_DIR: join(folder, 'data'), ...environment });
+  expect(await program.end()).toEqual({ code: 1, signal: null });
+  expect(program.stdout).toBe('');
+  expect(program.stderr).not.toMatch(/^ +at |node:internal/m);
+  return program.stderr.trimEnd().split('\n');
+}
+
+/** The same of what reads the settings, for what is too much to start a process for each time. */
+function mistakesOf(environment: Environment): string[] {
+  try {
+    loadConfig({ DATA_DIR: join(folder, 'data'), ...environment });
+  } catch (error) {
+    return (error as Error).message.split('\n');
+  }
+  return [];
+}
+
+const shape: Record<string, z.ZodType> = settings.shape;
+const isSecret = (name: string) => shape[name]?.meta()?.secret === true;
+const secrets = Object.keys(shape).filter(isSecret);
+const firstWords = (lines: string[]) => lines.map((line) => line.split(' ')[0] as string).sort();
+
+/** What no setting but a text of any kind could be. */
+const ODD = ['no such value', 'TRUE', '0', 'ftp://x', 'short', `x${'y'.repeat(128)}`];
+const NUMBERS = ['1e3', '0x10', '1.5', ' 1', '+1', '9'.repeat(20), 'Infinity', 'no such value'];
+
+/** Values that a setting must not have, by what its schema says that it is. */
+function faultsOf(name: string): string[] {
+  const schema = shape[name] as z.ZodType;
+  const {
+    type,
+    minimum = 0,
+    maximum = 0,
+    enum: values,
+  } = z.toJSONSchema(schema, {
+    io: 'output',
+    unrepresentable: 'any',
+  });
+  if (type === 'number') return [String(minimum - 1), String(maximum + 1), ...NUMBERS];
+  if (values)
+    return ['no such value', String(values[0]).toUpperCase(), `${values[0]} `].filter((one) => !values.includes(one));
+  return ODD.filter((value) => !schema.safeParse(value).success);
+}
+
+row(48, 'each fault of each setting', async () => {
+  const faults = Object.keys(shape).map((name) => ({ name, values: faultsOf(name) }));
+  // These may be any text. A setting that is not checked shows here.
+  const free = faults.filter(({ values }) => values.length === 0).map(({ name }) => name);
+  expect(free).toEqual(['HOST', 'DATA_DIR', 'REDIS_CA', 'JWT_AUDIENCE', 'OTEL_SERVICE_NAME']);
+  expect(mistakesOf(good)).toEqual([]);
+  let alone = 0;
+  for (const { name, values } of faults)
+    for (const value of values) {
+      const lines = mistakesOf({ ...good, [name]: value });
+      expect([name, value, firstWords(lines)]).toEqual([name, value, [name]]);
+      if (isSecret(name)) expect(lines[0]).not.toContain(value);
+      alone++;
+    }
+  // All of them at once, in a process: the first fault of each, the second of each, and so on.
+  const rounds = Math.max(...faults.map(({ values }) => values.length));
+  for (let round = 0; round < rounds; round++) {
+    const wrong = faults.filter(({ values }) => values.length > round);
+    const given = Object.fromEntries(wrong.map(({ name, values }) => [name, values[round] as string]));
+    const lines = await refusalOf({ ...good, ...given });
+    expect([round, firstWords(lines)]).toEqual([round, Object.keys(given).sort()]);
+  }
+  return { settings: faults.length, 'faults, a line each': alone, 'processes that did not start': rounds };
+});
+
+row(48, 'misspelt', async () => {
+  const slips = (name: string) => [
+    name.slice(0, -1),
+    `${name}S`,
+    `${name.slice(0, 3)}${name.slice(4)}`,
+    `${name.slice(0, 3)}${name.charAt(4)}${name.charAt(3)}${name.slice(5)}`,
+    name.toLowerCase(),
+  ];
+  const known = [...Object.keys(shape), ...secrets.map((name) => `${name}_FILE`)].filter(({ length }) => length >= 8);
+  const misspelt = known.flatMap((name) => slips(name).map((slip) => [slip, name] as const));
+  const wrong = new Map(misspelt.filter(([slip]) => !(slip in shape) && !known.includes(slip)));
+  const lines = await refusalOf({ ...good, ...Object.fromEntries([...wrong].map(([slip]) => [slip, 'x'])) });
+  expect(firstWords(lines)).toEqual([...wrong.keys()].sort());
+  for (const line of lines) {
+    const [, slip, meant] = /^(\w+) is not a setting: (\w+) is/.exec(line) ?? [];
+    expect([slip, meant]).toEqual([slip, wrong.get(slip ?? '')]);
+  }
+  // What others call theirs is none of our business.
+  const others = ['PATH', 'POST', 'HOSTS', 'HOSTNAME', 'REDIS_PORT', 'REDIS_SERVICE_HOST', 'DATABASE_HOST', 'LOGNAME'];
+  const allowed = [
+    ...others,
+    'DATABASE_URLS_OF_OTHERS',
+    'NODE_OPTIONS',
+    'OTEL_RESOURCE_ATTRIBUTES',
+    'npm_config_cache',
+  ];
+  expect(mistakesOf({ ...good, ...Object.fromEntries(allowed.map((name) => [name, 'x'])) })).toEqual([]);
+  return { 'names, a line each': wrong.size };
+});
+
+row(48, 'missing, or secrets of development', async () => {
+  const needed = Object.keys(shape).filter((name) => shape[name]?.meta()?.required);
+  const without = (...names: string[]) =>
+    Object.fromEntries(Object.entries(good).filter(([name]) => !names.includes(name)));
+  for (const name of needed) {
+    const lines = await refusalOf(without(name));
+    expect(lines).toEqual([expect.stringMatching(new RegExp(`^${name} is missing: production needs it`))]);
+  }
+  const all = [...needed, 'REDIS_URL', 'SINGLE_REPLICA'];
+  const missing = [...needed, 'REDIS_URL'].map((name) => expect.stringMatching(new RegExp(`^${name} is missing`)));
+  expect(await refusalOf(without(...all))).toEqual(missing);
+  // Nothing is made in their place, and what development has made for itself is not taken either.
+  expect(readdirSync(folder)).toEqual([]);
+  const data = join(folder, 'data');
+  mkdirSync(data);
+  const { privateKey } = generateKeyPairSync('ed25519');
+  writeFileSync(join(data, 'app-secret'), 'a secret of development that is long enough');
+  writeFileSync(join(data, 'jwt-private-key.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  expect(await refusalOf(without(...all))).toEqual(missing);
+  // Files of secrets that are not there: a line for each, which names the file.
+  const files = Object.fromEntries(secrets.map((name) => [`${name}_FILE`, join(folder, 'nothing', name)]));
+  const unread = await refusalOf({ ...without(...secrets), ...files });
+  expect(firstWords(unread)).toEqual(Object.keys(files).sort());
+  for (const line of unread) expect(line).toMatch(/^\w+_FILE cannot be read: .+nothing/);
+  expect(await refusalOf({ ...good, ADMIN_EMAIL: '' })).toEqual([
+    expect.stringMatching(/^ADMIN_EMAIL and ADMIN_PASSWORD/),
+  ]);
+  expect(await refusalOf({ ...good, REDIS_URL: '', ADMIN_PASSWORD: 'password123' })).toEqual([
+    'ADMIN_PASSWORD must not be among the most common passwords',
+  ]);
+  return { 'needed in production': needed.length, 'secrets that may be files': secrets.length };
+});
