@@ -236,6 +236,8 @@ export function loadConfig(environment: Environment = process.env): Config {
       'REDIS_URL is missing: replicas tell one another of changes through it; one alone may set SINGLE_REPLICA=true',
     );
   }
+  if (result.data && result.data.HEADERS_TIMEOUT_MS > result.data.REQUEST_TIMEOUT_MS)
+    mistakes.add('HEADERS_TIMEOUT_MS must be no more than REQUEST_TIMEOUT_MS, of which it is a part');
   if (!given.ADMIN_EMAIL !== !(given.ADMIN_PASSWORD ?? environment.ADMIN_PASSWORD_FILE))
     mistakes.add('ADMIN_EMAIL and ADMIN_PASSWORD belong together: one of them is missing');
   if (mistakes.size > 0 || !result.success) throw new StartError([...mistakes].join('\n'));

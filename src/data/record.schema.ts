@@ -64,7 +64,7 @@ function toObjectText(text: string, context: z.RefinementCtx): string {
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     const [mistake] = (error.members.errors as Mistake[] | undefined) ?? [];
-    if (mistake) detail = `${mistake.pointer} ${mistake.detail}`;
+    if (mistake) detail = `${mistake.pointer.replaceAll('\0', '\ufffd')} ${mistake.detail}`;
   }
   context.addIssue(detail);
   return z.NEVER;
