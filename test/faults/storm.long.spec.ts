@@ -36,6 +36,7 @@ it(
     const { ledger, uploads, sessions, sets } = await begin();
     await pause(CALM_MS);
     const begun = Date.now();
+    process.stdout.write(`it begins at ${new Date(begun).toISOString().slice(11, 23)}\n`);
     const p99Before = quantile(ledger.times(begun - CALM_MS + 1000), 0.99);
     await storm(house, planned);
     const ended = Date.now();
@@ -51,7 +52,9 @@ it(
       ...sets.violations,
     ];
     const letGo = await untilLetGo(house, descriptors);
-    const never = ledger.outcomes.filter(({ status }) => NEVER.has(status));
+    const never = ledger.outcomes
+      .filter(({ status }) => NEVER.has(status))
+      .map(({ at, what, status }) => `${new Date(at).toISOString().slice(11, 23)} ${what} was answered with ${status}`);
     await Promise.all(house.replicas.map((replica) => replica.end('SIGTERM')));
     const loads: Load[] = [ledger, uploads, sessions, sets];
     const answers = loads.flatMap(({ outcomes }) => outcomes).filter(({ status }) => status > 0);

@@ -1,4 +1,4 @@
-import { QueryFailedError } from 'typeorm';
+import { QueryFailedError, QueryRunnerAlreadyReleasedError, QueryRunnerProviderAlreadyReleasedError } from 'typeorm';
 import { type Problem, unavailable } from '../http/problem.js';
 
 /** SQLSTATE classes and codes after which the same request may well succeed (PostgreSQL manual, appendix A). */
@@ -28,7 +28,10 @@ export function databaseProblem(error: unknown): Problem | undefined {
   }
   const { code, message, syscall } = driverError(error) as { code?: string; message?: string; syscall?: string };
   const isSystemError = code !== undefined && syscall !== undefined;
-  const lost = (isSystemError && connectionErrors.test(code)) || connectionTexts.test(message ?? '');
+  // The session ended between two statements of a transaction.
+  const isReleased =
+    error instanceof QueryRunnerAlreadyReleasedError || error instanceof QueryRunnerProviderAlreadyReleasedError;
+  const lost = isReleased || (isSystemError && connectionErrors.test(code)) || connectionTexts.test(message ?? '');
   return lost ? unavailable('The database cannot be reached now.') : undefined;
 }
 

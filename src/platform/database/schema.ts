@@ -3,7 +3,6 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import type { Config } from '../../config.js';
 import { StartError } from '../start-error.js';
-import { databaseProblem } from './database-problem.js';
 import { migrations, SCHEMA_VERSION } from './migrations/index.js';
 
 /** Any number that nothing else in the database uses as an advisory lock. */
@@ -64,15 +63,11 @@ async function withClient<T>(config: Config, work: (client: pg.Client) => Promis
   const url = migrationUrl(config);
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
   client.on('error', () => {});
-  let isConnected = false;
-  try {
-    await client.connect();
-    isConnected = true;
-    return await work(client);
-  } catch (error) {
-    if (isConnected && !databaseProblem(error)) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
+  await client.connect().catch(({ code, message }) => {
     throw new StartError(`The database at ${new URL(url).host} cannot be used: ${message || code}`);
+  });
+  try {
+    return await work(client);
   } finally {
     await client.end().catch(() => {});
   }
