@@ -30,7 +30,8 @@ it(
     const { ledger } = loads;
     await pause(CALM_MS);
     const begun = Date.now();
-    process.stdout.write(`it begins at ${new Date(begun).toISOString().slice(11, 23)}\n`);
+    const where = `here ${house.here.url}, there ${house.there.url}`;
+    process.stdout.write(`it begins at ${new Date(begun).toISOString().slice(11, 23)}; ${where}\n`);
     const p99Before = quantile(ledger.times(begun - CALM_MS + 1000), 0.99);
     await storm(house, planned);
     const ended = Date.now();
