@@ -8,6 +8,7 @@ import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
 import { startEmbedded } from './embedded.js';
 import { Cache } from './platform/cache/cache.js';
+import { databaseProblem } from './platform/database/database-problem.js';
 import { prepareSchema } from './platform/database/schema.js';
 import { Servers } from './platform/database/servers.js';
 import { Edge } from './platform/edge/edge.js';
@@ -65,7 +66,7 @@ export async function createApp(given: Config, tracing?: Tracing): Promise<App> 
     };
   } catch (error) {
     await embedded?.stop();
-    throw error;
+    throw databaseProblem(error) ? new StartError(`The database was lost: ${(error as Error).message}`) : error;
   }
 }
 

@@ -63,15 +63,15 @@ const ways = () => [two.here.toDatabase, two.there.toDatabase];
 
 row(17, 'all of it for 6 s, under load', () =>
   underLoad(
-    () => ways().forEach((way) => way.hold('everything')),
-    () => ways().forEach((way) => way.release()),
+    () => ways().forEach((way) => void way.hold('everything')),
+    () => ways().forEach((way) => void way.release()),
     6000,
   ),
 );
 
 row(17, 'the connections that are open, for ever, under load', () =>
   underLoad(
-    () => ways().forEach((way) => way.lose()),
+    () => ways().forEach((way) => void way.lose()),
     () => {},
     QUERY_TIMEOUT_MS + 1000,
   ),

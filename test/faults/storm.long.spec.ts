@@ -1,14 +1,9 @@
 import { appendFileSync } from 'node:fs';
 import { storm } from '../storm/faults.js';
 import { House } from '../storm/house.js';
+import { Loads } from '../storm/loads.js';
 import { untilLetGo, untilNormal } from '../storm/normal.js';
 import { describePlan, plan } from '../storm/plan.js';
-import { Sessions } from '../storm/sessions.js';
-import { Sets } from '../storm/sets.js';
-import { Uploads } from '../storm/uploads.js';
-import { Client } from '../support/client.js';
-import { Ledger } from '../support/ledger.js';
-import type { Load } from '../support/load.js';
 import { pause } from '../support/process.js';
 import { inMs, quantile } from '../support/row.js';
 
@@ -16,8 +11,6 @@ import { inMs, quantile } from '../support/row.js';
 const SEED = Number(process.env.STORM_SEED ?? 1);
 const SECONDS = Number(process.env.STORM_SECONDS ?? 60);
 const CALM_MS = 5000;
-/** What one replica acknowledged is to be seen at the other within 1 s; this is what a slow machine may take. */
-const BOUND_MS = 2000;
 /** Answers that none of the ledger's requests may get, whatever happens. */
 const NEVER = new Set([400, 401, 403, 422, 428, 429]);
 
@@ -33,40 +26,33 @@ it(
     const planned = plan(SEED, SECONDS * 1000);
     process.stdout.write(`storm of seed ${SEED}, ${SECONDS} s:\n${describePlan(planned)}\n`);
     const descriptors = Math.max(...house.replicas.map((replica) => replica.descriptors));
-    const { ledger, uploads, sessions, sets } = await begin();
+    const loads = await Loads.open(house);
+    const { ledger } = loads;
     await pause(CALM_MS);
     const begun = Date.now();
+    const where = `here ${house.here.url}, there ${house.there.url}`;
+    process.stdout.write(`it begins at ${new Date(begun).toISOString().slice(11, 23)}; ${where}\n`);
     const p99Before = quantile(ledger.times(begun - CALM_MS + 1000), 0.99);
     await storm(house, planned);
     const ended = Date.now();
     const normal = await untilNormal(house, ledger, p99Before);
     await pause(CALM_MS);
     const p99After = quantile(ledger.times(Date.now() - CALM_MS), 0.99);
-    await Promise.all([sessions.stop(), sets.stop()]);
-    const query = house.query.bind(house);
-    const violations = [
-      ...(await ledger.settle(house)),
-      ...(await uploads.settle(query)),
-      ...sessions.violations,
-      ...sets.violations,
-    ];
+    const violations = await loads.settle(house);
     const letGo = await untilLetGo(house, descriptors);
-    const never = ledger.outcomes.filter(({ status }) => NEVER.has(status));
+    const never = ledger.outcomes
+      .filter(({ status }) => NEVER.has(status))
+      .map(({ at, what, status }) => `${new Date(at).toISOString().slice(11, 23)} ${what} was answered with ${status}`);
     await Promise.all(house.replicas.map((replica) => replica.end('SIGTERM')));
-    const loads: Load[] = [ledger, uploads, sessions, sets];
-    const answers = loads.flatMap(({ outcomes }) => outcomes).filter(({ status }) => status > 0);
+    const answers = loads.all.flatMap(({ outcomes }) => outcomes).filter(({ status }) => status > 0);
     const figures = {
       seed: SEED,
       seconds: SECONDS,
       faults: planned.length,
       answers: answers.length,
       refused: answers.filter(({ status }) => status === 503).length,
-      'no answer': loads.reduce((sum, load) => sum + load.count(({ status }) => status === 0), 0),
-      'records acknowledged': ledger.acknowledged,
-      'uploads acknowledged': uploads.acknowledged,
-      'collections removed': uploads.removed,
-      'collections changed': sets.changes,
-      'sessions ended': sessions.ended,
+      'no answer': loads.all.reduce((sum, load) => sum + load.count(({ status }) => status === 0), 0),
+      ...loads.figures,
       burst: JSON.stringify(house.burstAnswers),
       'forgeries refused': house.forgedAnswers,
       'p99 before': inMs(p99Before),
@@ -88,28 +74,3 @@ it(
   },
   (SECONDS + 120) * 1000,
 );
-
-/** All the loads, each with users of its own, half of them here and half there. */
-async function begin() {
-  const { here, there, elsewhere } = house;
-  const [a, b, c, d, e, f, g, h, i, j] = (await house.users(10)) as Client[];
-  const signedIn = ['session1', 'session2'].map((name) => ({
-    email: `${name}@example.com`,
-    password: `${name}-password`,
-  }));
-  for (const user of signedIn) await new Client(here.url).post('/api/v1/auth/register', { ...user, name: 'S' });
-  const options = { elsewhere, thinkMs: 15, boundMs: BOUND_MS };
-  return {
-    ledger: await Ledger.open([a, b, c, d] as Client[], options),
-    uploads: new Uploads([e, f] as Client[], elsewhere, BOUND_MS),
-    sessions: new Sessions(signedIn, [new Client(here.url), new Client(there.url)]),
-    sets: new Sets(
-      [
-        [g, h],
-        [j, i],
-      ] as [Client, Client][],
-      elsewhere,
-      BOUND_MS,
-    ),
-  };
-}

@@ -7,6 +7,8 @@ import type { Planned } from './plan.js';
 
 type Scene = Pick<Planned, 'where' | 'degree' | 'forMs'> & { house: House };
 
+/** Another one than that of all who behave: what is held against an address is not held against theirs. */
+const ADDRESS = '127.0.0.2';
 const SOCKETS = 4;
 /** More on each socket than the whole limit allows, over all of them. */
 const BURST = 800;
@@ -18,7 +20,7 @@ const bearer = ({ tokens }: Client) => `authorization: Bearer ${tokens?.accessTo
 export async function burst({ house, where, forMs }: Scene): Promise<void> {
   const request = get(house.target, bearer(house.burster));
   const send = async (replica: Replica) => {
-    const socket = openSocket(replica.url);
+    const socket = openSocket(replica.url, ADDRESS);
     let text = '';
     socket.setEncoding('latin1').on('data', (piece) => {
       text += piece;
@@ -39,7 +41,7 @@ export async function burst({ house, where, forMs }: Scene): Promise<void> {
 export async function loris({ house, where, degree }: Scene): Promise<() => void> {
   const sockets = at(house, where).flatMap((replica) =>
     Array.from({ length: 20 + Math.round(100 * degree) }, (_, index) => {
-      const socket = openSocket(replica.url);
+      const socket = openSocket(replica.url, ADDRESS);
       const headers = `${bearer(house.burster)}content-type: application/json\r\ncontent-length: 1000\r\n\r\n{`;
       socket.write(index % 2 ? 'GET / HTTP/1.1\r\nx-slow: ' : `POST ${house.target} HTTP/1.1\r\nhost: x\r\n${headers}`);
       socket.resume();
@@ -69,7 +71,7 @@ export async function hangUp({ house, where, forMs }: Scene): Promise<void> {
   ];
   for (const until = Date.now() + forMs; Date.now() < until; await pause(10)) {
     for (const { url } of at(house, where)) {
-      const socket = openSocket(url);
+      const socket = openSocket(url, ADDRESS);
       socket.write(requests[Math.floor(Math.random() * requests.length)] as string);
       setTimeout(() => socket.destroy(), Math.random() * 40);
     }
@@ -100,7 +102,7 @@ export async function forge({ house, where }: Scene): Promise<void> {
     'not HTTP at all\r\n\r\n',
   ];
   const send = async (replica: Replica, request: string) => {
-    const socket = openSocket(replica.url);
+    const socket = openSocket(replica.url, ADDRESS);
     let text = '';
     socket.setEncoding('latin1').on('data', (piece) => {
       text += piece;

@@ -9,12 +9,12 @@ type Scene = Pick<Planned, 'where' | 'degree' | 'forMs'> & { house: House };
 /** What ends a fault. */
 type End = () => unknown;
 
-interface Fault {
+export interface Fault {
   /** Two faults on the same ground are never at the same time. */
   ground: 'redis' | 'way to redis' | 'postgres' | 'way to postgres' | 'process' | 'crowd';
   /** How long it lasts at least and at most; what happens in a moment lasts 0. */
   lastsMs: [least: number, most: number];
-  /** It is done to one replica or both; otherwise to all. */
+  /** It is done to one replica, or to both if it may be; otherwise to what there is one of. */
   isSomewhere?: true;
   begin(scene: Scene): Promise<End | undefined>;
 }
@@ -90,22 +90,37 @@ export const FAULTS = {
   'PostgreSQL is cut off': on('way to postgres', [200, 5000], cut('toDatabase'), true),
   'PostgreSQL is a black hole': on('way to postgres', [200, 7000], hold('toDatabase'), true),
 
-  'a replica is killed': on('process', [0, 3000], async ({ house, where }) => {
-    const [replica] = at(house, where);
-    await replica.end('SIGKILL');
-    return () => replica.start();
-  }),
-  'a replica is stopped': on('process', [9500, 9500], async ({ house, where }) => {
-    const [replica] = at(house, where);
-    const took = await replica.end('SIGTERM');
-    if (took > 9000) replica.flaws.push(`it took ${took} ms to end on SIGTERM`);
-    return () => replica.start();
-  }),
-  'a replica is frozen': on('process', [200, 3000], async ({ house, where }) => {
-    const [{ program }] = at(house, where);
-    program.signal('SIGSTOP');
-    return () => program.signal('SIGCONT');
-  }),
+  'a replica is killed': on(
+    'process',
+    [0, 3000],
+    async ({ house, where }) => {
+      const [replica] = at(house, where);
+      await replica.end('SIGKILL');
+      return () => replica.start();
+    },
+    true,
+  ),
+  'a replica is stopped': on(
+    'process',
+    [9500, 9500],
+    async ({ house, where }) => {
+      const [replica] = at(house, where);
+      const took = await replica.end('SIGTERM');
+      if (took > 9000) replica.flaws.push(`it took ${took} ms to end on SIGTERM`);
+      return () => replica.start();
+    },
+    true,
+  ),
+  'a replica is frozen': on(
+    'process',
+    [200, 3000],
+    async ({ house, where }) => {
+      const [{ program }] = at(house, where);
+      program.signal('SIGSTOP');
+      return () => program.signal('SIGCONT');
+    },
+    true,
+  ),
 
   'a burst over the limit': on('crowd', [3000, 3000], burst, true),
   slowloris: on('crowd', [4000, 8000], loris, true),

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { FAULTS, type FaultName } from './faults.js';
+import { FAULTS, type Fault, type FaultName } from './faults.js';
 
 /** A fault, when it begins and how long it lasts, milliseconds, where it is, and how bad: 0 to 1. */
 export interface Planned {
@@ -44,7 +44,8 @@ export function plan(seed: number, lengthMs: number): Planned[] {
 /** For people: '12.3 s: Redis frozen, for 2.1 s'. */
 export function describePlan(planned: Planned[]): string {
   const line = ({ at, forMs, fault, where, degree }: Planned) => {
-    const place = FAULTS[fault].isSomewhere ? ` ${where}` : '';
+    const one: Fault = FAULTS[fault];
+    const place = one.isSomewhere ? ` ${one.ground === 'process' && where === 'both' ? 'here' : where}` : '';
     const time = forMs > 0 ? ` for ${(forMs / 1000).toFixed(1)} s` : '';
     return `${(at / 1000).toFixed(1).padStart(6)} s: ${fault}${place}${time} (${degree.toFixed(2)})`;
   };

@@ -94,29 +94,39 @@ export class Sets extends Load {
   private async look(heir: Client, paths: string[], mark: string, isPublic: boolean): Promise<void> {
     // The heir is at another replica than the owner.
     const near = this.elsewhere(heir);
+    const changed = Date.now();
     const strangers: Stranger[] = [
       { client: near, isAnonymous: true },
       { client: near, isAnonymous: false },
     ];
-    await this.lookAs(strangers, paths, mark, isPublic);
+    await this.lookAs(strangers, paths, mark, isPublic, changed);
     await pause(this.boundMs);
     await this.lookAs(
       strangers.map(({ isAnonymous }) => ({ client: heir, isAnonymous })),
       paths,
       mark,
       isPublic,
+      changed,
     );
   }
 
-  private async lookAs(strangers: Stranger[], paths: string[], mark: string, isPublic: boolean): Promise<void> {
+  private async lookAs(
+    strangers: Stranger[],
+    paths: string[],
+    mark: string,
+    isPublic: boolean,
+    changed: number,
+  ): Promise<void> {
     for (const { client, isAnonymous } of strangers)
       for (const path of paths) {
         const answer = await this.ask(client, 'GET', path, undefined, {}, isAnonymous);
         if (!isAnswer(answer) || (isPublic && answer.headers['cache-status'])) continue;
-        const who = `${isAnonymous ? 'anybody' : 'another one'} at ${client.url}`;
+        const who = `${isAnonymous ? 'anybody' : 'another one'} at ${client.url} after ${Date.now() - changed} ms`;
         if (isPublic && answer.status !== 200) this.wrong(`${path} is public, and ${who} got ${answer.status}`);
         if (!isPublic && (answer.status !== 404 || answer.text.includes(mark)))
-          this.wrong(`${path} is private, and ${who} got ${answer.status} ${JSON.stringify(answer.headers)}`);
+          this.wrong(
+            `${path} is private, and ${who} got ${answer.status} ${answer.etag} ${answer.headers['cache-status'] ?? ''}`,
+          );
       }
   }
 

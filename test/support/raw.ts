@@ -9,11 +9,11 @@ export interface RawAnswer {
   body: any;
 }
 
-/** A connection of the test's own, for what no HTTP client would send. */
-export function openSocket(url: string): Socket {
-  const { hostname, port } = new URL(url);
+/** A connection of the test's own, for what no HTTP client would send; from another address of this machine, if one is given. */
+export function openSocket(url: string, localAddress?: string): Socket {
+  const { hostname: host, port } = new URL(url);
   // An end that is not clean shows in what was received.
-  return connect(Number(port), hostname).on('error', () => {});
+  return connect({ port: Number(port), host, localAddress }).on('error', () => {});
 }
 
 /** Sends these very bytes and reads the first answer. */

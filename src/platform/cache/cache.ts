@@ -40,7 +40,7 @@ interface Tag {
 /** How long something is kept, if it is not invalidated before. */
 export interface Lifetime {
   ttlMs: number;
-  /** How long behind that it is still given out while it is being had anew. */
+  /** How long behind that it is still given out while it is being had anew. With 0, not even when that cannot be done. */
   staleMs: number;
 }
 
@@ -114,7 +114,7 @@ export class Cache {
     }
     this.counts.stale++;
     const renewed = this.load(name, load, lifetime).catch((error) => {
-      if (error instanceof Problem && error.status < 500) throw error;
+      if (lifetime.staleMs === 0 || (error instanceof Problem && error.status < 500)) throw error;
       this.counts.failures++;
       entry.retryAt = performance.now() + RETRY_MS;
       return entry;

@@ -1,0 +1,65 @@
+import { Client } from '../support/client.js';
+import { Ledger } from '../support/ledger.js';
+import type { Load } from '../support/load.js';
+import type { House } from './house.js';
+import { Sessions } from './sessions.js';
+import { Sets } from './sets.js';
+import { Uploads } from './uploads.js';
+
+/** What one replica acknowledged is to be seen at the other within 1 s; this is what a slow machine may take. */
+const BOUND_MS = 2000;
+const THINK_MS = 15;
+
+/** All that callers do, each kind by users of its own, half of them at one replica and half at the other. */
+export class Loads {
+  private constructor(
+    readonly ledger: Ledger,
+    readonly uploads: Uploads,
+    readonly sessions: Sessions,
+    readonly sets: Sets,
+  ) {}
+
+  static async open(house: House): Promise<Loads> {
+    const { here, there, elsewhere } = house;
+    const [a, b, c, d, e, f, g, h, i, j] = await house.users(10);
+    const user = (name: string) => ({ email: `${name}@example.com`, password: `${name}-password` });
+    const signedIn = ['session1', 'session2'].map(user);
+    for (const one of signedIn) await new Client(here.url).post('/api/v1/auth/register', { ...one, name: 'S' });
+    const options = { elsewhere, thinkMs: THINK_MS, boundMs: BOUND_MS };
+    return new Loads(
+      await Ledger.open([a, b, c, d] as Client[], options),
+      new Uploads([e, f] as Client[], elsewhere, BOUND_MS),
+      new Sessions(signedIn, [new Client(here.url), new Client(there.url)]),
+      new Sets(
+        [
+          [g, h],
+          [j, i],
+        ] as [Client, Client][],
+        elsewhere,
+        BOUND_MS,
+      ),
+    );
+  }
+
+  get all(): Load[] {
+    return [this.ledger, this.uploads, this.sessions, this.sets];
+  }
+
+  get figures() {
+    return {
+      'records acknowledged': this.ledger.acknowledged,
+      'uploads acknowledged': this.uploads.acknowledged,
+      'collections removed': this.uploads.removed,
+      'collections changed': this.sets.changes,
+      'sessions ended': this.sessions.ended,
+    };
+  }
+
+  /** Ends all of it. @returns what was not as promised */
+  async settle(house: House): Promise<string[]> {
+    await Promise.all(this.all.map((load) => load.stop()));
+    await this.ledger.settle(house);
+    await this.uploads.settle(house.query.bind(house));
+    return this.all.flatMap(({ violations }) => violations);
+  }
+}
