@@ -3,7 +3,6 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import type { Config } from '../../config.js';
 import { StartError } from '../start-error.js';
-import { databaseProblem } from './database-problem.js';
 import { migrations, SCHEMA_VERSION } from './migrations/index.js';
 
 /** Any number that nothing else in the database uses as an advisory lock. */
@@ -61,12 +60,9 @@ export function migrate(config: Config): Promise<string[]> {
 const migrationUrl = (config: Config) => (config.DATABASE_MIGRATION_URL ?? config.DATABASE_URL) as string;
 
 async function withClient<T>(config: Config, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const url = migrationUrl(config);
-  const client = await connect(url);
+  const client = await connect(migrationUrl(config));
   try {
     return await work(client);
-  } catch (error) {
-    throw databaseProblem(error) ? unusable(url, error) : error;
   } finally {
     await client.end().catch(() => {});
   }
@@ -80,11 +76,7 @@ async function connect(url: string): Promise<pg.Client> {
     await client.connect();
     return client;
   } catch (error) {
-    throw unusable(url, error);
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new StartError(`The database at ${new URL(url).host} cannot be used: ${message || code}`);
   }
-}
-
-function unusable(url: string, error: unknown): StartError {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return new StartError(`The database at ${new URL(url).host} cannot be used: ${message || code}`);
 }
