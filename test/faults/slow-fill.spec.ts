@@ -2,6 +2,7 @@ import type { Client } from '../support/client.js';
 import { type MadeCollection, makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { pause } from '../support/process.js';
 import { at, type Replica, type Replicas, startReplicas } from '../support/replicas.js';
+import { row } from '../support/row.js';
 
 let two: Replicas;
 let owner: Client;
@@ -41,41 +42,45 @@ async function overtaken(replica: Replica, kind: RegExp, path: string, change: (
 
 const n = async ({ anyone }: Replica, path: string) => must(200, await anyone.get(path)).body.data.n;
 
-describe('a slow read that was overtaken by a change', () => {
-  let set: MadeCollection;
-  beforeEach(async () => {
-    set = await makeCollection(owner);
-    // The collection is known to both.
-    for (const { anyone } of [two.here, two.there]) must(200, await anyone.get(set.path));
-  });
+let set: MadeCollection;
+beforeEach(async () => {
+  set = await makeCollection(owner);
+  // The collection is known to both.
+  for (const { anyone } of [two.here, two.there]) must(200, await anyone.get(set.path));
+});
 
-  it('of a record does not come back, in this process, the other, or Redis', async () => {
+/** On each of so many records. */
+const ROUNDS = 5;
+
+row(9, 'of a record, in this process, the other, or Redis', async () => {
+  for (let round = 0; round < ROUNDS; round++) {
     const { path, etag } = await makeRecord(owner, set, { n: 1 });
     await overtaken(two.there, RECORD, path, async () =>
       must(200, await owner.put(path, { data: { n: 2 } }, { 'if-match': etag })),
     );
     expect([await n(two.here, path), await n(two.there, path)]).toEqual([2, 2]);
     for (const client of [owner, at(two.there, owner)]) expect(must(200, await client.get(path)).body.data.n).toBe(2);
-  });
+  }
+  return { 'fills overtaken': ROUNDS, 'old values': 0 };
+});
 
-  it('of a collection that has become private shows none of its records to a stranger', async () => {
-    const { path } = await makeRecord(owner, set);
-    // Nobody has it any more: it was changed, and what was read of it is gone.
-    const changed = must(
+row(9, 'of a collection that has become private', async () => {
+  const { path } = await makeRecord(owner, set);
+  // Nobody has it any more: it was changed, and what was read of it is gone.
+  const changed = must(
+    200,
+    await owner.put(set.path, { visibility: 'public', description: 'x' }, { 'if-match': set.etag }),
+  );
+  await pause(100);
+  await overtaken(two.there, COLLECTION, path, async () =>
+    must(
       200,
-      await owner.put(set.path, { visibility: 'public', description: 'x' }, { 'if-match': set.etag }),
-    );
-    await pause(100);
-    await overtaken(two.there, COLLECTION, path, async () =>
-      must(
-        200,
-        await owner.put(set.path, { visibility: 'private' }, { 'if-match': changed.headers.get('etag') as string }),
-      ),
-    );
-    for (const { anyone } of [two.here, two.there])
-      for (const one of [path, set.path, set.records])
-        expect([one, (await anyone.get(one)).status]).toEqual([one, 404]);
-    for (const client of [owner, at(two.there, owner)])
-      expect(must(200, await client.get(path)).headers.get('cache-control')).toBe('private, no-cache');
-  });
+      await owner.put(set.path, { visibility: 'private' }, { 'if-match': changed.headers.get('etag') as string }),
+    ),
+  );
+  for (const { anyone } of [two.here, two.there])
+    for (const one of [path, set.path, set.records]) expect([one, (await anyone.get(one)).status]).toEqual([one, 404]);
+  for (const client of [owner, at(two.there, owner)])
+    expect(must(200, await client.get(path)).headers.get('cache-control')).toBe('private, no-cache');
+  return { 'fills overtaken': 1, 'old values': 0 };
 });
