@@ -1,0 +1,62 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ts from 'typescript';
+
+/** A regular expression of the source, as it stands there, and where. */
+export interface Pattern {
+  file: string;
+  text: string;
+  regexp: RegExp;
+}
+
+/** Every regular expression in src, but for its specs. */
+export function patternsOfSource(): Pattern[] {
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' });
+  return files.filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts')).flatMap(patternsOf);
+}
+
+function patternsOf(file: string): Pattern[] {
+  const found: Pattern[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isRegularExpressionLiteral(node)) found.push({ file, text: node.text, regexp: toRegExp(node.text) });
+    if (ts.isNewExpression(node) && node.expression.getText() === 'RegExp') throw new Error(`${file} makes a pattern`);
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile(file, readFileSync(join('src', file), 'utf8'), ts.ScriptTarget.Latest, true));
+  return found;
+}
+
+export function toRegExp(text: string): RegExp {
+  const end = text.lastIndexOf('/');
+  return new RegExp(text.slice(1, end), text.slice(end + 1));
+}
+
+/** Of every kind that patterns tell apart. */
+const ALPHABET = [...'a1_-./\\"\',;:=@% \t\0\u00e9'];
+
+/**
+ * Texts so long that are made against a pattern: a good one that is cut, goes on without end, and may end badly. What
+ * takes a pattern a time that grows faster than the text repeats one or two of its parts.
+ */
+export function* textsAgainst(sample: string, length: number): Generator<string> {
+  const pumps = ALPHABET.flatMap((first) => [first, ...ALPHABET.map((second) => first + second)]);
+  const whole = [sample, `${sample},`, `${sample} `, `,${sample}`];
+  for (const pump of [...pumps, ...whole].filter((one) => one !== '')) {
+    const cuts = pump.length === 1 ? Array.from({ length: sample.length + 1 }, (_, cut) => cut) : [0, sample.length];
+    for (const cut of cuts) {
+      const begun = sample.slice(0, cut) + pump.repeat(Math.ceil(length / pump.length)).slice(0, length);
+      yield begun;
+      yield `${begun}\n!`;
+      if (cut > 0 && cut < sample.length) yield begun + sample.slice(cut);
+    }
+  }
+}
+
+/** How long a pattern takes with a text, in ms: as it is used, to the last match. */
+export function timeOf({ flags, source }: RegExp, text: string): number {
+  const regexp = new RegExp(source, flags);
+  const begun = performance.now();
+  if (regexp.global) for (const _ of text.matchAll(regexp));
+  else regexp.exec(text);
+  return performance.now() - begun;
+}
