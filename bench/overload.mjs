@@ -1,125 +1,95 @@
-// Is a server behind the admission still worth its capacity when more is asked of it?
-// A node:http server with a bottleneck like a pool (10 at a time, 5 ms each, and 50 µs of CPU) meets callers who come
-// at a steady rate whether or not they are answered. With --off it stands there without the admission.
-import { fork } from 'node:child_process';
-import { createServer } from 'node:http';
-import { connect } from 'node:net';
-import { Admission } from '../dist/platform/overload/admission.js';
+// What is a server worth when more is asked of it than it can do? Callers come at a rate, whether or not they are answered:
+// npm run bench:overload [-- --only NAME] [--seconds N]
+import { parseArgs } from 'node:util';
+import { Crowd } from '../test/support/open-loop.ts';
+import { assertMachine, LOAD_CORE, SERVER_CORE, memory, forgetPeak, pin, watchForeign } from './machine.mjs';
+import { stopAll } from './servers.mjs';
+import { dataOf, RECORDS, Stage } from './stage.mjs';
+import { readFileSync } from 'node:fs';
 
-const CONNECTIONS = 10;
-const WORK_MS = Number(process.env.WORK_MS ?? 5);
-const CPU_MS = 0.05;
-const MOST_SOCKETS = 1000;
-const SECONDS = Number(process.env.SECONDS ?? 10);
-const isOn = !process.argv.includes('--off');
+const { values } = parseArgs({
+  options: { only: { type: 'string' }, seconds: { type: 'string', default: '5' }, times: { type: 'string', default: '0.5,1,2,10,0.5' }, peak: { type: 'string' }, env: { type: 'string', default: '{}' } },
+});
+const SECONDS = Number(values.seconds);
+const RAMP = 1.3;
 
-if (process.argv.includes('--serve')) serve();
-else await measure();
+const kindsOf = {
+  cached: (stage) => [{ name: 'cached', paths: [stage.path()] }],
+  id: (stage) => [{ name: 'id', paths: stage.ids.slice(0, 20000).map((id) => stage.path(id)) }],
+  where: () => [{ name: 'where', paths: Array.from({ length: 2500 }, (_, n) => `/api/v1/data/bench/records?where={"distance":${100 + n}}`) }],
+  create: async (stage, url) => [
+    {
+      name: 'create',
+      method: 'POST',
+      paths: ['/api/v1/data/bench-writes/records'],
+      headers: await stage.bearer(url),
+      body: JSON.stringify({ data: dataOf(7) }),
+    },
+  ],
+};
+kindsOf.mix = async (stage, url) => {
+  const [cached] = kindsOf.cached(stage);
+  const [where] = kindsOf.where(stage);
+  const [create] = await kindsOf.create(stage, url);
+  const list = { name: 'list', paths: ['/api/v1/data/bench/records?limit=20'] };
+  return [
+    { ...cached, share: 0.4 },
+    { ...list, share: 0.2 },
+    { ...where, share: 0.2 },
+    { ...create, share: 0.2 },
+  ];
+};
 
-function serve() {
-  const options = { min: 20, max: 1000, initial: 256, queueMs: 25, deadlineMs: 500 };
-  const admission = isOn ? new Admission(options) : undefined;
-  const waiting = [];
-  let busy = 0;
-  const work = (done) => {
-    if (busy === CONNECTIONS) return waiting.push(done);
-    busy++;
-    setTimeout(() => {
-      busy--;
-      const next = waiting.shift();
-      if (next) work(next);
-      for (const end = performance.now() + CPU_MS; performance.now() < end; );
-      done();
-    }, WORK_MS);
-  };
-  const server = createServer((_request, response) => {
-    const start = (leave) =>
-      work(() => {
-        response.writeHead(200, { 'content-length': '2' }).end('ok');
-        leave();
-      });
-    const refuse = () => response.writeHead(503, { 'content-length': '0', 'retry-after': '1' }).end();
-    if (admission) admission.enter('read', start, refuse);
-    else start(() => {});
-  });
-  server.listen(0, '127.0.0.1', () => process.send(server.address().port));
-  process.on('message', () => process.send({ limit: admission?.limit, rssMiB: process.memoryUsage.rss() / 2 ** 20 }));
-  process.on('disconnect', () => process.exit());
+const cpuOf = (pid) => {
+  const f = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ').map(Number);
+  return (f[11] + f[12]) * 10;
+};
+
+assertMachine();
+pin(process.pid, LOAD_CORE);
+try {
+  const stage = await Stage.open();
+  for (const name of values.only ? values.only.split(',') : Object.keys(kindsOf)) await measure(stage, name);
+} finally {
+  await stopAll();
 }
 
-async function measure() {
-  const child = fork(import.meta.filename, [...process.argv.slice(2), '--serve']);
-  const told = () => new Promise((resolve) => child.once('message', resolve));
-  const port = await told();
-  const peak = await drive(port, { callers: 64 });
-  const row = async (name, seen) => {
-    child.send('');
-    const { limit, rssMiB } = await told();
+async function measure(stage, name) {
+  const server = await stage.floodgate({ CACHE_TTL_MS: name === 'id' ? '0' : '60000', ...JSON.parse(values.env) });
+  const given = (await kindsOf[name](stage, server.url)).map((kind) => ({ share: 1, ...kind }));
+  const kinds = given;
+  const crowd = new Crowd(server.url);
+  pin(crowd.pid, name === 'where' || name === 'mix' ? SERVER_CORE : LOAD_CORE);
+  const call = async (label, perSecond, seconds = SECONDS) => {
+    const cpu = cpuOf(server.pid), t = performance.now(), load = cpuOf(crowd.pid);
+    const foreign = watchForeign();
+    forgetPeak(server.pid);
+    const seen = await crowd.call({ perSecond, seconds, kinds });
+    const wall = performance.now() - t;
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    const limit = /^admission_limit (\d+)/m.exec(metrics)?.[1];
+    const { peak } = memory(server.pid);
+    const n = (x, d = 1) => x.toFixed(d);
     console.log(
-      `${name.padEnd(16)} good ${String(Math.round(seen.good)).padStart(5)}/s (${Math.round((100 * seen.good) / peak.good)} %)`,
-      `p50 ${seen.p50.toFixed(1)} p99 ${seen.p99.toFixed(1)} ms; refused ${Math.round(seen.refused)}/s`,
-      `p99 ${seen.refusalP99.toFixed(1)} ms; unsent ${seen.unsent}; limit ${limit}, ${Math.round(rssMiB)} MiB`,
+      `${name.padEnd(7)} ${label.padEnd(6)} ${n(perSecond, 0).padStart(6)}/s: good ${n(seen.goodPerSecond, 0).padStart(6)}/s p50 ${n(seen.p50)} p99 ${n(seen.p99)}; refused ${n(seen.refused / seconds, 0)}/s p99 ${n(seen.refusalP99)}; others ${JSON.stringify(seen.others)}; limit ${limit}; peak ${n(peak, 0)} MiB; server cpu ${n((cpuOf(server.pid) - cpu) / wall, 2)} load ${n((cpuOf(crowd.pid) - load) / wall, 2)} lag ${n(seen.lagP99)} foreign ${n(foreign(), 2)}`,
     );
+    if (given.length > 1) for (const [k, s] of Object.entries(seen.of)) console.log(`        ${k.padEnd(8)} due ${n(s.due / seconds, 0)} good ${n(s.goodPerSecond, 0)} p50 ${n(s.p50)} p99 ${n(s.p99)} refused ${n(s.refused / seconds, 0)} p99 ${n(s.refusalP99)}`);
+    return seen;
   };
-  await row('64 callers', peak);
-  for (const times of [0.5, 1, 2, 10, 0.5]) {
-    await row(`${times} of capacity`, await drive(port, { perSecond: times * peak.good }));
-  }
-  child.disconnect();
-}
-
-/** Callers in a closed loop (`callers`) or coming at a rate (`perSecond`). The first second is not counted. */
-function drive(port, { callers, perSecond }) {
-  const took = { 200: [], 503: [] };
-  const idle = [];
-  let sockets = 0;
-  let unsent = 0;
-  const began = performance.now();
-  const ends = began + 1000 * (SECONDS + 1);
-  const call = (due) => {
-    const socket = idle.pop() ?? (sockets < MOST_SOCKETS ? open() : undefined);
-    if (!socket) {
-      unsent++;
-      return;
+  try {
+    let peak = Number(values.peak ?? 0);
+    if (!peak) {
+      for (let rate = name === 'where' || name === 'mix' ? 300 : 3000; ; rate *= RAMP) {
+        const { goodPerSecond } = await call('ramp', rate, 2);
+        peak = Math.max(peak, goodPerSecond);
+        if (goodPerSecond < 0.85 * rate) break;
+      }
     }
-    socket.due = due;
-    socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
-  };
-  const open = () => {
-    sockets++;
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-    // Answers are short: one chunk is one answer.
-    socket.on('data', (chunk) => {
-      const now = performance.now();
-      if (socket.due > began + 1000 && socket.due < ends) took[chunk.toString('latin1', 9, 12)].push(now - socket.due);
-      idle.push(socket);
-      if (callers && now < ends) call(now);
-    });
-    socket.on('error', () => sockets--);
-    socket.on('close', () => idle.splice(0, idle.length, ...idle.filter((one) => one !== socket)));
-    return socket;
-  };
-  for (let caller = 0; caller < (callers ?? 0); caller++) call(began);
-  return new Promise((resolve) => {
-    let sent = 0;
-    const timer = setInterval(() => {
-      const now = performance.now();
-      // From when it was due, so that a generator that lags does not hide a wait.
-      for (; perSecond && now < ends && sent < ((now - began) * perSecond) / 1000; sent++)
-        call(began + (sent * 1000) / perSecond);
-      if (now < ends + 1500) return;
-      clearInterval(timer);
-      for (const socket of idle) socket.destroy();
-      const [good, refused] = [took[200], took[503]].map((times) => times.sort((a, b) => a - b));
-      const at = (times, part) => times[Math.floor(times.length * part)] ?? 0;
-      resolve({
-        good: good.length / SECONDS,
-        refused: refused.length / SECONDS,
-        unsent,
-        p50: at(good, 0.5),
-        p99: at(good, 0.99),
-        refusalP99: at(refused, 0.99),
-      });
-    }, 1);
-  });
+    console.log(`${name} peak ${peak.toFixed(0)}`);
+    for (const times of values.times.split(',').map(Number)) await call(`×${times}`, times * peak);
+  } finally {
+    crowd.stop();
+    await stage.clear();
+    if (name === 'create' || name === 'mix') await stage.empty('bench-writes');
+  }
 }
