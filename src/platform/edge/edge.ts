@@ -4,8 +4,7 @@ import { type Cache, type Entry, staleness } from '../cache/cache.js';
 import { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 import { choose } from '../http/compression.js';
-import { corsHeaders, SECURITY } from '../http/headers.js';
-import { unavailable } from '../http/problem.js';
+import { corsHeaders } from '../http/headers.js';
 import { requestId } from '../http/request-guard.js';
 import { splitUrl } from '../http/split-url.js';
 import { type AccessLog, isProbe } from '../logging/access-log.js';
@@ -14,7 +13,10 @@ import type { Admission, Leave, Priority } from '../overload/admission.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
 import type { Lane, Read } from './lane.js';
 import { isPlain } from './plain.js';
+import { isSpent, refuse } from './refusal.js';
 import { lines, send, type Variant, Wire } from './wire.js';
+
+const CLOSE = 'connection: close\r\n';
 
 /** When a request came (performance.now()), from whom, and what that one has left. */
 interface Arrival {
@@ -34,7 +36,7 @@ export class Edge {
   /** Targets of which a shared load is under way: who asks now waits with the others, and costs nothing. */
   private readonly underWay = new Set<string>();
   private readonly origins: Set<string>;
-  private connection: string;
+  private readonly keepAlive: string;
   private readonly answersReads: boolean;
   private cache!: Cache;
   private throttle!: Throttle;
@@ -42,8 +44,8 @@ export class Edge {
   private identify: (authorization: string) => Caller | undefined = () => undefined;
   private isClosing = false;
   private second = 0;
-  private unlimited = '';
-  private limited = '';
+  private dateLine = '';
+  private policy = '';
 
   constructor(
     config: Config,
@@ -52,7 +54,7 @@ export class Edge {
     this.answersReads = config.EDGE;
     this.origins = new Set(config.CORS_ORIGINS);
     const seconds = Math.floor(config.KEEP_ALIVE_TIMEOUT_MS / 1000);
-    this.connection = `connection: keep-alive\r\nkeep-alive: timeout=${seconds}\r\n`;
+    this.keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${seconds}\r\n`;
   }
 
   /** To be called when the app is put together; before that nothing is let in. */
@@ -60,13 +62,12 @@ export class Edge {
     this.cache = cache;
     this.throttle = throttle;
     this.admission = admission;
+    this.policy = `ratelimit-policy: ${throttle.policy}\r\n`;
   }
 
   /** From now on each answer, also of the pipeline, is the last on its connection and says so. */
   close(): void {
     this.isClosing = true;
-    this.connection = 'connection: close\r\n';
-    this.second = 0;
   }
 
   add(lane: Lane): void {
@@ -163,26 +164,14 @@ export class Edge {
     return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' ? 'read' : 'write';
   }
 
-  /** At once, and without a look at the request: this is what there is time for when there is too much to do. */
   private refuse(request: IncomingMessage, response: ServerResponse): void {
     const id = requestId(request);
     const { method = '', url = '' } = request;
-    const problem = unavailable('There is too much to do just now.');
-    const body = JSON.stringify(problem.toDocument(splitUrl(url)[0], id));
-    response.writeHead(problem.status, {
-      ...SECURITY,
-      ...problem.headers,
-      ...this.limitHeaders(request),
-      'x-request-id': id,
-      'cache-control': 'no-store',
-      'content-type': 'application/problem+json',
-      'content-length': Buffer.byteLength(body),
-      // What comes of its body is not read.
-      ...(request.complete || method === 'GET' || method === 'HEAD' ? {} : { connection: 'close' }),
-    });
-    response.end(body);
-    httpMetrics.of(method, UNKNOWN_ROUTE, problem.status).observe(0);
-    this.log.write(request, problem.status, id, 0);
+    if (isSpent(request)) response.shouldKeepAlive = false;
+    const limit = this.throttle.isLimited(request) ? this.throttle.count(request) : undefined;
+    refuse(response, splitUrl(url)[0], id, this.headersOf(request, response, id, limit), method === 'HEAD');
+    httpMetrics.of(method, UNKNOWN_ROUTE, 503).observe(0);
+    this.log.write(request, 503, id, 0);
   }
 
   private answer(
@@ -210,14 +199,9 @@ export class Edge {
     const { headers, method = '' } = request;
     const id = requestId(request);
     const isKnown = wire.isKnown(headers['if-none-match'], variant);
-    const own =
-      `x-request-id: ${id}\r\n${this.sameForAll(limit !== undefined)}` +
-      (limit ? `ratelimit: ${limit.header}\r\n` : '') +
-      (headers.origin && this.origins.has(headers.origin) ? lines(corsHeaders(headers.origin)) : '') +
-      (stale === undefined ? '' : `cache-status: ${stale}\r\n`);
-    // It may have come before.
-    if (this.isClosing) response.shouldKeepAlive = false;
-    send(response, variant, isKnown, own, method === 'HEAD');
+    const own = this.headersOf(request, response, id, limit);
+    const cacheStatus = stale === undefined ? '' : `cache-status: ${stale}\r\n`;
+    send(response, variant, isKnown, own + cacheStatus, method === 'HEAD');
     const duration = performance.now() - begun;
     wire.observe(method, response.statusCode, duration);
     this.log.write(request, response.statusCode, id, duration, caller?.id);
@@ -228,19 +212,29 @@ export class Edge {
     return answer.atEdge as Wire;
   }
 
-  private limitHeaders(request: IncomingMessage): Record<string, string> {
-    if (!this.throttle.isLimited(request)) return {};
-    return { 'ratelimit-policy': this.throttle.policy, ratelimit: this.throttle.count(request).header };
+  /** The headers of this one answer, as lines. */
+  private headersOf(
+    { headers: { origin } }: IncomingMessage,
+    response: ServerResponse,
+    id: string,
+    limit: Counted | undefined,
+  ): string {
+    // It may have come before.
+    if (this.isClosing) response.shouldKeepAlive = false;
+    return (
+      `x-request-id: ${id}\r\n${this.date()}${response.shouldKeepAlive ? this.keepAlive : CLOSE}` +
+      (limit ? `${this.policy}ratelimit: ${limit.header}\r\n` : '') +
+      (origin && this.origins.has(origin) ? lines(corsHeaders(origin)) : '')
+    );
   }
 
-  /** Headers that change no more often than the time of day, which HTTP has in seconds. */
-  private sameForAll(isLimited: boolean): string {
+  /** It changes no more often than once a second. */
+  private date(): string {
     const second = Math.floor(Date.now() / 1000);
     if (second !== this.second) {
       this.second = second;
-      this.unlimited = `date: ${new Date(second * 1000).toUTCString()}\r\n${this.connection}`;
-      this.limited = `${this.unlimited}ratelimit-policy: ${this.throttle.policy}\r\n`;
+      this.dateLine = `date: ${new Date(second * 1000).toUTCString()}\r\n`;
     }
-    return isLimited ? this.limited : this.unlimited;
+    return this.dateLine;
   }
 }

@@ -11,7 +11,7 @@ export function lines(headers: Record<string, string>): string {
   for (const name in headers) text += `${name}: ${headers[name]}${LINE}`;
   return text;
 }
-const SECURITY_LINES = lines(SECURITY);
+export const SECURITY_LINES = lines(SECURITY);
 
 /** One encoding of an answer: the heads of 200 and 304 as far as they are the same for everybody, and the body. */
 export interface Variant {
@@ -96,21 +96,33 @@ export class Wire {
   }
 }
 
-/**
- * Sends a variant with headers of this one request. The head goes out as text: Node takes it from `_header`, where its own
- * writeHead() puts it, and sends it in one piece with the body.
- */
+/** Sends a variant with headers of this one request. */
 export function send(response: ServerResponse, variant: Variant, isKnown: boolean, own: string, isHead: boolean): void {
-  const raw = response as unknown as { _header: string; _hasBody: boolean; _last: boolean };
-  raw._last = !response.shouldKeepAlive;
-  response.statusCode = isKnown ? 304 : 200;
   // To HEAD, 304 says how long the body would be: Fastify does.
   const length = isKnown && isHead ? `content-length: ${Buffer.byteLength(variant.body)}${LINE}` : '';
-  raw._header = `${isKnown ? variant.notModified : variant.found}${length}${own}${LINE}`;
-  if (isKnown || isHead) {
+  const head = `${isKnown ? variant.notModified : variant.found}${length}${own}${LINE}`;
+  sendText(response, isKnown ? 304 : 200, head, isKnown || isHead ? undefined : variant.body, variant.charset);
+}
+
+/**
+ * Sends a head as text: Node takes it from `_header`, where its own writeHead() puts it, and sends it in one piece with the
+ * body.
+ */
+export function sendText(
+  response: ServerResponse,
+  status: number,
+  head: string,
+  body?: string | Buffer,
+  charset: BufferEncoding = 'utf8',
+): void {
+  const raw = response as unknown as { _header: string; _hasBody: boolean; _last: boolean };
+  raw._last = !response.shouldKeepAlive;
+  response.statusCode = status;
+  raw._header = head;
+  if (body === undefined) {
     raw._hasBody = false;
     response.end();
   } else {
-    response.end(variant.body, variant.charset);
+    response.end(body, charset);
   }
 }

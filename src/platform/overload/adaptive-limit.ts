@@ -1,17 +1,15 @@
-/** Below this no latency is a sign of overload, in ms: so long may a healthy server queue cheap requests. */
-export const CALM_MS = 20;
-/** Latency may be so many times the server's own before the limit shrinks. */
-const TOLERANCE = 1.5;
+const E = (globalThis.process?.env ?? {}) as Record<string, string>;
+/** Latency may be so many times the server's own while some are refused, or so much more, in ms, whichever is longer. */
+const STRICT = { times: Number(E.TOL ?? 1.5), marginMs: Number(E.MARGIN ?? 5) };
+const CALM = { times: 4, marginMs: 100 };
 /** The part of the way to its new value that the limit goes at once. */
 const SMOOTHING = 0.4;
-/** Windows in the average of the server's own latency, and how many at the smallest limit, where time is short. */
-const LONG = 200;
-const LONG_AT_MIN = 20;
+/** Windows in the average of the server's own latency. */
+const LONG = 10;
 /** Fewer samples say little: their window goes on, for so many updates at most. */
 const FEW_SAMPLES = 10;
 const LONGEST_WINDOW = 10;
-/** The part of the limit from which on requests wait, or are about to: a little below the part that reads may use. */
-const FULL = 0.8;
+const MEASURE_MS = 10_000;
 
 export interface LimitOptions {
   /** No fewer than the database connections, or some would stand idle in overload. */
@@ -20,26 +18,30 @@ export interface LimitOptions {
   initial: number;
 }
 
-/**
- * How many requests may be in hand at the same time, found out from their latency after Netflix's Gradient2
- * (github.com/Netflix/concurrency-limits, Gradient2Limit): the limit shrinks by the ratio of a long average of the
- * latency to the last window's, and grows slowly while that ratio is good. What is different:
- * - The long average is to be the server's own latency: it rises only while less than half of the limit is used, or
- *   at the smallest limit. Learning from overload makes overload the norm.
- * - The limit grows only while latency is good, else it creeps up under steady overload (pull request 134 there).
- * - It does not shrink while nobody meets it: many callers who wait for their answers are slow because they are many.
- * - The event loop's delay counts as latency: so long does a request wait before anybody sees it.
- */
-export class AdaptiveLimit {
-  /** Mean latency in the last window, in ms. */
-  latency = CALM_MS;
-  private own = CALM_MS;
-  private current: number;
+class Mean {
   private sum = 0;
-  private count = 0;
-  private mostInFlight = 0;
-  private loopDelay = 0;
+  count = 0;
+  add(value: number): void {
+    this.sum += value;
+    this.count++;
+  }
+  take(): number {
+    const mean = this.sum / this.count;
+    this.sum = this.count = 0;
+    return mean;
+  }
+}
+
+export class AdaptiveLimit {
+  /** The server's own latency, and when it was last measured. */
+  own = 0;
+  measuredAt = Number.NEGATIVE_INFINITY;
+  private current: number;
+  private readonly all = new Mean();
+  private readonly few = new Mean();
+  private mostInHand = 0;
   private updates = 0;
+  private isShort = false;
 
   constructor(private readonly options: LimitOptions) {
     this.current = options.initial;
@@ -49,41 +51,44 @@ export class AdaptiveLimit {
     return Math.floor(this.current);
   }
 
-  /**
-   * A request has ended.
-   * @param inFlight how many were in hand, this one among them
-   * @param dropped it was not finished: it would have taken at least this long
-   */
-  sample(rttMs: number, inFlight: number, dropped: boolean): void {
-    if (inFlight > this.mostInFlight) this.mostInFlight = inFlight;
-    if (dropped && rttMs < this.latency) return;
-    this.sum += rttMs;
-    this.count++;
+  sample(rttMs: number, inHand: number, dropped: boolean): void {
+    if (inHand > this.mostInHand) this.mostInHand = inHand;
+    if (dropped && rttMs < this.own) return;
+    this.all.add(rttMs);
+    if (inHand <= this.options.min) this.few.add(rttMs);
   }
 
-  /** Ends the window if it says enough. To be called at a steady pace, with the event loop's delay since the last call. */
-  update(loopDelayMs: number): void {
-    this.loopDelay = Math.max(this.loopDelay, loopDelayMs);
-    if (++this.updates < LONGEST_WINDOW && this.count < FEW_SAMPLES) return;
-    if (this.count > 0) this.adjust(Math.max(this.sum / this.count, this.loopDelay), this.mostInFlight);
-    this.sum = this.count = this.mostInFlight = this.loopDelay = this.updates = 0;
+  /** Somebody was refused. */
+  refuse(): void {
+    this.isShort = true;
   }
 
-  private adjust(latency: number, inFlight: number): void {
-    const { min, max } = this.options;
-    const { current } = this;
-    const isLittleUsed = inFlight < current / 2;
-    const isLeast = current <= min;
-    this.latency = latency;
-    // What was learnt from a slow time is soon forgotten.
-    if (this.own > 2 * latency) this.own *= 0.95;
-    if (isLittleUsed || isLeast || latency < this.own) {
-      this.own += (latency - this.own) / (isLeast ? LONG_AT_MIN : LONG);
+  update(now: number): void {
+    if (++this.updates < LONGEST_WINDOW && this.all.count < FEW_SAMPLES) return;
+    if (this.all.count > 0) this.adjust(now, this.all.take());
+    this.isShort = false;
+    this.mostInHand = this.updates = 0;
+  }
+
+  private adjust(now: number, latency: number): void {
+    const { min, max, initial } = this.options;
+    const { current, isShort, mostInHand } = this;
+    const isOld = now - this.measuredAt > MEASURE_MS;
+    if (this.few.count >= FEW_SAMPLES) {
+      const own = this.few.take();
+      this.own = isOld ? own : this.own + (own - this.own) / LONG;
+      this.measuredAt = now;
+    } else if (isShort && isOld) {
+      this.current = min;
+      return;
     }
-    if (isLittleUsed) return;
-    const gradient = Math.max(0.5, (TOLERANCE * Math.max(this.own, CALM_MS)) / latency);
-    if (gradient < 1 && inFlight < FULL * current) return;
-    const wanted = gradient < 1 ? current * gradient : current + Math.max(4, current / 8);
+    const { times, marginMs } = isShort ? STRICT : CALM;
+    const good = Math.max(times * this.own, this.own + marginMs);
+    const gradient = Math.max(0.5, Math.min(good / latency, 2));
+    let wanted = current * gradient;
+    if (!isShort && gradient >= 1) {
+      wanted = mostInHand > current / 2 || current < initial ? current + Math.max(4, current / 8) : current;
+    }
     this.current = Math.max(min, Math.min(max, current + (wanted - current) * SMOOTHING));
   }
 }
