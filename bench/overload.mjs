@@ -1,14 +1,21 @@
 // What is a server worth when more is asked of it than it can do? Callers come at a rate, whether or not they are answered:
 // npm run bench:overload [-- --only NAME] [--seconds N]
+
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Crowd } from '../test/support/open-loop.ts';
-import { assertMachine, LOAD_CORE, SERVER_CORE, memory, forgetPeak, pin, watchForeign } from './machine.mjs';
+import { assertMachine, forgetPeak, LOAD_CORE, memory, pin, SERVER_CORE, watchForeign } from './machine.mjs';
 import { stopAll } from './servers.mjs';
 import { dataOf, RECORDS, Stage } from './stage.mjs';
-import { readFileSync } from 'node:fs';
 
 const { values } = parseArgs({
-  options: { only: { type: 'string' }, seconds: { type: 'string', default: '5' }, times: { type: 'string', default: '0.5,1,2,10,0.5' }, peak: { type: 'string' }, env: { type: 'string', default: '{}' } },
+  options: {
+    only: { type: 'string' },
+    seconds: { type: 'string', default: '5' },
+    times: { type: 'string', default: '0.5,1,2,10,0.5' },
+    peak: { type: 'string' },
+    env: { type: 'string', default: '{}' },
+  },
 });
 const SECONDS = Number(values.seconds);
 const RAMP = 1.3;
@@ -16,7 +23,12 @@ const RAMP = 1.3;
 const kindsOf = {
   cached: (stage) => [{ name: 'cached', paths: [stage.path()] }],
   id: (stage) => [{ name: 'id', paths: stage.ids.slice(0, 20000).map((id) => stage.path(id)) }],
-  where: () => [{ name: 'where', paths: Array.from({ length: 2500 }, (_, n) => `/api/v1/data/bench/records?where={"distance":${100 + n}}`) }],
+  where: () => [
+    {
+      name: 'where',
+      paths: Array.from({ length: 2500 }, (_, n) => `/api/v1/data/bench/records?where={"distance":${100 + n}}`),
+    },
+  ],
   create: async (stage, url) => [
     {
       name: 'create',
@@ -61,7 +73,9 @@ async function measure(stage, name) {
   const crowd = new Crowd(server.url);
   pin(crowd.pid, name === 'where' || name === 'mix' ? SERVER_CORE : LOAD_CORE);
   const call = async (label, perSecond, seconds = SECONDS) => {
-    const cpu = cpuOf(server.pid), t = performance.now(), load = cpuOf(crowd.pid);
+    const cpu = cpuOf(server.pid),
+      t = performance.now(),
+      load = cpuOf(crowd.pid);
     const foreign = watchForeign();
     forgetPeak(server.pid);
     const seen = await crowd.call({ perSecond, seconds, kinds });
@@ -73,7 +87,11 @@ async function measure(stage, name) {
     console.log(
       `${name.padEnd(7)} ${label.padEnd(6)} ${n(perSecond, 0).padStart(6)}/s: good ${n(seen.goodPerSecond, 0).padStart(6)}/s p50 ${n(seen.p50)} p99 ${n(seen.p99)}; refused ${n(seen.refused / seconds, 0)}/s p99 ${n(seen.refusalP99)}; others ${JSON.stringify(seen.others)}; limit ${limit}; peak ${n(peak, 0)} MiB; server cpu ${n((cpuOf(server.pid) - cpu) / wall, 2)} load ${n((cpuOf(crowd.pid) - load) / wall, 2)} lag ${n(seen.lagP99)} foreign ${n(foreign(), 2)}`,
     );
-    if (given.length > 1) for (const [k, s] of Object.entries(seen.of)) console.log(`        ${k.padEnd(8)} due ${n(s.due / seconds, 0)} good ${n(s.goodPerSecond, 0)} p50 ${n(s.p50)} p99 ${n(s.p99)} refused ${n(s.refused / seconds, 0)} p99 ${n(s.refusalP99)}`);
+    if (given.length > 1)
+      for (const [k, s] of Object.entries(seen.of))
+        console.log(
+          `        ${k.padEnd(8)} due ${n(s.due / seconds, 0)} good ${n(s.goodPerSecond, 0)} p50 ${n(s.p50)} p99 ${n(s.p99)} refused ${n(s.refused / seconds, 0)} p99 ${n(s.refusalP99)}`,
+        );
     return seen;
   };
   try {

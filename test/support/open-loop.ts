@@ -108,8 +108,7 @@ class Generator {
       const timer = setInterval(() => {
         const now = performance.now();
         for (; next <= now && next < ends; next += (-Math.log(1 - Math.random()) * 1000) / perSecond) {
-          let dice = Math.random();
-          const { name, texts } = ways.find(({ share }) => (dice -= share) < 0) ?? (ways[0] as (typeof ways)[number]);
+          const { name, texts } = drawn(ways);
           const call: Call = { kind: name, due: next, socket: undefined, status: 0, took: PATIENCE_MS };
           calls.push(call);
           lags.push(performance.now() - next);
@@ -129,8 +128,19 @@ class Generator {
     const counted = calls.filter(({ due }) => due >= begun + WARM_MS);
     return {
       ...sum(counted, seconds),
-      of: Object.fromEntries(kinds.map(({ name }) => [name, sum(counted.filter(({ kind }) => kind === name), seconds)])),
-      lagP99: at(lags.sort((a, b) => a - b), 0.99),
+      of: Object.fromEntries(
+        kinds.map(({ name }) => [
+          name,
+          sum(
+            counted.filter(({ kind }) => kind === name),
+            seconds,
+          ),
+        ]),
+      ),
+      lagP99: at(
+        lags.sort((a, b) => a - b),
+        0.99,
+      ),
     };
   }
 
@@ -174,7 +184,8 @@ class Generator {
       if (end < 0) return;
       call.status = Number(text.slice(9, 12));
       const at = text.indexOf('content-length: ');
-      socket.missing = (at < 0 || at > end ? 0 : Number.parseInt(text.slice(at + 16, at + 26), 10)) - (text.length - end - 4);
+      socket.missing =
+        (at < 0 || at > end ? 0 : Number.parseInt(text.slice(at + 16, at + 26), 10)) - (text.length - end - 4);
       socket.isLast = text.lastIndexOf('connection: close', end) > 0;
     } else {
       socket.missing -= chunk.length;
@@ -189,12 +200,26 @@ class Generator {
   }
 }
 
+/** One of them by chance, each as often as its share says. */
+function drawn<T extends { share: number }>(ways: T[]): T {
+  let dice = Math.random();
+  const found = ways.find(({ share }) => {
+    dice -= share;
+    return dice < 0;
+  });
+  return found ?? (ways[0] as T);
+}
+
 function at(sorted: number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
 }
 
 function sum(calls: Call[], seconds: number): Seen {
-  const times = (of: (call: Call) => boolean) => calls.filter(of).map(({ took }) => took).sort((a, b) => a - b);
+  const times = (of: (call: Call) => boolean) =>
+    calls
+      .filter(of)
+      .map(({ took }) => took)
+      .sort((a, b) => a - b);
   const isGood = ({ status, took }: Call) => status >= 200 && status < 300 && took < GOOD_MS;
   const [good, refused] = [times(isGood), times(({ status, took }) => status === 503 && took < PATIENCE_MS)];
   const others: Record<string, number> = {};

@@ -19,5 +19,6 @@ export function isSpent({ headers }: IncomingMessage): boolean {
 export function refuse(response: ServerResponse, path: string, id: string, own: string, isHead: boolean): void {
   const body = `${BEGIN}${JSON.stringify(path).slice(1, -1)}${MIDDLE}${id}${END}`;
   const length = Buffer.byteLength(body);
-  sendText(response, PROBLEM.status, `${HEAD}content-length: ${length}\r\n${own}\r\n`, isHead ? undefined : body);
+  const head = `${HEAD}content-length: ${length}\r\n${own}\r\n`;
+  sendText(response, PROBLEM.status, head, isHead ? undefined : body, length === body.length ? 'latin1' : 'utf8');
 }

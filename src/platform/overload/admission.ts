@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { AdaptiveLimit, type LimitOptions } from './adaptive-limit.js';
+import { type Connection, Rest } from './rest.js';
 
 /** How often the limit is thought over, and those are refused who have waited too long. */
 export const TICK_MS = 50;
@@ -52,6 +53,7 @@ const fits = (used: number, all: number, part: number) => used < Math.max(1, Mat
 /** Lets in as many requests as the server can work on, has some wait and refuses the others at once; each in O(1). */
 export class Admission {
   private readonly adaptive: AdaptiveLimit;
+  private readonly rest = new Rest();
   private readonly common = places();
   /**
    * Who comes first. A login takes as long as its hash, bulk as long as its caller: that says nothing of the server, and
@@ -113,6 +115,11 @@ export class Admission {
     return this.sum('waiting');
   }
 
+  /** To be called with the connection of who was refused: it may be left unread for a while. */
+  tire(connection: Connection): void {
+    this.rest.refuse(connection, this.now());
+  }
+
   /** How many were refused since the start: for want of a place to wait, and after having waited in vain. */
   refused(priority: Priority): Readonly<Record<'full' | 'late', number>> {
     return this.ranks[priority].refused;
@@ -122,6 +129,7 @@ export class Admission {
   tick(): void {
     const now = this.now();
     this.adaptive.update(now);
+    this.rest.tick(now);
     for (const rank of this.inOrder) {
       for (const waiting of rank.line) {
         if (now - waiting.since < this.options.waitMs) break;
@@ -151,6 +159,7 @@ export class Admission {
       if (!isInHand) return;
       isInHand = false;
       of.inHand--;
+      this.rest.answer();
       if (tells) this.adaptive.sample(this.now() - since, inHand, dropped);
       this.startWaiting();
     });
