@@ -1,47 +1,46 @@
-const E = (globalThis.process?.env ?? {}) as Record<string, string>;
-/** Latency may be so many times the server's own while some are refused, or so much more, in ms, whichever is longer. */
-const STRICT = { times: Number(E.TOL ?? 1.5), marginMs: Number(E.MARGIN ?? 5) };
+/** Latency may be so many times the server's own, or so many ms more, whichever is longer: while some have to be refused, */
+const STRICT = { times: 1.5, marginMs: 5 };
+/** and while nobody has to be. */
 const CALM = { times: 4, marginMs: 100 };
 /** The part of the way to its new value that the limit goes at once. */
 const SMOOTHING = 0.4;
-/** Windows in the average of the server's own latency. */
+/** Windows in the average of the server's own latency, and how soon it has to be measured anew before anybody is refused by it. */
 const LONG = 10;
+const OLD_MS = 10_000;
 /** Fewer samples say little: their window goes on, for so many updates at most. */
 const FEW_SAMPLES = 10;
 const LONGEST_WINDOW = 10;
-const MEASURE_MS = 10_000;
 
 export interface LimitOptions {
-  /** No fewer than the database connections, or some would stand idle in overload. */
+  /** So many do not wait for one another: no fewer than the database connections, or some would stand idle in overload. */
   min: number;
   max: number;
   initial: number;
 }
 
-class Mean {
-  private sum = 0;
-  count = 0;
-  add(value: number): void {
-    this.sum += value;
-    this.count++;
-  }
-  take(): number {
-    const mean = this.sum / this.count;
-    this.sum = this.count = 0;
-    return mean;
-  }
-}
-
+/**
+ * How many requests may be in hand at the same time, found out from their latency after Netflix's Gradient2
+ * (github.com/Netflix/concurrency-limits): the limit follows the ratio of the latency that would be good to the last
+ * window's. What is different:
+ * - What is good is reckoned from the server's own latency, as it is with no more than `min` in hand, and never learnt from
+ *   a server that is full: overload would become the norm. In an overload that lasts, the limit goes down to `min` for a
+ *   moment every 10 s, and it is measured (as Envoy's adaptive concurrency does).
+ * - While nobody is refused, a limit has no use but to bound bursts: many callers who wait for their answers are slow
+ *   because they are many. Then it goes back to its initial value, and higher when it is used.
+ * - Once somebody is, it keeps no more in hand than are needed for the same throughput.
+ * The event loop's delay is part of the latency: who is in hand waits for the loop more than once.
+ */
 export class AdaptiveLimit {
-  /** The server's own latency, and when it was last measured. */
+  /** The server's own latency, in ms. */
   own = 0;
-  measuredAt = Number.NEGATIVE_INFINITY;
+  private measuredAt = Number.NEGATIVE_INFINITY;
   private current: number;
   private readonly all = new Mean();
-  private readonly few = new Mean();
+  /** Of those who came when few were in hand. */
+  private readonly unhindered = new Mean();
   private mostInHand = 0;
   private updates = 0;
-  private isShort = false;
+  private hasRefused = false;
 
   constructor(private readonly options: LimitOptions) {
     this.current = options.initial;
@@ -51,44 +50,68 @@ export class AdaptiveLimit {
     return Math.floor(this.current);
   }
 
-  sample(rttMs: number, inHand: number, dropped: boolean): void {
+  /**
+   * A request has ended.
+   * @param inHand how many were when it came, this one among them
+   * @param dropped it was not finished: it would have taken at least this long
+   */
+  sample(latencyMs: number, inHand: number, dropped: boolean): void {
     if (inHand > this.mostInHand) this.mostInHand = inHand;
-    if (dropped && rttMs < this.own) return;
-    this.all.add(rttMs);
-    if (inHand <= this.options.min) this.few.add(rttMs);
+    if (dropped && latencyMs < this.own) return;
+    this.all.add(latencyMs);
+    if (inHand <= this.options.min) this.unhindered.add(latencyMs);
   }
 
-  /** Somebody was refused. */
+  /** Somebody had to be refused. */
   refuse(): void {
-    this.isShort = true;
+    this.hasRefused = true;
   }
 
+  /** Ends the window if it says enough. To be called at a steady pace. */
   update(now: number): void {
     if (++this.updates < LONGEST_WINDOW && this.all.count < FEW_SAMPLES) return;
     if (this.all.count > 0) this.adjust(now, this.all.take());
-    this.isShort = false;
+    this.hasRefused = false;
     this.mostInHand = this.updates = 0;
   }
 
   private adjust(now: number, latency: number): void {
     const { min, max, initial } = this.options;
-    const { current, isShort, mostInHand } = this;
-    const isOld = now - this.measuredAt > MEASURE_MS;
-    if (this.few.count >= FEW_SAMPLES) {
-      const own = this.few.take();
-      this.own = isOld ? own : this.own + (own - this.own) / LONG;
+    const { current } = this;
+    const hasRefused = this.hasRefused;
+    const isOld = now - this.measuredAt > OLD_MS;
+    if (this.unhindered.count >= FEW_SAMPLES) {
+      const own = this.unhindered.take();
+      this.own += (own - this.own) / (isOld ? 1 : LONG);
       this.measuredAt = now;
-    } else if (isShort && isOld) {
+    } else if (hasRefused && isOld) {
       this.current = min;
       return;
     }
-    const { times, marginMs } = isShort ? STRICT : CALM;
-    const good = Math.max(times * this.own, this.own + marginMs);
-    const gradient = Math.max(0.5, Math.min(good / latency, 2));
-    let wanted = current * gradient;
-    if (!isShort && gradient >= 1) {
-      wanted = mostInHand > current / 2 || current < initial ? current + Math.max(4, current / 8) : current;
+    const { times, marginMs } = hasRefused ? STRICT : CALM;
+    const gradient = Math.max(times * this.own, this.own + marginMs) / latency;
+    let wanted = current * Math.max(0.5, Math.min(gradient, 2));
+    if (!hasRefused && gradient >= 1) {
+      const isUsed = this.mostInHand > current / 2;
+      wanted = isUsed || current < initial ? current + Math.max(4, current / 8) : current;
     }
     this.current = Math.max(min, Math.min(max, current + (wanted - current) * SMOOTHING));
+  }
+}
+
+class Mean {
+  count = 0;
+  private sum = 0;
+
+  add(value: number): void {
+    this.sum += value;
+    this.count++;
+  }
+
+  /** What it was, and begins anew. */
+  take(): number {
+    const mean = this.sum / this.count;
+    this.sum = this.count = 0;
+    return mean;
   }
 }
