@@ -1,125 +1,114 @@
-// Is a server behind the admission still worth its capacity when more is asked of it?
-// A node:http server with a bottleneck like a pool (10 at a time, 5 ms each, and 50 µs of CPU) meets callers who come
-// at a steady rate whether or not they are answered. With --off it stands there without the admission.
-import { fork } from 'node:child_process';
-import { createServer } from 'node:http';
-import { connect } from 'node:net';
-import { Admission } from '../dist/platform/overload/admission.js';
+// What is Floodgate worth when more is asked of it than it can do? Callers come at a rate, whether or not they are answered:
+// npm run bench:overload [-- --only NAME,NAME] [--seconds N] [--times 0.8,2,10]
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { Crowd } from '../test/support/open-loop.ts';
+import { assertMachine, forgetPeak, LOAD_CORE, memory, pin, SERVER_CORE, watchForeign } from './machine.mjs';
+import { stopAll } from './servers.mjs';
+import { dataOf, Stage } from './stage.mjs';
 
-const CONNECTIONS = 10;
-const WORK_MS = Number(process.env.WORK_MS ?? 5);
-const CPU_MS = 0.05;
-const MOST_SOCKETS = 1000;
-const SECONDS = Number(process.env.SECONDS ?? 10);
-const isOn = !process.argv.includes('--off');
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    seconds: { type: 'string', default: '5' },
+    times: { type: 'string', default: '0.8,1,2,10,0.8' },
+  },
+});
+const RAMP_S = 2;
+/** The ramp ends when so little of what comes is answered well. */
+const ENOUGH = 0.85;
+const MILLISECONDS_PER_JIFFY = 10;
 
-if (process.argv.includes('--serve')) serve();
-else await measure();
+/** Who comes, for each kind of work: at first so many a second, on a core of their own or, where PostgreSQL needs one, the server's. */
+const kindsOf = {
+  cached: { first: 10_000, kinds: (stage) => [{ name: 'cached', share: 1, paths: [stage.path()] }] },
+  id: {
+    first: 3000,
+    settings: { CACHE_TTL_MS: '0' },
+    kinds: (stage) => [{ name: 'id', share: 1, paths: stage.ids.slice(0, 20_000).map((id) => stage.path(id)) }],
+  },
+  where: { first: 300, cores: SERVER_CORE, kinds: () => [where(1)] },
+  create: { first: 1500, kinds: async (stage, url) => [await create(1, stage, url)] },
+  mix: {
+    first: 300,
+    cores: SERVER_CORE,
+    kinds: async (stage, url) => [
+      { name: 'cached', share: 0.4, paths: [stage.path()] },
+      { name: 'list', share: 0.2, paths: ['/api/v1/data/bench/records'] },
+      where(0.2),
+      await create(0.2, stage, url),
+    ],
+  },
+};
 
-function serve() {
-  const options = { min: 20, max: 1000, initial: 256, queueMs: 25, deadlineMs: 500 };
-  const admission = isOn ? new Admission(options) : undefined;
-  const waiting = [];
-  let busy = 0;
-  const work = (done) => {
-    if (busy === CONNECTIONS) return waiting.push(done);
-    busy++;
-    setTimeout(() => {
-      busy--;
-      const next = waiting.shift();
-      if (next) work(next);
-      for (const end = performance.now() + CPU_MS; performance.now() < end; );
-      done();
-    }, WORK_MS);
-  };
-  const server = createServer((_request, response) => {
-    const start = (leave) =>
-      work(() => {
-        response.writeHead(200, { 'content-length': '2' }).end('ok');
-        leave();
-      });
-    const refuse = () => response.writeHead(503, { 'content-length': '0', 'retry-after': '1' }).end();
-    if (admission) admission.enter('read', start, refuse);
-    else start(() => {});
-  });
-  server.listen(0, '127.0.0.1', () => process.send(server.address().port));
-  process.on('message', () => process.send({ limit: admission?.limit, rssMiB: process.memoryUsage.rss() / 2 ** 20 }));
-  process.on('disconnect', () => process.exit());
+function where(share) {
+  const paths = Array.from({ length: 2500 }, (_, n) => `/api/v1/data/bench/records?where={"distance":${100 + n}}`);
+  return { name: 'where', share, paths };
 }
 
-async function measure() {
-  const child = fork(import.meta.filename, [...process.argv.slice(2), '--serve']);
-  const told = () => new Promise((resolve) => child.once('message', resolve));
-  const port = await told();
-  const peak = await drive(port, { callers: 64 });
-  const row = async (name, seen) => {
-    child.send('');
-    const { limit, rssMiB } = await told();
-    console.log(
-      `${name.padEnd(16)} good ${String(Math.round(seen.good)).padStart(5)}/s (${Math.round((100 * seen.good) / peak.good)} %)`,
-      `p50 ${seen.p50.toFixed(1)} p99 ${seen.p99.toFixed(1)} ms; refused ${Math.round(seen.refused)}/s`,
-      `p99 ${seen.refusalP99.toFixed(1)} ms; unsent ${seen.unsent}; limit ${limit}, ${Math.round(rssMiB)} MiB`,
-    );
-  };
-  await row('64 callers', peak);
-  for (const times of [0.5, 1, 2, 10, 0.5]) {
-    await row(`${times} of capacity`, await drive(port, { perSecond: times * peak.good }));
-  }
-  child.disconnect();
+async function create(share, stage, url) {
+  const body = JSON.stringify({ data: dataOf(7) });
+  const paths = ['/api/v1/data/bench-writes/records'];
+  return { name: 'create', share, method: 'POST', paths, headers: await stage.bearer(url), body };
 }
 
-/** Callers in a closed loop (`callers`) or coming at a rate (`perSecond`). The first second is not counted. */
-function drive(port, { callers, perSecond }) {
-  const took = { 200: [], 503: [] };
-  const idle = [];
-  let sockets = 0;
-  let unsent = 0;
-  const began = performance.now();
-  const ends = began + 1000 * (SECONDS + 1);
-  const call = (due) => {
-    const socket = idle.pop() ?? (sockets < MOST_SOCKETS ? open() : undefined);
-    if (!socket) {
-      unsent++;
-      return;
+assertMachine();
+pin(process.pid, LOAD_CORE);
+try {
+  const stage = await Stage.open();
+  for (const name of values.only?.split(',') ?? Object.keys(kindsOf)) await measure(stage, name);
+} finally {
+  await stopAll();
+}
+
+async function measure(stage, name) {
+  const { first, kinds: make, settings = {}, cores = LOAD_CORE } = kindsOf[name];
+  const server = await stage.floodgate(settings);
+  const kinds = await make(stage, server.url);
+  const crowd = new Crowd(server.url);
+  pin(crowd.pid, cores);
+  const call = async (perSecond, seconds) => {
+    const [cpu, began, foreign] = [cpuOf(server.pid), performance.now(), watchForeign()];
+    forgetPeak(server.pid);
+    const seen = await crowd.call({ perSecond, seconds, kinds });
+    const busy = (cpuOf(server.pid) - cpu) / (performance.now() - began);
+    return { ...seen, busy, foreign: foreign(), peak: memory(server.pid).peak };
+  };
+  try {
+    let capacity = 0;
+    for (let rate = first; ; rate *= 1.3) {
+      const { goodPerSecond } = await call(rate, RAMP_S);
+      capacity = Math.max(capacity, goodPerSecond);
+      if (goodPerSecond < ENOUGH * rate) break;
     }
-    socket.due = due;
-    socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
-  };
-  const open = () => {
-    sockets++;
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-    // Answers are short: one chunk is one answer.
-    socket.on('data', (chunk) => {
-      const now = performance.now();
-      if (socket.due > began + 1000 && socket.due < ends) took[chunk.toString('latin1', 9, 12)].push(now - socket.due);
-      idle.push(socket);
-      if (callers && now < ends) call(now);
-    });
-    socket.on('error', () => sockets--);
-    socket.on('close', () => idle.splice(0, idle.length, ...idle.filter((one) => one !== socket)));
-    return socket;
-  };
-  for (let caller = 0; caller < (callers ?? 0); caller++) call(began);
-  return new Promise((resolve) => {
-    let sent = 0;
-    const timer = setInterval(() => {
-      const now = performance.now();
-      // From when it was due, so that a generator that lags does not hide a wait.
-      for (; perSecond && now < ends && sent < ((now - began) * perSecond) / 1000; sent++)
-        call(began + (sent * 1000) / perSecond);
-      if (now < ends + 1500) return;
-      clearInterval(timer);
-      for (const socket of idle) socket.destroy();
-      const [good, refused] = [took[200], took[503]].map((times) => times.sort((a, b) => a - b));
-      const at = (times, part) => times[Math.floor(times.length * part)] ?? 0;
-      resolve({
-        good: good.length / SECONDS,
-        refused: refused.length / SECONDS,
-        unsent,
-        p50: at(good, 0.5),
-        p99: at(good, 0.99),
-        refusalP99: at(refused, 0.99),
-      });
-    }, 1);
-  });
+    console.log(`\n${name}: ${Math.round(capacity)} /s`);
+    for (const times of values.times.split(',').map(Number)) {
+      const seen = await call(times * capacity, Number(values.seconds));
+      report(`${times}×`, seen, capacity);
+      if (kinds.length > 1) for (const [kind, one] of Object.entries(seen.of)) report(`  ${kind}`, one);
+    }
+  } finally {
+    crowd.stop();
+    await stage.clear();
+    await stage.empty('bench-writes');
+  }
+}
+
+/** Times in ms. */
+function report(label, { due, good, goodPerSecond, p50, p99, refused, refusalP99, others, ...rest }, capacity) {
+  const { lagP99, busy, foreign, peak } = rest;
+  const of = capacity ? ` (${Math.round((100 * goodPerSecond) / capacity)} %)` : ` of ${due}`;
+  const machine = capacity
+    ? `; ${Math.round(peak)} MiB; server ${busy.toFixed(2)}, others ${foreign.toFixed(2)}, callers late ${lagP99.toFixed(1)}`
+    : '';
+  console.log(
+    `${label.padEnd(10)} good ${capacity ? Math.round(goodPerSecond) : good}${of}, p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)};`,
+    `refused ${refused}, p99 ${refusalP99.toFixed(1)}; other ${JSON.stringify(others)}${machine}`,
+  );
+}
+
+/** Milliseconds of processor time. */
+function cpuOf(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ').map(Number);
+  return (fields[11] + fields[12]) * MILLISECONDS_PER_JIFFY;
 }

@@ -76,7 +76,10 @@ export const settings = z.object({
   CACHE_STALE_MS: integer(0, 86_400_000).default(600_000),
   /** What is kept in this process takes no more. */
   CACHE_MEMORY_BYTES: integer(1_048_576, 17_179_869_184).default(33_554_432),
-  /** Requests in hand at the same time at most; how many really depends on how fast they are answered. */
+  /**
+   * Reads and writes in hand at the same time at most, and beside them half as many sign-ins, a quarter as many uploads and
+   * exports; how many really depends on how fast they are answered.
+   */
   ADMISSION_MAX_REQUESTS: integer(10, 100_000).default(1000),
   /** How long a request may wait to be taken in hand before it is refused with 503. */
   ADMISSION_WAIT_MS: integer(1, 60_000).default(500),

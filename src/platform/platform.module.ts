@@ -39,7 +39,6 @@ const createAdmission = (config: Config) =>
   new Admission({
     min: config.DATABASE_POOL_SIZE,
     max: config.ADMISSION_MAX_REQUESTS,
-    initial: Math.min(256, config.ADMISSION_MAX_REQUESTS),
-    queueMs: 25,
-    deadlineMs: config.ADMISSION_WAIT_MS,
+    initial: Math.min(400, config.ADMISSION_MAX_REQUESTS),
+    waitMs: config.ADMISSION_WAIT_MS,
   });

@@ -4,20 +4,23 @@ import { type Cache, type Entry, staleness } from '../cache/cache.js';
 import { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 import { choose } from '../http/compression.js';
-import { corsHeaders, SECURITY } from '../http/headers.js';
+import { corsHeaders } from '../http/headers.js';
 import { failWith, requestId } from '../http/request-guard.js';
 import { splitUrl } from '../http/split-url.js';
 import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
 import type { Admission, Priority } from '../overload/admission.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
-import { admit, tooMuch } from './gate.js';
+import { admit } from './gate.js';
 import type { Lane, Read } from './lane.js';
 import { isPlain } from './plain.js';
+import { isSpent, refuse } from './refusal.js';
 import { lines, send, type Variant, Wire } from './wire.js';
 
 /** A read that failed sooner is tried again, by the pipeline: its connection may have gone. Later, its time is up. */
 const AGAIN_MS = 100;
+
+const CLOSE = 'connection: close\r\n';
 
 /** When a request came (performance.now()), from whom, and what that one has left. */
 interface Arrival {
@@ -37,7 +40,7 @@ export class Edge {
   /** Targets of which a shared load is under way: who asks now waits with the others, and costs nothing. */
   private readonly underWay = new Set<string>();
   private readonly origins: Set<string>;
-  private connection: string;
+  private readonly keepAlive: string;
   private readonly answersReads: boolean;
   private cache!: Cache;
   private throttle!: Throttle;
@@ -55,7 +58,7 @@ export class Edge {
     this.answersReads = config.EDGE;
     this.origins = new Set(config.CORS_ORIGINS);
     const seconds = Math.floor(config.KEEP_ALIVE_TIMEOUT_MS / 1000);
-    this.connection = `connection: keep-alive\r\nkeep-alive: timeout=${seconds}\r\n`;
+    this.keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${seconds}\r\n`;
   }
 
   /** To be called when the app is put together; before that nothing is let in. */
@@ -68,8 +71,6 @@ export class Edge {
   /** From now on each answer, also of the pipeline, is the last on its connection and says so. */
   close(): void {
     this.isClosing = true;
-    this.connection = 'connection: close\r\n';
-    this.second = 0;
   }
 
   add(lane: Lane): void {
@@ -95,9 +96,7 @@ export class Edge {
     const begun = performance.now();
     if (this.isClosing) response.shouldKeepAlive = false;
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    // Of the last request on a connection, the pipeline says so.
-    const isLast = !response.shouldKeepAlive && !this.isClosing;
-    if (isRead && this.answersReads && !isLast && isPlain(request)) {
+    if (isRead && this.answersReads && isPlain(request)) {
       const { authorization } = request.headers;
       // Where nothing is to be answered here, who is calling is for the pipeline to find out, and to count.
       const isOurs = authorization !== undefined && this.laneOf(request.url as string) !== undefined;
@@ -166,26 +165,15 @@ export class Edge {
     return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' ? 'read' : 'write';
   }
 
-  /** At once, and without a look at the request: this is what there is time for when there is too much to do. */
   private refuse(request: IncomingMessage, response: ServerResponse): void {
     const id = requestId(request);
     const { method = '', url = '' } = request;
-    const problem = tooMuch();
-    const body = JSON.stringify(problem.toDocument(splitUrl(url)[0], id));
-    response.writeHead(problem.status, {
-      ...SECURITY,
-      ...problem.headers,
-      ...this.limitHeaders(request),
-      'x-request-id': id,
-      'cache-control': 'no-store',
-      'content-type': 'application/problem+json',
-      'content-length': Buffer.byteLength(body),
-      // What comes of its body is not read.
-      ...(request.complete || method === 'GET' || method === 'HEAD' ? {} : { connection: 'close' }),
-    });
-    response.end(body);
-    httpMetrics.of(method, UNKNOWN_ROUTE, problem.status).observe(0);
-    this.log.write(request, problem.status, id, 0);
+    if (isSpent(request)) response.shouldKeepAlive = false;
+    const limit = this.throttle.isLimited(request) ? this.throttle.count(request) : undefined;
+    refuse(response, splitUrl(url)[0], id, this.headersOf(request, response, id, limit), method === 'HEAD');
+    if (response.shouldKeepAlive) this.admission.tire(request.socket);
+    httpMetrics.of(method, UNKNOWN_ROUTE, 503).observe(0);
+    this.log.write(request, 503, id, 0);
   }
 
   private answer(
@@ -213,13 +201,8 @@ export class Edge {
     const { headers, method = '' } = request;
     const id = requestId(request);
     const isKnown = wire.isKnown(headers['if-none-match'], variant);
-    // In as few pieces as there can be: that is what a string costs.
-    let own = `${limit ? this.sameForAll(true) + limit.header : this.sameForAll(false)}\r\nx-request-id: ${id}\r\n`;
-    if (headers.origin && this.origins.has(headers.origin)) own += lines(corsHeaders(headers.origin));
-    if (stale !== undefined) own += `cache-status: ${stale}\r\n`;
-    // It may have come before.
-    if (this.isClosing) response.shouldKeepAlive = false;
-    send(response, variant, isKnown, own, method === 'HEAD');
+    const own = this.headersOf(request, response, id, limit);
+    send(response, variant, isKnown, stale === undefined ? own : `${own}cache-status: ${stale}\r\n`, method === 'HEAD');
     const duration = performance.now() - begun;
     wire.observe(method, response.statusCode, duration);
     this.log.write(request, response.statusCode, id, duration, caller?.id);
@@ -230,9 +213,19 @@ export class Edge {
     return answer.atEdge as Wire;
   }
 
-  private limitHeaders(request: IncomingMessage): Record<string, string> {
-    if (!this.throttle.isLimited(request)) return {};
-    return { 'ratelimit-policy': this.throttle.policy, ratelimit: this.throttle.count(request).header };
+  /** The headers of this one answer, as lines; of few pieces, which are what a string costs. */
+  private headersOf(
+    { headers: { origin } }: IncomingMessage,
+    response: ServerResponse,
+    id: string,
+    limit: Counted | undefined,
+  ): string {
+    // It may have come before.
+    if (this.isClosing) response.shouldKeepAlive = false;
+    let own = `${limit ? this.sameForAll(true) + limit.header : this.sameForAll(false)}\r\nx-request-id: ${id}\r\n`;
+    if (!response.shouldKeepAlive) own = own.replace(this.keepAlive, CLOSE);
+    if (origin && this.origins.has(origin)) own += lines(corsHeaders(origin));
+    return own;
   }
 
   /** Headers that change no more often than the time of day, which HTTP has in seconds, up to a value or a line's end. */
@@ -240,7 +233,7 @@ export class Edge {
     const second = Math.floor(Date.now() / 1000);
     if (second !== this.second) {
       this.second = second;
-      this.unlimited = `${this.connection}date: ${new Date(second * 1000).toUTCString()}`;
+      this.unlimited = `${this.keepAlive}date: ${new Date(second * 1000).toUTCString()}`;
       this.limited = `${this.unlimited}\r\nratelimit-policy: ${this.throttle.policy}\r\nratelimit: `;
     }
     return isLimited ? this.limited : this.unlimited;

@@ -11,13 +11,18 @@ export function lines(headers: Record<string, string>): string {
   for (const name in headers) text += `${name}: ${headers[name]}${LINE}`;
   return text;
 }
-/** What all answers begin with. It is kept once, so that it is at hand: a thousand answers in turn are not. */
+/** What all answers have. It is kept once, so that it is at hand: a thousand answers in turn are not. */
+export const SECURITY_LINES = lines(SECURITY);
 const [FOUND, NOT_MODIFIED] = ['200 OK', '304 Not Modified'].map(
-  (status) => `HTTP/1.1 ${status}${LINE}${lines(SECURITY)}`,
+  (status) => `HTTP/1.1 ${status}${LINE}${SECURITY_LINES}`,
 );
 
 /** V8 keeps a text that was put together in its pieces, and would look for them all over the heap each time. */
 const flat = (text: string) => Buffer.from(text, 'latin1').toString('latin1');
+
+/** UTF-8, of which each character is a byte. */
+export const asBytes = (text: string) =>
+  Buffer.byteLength(text) === text.length ? text : Buffer.from(text).toString('latin1');
 
 /** One encoding of an answer: what the heads of 200 and 304 say of it, and the body. */
 export interface Variant {
@@ -86,30 +91,33 @@ export class Wire {
   private variant(encoding: Encoding | undefined, body: string | Buffer): Variant {
     const { etag: plain, headers = {}, type } = this.answer.options;
     const etag = plain && encoding ? tagOf(plain, encoding) : plain;
-    const isAscii = typeof body === 'string' && Buffer.byteLength(body) === body.length;
-    const bytes = isAscii ? body : Buffer.from(body as string).toString('latin1');
-    const length = bytes.length;
+    const bytes = typeof body === 'string' ? asBytes(body) : body.toString('latin1');
     const vary = this.vary ? `${this.vary}, Accept-Encoding` : 'Accept-Encoding';
     const head = `${lines(headers)}${etag ? `etag: ${etag}${LINE}` : ''}vary: ${vary}${LINE}`;
     const content =
       (encoding ? `content-encoding: ${encoding}${LINE}` : '') +
-      `content-type: ${type ?? 'application/json; charset=utf-8'}${LINE}content-length: ${length}${LINE}`;
+      `content-type: ${type ?? 'application/json; charset=utf-8'}${LINE}content-length: ${bytes.length}${LINE}`;
     return { etag, notModified: flat(head), found: flat(head + content), body: bytes };
   }
 }
 
-/**
- * Sends a variant with headers of this one request. The head goes out as text: Node takes it from `_header`, where its own
- * writeHead() puts it, and sends it in one piece with the body.
- */
+/** Sends a variant with headers of this one request. */
 export function send(response: ServerResponse, variant: Variant, isKnown: boolean, own: string, isHead: boolean): void {
-  const raw = response as unknown as { _header: string; _hasBody: boolean; _last: boolean };
-  raw._last = !response.shouldKeepAlive;
-  response.statusCode = isKnown ? 304 : 200;
   // To HEAD, 304 says how long the body would be: Fastify does.
   const length = isKnown && isHead ? `content-length: ${variant.body.length}${LINE}` : '';
-  const body = isKnown || isHead ? '' : variant.body;
-  raw._header = `${isKnown ? NOT_MODIFIED : FOUND}${own}${isKnown ? variant.notModified + length : variant.found}${LINE}${body}`;
+  const head = `${isKnown ? NOT_MODIFIED : FOUND}${own}${isKnown ? variant.notModified + length : variant.found}${LINE}`;
+  sendText(response, isKnown ? 304 : 200, isKnown || isHead ? head : head + variant.body);
+}
+
+/**
+ * Sends a whole answer as text, of which each character is a byte: Node takes it from `_header`, where its own writeHead()
+ * puts the head, and sends it in one piece.
+ */
+export function sendText(response: ServerResponse, status: number, text: string): void {
+  const raw = response as unknown as { _header: string; _hasBody: boolean; _last: boolean };
+  raw._last = !response.shouldKeepAlive;
+  response.statusCode = status;
+  raw._header = text;
   raw._hasBody = false;
   response.end();
 }

@@ -1,101 +1,114 @@
-import { AdaptiveLimit, CALM_MS } from './adaptive-limit.js';
+import { AdaptiveLimit } from './adaptive-limit.js';
 
-const create = (options = {}) => new AdaptiveLimit({ min: 20, max: 1000, initial: 100, ...options });
-
-/** Some windows in which all requests take the same time, with so many in hand; all of the limit unless said. */
-function windows(limit: AdaptiveLimit, count: number, rttMs: number, inFlight?: number, loopDelayMs = 0): void {
-  for (let done = 0; done < count; done++) {
-    for (let sample = 0; sample < 10; sample++) limit.sample(rttMs, inFlight ?? limit.value, false);
-    limit.update(loopDelayMs);
-  }
-}
+const create = (options = {}) => {
+  const limit = new AdaptiveLimit({ min: 20, max: 1000, initial: 100, ...options });
+  let now = 0;
+  /** Some windows in which all requests take the same time, with so many in hand; all of the limit unless said. */
+  const windows = (count: number, latency: number, { inHand = 0, refuses = false, passMs = 50 } = {}) => {
+    for (let done = 0; done < count; done++) {
+      for (let sample = 0; sample < 10; sample++) limit.sample(latency, inHand || limit.value, false);
+      if (refuses) limit.refuse();
+      now += passMs;
+      limit.update(now);
+    }
+  };
+  return { limit, windows };
+};
+/** As at a normal time, when the server's own latency is learnt. */
+const QUIET = { inHand: 10 };
+const REFUSING = { refuses: true };
 
 it('grows to its maximum while it is used and latency is good', () => {
-  const limit = create();
-  windows(limit, 10, 5);
+  const { limit, windows } = create();
+  windows(10, 5);
   expect(limit.value).toBeGreaterThan(130);
-  windows(limit, 200, 5);
+  windows(200, 5);
   expect(limit.value).toBe(1000);
 });
 
-it('stays as it is while less than half of it is used, be it fast or slow', () => {
-  const limit = create();
-  windows(limit, 100, 5, 49);
-  windows(limit, 5, 500, 49);
+it('stays as it is while less than half of it is used', () => {
+  const { limit, windows } = create();
+  windows(100, 5, { inHand: 49 });
   expect(limit.value).toBe(100);
 });
 
-it('shrinks to its minimum while latency is far above what it was', () => {
-  const limit = create();
-  windows(limit, 5, 200);
+it('bears a latency while nobody is refused that it does not bear once somebody is', () => {
+  const { limit, windows } = create();
+  windows(20, 10, QUIET);
+  windows(5, 100, { inHand: 45 });
+  expect(limit.value).toBe(100);
+  windows(5, 100, REFUSING);
   expect(limit.value).toBeLessThan(50);
-  windows(limit, 10, 200);
+  windows(10, 100, REFUSING);
   expect(limit.value).toBe(20);
 });
 
-it('does not shrink while nobody meets it, nor below a latency that is no sign of overload', () => {
-  const limit = create();
-  windows(limit, 100, 200, 60);
-  expect(limit.value).toBe(100);
-  windows(limit, 500, 1, 10);
-  windows(limit, 5, CALM_MS);
-  expect(limit.value).toBeGreaterThanOrEqual(100);
-});
-
-it('shrinks when the event loop is late as it does when requests are', () => {
-  const [limit, other] = [create(), create()];
-  windows(limit, 5, 5, undefined, 200);
-  windows(other, 5, 200);
-  expect(limit.value).toBe(other.value);
+it('shrinks though nobody is refused when latency is out of all proportion', () => {
+  const { limit, windows } = create();
+  windows(20, 10, QUIET);
+  windows(5, 500);
   expect(limit.value).toBeLessThan(50);
 });
 
-it("takes for the server's own the latency that it has while little is asked of it", () => {
-  const limit = create();
-  windows(limit, 1000, 200, 10);
-  windows(limit, 5, 200);
-  expect(limit.value).toBeGreaterThan(100);
+it('keeps in hand what half as long again as its own latency allows', () => {
+  const { limit, windows } = create();
+  windows(20, 40, QUIET);
+  // A server that works on one request a millisecond.
+  for (let done = 0; done < 100; done++) windows(1, Math.max(40, limit.value), REFUSING);
+  expect(limit.value).toBeGreaterThan(55);
+  expect(limit.value).toBeLessThan(65);
 });
 
 it('does not take the latency of an overload for its own', () => {
-  const limit = create();
-  for (let done = 0; done < 2000; done++) windows(limit, 1, limit.value / 2);
-  expect(limit.value).toBeLessThan(80);
+  const { limit, windows } = create();
+  windows(20, 10, QUIET);
+  for (let done = 0; done < 150; done++) windows(1, Math.max(10, limit.value / 4), REFUSING);
+  expect(limit.own).toBeLessThan(11);
 });
 
-it('comes up from its minimum when a latency that stays there is the new norm', () => {
-  const limit = create();
-  windows(limit, 100, 100);
-  expect(limit.value).toBeGreaterThan(60);
+it('measures its own latency before it refuses by it, and every 10 s, with few in hand', () => {
+  const { limit, windows } = create();
+  windows(1, 30, REFUSING);
+  expect(limit.value).toBe(20);
+  // Those who came before are slow still.
+  windows(3, 300, { inHand: 100, refuses: true });
+  expect([limit.value, limit.own]).toEqual([20, 0]);
+  windows(1, 30, REFUSING);
+  expect(limit.own).toBe(30);
+  windows(10, 30, REFUSING);
+  expect(limit.value).toBeGreaterThan(100);
+  windows(1, 30, { refuses: true, passMs: 10_000 });
+  expect(limit.value).toBe(20);
 });
 
-it('forgets a slow time soon', () => {
-  const limit = create();
-  windows(limit, 1000, 500, 10);
-  windows(limit, 100, 10, 10);
-  windows(limit, 2, 100);
-  expect(limit.value).toBeLessThan(100);
+it('goes back to its initial value when nobody is refused any more, used or not', () => {
+  const { limit, windows } = create();
+  windows(20, 10, QUIET);
+  windows(20, 100, REFUSING);
+  expect(limit.value).toBeLessThan(30);
+  windows(60, 10, { inHand: 1 });
+  expect(limit.value).toBeGreaterThanOrEqual(100);
 });
 
 it('counts a request that was dropped only when it had already taken longer than others', () => {
-  const limit = create();
-  windows(limit, 1, 10);
+  const { limit, windows } = create();
+  windows(20, 10, QUIET);
   for (let sample = 0; sample < 10; sample++) limit.sample(1, 10, true);
-  windows(limit, 1, 10, 10);
-  expect(limit.latency).toBe(10);
+  windows(1, 10, QUIET);
+  expect(limit.own).toBe(10);
   for (let sample = 0; sample < 10; sample++) limit.sample(1000, 10, true);
-  limit.update(0);
-  expect(limit.latency).toBe(1000);
+  windows(1, 10, QUIET);
+  expect(limit.own).toBeGreaterThan(10);
 });
 
 it('decides nothing on a few samples, but in the end on any', () => {
-  const limit = create();
-  limit.sample(400, 100, false);
-  for (let update = 1; update < 10; update++) limit.update(0);
+  const { limit } = create();
+  limit.sample(4000, 100, false);
+  for (let update = 1; update < 10; update++) limit.update(update * 50);
   expect(limit.value).toBe(100);
-  limit.update(0);
+  limit.update(500);
   expect(limit.value).toBeLessThan(100);
   const after = limit.value;
-  for (let update = 0; update < 50; update++) limit.update(1000);
+  for (let update = 0; update < 50; update++) limit.update(500);
   expect(limit.value).toBe(after);
 });

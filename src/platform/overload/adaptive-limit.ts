@@ -1,20 +1,18 @@
-/** Below this no latency is a sign of overload, in ms: so long may a healthy server queue cheap requests. */
-export const CALM_MS = 20;
-/** Latency may be so many times the server's own before the limit shrinks. */
-const TOLERANCE = 1.5;
+/** Latency may be so many times the server's own, or so many ms more, whichever is longer: while some have to be refused, */
+const STRICT = { times: 1.5, marginMs: 5 };
+/** and while nobody has to be. */
+const CALM = { times: 4, marginMs: 100 };
 /** The part of the way to its new value that the limit goes at once. */
 const SMOOTHING = 0.4;
-/** Windows in the average of the server's own latency, and how many at the smallest limit, where time is short. */
-const LONG = 200;
-const LONG_AT_MIN = 20;
+/** Windows in the average of the server's own latency, and how soon it has to be measured anew before anybody is refused by it. */
+const LONG = 10;
+const OLD_MS = 10_000;
 /** Fewer samples say little: their window goes on, for so many updates at most. */
 const FEW_SAMPLES = 10;
 const LONGEST_WINDOW = 10;
-/** The part of the limit from which on requests wait, or are about to: a little below the part that reads may use. */
-const FULL = 0.8;
 
 export interface LimitOptions {
-  /** No fewer than the database connections, or some would stand idle in overload. */
+  /** So many do not wait for one another: no fewer than the database connections, or some would stand idle in overload. */
   min: number;
   max: number;
   initial: number;
@@ -22,24 +20,27 @@ export interface LimitOptions {
 
 /**
  * How many requests may be in hand at the same time, found out from their latency after Netflix's Gradient2
- * (github.com/Netflix/concurrency-limits, Gradient2Limit): the limit shrinks by the ratio of a long average of the
- * latency to the last window's, and grows slowly while that ratio is good. What is different:
- * - The long average is to be the server's own latency: it rises only while less than half of the limit is used, or
- *   at the smallest limit. Learning from overload makes overload the norm.
- * - The limit grows only while latency is good, else it creeps up under steady overload (pull request 134 there).
- * - It does not shrink while nobody meets it: many callers who wait for their answers are slow because they are many.
- * - The event loop's delay counts as latency: so long does a request wait before anybody sees it.
+ * (github.com/Netflix/concurrency-limits): the limit follows the ratio of the latency that would be good to the last
+ * window's. What is different:
+ * - What is good is reckoned from the server's own latency, as it is with no more than `min` in hand, and never learnt from
+ *   a server that is full: overload would become the norm. In an overload that lasts, the limit goes down to `min` for a
+ *   moment every 10 s, and it is measured (as Envoy's adaptive concurrency does).
+ * - While nobody is refused, a limit has no use but to bound bursts: many callers who wait for their answers are slow
+ *   because they are many. Then it goes back to its initial value, and higher when it is used.
+ * - Once somebody is, it keeps no more in hand than are needed for the same throughput.
+ * The event loop's delay is part of the latency: who is in hand waits for the loop more than once.
  */
 export class AdaptiveLimit {
-  /** Mean latency in the last window, in ms. */
-  latency = CALM_MS;
-  private own = CALM_MS;
+  /** The server's own latency, in ms. */
+  own = 0;
+  private measuredAt = Number.NEGATIVE_INFINITY;
   private current: number;
-  private sum = 0;
-  private count = 0;
-  private mostInFlight = 0;
-  private loopDelay = 0;
+  private readonly all = new Mean();
+  /** Of those who came when few were in hand. */
+  private readonly unhindered = new Mean();
+  private mostInHand = 0;
   private updates = 0;
+  private hasRefused = false;
 
   constructor(private readonly options: LimitOptions) {
     this.current = options.initial;
@@ -51,39 +52,66 @@ export class AdaptiveLimit {
 
   /**
    * A request has ended.
-   * @param inFlight how many were in hand, this one among them
+   * @param inHand how many were when it came, this one among them
    * @param dropped it was not finished: it would have taken at least this long
    */
-  sample(rttMs: number, inFlight: number, dropped: boolean): void {
-    if (inFlight > this.mostInFlight) this.mostInFlight = inFlight;
-    if (dropped && rttMs < this.latency) return;
-    this.sum += rttMs;
+  sample(latencyMs: number, inHand: number, dropped: boolean): void {
+    if (inHand > this.mostInHand) this.mostInHand = inHand;
+    if (dropped && latencyMs < this.own) return;
+    this.all.add(latencyMs);
+    if (inHand <= this.options.min) this.unhindered.add(latencyMs);
+  }
+
+  /** Somebody had to be refused. */
+  refuse(): void {
+    this.hasRefused = true;
+  }
+
+  /** Ends the window if it says enough. To be called at a steady pace. */
+  update(now: number): void {
+    if (++this.updates < LONGEST_WINDOW && this.all.count < FEW_SAMPLES) return;
+    if (this.all.count > 0) this.adjust(now, this.all.take());
+    this.hasRefused = false;
+    this.mostInHand = this.updates = 0;
+  }
+
+  private adjust(now: number, latency: number): void {
+    const { min, max, initial } = this.options;
+    const { current } = this;
+    const hasRefused = this.hasRefused;
+    const isOld = now - this.measuredAt > OLD_MS;
+    if (this.unhindered.count >= FEW_SAMPLES) {
+      const own = this.unhindered.take();
+      this.own += (own - this.own) / (isOld ? 1 : LONG);
+      this.measuredAt = now;
+    } else if (hasRefused && isOld) {
+      this.current = min;
+      return;
+    }
+    const { times, marginMs } = hasRefused ? STRICT : CALM;
+    const gradient = Math.max(times * this.own, this.own + marginMs) / latency;
+    let wanted = current * Math.max(0.5, Math.min(gradient, 2));
+    if (!hasRefused && gradient >= 1) {
+      const isUsed = this.mostInHand > current / 2;
+      wanted = isUsed || current < initial ? current + Math.max(4, current / 8) : current;
+    }
+    this.current = Math.max(min, Math.min(max, current + (wanted - current) * SMOOTHING));
+  }
+}
+
+class Mean {
+  count = 0;
+  private sum = 0;
+
+  add(value: number): void {
+    this.sum += value;
     this.count++;
   }
 
-  /** Ends the window if it says enough. To be called at a steady pace, with the event loop's delay since the last call. */
-  update(loopDelayMs: number): void {
-    this.loopDelay = Math.max(this.loopDelay, loopDelayMs);
-    if (++this.updates < LONGEST_WINDOW && this.count < FEW_SAMPLES) return;
-    if (this.count > 0) this.adjust(Math.max(this.sum / this.count, this.loopDelay), this.mostInFlight);
-    this.sum = this.count = this.mostInFlight = this.loopDelay = this.updates = 0;
-  }
-
-  private adjust(latency: number, inFlight: number): void {
-    const { min, max } = this.options;
-    const { current } = this;
-    const isLittleUsed = inFlight < current / 2;
-    const isLeast = current <= min;
-    this.latency = latency;
-    // What was learnt from a slow time is soon forgotten.
-    if (this.own > 2 * latency) this.own *= 0.95;
-    if (isLittleUsed || isLeast || latency < this.own) {
-      this.own += (latency - this.own) / (isLeast ? LONG_AT_MIN : LONG);
-    }
-    if (isLittleUsed) return;
-    const gradient = Math.max(0.5, (TOLERANCE * Math.max(this.own, CALM_MS)) / latency);
-    if (gradient < 1 && inFlight < FULL * current) return;
-    const wanted = gradient < 1 ? current * gradient : current + Math.max(4, current / 8);
-    this.current = Math.max(min, Math.min(max, current + (wanted - current) * SMOOTHING));
+  /** What it was, and begins anew. */
+  take(): number {
+    const mean = this.sum / this.count;
+    this.sum = this.count = 0;
+    return mean;
   }
 }

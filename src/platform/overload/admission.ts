@@ -1,8 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { AdaptiveLimit, CALM_MS, type LimitOptions } from './adaptive-limit.js';
+import { AdaptiveLimit, type LimitOptions } from './adaptive-limit.js';
+import { type Connection, Rest } from './rest.js';
 
 /** How often the limit is thought over, and those are refused who have waited too long. */
 export const TICK_MS = 50;
+
+/** Places to wait, of the limit. */
+const WAITING = 0.5;
 
 export type Priority = 'write' | 'login' | 'read' | 'bulk';
 /**
@@ -12,10 +16,8 @@ export type Priority = 'write' | 'login' | 'read' | 'bulk';
 export type Leave = (dropped?: boolean, tells?: boolean) => void;
 
 export interface AdmissionOptions extends LimitOptions {
-  /** There are as many places to wait as should come free within this time. */
-  queueMs: number;
   /** Who has waited so long is refused: it happens when the server stands still. */
-  deadlineMs: number;
+  waitMs: number;
 }
 
 /** One who waits. */
@@ -27,17 +29,24 @@ export interface Waiting {
   cancel(): void;
 }
 
+/** Requests that share places. */
+interface Places {
+  inHand: number;
+  waiting: number;
+}
+const places = (): Places => ({ inHand: 0, waiting: 0 });
+
 /**
- * Requests of one priority. How much of the limit, and of the places to wait, may be in use when one more comes in:
- * @param ofAll by all
- * @param ofOwn by its own kind
+ * Requests of one priority.
+ * @param of the places that they have in common with others
+ * @param part how much of these may be taken when one more comes in
  * @param tells its latency says how the server is
  */
-function rank(ofAll: number, ofOwn: number, tells: boolean) {
+function rank(of: Places, part: number, tells: boolean) {
   /** The longest waiting first. */
   const line = new Set<Waiting>();
   // The iterator goes along with the line: a new one would step over the gaps of all who have left.
-  return { ofAll, ofOwn, tells, inFlight: 0, refused: { full: 0, late: 0 }, line, firsts: line.values() };
+  return { of, part, tells, refused: { full: 0, late: 0 }, line, firsts: line.values() };
 }
 type Rank = ReturnType<typeof rank>;
 
@@ -46,19 +55,21 @@ const fits = (used: number, all: number, part: number) => used < Math.max(1, Mat
 
 /** Lets in as many requests as the server can work on, has some wait and refuses the others at once; each in O(1). */
 export class Admission {
-  /** Requests in hand. */
-  inFlight = 0;
   private readonly adaptive: AdaptiveLimit;
-  /** Who comes first. A login takes as long as its hash, bulk as long as its caller: that says nothing of the server. */
+  private readonly rest = new Rest();
+  private readonly common = places();
+  /**
+   * Who comes first. A login takes as long as its hash, bulk as long as its caller: that says nothing of the server, and
+   * they have places of their own, or a few slow senders would take all that a limit leaves which has become small.
+   */
   private readonly ranks: Record<Priority, Rank> = {
-    write: rank(1, 1, true),
-    login: rank(1, 0.5, false),
-    read: rank(0.9, 0.9, true),
-    bulk: rank(0.9, 0.25, false),
+    write: rank(this.common, 1, true),
+    login: rank(places(), 0.5, false),
+    read: rank(this.common, 0.9, true),
+    bulk: rank(places(), 0.25, false),
   };
   private readonly inOrder = Object.values(this.ranks);
   private readonly timer = setInterval(() => this.tick(), TICK_MS).unref();
-  private tickedAt: number;
   private isStarting = false;
 
   /** @param now a clock, in ms */
@@ -67,7 +78,6 @@ export class Admission {
     private readonly now: () => number = () => performance.now(),
   ) {
     this.adaptive = new AdaptiveLimit(options);
-    this.tickedAt = now();
   }
 
   /**
@@ -78,18 +88,20 @@ export class Admission {
   enter(priority: Priority, start: (leave: Leave) => void, refuse: () => void): Waiting | undefined {
     const rank = this.ranks[priority];
     if (this.hasRoom(rank)) return void this.begin(rank, start);
-    if (fits(this.queued, this.places, rank.ofAll) && fits(rank.line.size, this.places, rank.ofOwn)) {
+    if (fits(rank.of.waiting, this.limit * WAITING, rank.part)) {
       // It is another one's end that starts it; what it does is still its own.
       const waiting = {
         start: AsyncLocalStorage.bind(start),
         refuse,
         since: this.now(),
-        cancel: () => void rank.line.delete(waiting),
+        cancel: () => void this.forget(rank, waiting),
       };
       rank.line.add(waiting);
+      rank.of.waiting++;
       return waiting;
     }
     rank.refused.full++;
+    if (rank.tells) this.adaptive.refuse();
     return void refuse();
   }
 
@@ -98,8 +110,17 @@ export class Admission {
     return this.adaptive.value;
   }
 
+  get inFlight(): number {
+    return this.sum('inHand');
+  }
+
   get queued(): number {
-    return this.inOrder.reduce((sum, { line }) => sum + line.size, 0);
+    return this.sum('waiting');
+  }
+
+  /** To be called with the connection of who was refused: it may be left unread for a while. */
+  tire(connection: Connection): void {
+    this.rest.refuse(connection, this.now());
   }
 
   /** How many were refused since the start: for want of a place to wait, and after having waited in vain. */
@@ -110,13 +131,14 @@ export class Admission {
   /** Its own timer calls this every TICK_MS; by how much too late is the event loop's delay. */
   tick(): void {
     const now = this.now();
-    this.adaptive.update(Math.max(0, now - this.tickedAt - TICK_MS));
-    this.tickedAt = now;
-    for (const { line, refused } of this.inOrder) {
-      for (const waiting of line) {
-        if (now - waiting.since < this.options.deadlineMs) break;
-        line.delete(waiting);
-        refused.late++;
+    this.adaptive.update(now);
+    this.rest.tick(now);
+    for (const rank of this.inOrder) {
+      for (const waiting of rank.line) {
+        if (now - waiting.since < this.options.waitMs) break;
+        this.forget(rank, waiting);
+        rank.refused.late++;
+        if (rank.tells) this.adaptive.refuse();
         waiting.refuse();
       }
     }
@@ -128,28 +150,31 @@ export class Admission {
     clearInterval(this.timer);
   }
 
-  /** By Little's law, limit ÷ latency of them come free per ms while all of the limit is in use. */
-  private get places(): number {
-    return Math.ceil((this.limit * this.options.queueMs) / Math.max(this.adaptive.latency, CALM_MS));
+  private hasRoom({ of, part }: Rank): boolean {
+    return fits(of.inHand, this.limit, part);
   }
 
-  private hasRoom({ inFlight, ofAll, ofOwn }: Rank): boolean {
-    return fits(this.inFlight, this.limit, ofAll) && fits(inFlight, this.limit, ofOwn);
-  }
-
-  private begin(rank: Rank, start: (leave: Leave) => void): void {
+  private begin({ of, tells }: Rank, start: (leave: Leave) => void): void {
     const since = this.now();
+    const inHand = ++of.inHand;
     let isInHand = true;
-    this.inFlight++;
-    rank.inFlight++;
-    start((dropped = false, tells = rank.tells) => {
+    start((dropped = false, isTelling = tells) => {
       if (!isInHand) return;
       isInHand = false;
-      if (tells) this.adaptive.sample(this.now() - since, this.inFlight, dropped);
-      this.inFlight--;
-      rank.inFlight--;
+      of.inHand--;
+      this.rest.answer();
+      if (isTelling) this.adaptive.sample(this.now() - since, inHand, dropped);
       this.startWaiting();
     });
+  }
+
+  private forget({ of, line }: Rank, waiting: Waiting): void {
+    if (line.delete(waiting)) of.waiting--;
+  }
+
+  private sum(of: keyof Places): number {
+    const { write, login, bulk } = this.ranks;
+    return write.of[of] + login.of[of] + bulk.of[of];
   }
 
   /** A loop, not a recursion: what is started may end within its start. */
@@ -160,7 +185,7 @@ export class Admission {
       const rank = this.inOrder.find((one) => one.line.size > 0 && this.hasRoom(one));
       if (!rank) break;
       const first = rank.firsts.next().value as Waiting;
-      rank.line.delete(first);
+      this.forget(rank, first);
       this.begin(rank, first.start);
     }
     this.isStarting = false;

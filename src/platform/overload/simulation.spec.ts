@@ -1,6 +1,6 @@
 import { Admission, type AdmissionOptions, TICK_MS } from './admission.js';
 
-const OPTIONS: AdmissionOptions = { min: 20, max: 1000, initial: 256, queueMs: 25, deadlineMs: 500 };
+const OPTIONS: AdmissionOptions = { min: 10, max: 1000, initial: 400, waitMs: 500 };
 
 /** Numbers in [0, 1), the same in every run (mulberry32). */
 function chance(seed: number): () => number {
@@ -181,23 +181,27 @@ describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) 
     expect(server.seen(0, 10_000).perSecond).toBeGreaterThan(0.97 * server.capacityPerSecond);
   });
 
-  it.each([1, 2, 10])('keeps its throughput and its latency at %d times its capacity', (times) => {
+  it.each([2, 10])('keeps its throughput and its latency at %d times its capacity', (times) => {
+    const normal = simulate();
+    normal.open(0.8 * normal.capacityPerSecond);
+    normal.run(6000);
     const server = simulate();
     server.open(times * server.capacityPerSecond);
     server.run(6000);
     // It has to find its limit first; work goes on meanwhile.
     expect(server.seen(0, 1000).perSecond).toBeGreaterThan(0.9 * server.capacityPerSecond);
-    const { perSecond, p99, refusalP99 } = server.seen(1000, 6000);
-    expect(perSecond).toBeGreaterThan(0.95 * server.capacityPerSecond);
-    expect(p99).toBeLessThan(120);
-    expect(refusalP99).toBeLessThan(20);
+    const { perSecond, p99, refusalP99 } = server.seen(1500, 6000);
+    expect(perSecond).toBeGreaterThan(0.97 * server.capacityPerSecond);
+    expect(p99).toBeLessThan(2 * normal.seen(1000, 6000).p99);
+    expect(refusalP99).toBe(0);
   });
 
-  it('does not take a long overload for the norm', () => {
+  it('does not take a long overload for the norm, nor loses much by measuring again', () => {
     const server = simulate();
     server.open(2 * server.capacityPerSecond);
     server.run(40_000);
-    expect(server.seen(30_000, 40_000).p99).toBeLessThan(90);
+    expect(server.seen(5000, 40_000).perSecond).toBeGreaterThan(0.97 * server.capacityPerSecond);
+    expect(server.seen(30_000, 40_000).p99).toBeLessThan(3 * serviceMs + 15);
   });
 
   it('is itself again within 10 s of an overload', () => {

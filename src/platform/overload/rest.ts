@@ -1,0 +1,61 @@
+import { performance } from 'node:perf_hooks';
+
+/** Above this the event loop has no time to spare. */
+const BUSY = 0.9;
+const SHORTEST_MS = 25;
+/** As long as Retry-After asks for. */
+const LONGEST_MS = 1000;
+
+/** A connection, as far as it can be left unread for a while. */
+export interface Connection {
+  pause(): unknown;
+  resume(): unknown;
+}
+
+/**
+ * A process that is asked for enough can spend all of its time on refusals, and callers who ask again at once see to it
+ * that it does. While the event loop is busy and refuses more than it answers, who is refused is answered at once, but
+ * not read again for a while, which costs nothing: what waits does so in the system.
+ */
+export class Rest {
+  private restMs = 0;
+  private refused = 0;
+  private answered = 0;
+  private readonly resting: { connection: Connection; since: number }[] = [];
+
+  /** @param utilization of the event loop since the last call, 0 to 1 */
+  constructor(private readonly utilization: () => number = utilizationOf()) {}
+
+  answer(): void {
+    this.answered++;
+  }
+
+  /** To be called for who is refused. */
+  refuse(connection: Connection, now: number): void {
+    this.refused++;
+    if (this.restMs === 0) return;
+    // Only then is Node done with the request, for which it may read on.
+    setImmediate(() => connection.pause());
+    this.resting.push({ connection, since: now });
+  }
+
+  /** To be called at a steady pace: how long is a rest, and who has had it? */
+  tick(now: number): void {
+    const isTooMuch = this.utilization() > BUSY && this.refused > this.answered;
+    this.refused = this.answered = 0;
+    if (isTooMuch) this.restMs = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, this.restMs) * 2);
+    else this.restMs = this.restMs > SHORTEST_MS ? this.restMs * 0.8 : 0;
+    const rested = this.resting.findIndex(({ since }) => now - since < this.restMs);
+    for (const { connection } of this.resting.splice(0, rested < 0 ? this.resting.length : rested)) connection.resume();
+  }
+}
+
+function utilizationOf(): () => number {
+  let last = performance.eventLoopUtilization();
+  return () => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, last);
+    last = now;
+    return utilization;
+  };
+}
