@@ -31,6 +31,8 @@ export interface Forwarder {
   hold(what: 'everything' | 'answers'): void;
   /** What was held comes through. */
   release(): void;
+  /** What is sent on the connections that there are is lost for ever; they stay open, and new ones are well. */
+  strand(): void;
   /** Every piece takes so much longer each way; 0 ends it. */
   slow(latencyMs: number, jitterMs?: number): void;
   /** Resets the connection that carries the answers' next byte after so many more. */
@@ -81,6 +83,9 @@ export async function forward(target: string): Promise<Forwarder> {
       faults.held.clear();
       for (const way of ways) way.flush();
     },
+    strand: () => {
+      for (const way of ways) way.isStranded = true;
+    },
     slow: (latencyMs, jitterMs = 0) => Object.assign(faults, { latencyMs, jitterMs }),
     cutAfter: (bytes) => {
       faults.bytesLeft = bytes;
@@ -93,6 +98,7 @@ export async function forward(target: string): Promise<Forwarder> {
 
 /** One connection, and what is on its way on it. */
 class Way {
+  isStranded = false;
   private readonly waiting: Record<Direction, Buffer[]> = { up: [], down: [] };
 
   constructor(
@@ -129,6 +135,7 @@ class Way {
   }
 
   private pass(direction: Direction, piece: Buffer): void {
+    if (this.isStranded) return;
     this.waiting[direction].push(piece);
     const { latencyMs, jitterMs } = this.faults;
     const ms = latencyMs + Math.random() * jitterMs;
