@@ -1,5 +1,6 @@
+import { createClient } from 'redis';
 import { makeCollection, makeRecord, must, until } from '../support/collections.js';
-import { survive, untilRedis, WELL } from '../support/redis-faults.js';
+import { survive, untilRedis, WELL, WITHOUT } from '../support/redis-faults.js';
 import { type Replicas, startReplicas, untilHeard } from '../support/replicas.js';
 import { row } from '../support/row.js';
 
@@ -66,4 +67,45 @@ row(5, 'out of memory', async () => {
   const refused = /errorstat_OOM:count=(\d+)/.exec(await two.redis.command('INFO', 'errorstats'))?.[1];
   expect(Number(refused)).toBeGreaterThan(10);
   return { ...figures, 'refused by Redis': Number(refused) };
+});
+
+row(5, 'it refuses every write, as a replica', async () => {
+  const figures = await survive(two, {
+    begin: () => two.redis.command('REPLICAOF', '127.0.0.1', '1'),
+    end: () => two.redis.command('REPLICAOF', 'NO', 'ONE'),
+  });
+  const refused = /errorstat_READONLY:count=(\d+)/.exec(await two.redis.command('INFO', 'errorstats'))?.[1];
+  expect(Number(refused)).toBeGreaterThan(5);
+  return { ...figures, 'refused by Redis': Number(refused) };
+});
+
+row(5, 'it answers nothing but errors while it is busy with a script', async () => {
+  await two.redis.command('CONFIG', 'SET', 'busy-reply-threshold', '100');
+  return survive(two, {
+    begin: () => {
+      two.redis.command('EVAL', 'while true do end', '0').catch(() => {});
+    },
+    end: () => two.redis.command('SCRIPT', 'KILL'),
+    meanwhile: () => Promise.all([two.here, two.there].map((one) => untilRedis(WITHOUT, one))),
+  });
+});
+
+row(5, 'it takes no more clients', async () => {
+  // This one is in, and may be the only one.
+  const insider = createClient({ url: two.redis.url });
+  await insider.connect();
+  try {
+    const figures = await survive(two, {
+      begin: async () => {
+        await insider.configSet('maxclients', '1');
+        for (const way of ways()) way.reset();
+      },
+      end: () => insider.configSet('maxclients', '10000'),
+    });
+    // It connects, is refused, and tries again: ever more seldom, or the log would be full of it.
+    expect(losses()).toBeLessThan(15);
+    return { ...figures, 'times lost': losses() };
+  } finally {
+    await insider.disconnect();
+  }
 });

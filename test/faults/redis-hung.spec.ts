@@ -1,4 +1,4 @@
-import { must } from '../support/collections.js';
+import { makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { pause } from '../support/process.js';
 import { type RedisFault, survive, untilRedis, WELL, WITHOUT } from '../support/redis-faults.js';
 import { type Replica, type Replicas, startReplicas } from '../support/replicas.js';
@@ -29,6 +29,25 @@ for (const [number, what, fault] of faults) {
     return survive(two, { ...fault, meanwhile: bothAreWithout });
   });
 }
+
+row(3, 'its packets are lost for ever on the connections that there are', async () => {
+  two = await startReplicas();
+  for (const { toRedis } of both()) toRedis.lose();
+  await bothAreWithout();
+  const lost = Date.now();
+  await Promise.all(both().map((one) => untilRedis(WELL, one, 10_000)));
+  const backMs = Date.now() - lost;
+  // Messages as well: what all share is trusted again.
+  const owner = await two.user();
+  const set = await makeCollection(owner);
+  const isKept = async () => {
+    const { path } = await makeRecord(owner, set);
+    must(200, await two.here.anyone.get(path));
+    return (await two.redis.command('EXISTS', `floodgate1:${path}`)) === '1';
+  };
+  await until(isKept, 10);
+  return { 'on new ones in': inMs(backMs) };
+});
 
 row(3, 'one at a time finds out whether it is back, and the others do not wait', async () => {
   const TIMEOUT_MS = 1000;

@@ -1,7 +1,7 @@
 import type { Client } from '../support/client.js';
 import { type MadeCollection, makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { pause } from '../support/process.js';
-import { at, type Replica, type Replicas, startReplicas } from '../support/replicas.js';
+import { at, type Replica, type Replicas, startReplicas, untilHeard } from '../support/replicas.js';
 import { row } from '../support/row.js';
 
 let two: Replicas;
@@ -82,5 +82,21 @@ row(9, 'of a collection that has become private', async () => {
     for (const one of [path, set.path, set.records]) expect([one, (await anyone.get(one)).status]).toEqual([one, 404]);
   for (const client of [owner, at(two.there, owner)])
     expect(must(200, await client.get(path)).headers.get('cache-control')).toBe('private, no-cache');
+  return { 'fills overtaken': 1, 'old values': 0 };
+});
+
+row(9, 'put into Redis late, when the message of the update was lost as well', async () => {
+  const { path, etag } = await makeRecord(owner, set, { n: 1 });
+  // What it reads is on its way to Redis, and does not come there before the update.
+  two.there.toRedis.hold('everything');
+  expect(await n(two.there, path)).toBe(1);
+  must(200, await owner.put(path, { data: { n: 2 } }, { 'if-match': etag }));
+  await pause(100);
+  await two.redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  await pause(100);
+  two.there.toRedis.release();
+  await untilHeard();
+  await untilHeard();
+  expect([await n(two.there, path), await n(two.here, path)]).toEqual([2, 2]);
   return { 'fills overtaken': 1, 'old values': 0 };
 });

@@ -9,16 +9,25 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => two.close());
 
-/** Nobody hears what is said next: the connections for messages end, and are not there again at once. */
+const CHANNEL = 'floodgate1:invalidations';
+
+/** Nobody hears what is said for a while: the connections for messages end as soon as they are there. */
 async function loseMessages(): Promise<void> {
-  await two.redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub');
-  expect(await two.redis.command('PUBSUB', 'NUMSUB', 'floodgate1:invalidations')).toMatch(/,0$/);
+  const end = Date.now() + 300;
+  const cut = () => two.redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  const cutOn = async () => {
+    while (Date.now() < end) await cut();
+  };
+  await cut();
+  expect(await two.redis.command('PUBSUB', 'NUMSUB', CHANNEL)).toMatch(/,0$/);
+  void cutOn();
 }
 
 const nothing = () => {};
 const faults: Fault[] = [
   ['all is well', nothing, nothing],
   ['the message is lost', loseMessages, nothing],
+  ['somebody says what is no message', () => two.redis.command('PUBLISH', CHANNEL, 'null'), nothing],
 ];
 for (const fault of faults) {
   row(8, fault[0], () => expectSeenInTime(fault));

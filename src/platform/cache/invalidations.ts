@@ -20,6 +20,8 @@ const SILENCE_MS = 600;
 export const SECOND_TIER_TTL_MS = 60_000;
 /** Keys whose removal from the second tier is owed at most. */
 const OWED = 100_000;
+/** Of these, in one call, which has its time-out. */
+const AT_ONCE = 1000;
 /** How long a read may take whose result is put into the second tier, and it may turn out to have been overtaken by a message. */
 const OVERTAKEN_MS = 5000;
 
@@ -151,6 +153,9 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
 
   private dropAll(): void {
     this.missedAt = performance.now();
+    // What was put into the second tier lately may come there behind a removal of which nothing was heard.
+    for (const name of this.put.keys()) this.owe(name);
+    this.put.clear();
     for (const listener of this.listeners) listener.dropAll();
   }
 
@@ -161,10 +166,13 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
 
   private async settle(names: string[]): Promise<void> {
     if (names.length === 0) return this.send({});
-    const keys = names.map((name) => `${KEY_VERSION}:${name}`);
-    if (!(await this.redis.attempt(async (client) => (await client.del(keys)) >= 0, false))) return;
-    for (const name of names) this.owed.delete(name);
-    await this.send({ names });
+    for (let at = 0; at < names.length; at += AT_ONCE) {
+      const some = names.slice(at, at + AT_ONCE);
+      const keys = some.map((name) => `${KEY_VERSION}:${name}`);
+      if (!(await this.redis.attempt(async (client) => (await client.del(keys)) >= 0, false))) return;
+      for (const name of some) this.owed.delete(name);
+      await this.send({ names: some });
+    }
   }
 
   /** Numbers are given in the order in which messages leave; one that fails leaves a gap, by which it is noticed. */
