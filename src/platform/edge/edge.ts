@@ -44,8 +44,10 @@ export class Edge {
   private identify: (authorization: string) => Caller | undefined = () => undefined;
   private isClosing = false;
   private second = 0;
-  private dateLine = '';
+  private date = '';
   private policy = '';
+  private unlimited = '';
+  private limited = '';
 
   constructor(
     config: Config,
@@ -201,8 +203,8 @@ export class Edge {
     const id = requestId(request);
     const isKnown = wire.isKnown(headers['if-none-match'], variant);
     const own = this.headersOf(request, response, id, limit);
-    const cacheStatus = stale === undefined ? '' : `cache-status: ${stale}\r\n`;
-    send(response, variant, isKnown, own + cacheStatus, method === 'HEAD');
+    const all = stale === undefined ? own : `${own}cache-status: ${stale}\r\n`;
+    send(response, variant, isKnown, all, method === 'HEAD');
     const duration = performance.now() - begun;
     wire.observe(method, response.statusCode, duration);
     this.log.write(request, response.statusCode, id, duration, caller?.id);
@@ -223,19 +225,22 @@ export class Edge {
     // It may have come before.
     if (this.isClosing) response.shouldKeepAlive = false;
     return (
-      `x-request-id: ${id}\r\n${this.date()}${response.shouldKeepAlive ? this.keepAlive : CLOSE}` +
-      (limit ? `${this.policy}ratelimit: ${limit.header}\r\n` : '') +
+      `x-request-id: ${id}\r\n${this.sameForAll(limit !== undefined, response.shouldKeepAlive)}` +
+      (limit ? `ratelimit: ${limit.header}\r\n` : '') +
       (origin && this.origins.has(origin) ? lines(corsHeaders(origin)) : '')
     );
   }
 
-  /** It changes no more often than once a second. */
-  private date(): string {
+  /** Headers that change no more often than the time of day, which HTTP has in seconds. */
+  private sameForAll(isLimited: boolean, isKept: boolean): string {
     const second = Math.floor(Date.now() / 1000);
     if (second !== this.second) {
       this.second = second;
-      this.dateLine = `date: ${new Date(second * 1000).toUTCString()}\r\n`;
+      this.date = `date: ${new Date(second * 1000).toUTCString()}\r\n`;
+      this.unlimited = this.date + this.keepAlive;
+      this.limited = this.unlimited + this.policy;
     }
-    return this.dateLine;
+    if (isKept) return isLimited ? this.limited : this.unlimited;
+    return this.date + CLOSE + (isLimited ? this.policy : '');
   }
 }
