@@ -114,7 +114,9 @@ export class Cache {
     }
     this.counts.stale++;
     const renewed = this.load(name, load, lifetime).catch((error) => {
-      if (lifetime.staleMs === 0 || (error instanceof Problem && error.status < 500)) throw error;
+      // What was changed meanwhile, or may have been without a word here, is nobody's to have.
+      const isKnown = this.others.areHeard && this.entries.get(name) === entry && !isDead(entry);
+      if (!isKnown || lifetime.staleMs === 0 || (error instanceof Problem && error.status < 500)) throw error;
       this.counts.failures++;
       entry.retryAt = performance.now() + RETRY_MS;
       return entry;

@@ -30,7 +30,11 @@ interface Message {
   /** How many invalidations the sender has sent, with this one. */
   n: number;
   names?: string[];
-  /** The sender ends in order. */
+  /** When it left, by the sender's clock, which nobody else can read. */
+  at: number;
+  /** The sender's own messages come back late: so it is with what others hear of it. */
+  isLate?: boolean;
+  /** The sender ends in order: nothing more is to be expected of it, though what it has in hand may have something to tell. */
   bye?: true;
 }
 
@@ -58,6 +62,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   /** Names changed lately, here or elsewhere, the last one last. */
   private readonly changed = new Map<string, number>();
   private missedAt = 0;
+  private isLeaving = false;
   private readonly listeners: Listener[] = [];
 
   constructor(
@@ -85,7 +90,8 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    await this.send({ bye: true });
+    this.isLeaving = true;
+    await this.send({});
   }
 
   /** Removes names from the second tier and tells all replicas; what fails is made good before the next heartbeat. */
@@ -137,11 +143,13 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     }
   }
 
-  private hear({ from, n, names, bye }: Message): void {
+  private hear({ from, n, names, at, isLate, bye }: Message): void {
     const sender = this.senders.get(from);
+    // What comes late, if never so regularly, is no sign that all is known.
+    const seenAt = from === this.id ? at : isLate ? (sender?.seenAt ?? 0) : performance.now();
     const isGap = (sender?.n ?? 0) !== (names ? n - 1 : n);
     if (bye) this.senders.delete(from);
-    else this.senders.set(from, { n, seenAt: performance.now() });
+    else this.senders.set(from, { n, seenAt });
     if (from === this.id) return;
     if (isGap) this.dropAll();
     if (!names) return;
@@ -178,7 +186,10 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   /** Numbers are given in the order in which messages leave; one that fails leaves a gap, by which it is noticed. */
   private async send(message: Partial<Message>): Promise<void> {
     if (message.names) this.sent++;
-    const text = JSON.stringify({ from: this.id, n: this.sent, ...message });
+    const at = performance.now();
+    const isLate = at - (this.senders.get(this.id)?.seenAt ?? at) > SILENCE_MS;
+    const bye = this.isLeaving || undefined;
+    const text = JSON.stringify({ from: this.id, n: this.sent, at, isLate, bye, ...message });
     await this.redis.attempt(async (client) => (await client.publish(CHANNEL, text)) >= 0, false);
   }
 }

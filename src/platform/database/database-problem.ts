@@ -1,8 +1,11 @@
 import { QueryFailedError, QueryRunnerAlreadyReleasedError, QueryRunnerProviderAlreadyReleasedError } from 'typeorm';
 import { Problem, unavailable } from '../http/problem.js';
 
-/** SQLSTATE classes and codes after which the same request may well succeed (PostgreSQL manual, appendix A). */
-const passing = /^(08|53|57P|40|55P03|57014|25006|25P03|58)/;
+/**
+ * SQLSTATE classes and codes after which the same request may well succeed (PostgreSQL manual, appendix A). Where a statement
+ * could not be prepared, those that were sent behind it find that it is not there (26000).
+ */
+const passing = /^(08|53|57P|40|55P03|57014|25006|25P03|26000|58)/;
 
 const connectionErrors = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)$/;
 
