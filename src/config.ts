@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import { addDevelopmentSecrets, type Environment, valueFrom } from './platform/secrets.js';
+import type { SettingMeta } from './platform/setting.js';
 import {
   addresses,
   flag,
@@ -11,7 +12,7 @@ import {
   pairs,
   pem,
   ratio,
-  type SettingMeta,
+  sentence,
   splitPem,
   url,
 } from './platform/setting.js';
@@ -245,9 +246,4 @@ export function loadConfig(environment: Environment = process.env): Config {
     mistakes.add('ADMIN_EMAIL and ADMIN_PASSWORD belong together: one of them is missing');
   if (mistakes.size > 0 || !result.success) throw new StartError([...mistakes].join('\n'));
   return result.data;
-}
-
-function sentence(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_value') return `must be one of ${issue.values.join(', ')}`;
-  return issue.message.startsWith('must') ? issue.message : `is not valid: ${issue.message}`;
 }

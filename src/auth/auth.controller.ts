@@ -8,14 +8,8 @@ import { Limited } from '../platform/throttle/limited.js';
 import { SessionsService } from '../users/sessions.service.js';
 import { type NewUser, newUserSchema, userAnswer, userPath, userSchema } from '../users/user.schema.js';
 import { UsersService } from '../users/users.service.js';
-import {
-  type Credentials,
-  credentialsSchema,
-  jwksSchema,
-  type RefreshToken,
-  refreshTokenSchema,
-  tokensSchema,
-} from './auth.schema.js';
+import type { Credentials, RefreshToken } from './auth.schema.js';
+import { credentialsSchema, jwksSchema, refreshTokenSchema, tokensSchema } from './auth.schema.js';
 import { AuthService } from './auth.service.js';
 import { TokensService } from './tokens.service.js';
 

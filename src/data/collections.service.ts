@@ -10,13 +10,8 @@ import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
 import type { Page } from '../platform/http/page.js';
 import { notFound, Problem } from '../platform/http/problem.js';
 import { Collection } from './collection.entity.js';
-import {
-  type CollectionInput,
-  type CollectionQuery,
-  collectionTag,
-  presentCollection,
-  tagsOf,
-} from './collection.schema.js';
+import type { CollectionInput, CollectionQuery } from './collection.schema.js';
+import { collectionTag, presentCollection, tagsOf } from './collection.schema.js';
 
 /** A collection in memory, its description left out. */
 const COLLECTION_BYTES = 1000;

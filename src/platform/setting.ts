@@ -90,3 +90,9 @@ function isSlip(slip: string, meant: string): boolean {
   const changedOver = `${b[1] ?? ''}${b[0] ?? ''}${b.slice(2)}`;
   return [b, b.slice(1), changedOver].includes(a) || [b, b.slice(1)].includes(a.slice(1));
 }
+
+/** What is wrong with a value, as the end of a sentence that begins with its name. */
+export function sentence(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_value') return `must be one of ${issue.values.join(', ')}`;
+  return issue.message.startsWith('must') ? issue.message : `is not valid: ${issue.message}`;
+}

@@ -1,10 +1,5 @@
-import {
-  CACHE_KEY_METADATA,
-  CACHE_MANAGER,
-  CacheInterceptor,
-  type CacheKeyFactory,
-  type Cache as CacheManager,
-} from '@nestjs/cache-manager';
+import type { CacheKeyFactory, Cache as CacheManager } from '@nestjs/cache-manager';
+import { CACHE_KEY_METADATA, CACHE_MANAGER, CacheInterceptor } from '@nestjs/cache-manager';
 import { type CallHandler, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply } from 'fastify';

@@ -1,12 +1,7 @@
 import { createServer, METHODS, type RequestListener } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-  LogController,
-} from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { LogController } from 'fastify';
 import type { Logger } from 'pino';
 import type { Config } from '../../config.js';
 import { registerAcceptCheck } from './accept.js';

@@ -1,4 +1,4 @@
-import { performance } from 'node:perf_hooks';
+import { utilizationMeter } from '../overload/utilization.js';
 
 const LOOK_MS = 1000;
 const IDLE = 0.1;
@@ -10,12 +10,9 @@ const IDLE = 0.1;
  */
 export function tidyWhenIdle(): void {
   if (!globalThis.gc) return;
-  let last = performance.eventLoopUtilization();
+  const utilization = utilizationMeter();
   const timer = setInterval(() => {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, last);
-    last = now;
-    if (utilization > IDLE) return;
+    if (utilization() > IDLE) return;
     clearInterval(timer);
     globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   }, LOOK_MS).unref();

@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import { Module } from '@nestjs/common';
 import { makeCounterProvider, makeGaugeProvider, PrometheusModule } from '@willsoto/nestjs-prometheus';
 import type { Pool } from 'pg';
@@ -7,8 +6,14 @@ import { DataSource } from 'typeorm';
 import { Cache } from '../cache/cache.js';
 import { poolOf } from '../database/pool.js';
 import { Admission, type Priority } from '../overload/admission.js';
+import { utilizationMeter } from '../overload/utilization.js';
 import { Redis } from '../redis/redis.js';
 import { MetricsController } from './metrics.controller.js';
+
+const utilization = utilizationMeter();
+
+const setWaiting = (gauge: Gauge, { waitingCount }: Pool) => gauge.set(waitingCount);
+const setMost = (gauge: Gauge, { options }: Pool) => gauge.set(options.max);
 
 /** /metrics: Node's own figures (event loop, heap, garbage collection), and those of pool, cache, admission and Redis. */
 @Module({
@@ -23,15 +28,13 @@ import { MetricsController } from './metrics.controller.js';
       name: 'nodejs_eventloop_utilization',
       help: 'Share of the time since the last scrape in which the event loop was busy, 0 to 1; of workers, the busiest.',
       aggregator: 'max',
-      collect: utilization(),
+      collect(this: Gauge) {
+        this.set(utilization());
+      },
     }),
     poolGauge('count', 'Connections to PostgreSQL by state.', collectStates, ['db_client_connection_state']),
-    poolGauge('pending_requests', 'Requests that wait for a connection to PostgreSQL.', (gauge, { waitingCount }) =>
-      gauge.set(waitingCount),
-    ),
-    poolGauge('max', 'Connections to PostgreSQL that this process may open.', (gauge, { options }) =>
-      gauge.set(options.max),
-    ),
+    poolGauge('pending_requests', 'Requests that wait for a connection to PostgreSQL.', setWaiting),
+    poolGauge('max', 'Connections to PostgreSQL that this process may open.', setMost),
     admissionGauge('limit', 'Requests that may be in hand at the same time, as of now.', ({ limit }) => limit),
     admissionGauge('in_flight', 'Requests in hand.', ({ inFlight }) => inFlight),
     admissionGauge('queued', 'Requests that wait to be taken in hand.', ({ queued }) => queued),
@@ -111,13 +114,4 @@ function poolGauge(name: string, help: string, collect: (gauge: Gauge, pool: Poo
 function collectStates(gauge: Gauge, { idleCount, totalCount }: Pool): void {
   gauge.set({ db_client_connection_state: 'idle' }, idleCount);
   gauge.set({ db_client_connection_state: 'used' }, totalCount - idleCount);
-}
-
-function utilization() {
-  let last = performance.eventLoopUtilization();
-  return function collect(this: Gauge) {
-    const now = performance.eventLoopUtilization();
-    this.set(performance.eventLoopUtilization(now, last).utilization);
-    last = now;
-  };
 }

@@ -1,4 +1,4 @@
-import { performance } from 'node:perf_hooks';
+import { utilizationMeter } from './utilization.js';
 
 /** Above this the event loop has no time to spare. */
 const BUSY = 0.9;
@@ -24,7 +24,7 @@ export class Rest {
   private readonly resting: { connection: Connection; since: number }[] = [];
 
   /** @param utilization of the event loop since the last call, 0 to 1 */
-  constructor(private readonly utilization: () => number = utilizationOf()) {}
+  constructor(private readonly utilization: () => number = utilizationMeter()) {}
 
   answer(): void {
     this.answered++;
@@ -48,14 +48,4 @@ export class Rest {
     const rested = this.resting.findIndex(({ since }) => now - since < this.restMs);
     for (const { connection } of this.resting.splice(0, rested < 0 ? this.resting.length : rested)) connection.resume();
   }
-}
-
-function utilizationOf(): () => number {
-  let last = performance.eventLoopUtilization();
-  return () => {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, last);
-    last = now;
-    return utilization;
-  };
 }
