@@ -171,7 +171,7 @@ export class Edge {
     if (isSpent(request)) response.shouldKeepAlive = false;
     const limit = this.throttle.isLimited(request) ? this.throttle.count(request) : undefined;
     refuse(response, splitUrl(url)[0], id, this.headersOf(request, response, id, limit), method === 'HEAD');
-    if (response.shouldKeepAlive) this.admission.tire(request.socket);
+    if (response.shouldKeepAlive) this.admission.tire(request);
     httpMetrics.of(method, UNKNOWN_ROUTE, 503).observe(0);
     this.log.write(request, 503, id, 0);
   }

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { AdaptiveLimit, type LimitOptions } from './adaptive-limit.js';
-import { type Connection, Rest } from './rest.js';
+import { type Refused, Rest } from './rest.js';
 
 /** How often the limit is thought over, and those are refused who have waited too long. */
 export const TICK_MS = 50;
@@ -118,9 +118,9 @@ export class Admission {
     return this.sum('waiting');
   }
 
-  /** To be called with the connection of who was refused: it may be left unread for a while. */
-  tire(connection: Connection): void {
-    this.rest.refuse(connection, this.now());
+  /** To be called with what was refused: its connection may be left unread for a while. */
+  tire(request: Refused): void {
+    this.rest.refuse(request, this.now());
   }
 
   /** How many were refused since the start: for want of a place to wait, and after having waited in vain. */
