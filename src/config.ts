@@ -1,21 +1,7 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import { addDevelopmentSecrets, type Environment, valueFrom } from './platform/secrets.js';
-import type { SettingMeta } from './platform/setting.js';
-import {
-  addresses,
-  flag,
-  integer,
-  list,
-  meantBy,
-  origin,
-  pairs,
-  pem,
-  ratio,
-  sentence,
-  splitPem,
-  url,
-} from './platform/setting.js';
+import * as setting from './platform/setting.js';
 import { StartError } from './platform/start-error.js';
 
 /**
@@ -28,88 +14,88 @@ export const settings = z.object({
   /** Address to listen on. */
   HOST: z.string().min(1).default('127.0.0.1').meta({ production: '0.0.0.0' }),
   /** Port to listen on; 0 takes a free one. */
-  PORT: integer(0, 65_535).default(3000),
+  PORT: setting.integer(0, 65_535).default(3000),
   /** Processes of the app behind the one port, each with its own pool; more than one need REDIS_URL. */
-  WEB_CONCURRENCY: integer(1, 128).default(1),
+  WEB_CONCURRENCY: setting.integer(1, 128).default(1),
   /** Where clients reach the API: the issuer (`iss`) of its tokens. */
-  PUBLIC_URL: url('http:', 'https:').default('http://localhost:3000'),
+  PUBLIC_URL: setting.url('http:', 'https:').default('http://localhost:3000'),
   /** Proxies whose X-Forwarded-For is believed: addresses or CIDR ranges, separated by commas. */
-  TRUST_PROXY: addresses.optional(),
+  TRUST_PROXY: setting.addresses.optional(),
   /** Where development keeps its database and its secrets. Not used in production. */
   DATA_DIR: z.string().min(1).default('.data'),
 
   /** PostgreSQL 18 or newer. Without it, development starts its own. */
-  DATABASE_URL: url('postgres:', 'postgresql:').optional().meta({ secret: true, required: true }),
+  DATABASE_URL: setting.url('postgres:', 'postgresql:').optional().meta({ secret: true, required: true }),
   /** A direct connection for migrations when DATABASE_URL leads through a pooler. */
-  DATABASE_MIGRATION_URL: url('postgres:', 'postgresql:').optional().meta({ secret: true }),
+  DATABASE_MIGRATION_URL: setting.url('postgres:', 'postgresql:').optional().meta({ secret: true }),
   /** Connections per process. */
-  DATABASE_POOL_SIZE: integer(2, 1000).default(10),
+  DATABASE_POOL_SIZE: setting.integer(2, 1000).default(10),
   /** How long a request waits for a connection before it is refused with 503. */
-  DATABASE_ACQUIRE_TIMEOUT_MS: integer(1, 60_000).default(2000),
+  DATABASE_ACQUIRE_TIMEOUT_MS: setting.integer(1, 60_000).default(2000),
   /** PostgreSQL cancels a statement that runs longer. */
-  DATABASE_STATEMENT_TIMEOUT_MS: integer(1, 3_600_000).default(10_000),
+  DATABASE_STATEMENT_TIMEOUT_MS: setting.integer(1, 3_600_000).default(10_000),
   /** PostgreSQL gives up waiting for a lock after this. */
-  DATABASE_LOCK_TIMEOUT_MS: integer(1, 60_000).default(2000),
+  DATABASE_LOCK_TIMEOUT_MS: setting.integer(1, 60_000).default(2000),
   /** PostgreSQL ends a session that leaves a transaction idle for longer. */
-  DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS: integer(1, 600_000).default(10_000),
+  DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS: setting.integer(1, 600_000).default(10_000),
   /** This process gives up on a query after this, whatever PostgreSQL does. */
-  DATABASE_QUERY_TIMEOUT_MS: integer(1, 3_600_000).default(15_000),
+  DATABASE_QUERY_TIMEOUT_MS: setting.integer(1, 3_600_000).default(15_000),
   /** Read replicas, separated by commas: lists of records, statistics and exports are read there. */
-  DATABASE_REPLICA_URLS: list(url('postgres:', 'postgresql:')).optional().meta({ secret: true }),
+  DATABASE_REPLICA_URLS: setting.list(setting.url('postgres:', 'postgresql:')).optional().meta({ secret: true }),
   /** A replica further behind is left out. Who has written reads from the primary for twice this time. */
-  DATABASE_REPLICA_MAX_LAG_MS: integer(100, 600_000).default(5000),
+  DATABASE_REPLICA_MAX_LAG_MS: setting.integer(100, 600_000).default(5000),
   /** Exports and atomic uploads at the same time per process and server, on connections beside the pool. */
-  STREAM_CONCURRENCY: integer(1, 100).default(2),
+  STREAM_CONCURRENCY: setting.integer(1, 100).default(2),
   /** Bring the schema up to date at start. Production runs `npm run migrate` before a rollout instead. */
-  MIGRATE_ON_START: flag.default(true).meta({ production: 'false' }),
+  MIGRATE_ON_START: setting.flag.default(true).meta({ production: 'false' }),
 
   /** Redis, with its user and password, if any: the cache's second tier, messages between replicas, shared limits. */
-  REDIS_URL: url('redis:', 'rediss:').optional().meta({ secret: true }),
+  REDIS_URL: setting.url('redis:', 'rediss:').optional().meta({ secret: true }),
   /** Certificates in PEM that vouch for a rediss:// server, where the system does not know them. */
   REDIS_CA: z.string().min(1).optional().meta({ secret: true }),
   /** How long one call to Redis may take before it is done without. */
-  REDIS_TIMEOUT_MS: integer(1, 10_000).default(50),
+  REDIS_TIMEOUT_MS: setting.integer(1, 10_000).default(50),
   /** Production may do without REDIS_URL: there is only ever one process of it. */
-  SINGLE_REPLICA: flag.default(false),
+  SINGLE_REPLICA: setting.flag.default(false),
   /** How long what was read is kept, if nobody changes it; 0 keeps nothing. */
-  CACHE_TTL_MS: integer(0, 86_400_000).default(60_000),
+  CACHE_TTL_MS: setting.integer(0, 86_400_000).default(60_000),
   /** How long behind that it is still given out while it is read anew. */
-  CACHE_STALE_MS: integer(0, 86_400_000).default(600_000),
+  CACHE_STALE_MS: setting.integer(0, 86_400_000).default(600_000),
   /** What is kept in this process takes no more. */
-  CACHE_MEMORY_BYTES: integer(1_048_576, 17_179_869_184).default(33_554_432),
+  CACHE_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(33_554_432),
   /**
    * Reads and writes in hand at the same time at most, and beside them half as many sign-ins, a quarter as many uploads and
    * exports; how many really depends on how fast they are answered.
    */
-  ADMISSION_MAX_REQUESTS: integer(10, 100_000).default(1000),
+  ADMISSION_MAX_REQUESTS: setting.integer(10, 100_000).default(1000),
   /** How long a request may wait to be taken in hand before it is refused with 503. */
-  ADMISSION_WAIT_MS: integer(1, 60_000).default(500),
+  ADMISSION_WAIT_MS: setting.integer(1, 60_000).default(500),
   /** Answer public reads before the pipeline: the same answers, several times as fast. */
-  EDGE: flag.default(true),
+  EDGE: setting.flag.default(true),
 
   /** Signs cursors and refresh tokens. Every replica needs the same. Development makes one. */
   APP_SECRET: z.string().min(32, 'must have 32 characters or more').meta({ secret: true, required: true }),
   /** Signs access tokens: an Ed25519 or P-256 private key in PEM. Development makes one. */
-  JWT_PRIVATE_KEY: pem(createPrivateKey).meta({ secret: true, required: true }),
+  JWT_PRIVATE_KEY: setting.pem(createPrivateKey).meta({ secret: true, required: true }),
   /** Public keys in PEM, one after another, that are accepted and published too: the next, the last. */
   JWT_OTHER_PUBLIC_KEYS: z
     .string()
-    .transform(splitPem)
-    .pipe(z.array(pem(createPublicKey)).min(1, 'must hold public keys in PEM'))
+    .transform(setting.splitPem)
+    .pipe(z.array(setting.pem(createPublicKey)).min(1, 'must hold public keys in PEM'))
     .optional()
     .meta({ secret: true }),
   /** The audience (`aud`) of access tokens. */
   JWT_AUDIENCE: z.string().min(1).default('floodgate'),
   /** Life of an access token. */
-  ACCESS_TOKEN_TTL_S: integer(10, 900).default(900),
+  ACCESS_TOKEN_TTL_S: setting.integer(10, 900).default(900),
   /** How long a session lives without being refreshed. */
-  REFRESH_TOKEN_TTL_S: integer(60, 31_536_000).default(2_592_000),
+  REFRESH_TOKEN_TTL_S: setting.integer(60, 31_536_000).default(2_592_000),
   /** How long a session is believed to live on before PostgreSQL is asked again. */
-  SESSION_CHECK_MS: integer(0, 5000).default(3000),
+  SESSION_CHECK_MS: setting.integer(0, 5000).default(3000),
   /** Passwords hashed at the same time, on threads beside the event loop. */
-  PASSWORD_HASH_CONCURRENCY: integer(1, 64).default(2),
+  PASSWORD_HASH_CONCURRENCY: setting.integer(1, 64).default(2),
   /** Passwords that may wait to be hashed; one more is refused with 503. */
-  PASSWORD_HASH_QUEUE: integer(1, 10_000).default(64),
+  PASSWORD_HASH_QUEUE: setting.integer(1, 10_000).default(64),
   /** The first admin, made at start when there is none. Development makes admin@example.com. */
   ADMIN_EMAIL: z.email('must be an email address').optional(),
   /** The first admin's password. */
@@ -120,48 +106,48 @@ export const settings = z.object({
     .meta({ secret: true }),
 
   /** Requests that a user, or an address without a token, may send in RATE_LIMIT_WINDOW_S: at once, or evenly. */
-  RATE_LIMIT_REQUESTS: integer(1, 1_000_000_000).default(600),
+  RATE_LIMIT_REQUESTS: setting.integer(1, 1_000_000_000).default(600),
   /** The window of RATE_LIMIT_REQUESTS. */
-  RATE_LIMIT_WINDOW_S: integer(1, 86_400).default(60),
+  RATE_LIMIT_WINDOW_S: setting.integer(1, 86_400).default(60),
   /** The window of the limits on signing in, registering and refreshing tokens. */
-  AUTH_LIMIT_WINDOW_S: integer(1, 86_400).default(300),
+  AUTH_LIMIT_WINDOW_S: setting.integer(1, 86_400).default(300),
   /** How often an address may try to sign in with the same email, right or wrong. */
-  LOGIN_LIMIT: integer(1, 1_000_000_000).default(10),
+  LOGIN_LIMIT: setting.integer(1, 1_000_000_000).default(10),
   /** How often an address may fail to sign in, whatever the email. */
-  LOGIN_ADDRESS_LIMIT: integer(1, 1_000_000_000).default(60),
+  LOGIN_ADDRESS_LIMIT: setting.integer(1, 1_000_000_000).default(60),
   /** How many users may be registered from one address. */
-  REGISTER_LIMIT: integer(1, 1_000_000_000).default(60),
+  REGISTER_LIMIT: setting.integer(1, 1_000_000_000).default(60),
   /** How often tokens may be refreshed from one address. */
-  REFRESH_LIMIT: integer(1, 1_000_000_000).default(600),
+  REFRESH_LIMIT: setting.integer(1, 1_000_000_000).default(600),
 
   /** Origins whose pages may call the API, separated by commas. Without it, none may. */
-  CORS_ORIGINS: list(origin).optional(),
+  CORS_ORIGINS: setting.list(setting.origin).optional(),
   /** After so long without a sign of life, an upload under an Idempotency-Key counts as crashed and may be tried again. */
-  IDEMPOTENCY_LEASE_MS: integer(100, 600_000).default(30_000),
+  IDEMPOTENCY_LEASE_MS: setting.integer(100, 600_000).default(30_000),
   /** How long clients and proxies may use a public record without asking again. */
-  PUBLIC_MAX_AGE_S: integer(0, 86_400).default(0),
+  PUBLIC_MAX_AGE_S: setting.integer(0, 86_400).default(0),
   /** Largest JSON body. */
-  BODY_LIMIT_BYTES: integer(1024, 67_108_864).default(1_048_576),
+  BODY_LIMIT_BYTES: setting.integer(1024, 67_108_864).default(1_048_576),
   /** Largest bulk upload; it is streamed, not held. */
-  BULK_LIMIT_BYTES: integer(1024, 1_073_741_824).default(67_108_864),
+  BULK_LIMIT_BYTES: setting.integer(1024, 1_073_741_824).default(67_108_864),
   /** Largest `data` of a record, and largest line of a bulk upload. */
-  RECORD_LIMIT_BYTES: integer(64, 1_048_576).default(65_536),
+  RECORD_LIMIT_BYTES: setting.integer(64, 1_048_576).default(65_536),
   /** All bodies that are being received take no more; beyond, the one that has taken longest is refused with 503. */
-  BODY_MEMORY_BYTES: integer(1_048_576, 17_179_869_184).default(33_554_432),
+  BODY_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(33_554_432),
   /** Connections per process; beyond, those make room first that have sent no whole request. */
-  MAX_CONNECTIONS: integer(10, 1_000_000).default(10_000),
+  MAX_CONNECTIONS: setting.integer(10, 1_000_000).default(10_000),
   /** After so many requests a connection is ended, so that callers spread over new replicas too. */
-  MAX_REQUESTS_PER_CONNECTION: integer(1, 1_000_000_000).default(10_000),
+  MAX_REQUESTS_PER_CONNECTION: setting.integer(1, 1_000_000_000).default(10_000),
   /** How long a caller may take to send the headers. */
-  HEADERS_TIMEOUT_MS: integer(100, 600_000).default(10_000),
+  HEADERS_TIMEOUT_MS: setting.integer(100, 600_000).default(10_000),
   /** How long a caller may take to send a whole request. */
-  REQUEST_TIMEOUT_MS: integer(100, 3_600_000).default(120_000),
+  REQUEST_TIMEOUT_MS: setting.integer(100, 3_600_000).default(120_000),
   /** How long an idle connection is kept: longer than a load balancer does (60 s is common). */
-  KEEP_ALIVE_TIMEOUT_MS: integer(100, 3_600_000).default(72_000),
+  KEEP_ALIVE_TIMEOUT_MS: setting.integer(100, 3_600_000).default(72_000),
   /** After SIGTERM, how long to serve on while /health/ready says 503; in its second half, answers end their connections. */
-  DRAIN_DELAY_MS: integer(0, 300_000).default(0).meta({ production: '5000' }),
+  DRAIN_DELAY_MS: setting.integer(0, 300_000).default(0).meta({ production: '5000' }),
   /** After that, how long requests in hand may take to finish. */
-  DRAIN_TIMEOUT_MS: integer(100, 600_000).default(20_000),
+  DRAIN_TIMEOUT_MS: setting.integer(100, 600_000).default(20_000),
   /** The least serious messages that are logged. */
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** Readable lines, or one JSON object a line in the Elastic Common Schema. */
@@ -169,11 +155,11 @@ export const settings = z.object({
   /** What this service is called in the log and in traces. */
   OTEL_SERVICE_NAME: z.string().min(1).default('floodgate'),
   /** A collector that takes traces by OTLP over HTTP, at /v1/traces below this URL. Without it, nothing is traced. */
-  OTEL_EXPORTER_OTLP_ENDPOINT: url('http:', 'https:').optional(),
+  OTEL_EXPORTER_OTLP_ENDPOINT: setting.url('http:', 'https:').optional(),
   /** What the collector is spoken to in. */
   OTEL_EXPORTER_OTLP_PROTOCOL: z.enum(['http/protobuf']).default('http/protobuf'),
   /** Headers for the collector, such as a key: name=value, separated by commas. */
-  OTEL_EXPORTER_OTLP_HEADERS: pairs.optional().meta({ secret: true }),
+  OTEL_EXPORTER_OTLP_HEADERS: setting.pairs.optional().meta({ secret: true }),
   /** Which requests are traced; `parentbased_…` leaves it to the caller's traceparent where there is one. */
   OTEL_TRACES_SAMPLER: z
     .enum([
@@ -186,11 +172,11 @@ export const settings = z.object({
     ])
     .default('parentbased_always_on'),
   /** The share of requests that `traceidratio` traces, 0 to 1. */
-  OTEL_TRACES_SAMPLER_ARG: ratio.default(1),
+  OTEL_TRACES_SAMPLER_ARG: setting.ratio.default(1),
   /** Spans that wait to be sent at most, per process; more are dropped. */
-  OTEL_BSP_MAX_QUEUE_SIZE: integer(512, 1_000_000).default(2048),
+  OTEL_BSP_MAX_QUEUE_SIZE: setting.integer(512, 1_000_000).default(2048),
   /** How long a span waits for others to be sent with, in milliseconds. */
-  OTEL_BSP_SCHEDULE_DELAY: integer(1, 60_000).default(5000),
+  OTEL_BSP_SCHEDULE_DELAY: setting.integer(1, 60_000).default(5000),
 });
 
 export type Config = z.infer<typeof settings>;
@@ -204,7 +190,7 @@ export function loadConfig(environment: Environment = process.env): Config {
   const given: Environment = {};
   const production = environment.NODE_ENV === 'production';
   for (const [name, schema] of Object.entries(settings.shape)) {
-    const meta = (schema.meta() ?? {}) as SettingMeta;
+    const meta = (schema.meta() ?? {}) as setting.SettingMeta;
     try {
       given[name] = valueFrom(name, environment, meta.secret) ?? (production ? meta.production : undefined);
       if (production && meta.required && given[name] === undefined)
@@ -217,7 +203,7 @@ export function loadConfig(environment: Environment = process.env): Config {
     schema.meta()?.secret ? [name, `${name}_FILE`] : [name],
   );
   for (const name of Object.keys(environment)) {
-    const meant = names.includes(name) ? undefined : meantBy(name, names);
+    const meant = names.includes(name) ? undefined : setting.meantBy(name, names);
     if (meant) mistakes.add(`${name} is not a setting: ${meant} is, which it is too much like to be passed over`);
   }
   if (mistakes.size === 0 && ['development', 'test'].includes(given.NODE_ENV ?? 'development')) {
@@ -231,7 +217,7 @@ export function loadConfig(environment: Environment = process.env): Config {
   const result = settings.safeParse(given);
   for (const issue of result.error?.issues ?? []) {
     const name = String(issue.path[0]);
-    if (given[name] !== undefined) mistakes.add(`${name} ${sentence(issue)}`);
+    if (given[name] !== undefined) mistakes.add(`${name} ${setting.sentence(issue)}`);
   }
   if (Number(given.WEB_CONCURRENCY) > 1 && !given.REDIS_URL) {
     mistakes.add('REDIS_URL is missing: several workers (WEB_CONCURRENCY) tell one another of changes through it');
