@@ -14,6 +14,8 @@ import { Servers } from './platform/database/servers.js';
 import { Edge } from './platform/edge/edge.js';
 import { accepting, assertFree } from './platform/http/acceptors.js';
 import { HttpAdapter } from './platform/http/adapter.js';
+import { notFound } from './platform/http/problem.js';
+import { splitUrl } from './platform/http/split-url.js';
 import { Lifecycle } from './platform/lifecycle/lifecycle.js';
 import { tidyWhenIdle } from './platform/lifecycle/tidy.js';
 import { AccessLog, registerAccessLog } from './platform/logging/access-log.js';
@@ -93,7 +95,7 @@ async function assemble(config: Config, logger: Logger, tracing?: Tracing) {
   fastify.addHook('preClose', async () => {
     admission.close();
   });
-  serveDocument(nest);
+  serveDocument(nest, fastify);
   await nest.init();
   adapter.sealRoutes();
   return { nest, edge };
@@ -128,8 +130,17 @@ function markWrites(fastify: FastifyInstance, servers: Servers): void {
   });
 }
 
+/** What the page is made of. The package that has it holds more, such as its version. */
+const PAGE_FILES =
+  /^\/docs\/(?:swagger-ui\.css|swagger-ui-(?:bundle|standalone-preset)\.js|favicon-(?:16|32)x\d\d\.png)$/;
+
 /** /openapi.json as `npm run documents` made it, and a page for people at /docs that needs nothing from elsewhere. */
-function serveDocument(nest: NestFastifyApplication): void {
+function serveDocument(nest: NestFastifyApplication, fastify: FastifyInstance): void {
+  fastify.addHook('onRoute', (route) => {
+    if (route.url !== '/docs/*') return;
+    route.onRequest = (request, _reply, done) =>
+      done(PAGE_FILES.test(splitUrl(request.url)[0]) ? undefined : notFound());
+  });
   const read = () => JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8'));
   SwaggerModule.setup('docs', nest, read, {
     jsonDocumentUrl: 'openapi.json',
