@@ -18,6 +18,8 @@ const HEARTBEAT_MS = 250;
 const SILENCE_MS = 600;
 /** A process that fell silent without a word may be cut off from Redis and still write: the second tier's time is waited for. */
 export const SECOND_TIER_TTL_MS = 60_000;
+/** A process that has been silent for so long has no part of the limits any more. */
+const GONE_AFTER_MS = 5000;
 /** A process that has stood still for so long knows nothing of what changed meanwhile, until its next heartbeat. */
 const STALL_MS = 1000;
 /** All processes of the last while: who ended without a word before this one began may owe removals from the second tier. */
@@ -90,9 +92,10 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     return this.areHeard && now < this.awakeUntil;
   }
 
-  /** Processes that share Redis, this one among them; 1 without Redis. */
+  /** Processes that share Redis and were heard lately, this one among them; 1 without Redis. */
   get replicas(): number {
-    return Math.max(this.senders.size, 1);
+    const since = performance.now() - GONE_AFTER_MS;
+    return Math.max([...this.senders.values()].filter(({ seenAt }) => seenAt > since).length, 1);
   }
 
   async onModuleInit(): Promise<void> {
