@@ -5,7 +5,11 @@ import { burst, forge, hangUp, loris } from './crowd.js';
 import type { House, Replica } from './house.js';
 import type { Planned } from './plan.js';
 
-type Scene = Pick<Planned, 'where' | 'degree' | 'forMs'> & { house: House };
+type Scene = Pick<Planned, 'where' | 'degree' | 'forMs'> & {
+  house: House;
+  /** Waits until nothing is amiss with Redis: of a process that begins without, no other one knows that it has something to say. */
+  untilRedis(): Promise<void>;
+};
 /** What ends a fault. */
 type End = () => unknown;
 
@@ -93,21 +97,21 @@ export const FAULTS = {
   'a replica is killed': on(
     'process',
     [0, 3000],
-    async ({ house, where }) => {
+    async ({ house, where, untilRedis }) => {
       const [replica] = at(house, where);
       await replica.end('SIGKILL');
-      return () => replica.start();
+      return () => untilRedis().then(() => replica.start());
     },
     true,
   ),
   'a replica is stopped': on(
     'process',
     [9500, 9500],
-    async ({ house, where }) => {
+    async ({ house, where, untilRedis }) => {
       const [replica] = at(house, where);
       const took = await replica.end('SIGTERM');
       if (took > 9000) replica.flaws.push(`it took ${took} ms to end on SIGTERM`);
-      return () => replica.start();
+      return () => untilRedis().then(() => replica.start());
     },
     true,
   ),
@@ -201,15 +205,21 @@ async function again(work: () => Promise<unknown>): Promise<void> {
 export async function storm(house: House, planned: Planned[]): Promise<void> {
   // What is mended may take its time: the next on the same ground waits for it.
   const grounds = new Map<string, Promise<void>>();
+  const struck = new Set<string>();
+  const untilRedis = async () => {
+    while (struck.has('redis') || struck.has('way to redis')) await pause(50);
+  };
   const strike = async ({ at: when, fault, ...scene }: Planned) => {
     const { ground, begin }: Fault = FAULTS[fault];
     const before = grounds.get(ground);
     const run = async () => {
       await Promise.all([pause(when), before]);
       const begun = Date.now();
-      const end = await begin({ ...scene, house });
+      struck.add(ground);
+      const end = await begin({ ...scene, house, untilRedis });
       await pause(Math.max(0, scene.forMs - (Date.now() - begun)));
       await end?.();
+      struck.delete(ground);
     };
     const running = run();
     grounds.set(ground, running);

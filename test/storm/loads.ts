@@ -19,7 +19,8 @@ export class Loads {
     readonly sets: Sets,
   ) {}
 
-  static async open(house: House): Promise<Loads> {
+  /** @param refreshMs how often tokens are refreshed: each one is remembered, up to a bound that is not met in minutes */
+  static async open(house: House, refreshMs = 200): Promise<Loads> {
     const { here, there, elsewhere } = house;
     const [a, b, c, d, e, f, g, h, i, j] = await house.users(10);
     const user = (name: string) => ({ email: `${name}@example.com`, password: `${name}-password` });
@@ -29,7 +30,7 @@ export class Loads {
     return new Loads(
       await Ledger.open([a, b, c, d] as Client[], options),
       new Uploads([e, f] as Client[], elsewhere, BOUND_MS),
-      new Sessions(signedIn, [new Client(here.url), new Client(there.url)]),
+      new Sessions(signedIn, [new Client(here.url), new Client(there.url)], refreshMs),
       new Sets(
         [
           [g, h],

@@ -16,6 +16,8 @@ export class Sessions extends Load {
   constructor(
     users: { email: string; password: string }[],
     private readonly replicas: [Client, Client],
+    /** Between one refresh and the next. */
+    private readonly paceMs: number,
   ) {
     super();
     this.lanes = users.map((user) => this.walk(user));
@@ -27,7 +29,7 @@ export class Sessions extends Load {
       if (!tokens) return;
       for (let turn = 0; turn < 5 && tokens?.accessToken && !this.isOver; turn++) {
         await this.look(tokens, 200);
-        await pause(200);
+        await pause(this.paceMs);
         tokens = await this.refresh(tokens);
       }
       if (tokens?.accessToken && !this.isOver) await this.end(tokens);

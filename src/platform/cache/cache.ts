@@ -121,7 +121,7 @@ export class Cache {
       entry.retryAt = performance.now() + RETRY_MS;
       return entry;
     });
-    if (!this.others.areHeard || now > entry.staleUntil) return renewed;
+    if (!this.others.areHeardAt(now) || now > entry.staleUntil) return renewed;
     renewed.catch(ignore);
     return entry;
   }
@@ -134,7 +134,9 @@ export class Cache {
 
   private isFresh(entry: Entry, now: number): boolean {
     if (isDead(entry)) return false;
-    const limit = this.others.areHeard ? entry.freshUntil : Math.min(entry.freshUntil, entry.storedAt + UNTRUSTED_MS);
+    const limit = this.others.areHeardAt(now)
+      ? entry.freshUntil
+      : Math.min(entry.freshUntil, entry.storedAt + UNTRUSTED_MS);
     return now < limit || now < entry.retryAt;
   }
 

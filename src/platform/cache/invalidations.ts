@@ -13,6 +13,17 @@ const HEARTBEAT_MS = 250;
 const SILENCE_MS = 600;
 /** A process that fell silent without a word may be cut off from Redis and still write: the second tier's time is waited for. */
 export const SECOND_TIER_TTL_MS = 60_000;
+/** A process that has been silent for so long has no part of the limits any more. */
+const GONE_AFTER_MS = 5000;
+/** A process that has stood still for so long knows nothing of what changed meanwhile, until its next heartbeat. */
+const STALL_MS = 1000;
+/** All processes of the last while: who ended without a word before this one began may owe removals from the second tier. */
+const PRESENT = `${KEY_VERSION}:present`;
+const ENTER = `
+  local now = tonumber(redis.call('TIME')[1])
+  redis.pcall('ZADD', KEYS[1], now, ARGV[1])
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+  return redis.call('ZRANGE', KEYS[1], 0, -1)`;
 /** Keys whose removal from the second tier is owed at most. */
 const OWED = 100_000;
 /** Of these, in one call, which has its time-out. */
@@ -51,6 +62,8 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   private readonly id = randomUUID();
   private sent = 0;
   private readonly senders = new Map<string, { n: number; seenAt: number }>();
+  private present: string[] | undefined;
+  private awakeUntil = Number.POSITIVE_INFINITY;
   private readonly owed = new Set<string>();
   /** Keys put into the second tier lately, oldest first. */
   private readonly put = new Map<string, number>();
@@ -71,9 +84,15 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     this.listeners.push(listener);
   }
 
-  /** Processes that share Redis, this one among them; 1 without Redis. */
+  /** The same at a time of performance.now(): not after this process has stood still. */
+  areHeardAt(now: number): boolean {
+    return this.areHeard && now < this.awakeUntil;
+  }
+
+  /** Processes that share Redis and were heard lately, this one among them; 1 without Redis. */
   get replicas(): number {
-    return Math.max(this.senders.size, 1);
+    const since = performance.now() - GONE_AFTER_MS;
+    return Math.max([...this.senders.values()].filter(({ seenAt }) => seenAt > since).length, 1);
   }
 
   onModuleInit(): void {
@@ -86,6 +105,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
 
   async beforeApplicationShutdown(): Promise<void> {
     this.isLeaving = true;
+    await this.redis.attempt((client) => client.zRem(PRESENT, this.id), 0);
     await this.send({});
   }
 
@@ -118,14 +138,23 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
 
   private async beat(): Promise<void> {
     const now = performance.now();
+    this.awakeUntil = now + STALL_MS;
     for (const [id, { seenAt }] of this.senders) if (now - seenAt > SECOND_TIER_TTL_MS) this.senders.delete(id);
     const wereHeard = this.areHeard;
     const isSilent = (sender: { seenAt: number }) => now - sender.seenAt > SILENCE_MS;
-    this.areHeard = this.senders.has(this.id) && ![...this.senders.values()].some(isSilent);
+    const areAllKnown = this.present?.every((id) => this.senders.has(id)) ?? false;
+    this.areHeard = areAllKnown && this.senders.has(this.id) && ![...this.senders.values()].some(isSilent);
     // What was loaded during a silence, or before it was noticed, may have missed its end.
     if (this.areHeard !== wereHeard) this.dropAll();
     // Others may trust the second tier again only when it holds nothing that we have changed: no heartbeat before that.
     await this.settle([...this.owed]);
+    if (!this.isLeaving) this.present = (await this.enter()) ?? this.present;
+  }
+
+  /** @returns the ids of all processes of the last while, if Redis says so. When it is full it does, but does not take this one's */
+  private enter(): Promise<string[] | undefined> {
+    const given = { keys: [PRESENT], arguments: [this.id, String(SECOND_TIER_TTL_MS / 1000 + 1)] };
+    return this.redis.attempt(async (client) => (await client.eval(ENTER, given)) as string[] | undefined, undefined);
   }
 
   /** What is no message of ours may have been meant to be one. */
