@@ -63,10 +63,7 @@ export const settings = z.object({
   CACHE_STALE_MS: setting.integer(0, 86_400_000).default(600_000),
   /** What is kept in this process takes no more. */
   CACHE_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(33_554_432),
-  /**
-   * Reads and writes in hand at the same time at most, and beside them half as many sign-ins, a quarter as many uploads and
-   * exports; how many really depends on how fast they are answered.
-   */
+  /** Most reads and writes in hand, fewer when answers slow down; beside them half as many sign-ins, a quarter as many uploads. */
   ADMISSION_MAX_REQUESTS: setting.integer(10, 100_000).default(1000),
   /** How long a request may wait to be taken in hand before it is refused with 503. */
   ADMISSION_WAIT_MS: setting.integer(1, 60_000).default(500),
