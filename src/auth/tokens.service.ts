@@ -2,9 +2,8 @@ import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { calculateJwkThumbprint, exportJWK, type JWK, type JWTHeaderParameters, jwtVerify, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
-import type { Config } from '../config.js';
 import { entries } from '../platform/bounds.js';
-import { CONFIG } from '../platform/config.token.js';
+import { CONFIG, type Config } from '../platform/config.token.js';
 import type { Role } from '../platform/http/caller.js';
 
 /** Clocks of issuer and verifier may differ by so much. */

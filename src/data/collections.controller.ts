@@ -1,8 +1,7 @@
 import { Body, Controller, Delete, Get, Headers, Inject, Param, Put, Query, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import type { Config } from '../config.js';
-import { CONFIG } from '../platform/config.token.js';
+import { CONFIG, type Config } from '../platform/config.token.js';
 import type { Answer } from '../platform/http/answer.js';
 import { Anyone, type Caller, CurrentCaller } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';

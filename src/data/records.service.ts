@@ -1,9 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import type { Config } from '../config.js';
 import { Cache } from '../platform/cache/cache.js';
 import { SharedTier } from '../platform/cache/shared-tier.js';
-import { CONFIG } from '../platform/config.token.js';
+import { CONFIG, type Config } from '../platform/config.token.js';
 import { Batch } from '../platform/database/batch.js';
 import { Database } from '../platform/database/database.js';
 import { sqlState } from '../platform/database/database-problem.js';

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { PoolClient } from 'pg';
-import type { Config } from '../config.js';
-import { CONFIG } from '../platform/config.token.js';
+import { CONFIG, type Config } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import { type IdempotencyKey, isOtherRequest, isRunning, KEPT } from '../platform/http/idempotency.js';
 import type { Progress } from './batches.js';

@@ -1,2 +1,3 @@
-/** The injection token of the settings (a Config). */
+/** The settings: what they are, and the token by which Nest gives them. */
+export type { Config } from '../config.js';
 export const CONFIG = Symbol('CONFIG');

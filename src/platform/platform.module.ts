@@ -1,8 +1,7 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import type { Logger } from 'pino';
-import type { Config } from '../config.js';
 import { CacheModule } from './cache/cache.module.js';
-import { CONFIG } from './config.token.js';
+import { CONFIG, type Config } from './config.token.js';
 import { DatabaseModule } from './database/database.module.js';
 import { Edge } from './edge/edge.js';
 import { Cursors } from './http/cursor.js';

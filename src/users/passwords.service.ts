@@ -2,8 +2,7 @@ import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { Inject, Injectable } from '@nestjs/common';
 import pLimit from 'p-limit';
-import type { Config } from '../config.js';
-import { CONFIG } from '../platform/config.token.js';
+import { CONFIG, type Config } from '../platform/config.token.js';
 import { unavailable } from '../platform/http/problem.js';
 
 /** OWASP's second choice for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane. */

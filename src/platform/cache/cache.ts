@@ -1,8 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
-import type { Config } from '../../config.js';
 import { entries } from '../bounds.js';
-import { CONFIG } from '../config.token.js';
+import { CONFIG, type Config } from '../config.token.js';
 import { Problem } from '../http/problem.js';
 import { Invalidations } from './invalidations.js';
 

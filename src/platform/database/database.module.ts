@@ -2,7 +2,7 @@ import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { types } from 'pg';
 import type { Logger } from 'pino';
-import type { Config } from '../../config.js';
+import type { Config } from '../config.token.js';
 import { parseExactly } from '../exact-json.js';
 import { CopyOut } from './copy-out.js';
 import { Database } from './database.js';

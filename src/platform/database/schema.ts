@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
-import type { Config } from '../../config.js';
+import type { Config } from '../config.token.js';
 import { StartError } from '../start-error.js';
 import { migrations, SCHEMA_VERSION } from './migrations/index.js';
 

@@ -2,10 +2,9 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplica
 import { LRUCache } from 'lru-cache';
 import { type ClientConfig, Pool, type PoolConfig } from 'pg';
 import { DataSource } from 'typeorm';
-import type { Config } from '../../config.js';
 import { entries } from '../bounds.js';
 import { Invalidations } from '../cache/invalidations.js';
-import { CONFIG } from '../config.token.js';
+import { CONFIG, type Config } from '../config.token.js';
 import { Background } from '../lifecycle/background.js';
 import { frugalSocket } from './copy-lines.js';
 import { Pipeline } from './pipeline.js';

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Config } from '../../config.js';
+import type { Config } from '../config.token.js';
 import { parseJson } from './json.js';
 import { Problem, unavailable } from './problem.js';
 

@@ -1,7 +1,6 @@
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import type { Config } from '../../config.js';
-import { CONFIG } from '../config.token.js';
+import { CONFIG, type Config } from '../config.token.js';
 import type { Page } from './page.js';
 import { invalid } from './problem.js';
 

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import type { DestinationStream, Logger } from 'pino';
-import type { Config } from '../../config.js';
+import type { Config } from '../config.token.js';
 import { splitUrl } from '../http/split-url.js';
 import { addressReader } from '../throttle/address.js';
 import { streamOf, type TraceIds } from './logger.js';

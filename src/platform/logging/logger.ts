@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { ecsFormat } from '@elastic/ecs-pino-format';
 import { type DestinationStream, type Logger, pino } from 'pino';
-import type { Config } from '../../config.js';
+import type { Config } from '../config.token.js';
 
 /** Which trace a line belongs to, and which span of it; neither where nothing is traced. */
 export type TraceIds = { 'trace.id'?: string; 'span.id'?: string };

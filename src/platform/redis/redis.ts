@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { RedisClientOptions } from 'redis';
-import type { Config } from '../../config.js';
-import { CONFIG } from '../config.token.js';
+import { CONFIG, type Config } from '../config.token.js';
 import { Connection, type RedisClient } from './connection.js';
 
 /** After so many failures in a row nothing is sent for a while, so that a dead or hung Redis costs no waiting. */

@@ -4,8 +4,7 @@ import { applyDecorators, Inject, Injectable, SetMetadata, UseInterceptors } fro
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Observable, tap } from 'rxjs';
-import type { Config } from '../../config.js';
-import { CONFIG } from '../config.token.js';
+import { CONFIG, type Config } from '../config.token.js';
 import { judge, type Verdict } from './gcra.js';
 import { Settlement } from './settlement.js';
 import { clock, enforce, idOf, type Limit, Throttle } from './throttle.js';

@@ -1,7 +1,6 @@
 import { Global, Module } from '@nestjs/common';
 import { ThrottlerModule } from '@nestjs/throttler';
-import type { Config } from '../../config.js';
-import { CONFIG } from '../config.token.js';
+import { CONFIG, type Config } from '../config.token.js';
 import { Settlement } from './settlement.js';
 import { GENERAL, Throttle } from './throttle.js';
 

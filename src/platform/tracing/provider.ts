@@ -24,7 +24,7 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
-import type { Config } from '../../config.js';
+import type { Config } from '../config.token.js';
 import { splitUrl } from '../http/split-url.js';
 
 /** How long an exit waits for the last spans to be taken. */

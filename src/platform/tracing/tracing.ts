@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import { context, propagation, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { FastifyInstance } from 'fastify';
-import type { Config } from '../../config.js';
+import type { Config } from '../config.token.js';
 import { splitUrl } from '../http/split-url.js';
 import { isProbe } from '../logging/access-log.js';
 import type { TraceIds } from '../logging/logger.js';
