@@ -50,7 +50,7 @@ export const settings = z.object({
   MIGRATE_ON_START: setting.flag.default(true).meta({ production: 'false' }),
 
   /** Redis, with its user and password, if any: the cache's second tier, messages between replicas, shared limits. */
-  REDIS_URL: setting.url('redis:', 'rediss:').optional().meta({ secret: true }),
+  REDIS_URL: setting.redisUrl.optional().meta({ secret: true }),
   /** Certificates in PEM that vouch for a rediss:// server, where the system does not know them. */
   REDIS_CA: z.string().min(1).optional().meta({ secret: true }),
   /** How long one call to Redis may take before it is done without. */

@@ -25,13 +25,28 @@ export const ratio = z
 
 export const flag = z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true');
 
+function canDecode(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export const url = (...protocols: string[]) =>
   z
     .string()
     .refine(
       (text) => URL.canParse(text) && protocols.includes(new URL(text).protocol),
       `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
-    );
+    )
+    .refine(canDecode, 'must be a URL in which a % of a password is written %25');
+
+export const redisUrl = url('redis:', 'rediss:').refine(
+  (text) => !URL.canParse(text) || /^\/?\d*$/.test(new URL(text).pathname),
+  'must have the number of a database behind its host, or nothing',
+);
 
 export const origin = z
   .string()

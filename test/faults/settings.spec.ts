@@ -86,6 +86,15 @@ row(48, 'each fault of each setting', async () => {
       if (isSecret(name)) expect(lines[0]).not.toContain(value);
       alone++;
     }
+  // Nobody can connect to these, though a URL can be read from each.
+  for (const [name, value] of [
+    ['REDIS_URL', 'redis://:a%zz@127.0.0.1'],
+    ['REDIS_URL', 'redis://:a%ff@127.0.0.1'],
+    ['REDIS_URL', 'redis://127.0.0.1/cache'],
+    ['DATABASE_URL', 'postgres://u:100%@127.0.0.1/x'],
+    ['DATABASE_REPLICA_URLS', `${database.url},postgres://u:100%@127.0.0.1/x`],
+  ] as const)
+    expect([value, firstWords(await refusalOf({ ...good, [name]: value }))]).toEqual([value, [name]]);
   // All of them at once, in a process: the first fault of each, the second of each, and so on.
   const rounds = Math.max(...faults.map(({ values }) => values.length));
   for (let round = 0; round < rounds; round++) {
