@@ -25,7 +25,8 @@ export function frugalSocket(): Socket {
 
 /** The rows of a COPY … TO STDOUT, in buffers that are used again (PostgreSQL's manual, "COPY Operations"). */
 export class CopyLines extends Readable implements Submittable {
-  private connection: Connection | undefined;
+  /** The connection, while it is we who read it. */
+  private socket: Socket | undefined;
   /** How pg reads its connection, while it is we who do. */
   private reader: (chunk: Buffer) => void = () => {};
   /** The beginning of a message's header, when the chunk ended in it. */
@@ -34,21 +35,30 @@ export class CopyLines extends Readable implements Submittable {
   /** Bytes of the current message that are still to come. */
   private left = 0;
   private readonly free: Buffer[] = [];
+  /** Where pg has its time-out (query_timeout), which would end a copy that goes on: calling it ends the time-out. */
+  callback?: () => void;
 
-  constructor(private readonly statement: string) {
+  /** @param silenceMs with nothing from PostgreSQL for so long, though we listen, it is given up */
+  constructor(
+    private readonly statement: string,
+    private readonly silenceMs: number,
+  ) {
     super();
   }
 
   submit(connection: Connection & { query?(text: string): void }): void {
-    this.connection = connection;
-    const { stream } = connection;
-    [this.reader] = stream.listeners('data') as [typeof this.reader];
-    stream.off('data', this.reader).on('data', this.onChunk).on('chunk', this.onChunk);
+    this.callback?.();
+    const socket = connection.stream as Socket;
+    this.socket = socket.setTimeout(this.silenceMs).on('timeout', this.onSilence);
+    [this.reader] = socket.listeners('data') as [typeof this.reader];
+    socket.off('data', this.reader).on('data', this.onChunk).on('chunk', this.onChunk);
     connection.query?.(this.statement);
   }
 
   override _read(): void {
-    this.connection?.stream.resume();
+    // As long as nobody read, PostgreSQL could say nothing.
+    if (this.socket?.isPaused()) this.socket.setTimeout(this.silenceMs);
+    this.socket?.resume();
   }
 
   /** What the destination holds no more is used again. */
@@ -60,6 +70,10 @@ export class CopyLines extends Readable implements Submittable {
     });
     return super.pipe(to, options);
   }
+
+  private readonly onSilence = (): void => {
+    if (!this.socket?.isPaused()) this.destroy(new Error('Query read timeout'));
+  };
 
   private readonly onChunk = (received: Buffer): void => {
     const chunk = this.begun.length > 0 ? Buffer.concat([this.begun, received]) : received;
@@ -86,17 +100,18 @@ export class CopyLines extends Readable implements Submittable {
       }
     }
     if (end === 0) this.free.push(rows);
-    else if (!this.push(rows.subarray(0, end))) this.connection?.stream.pause();
+    else if (!this.push(rows.subarray(0, end))) this.socket?.pause();
     if (at < chunk.length && this.begun.length === 0) this.handOver(Buffer.from(chunk.subarray(at)));
   };
 
   /** The end, or an error: pg reads on from there. */
   private handOver(rest: Buffer): void {
-    const { stream } = this.connection as Connection;
-    this.connection = undefined;
-    stream.off('data', this.onChunk).off('chunk', this.onChunk).on('data', this.reader);
+    const socket = this.socket as Socket;
+    this.socket = undefined;
+    socket.setTimeout(0).off('timeout', this.onSilence);
+    socket.off('data', this.onChunk).off('chunk', this.onChunk).on('data', this.reader);
     this.reader(rest);
-    stream.resume();
+    socket.resume();
   }
 
   handleError(error: Error): void {

@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { PoolClient } from 'pg';
+import type { Config } from '../../config.js';
+import { CONFIG } from '../config.token.js';
 import { invalid } from '../http/problem.js';
 import { CopyLines } from './copy-lines.js';
 import { ABANDONED_AFTER_MS, Servers } from './servers.js';
@@ -9,7 +11,10 @@ import { ABANDONED_AFTER_MS, Servers } from './servers.js';
 /** Long reads by COPY, which is the cursor: PostgreSQL sends no more than the reader takes, so memory is constant on both sides. */
 @Injectable()
 export class CopyOut {
-  constructor(private readonly servers: Servers) {}
+  constructor(
+    private readonly servers: Servers,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
 
   /**
    * Starts a COPY … TO STDOUT. Its connection is free again when the stream has ended. When it is destroyed, the
@@ -23,7 +28,7 @@ export class CopyOut {
       client.release();
       throw invalid('The request was cut off.');
     }
-    const lines = client.query(new CopyLines(statement));
+    const lines = client.query(new CopyLines(statement, this.config.REQUEST_TIMEOUT_MS));
     let isReleased = false;
     const release = (failure?: Error) => {
       if (isReleased) return;

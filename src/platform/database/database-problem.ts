@@ -11,7 +11,7 @@ const connectionErrors = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH
 
 /** Texts that pg and pg-pool give to errors without a code. */
 const connectionTexts =
-  /timeout exceeded when trying to connect|Connection terminated|Query read timeout|not queryable|Cannot use a pool|Client was closed/;
+  /timeout exceeded when trying to connect|timeout expired|Connection terminated|Query read timeout|not queryable|Cannot use a pool|Client was closed/;
 
 /** The SQLSTATE of a failed query, with or without TypeORM around it. */
 export function sqlState(error: unknown): string | undefined {

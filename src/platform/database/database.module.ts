@@ -6,6 +6,7 @@ import type { Config } from '../config.token.js';
 import { parseExactly } from '../exact-json.js';
 import { CopyOut } from './copy-out.js';
 import { Database } from './database.js';
+import { ImpatientClient } from './pool.js';
 import { Servers } from './servers.js';
 
 const IDLE_TIMEOUT_MS = 60_000;
@@ -37,6 +38,7 @@ export class DatabaseModule {
             query_timeout: config.DATABASE_QUERY_TIMEOUT_MS,
             idleTimeoutMillis: IDLE_TIMEOUT_MS,
             keepAlive: true,
+            Client: ImpatientClient,
           },
         }),
       ],

@@ -38,9 +38,12 @@ export class Pipeline {
 
   private async connect(slot: number): Promise<Client> {
     // What is asked here is planned once: with ids in an array PostgreSQL would do so each time, which takes longer than the read.
+    let isOurs = true;
     const client = new Client({ ...this.options, pipeline: true, options: '-c plan_cache_mode=force_generic_plan' });
     const forget = () => {
-      this.clients[slot] = undefined;
+      // It may end after it has failed, when there is another one already.
+      if (isOurs) this.clients[slot] = undefined;
+      isOurs = false;
     };
     client.on('error', forget).on('end', forget);
     await client.connect().catch((error) => {

@@ -128,13 +128,12 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private serverAt(host: string, options: PoolConfig, pool = this.open(options)): Server {
     const probe = { ...options, max: 1, connectionTimeoutMillis: CHECK_TIMEOUT_MS, query_timeout: CHECK_TIMEOUT_MS };
-    // No time-out but the socket's: an export takes as long as its reader, an atomic upload as long as its writer.
+    // An export takes as long as its reader, an atomic upload as long as its writer.
     const streams = this.open({
       ...options,
       max: this.config.STREAM_CONCURRENCY,
       stream: frugalSocket,
       statement_timeout: 0,
-      query_timeout: 0,
       idle_in_transaction_session_timeout: this.config.REQUEST_TIMEOUT_MS,
     });
     // Not every system that PostgreSQL runs on can do it; there it notices when it next sends something.
