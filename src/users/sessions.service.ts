@@ -54,10 +54,7 @@ export class SessionsService {
     @Inject(CONFIG) config: Config,
   ) {
     this.key = createSecretKey(Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'refresh-token', 32)));
-    this.life = {
-      rotatedAt: () => 'now()',
-      expiresAt: () => `now() + interval '${config.REFRESH_TOKEN_TTL_S} s'`,
-    };
+    this.life = { rotatedAt: () => 'now()', expiresAt: () => `now() + interval '${config.REFRESH_TOKEN_TTL_S} s'` };
     this.lifetime = { ttlMs: config.SESSION_CHECK_MS, staleMs: 0 };
   }
 
@@ -139,10 +136,7 @@ export class SessionsService {
     const [, id, generation] = TOKEN.exec(token) ?? [];
     if (!id) return undefined;
     return this.database.transaction(async (manager) => {
-      const session = await manager.findOne(Session, {
-        where: { id, ...ALIVE },
-        lock: { mode: 'pessimistic_write' },
-      });
+      const session = await manager.findOne(Session, { where: { id, ...ALIVE }, lock: { mode: 'pessimistic_write' } });
       if (!session) return undefined;
       const expected = this.tokenOf({ ...session, generation: Number(generation) });
       const isGenuine = expected.length === token.length && timingSafeEqual(Buffer.from(expected), Buffer.from(token));

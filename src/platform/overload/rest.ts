@@ -9,16 +9,11 @@ const LONGEST_MS = 1000;
 /** When so much time has gone by since the last tick, the loop reads more than it gets round to. */
 const LATE_MS = 100;
 
-interface Connection {
-  pause(): unknown;
-  resume(): unknown;
-}
-
 /** A request, as far as its connection can be left unread for a while. */
-export interface Refused {
-  socket: Connection;
-  once(event: 'close', listener: () => void): unknown;
-}
+export type Refused = {
+  socket: Record<'pause' | 'resume', () => unknown>;
+  once(event: 'close', work: () => void): unknown;
+};
 
 /**
  * A process that is asked for enough can spend all of its time on refusals, and callers who ask again at once see to it
@@ -31,7 +26,7 @@ export class Rest {
   private refused = 0;
   private answered = 0;
   private tickedAt = Number.POSITIVE_INFINITY;
-  private readonly resting: { socket: Connection; since: number }[] = [];
+  private readonly resting: { socket: Refused['socket']; since: number }[] = [];
 
   /** @param utilization of the event loop since the last call, 0 to 1 */
   constructor(private readonly utilization: () => number = utilizationMeter()) {}

@@ -8,22 +8,8 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import { PgInstrumentation } from '@opentelemetry/instrumentation-pg';
 import { RedisInstrumentation } from '@opentelemetry/instrumentation-redis';
 import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici';
-import {
-  defaultResource,
-  detectResources,
-  resourceAttributesEnvDetector,
-  resourceFromAttributes,
-} from '@opentelemetry/resources';
-import {
-  AlwaysOffSampler,
-  AlwaysOnSampler,
-  BatchSpanProcessor,
-  ParentBasedSampler,
-  type ReadableSpan,
-  type Sampler,
-  TraceIdRatioBasedSampler,
-  TracerProvider,
-} from '@opentelemetry/sdk-trace';
+import * as resources from '@opentelemetry/resources';
+import * as sdk from '@opentelemetry/sdk-trace';
 import type { Config } from '../config.token.js';
 import { splitUrl } from '../http/split-url.js';
 
@@ -40,7 +26,7 @@ const COMPLAINT_MS = 60_000;
 export function startProvider(config: Config): () => Promise<void> {
   const exporter = new OTLPTraceExporter({ headers: parseKeyPairsIntoRecord(config.OTEL_EXPORTER_OTLP_HEADERS) });
   const queue = { maxQueueSize: config.OTEL_BSP_MAX_QUEUE_SIZE, scheduledDelayMillis: config.OTEL_BSP_SCHEDULE_DELAY };
-  const provider = new TracerProvider({
+  const provider = new sdk.TracerProvider({
     resource: resourceOf(config),
     sampler: samplerOf(config),
     spanProcessors: [new DiscreetProcessor({ exporter, ...queue })],
@@ -60,8 +46,8 @@ export function startProvider(config: Config): () => Promise<void> {
 }
 
 /** Leaves out what a failure says in words: it may hold values. The log has it, under the trace's id. */
-class DiscreetProcessor extends BatchSpanProcessor {
-  override onEnd(span: ReadableSpan): void {
+class DiscreetProcessor extends sdk.BatchSpanProcessor {
+  override onEnd(span: sdk.ReadableSpan): void {
     delete span.status.message;
     span.events.length = 0;
     super.onEnd(span);
@@ -69,17 +55,18 @@ class DiscreetProcessor extends BatchSpanProcessor {
 }
 
 function resourceOf({ OTEL_SERVICE_NAME }: Config) {
-  return defaultResource()
-    .merge(resourceFromAttributes({ 'host.name': hostname(), 'process.pid': process.pid }))
-    .merge(detectResources({ detectors: [resourceAttributesEnvDetector] }))
-    .merge(resourceFromAttributes({ 'service.name': OTEL_SERVICE_NAME }));
+  return resources
+    .defaultResource()
+    .merge(resources.resourceFromAttributes({ 'host.name': hostname(), 'process.pid': process.pid }))
+    .merge(resources.detectResources({ detectors: [resources.resourceAttributesEnvDetector] }))
+    .merge(resources.resourceFromAttributes({ 'service.name': OTEL_SERVICE_NAME }));
 }
 
-function samplerOf({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: ratio }: Config): Sampler {
-  let root: Sampler = new AlwaysOnSampler();
-  if (name.endsWith('always_off')) root = new AlwaysOffSampler();
-  if (name.endsWith('traceidratio')) root = new TraceIdRatioBasedSampler(ratio);
-  return name.startsWith('parentbased') ? new ParentBasedSampler({ root }) : root;
+function samplerOf({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: ratio }: Config): sdk.Sampler {
+  let root: sdk.Sampler = new sdk.AlwaysOnSampler();
+  if (name.endsWith('always_off')) root = new sdk.AlwaysOffSampler();
+  if (name.endsWith('traceidratio')) root = new sdk.TraceIdRatioBasedSampler(ratio);
+  return name.startsWith('parentbased') ? new sdk.ParentBasedSampler({ root }) : root;
 }
 
 function complaint() {
