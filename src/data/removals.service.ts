@@ -31,9 +31,8 @@ export class RemovalsService {
         'DELETE FROM records WHERE ctid = ANY (ARRAY(SELECT ctid FROM records WHERE collection_id = $1 LIMIT $2))',
         [removal.id, BATCH],
       );
-      if (removal.settled && removed < BATCH) {
+      if (removal.settled && removed < BATCH)
         await manager.query('DELETE FROM removals WHERE collection_id = $1', [removal.id]);
-      }
       return true;
     });
   }

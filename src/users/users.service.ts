@@ -70,9 +70,8 @@ export class UsersService {
    *   conflict for a taken address or the last admin
    */
   async update(caller: Caller, id: string, patch: UserPatch, ifMatch: string | undefined): Promise<User> {
-    if (caller.role !== 'admin' && (patch.role !== undefined || patch.disabled !== undefined)) {
+    if (caller.role !== 'admin' && (patch.role !== undefined || patch.disabled !== undefined))
       throw new Problem('forbidden', 'Only an admin changes role and disabled.');
-    }
     const passwordHash = await this.newPasswordHash(caller, id, patch, ifMatch);
     const work = this.database.transaction(async (manager) => {
       const user = await this.lock(manager, id, ifMatch);

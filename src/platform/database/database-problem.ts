@@ -30,9 +30,7 @@ export const brokenConstraint = (error: unknown): string | undefined =>
 /** A database failure that passes, as 503; anything else is not for here. */
 export function databaseProblem(error: unknown): Problem | undefined {
   const state = sqlState(error);
-  if (state !== undefined) {
-    return passing.test(state) ? unavailable('The database cannot take this now.') : undefined;
-  }
+  if (state !== undefined) return passing.test(state) ? unavailable('The database cannot take this now.') : undefined;
   const { code, message, syscall } = driverError(error) as { code?: string; message?: string; syscall?: string };
   const isSystemError = code !== undefined && syscall !== undefined;
   // What TypeORM says when PostgreSQL ended the session between two statements of a transaction.

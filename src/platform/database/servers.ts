@@ -79,9 +79,8 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     const interval = Math.min(CHECK_INTERVAL_MS, this.config.DATABASE_REPLICA_MAX_LAG_MS / 4);
     await this.note();
     this.background.every(interval, 'look at the primary', () => this.note());
-    for (const replica of this.replicas) {
+    for (const replica of this.replicas)
       this.background.every(interval, `check of the replica at ${replica.host}`, () => this.check(replica));
-    }
   }
 
   /** Where to read a list, an export or figures for a caller: the fit replicas in turn, or the primary. */

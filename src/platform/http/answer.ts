@@ -40,9 +40,7 @@ export class Answer {
     // Its body is needed to tell which variant the caller has, and goes no further than that (see compression.ts).
     if (isRead && etag && isNotModified(request.headers['if-none-match'], etag)) reply.code(304);
     reply.type(type);
-    if (!(this.body instanceof Readable)) {
-      return reply.send(this.text);
-    }
+    if (!(this.body instanceof Readable)) return reply.send(this.text);
     if (request.method !== 'HEAD') return reply.send(this.body);
     // Fastify would read all of it, only to leave it out.
     this.body.destroy();

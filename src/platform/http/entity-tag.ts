@@ -28,13 +28,11 @@ function listed(header: string, current: string, weakToo: boolean): boolean {
  * @throws Problem precondition-required without If-Match, precondition-failed when it is stale
  */
 export function assertIfMatch(header: string | undefined, current: string | undefined): void {
-  if (header === undefined) {
+  if (header === undefined)
     throw new Problem('precondition-required', 'Send If-Match with the entity tag (ETag) that you last read.');
-  }
   if (header.trim() !== '*' && !TAGS.test(header)) throw invalid('If-Match is not a list of entity tags.');
-  if (current === undefined || !listed(header, current, false)) {
+  if (current === undefined || !listed(header, current, false))
     throw new Problem('precondition-failed', 'Read it again: it is no longer what If-Match says.');
-  }
 }
 
 /** Whether the caller already has this version (RFC 9110, 13.1.2). */

@@ -47,9 +47,8 @@ function findFlaw(value: unknown, depth: number, escapes: boolean): Mistake | un
 
 function keyFlaw(key: string, member: unknown, escapes: boolean): Mistake | undefined {
   if (key === '__proto__') return flaw('is a name that is not allowed');
-  if (key === 'constructor' && typeof member === 'object' && member !== null && Object.hasOwn(member, 'prototype')) {
+  if (key === 'constructor' && typeof member === 'object' && member !== null && Object.hasOwn(member, 'prototype'))
     return flaw('must not hold a prototype');
-  }
   return escapes ? stringFlaw(key) : undefined;
 }
 
