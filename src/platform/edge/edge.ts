@@ -22,8 +22,10 @@ const AGAIN_MS = 100;
 
 const CLOSE = 'connection: close\r\n';
 
-/** When a request came (performance.now()), from whom, and what that one has left. */
+/** A request, when it came (performance.now()), from whom, and what that one has left. */
 interface Arrival {
+  request: IncomingMessage;
+  response: ServerResponse;
   begun: number;
   limit: Counted | undefined;
   caller: Caller | undefined;
@@ -105,25 +107,25 @@ export class Edge {
         const isLimited = this.throttle.isLimited(request);
         const limit = isLimited ? this.throttle.count(request, caller?.id, begun) : undefined;
         // The pipeline finds that it was counted, and answers one too many.
-        if (!limit || limit.wait === 0) return void this.read(request, response, pipeline, { begun, limit, caller });
+        if (!limit || limit.wait === 0) return void this.read({ request, response, begun, limit, caller }, pipeline);
       }
     }
     this.admit(request, response, () => pipeline(request, response));
   }
 
-  private read(request: IncomingMessage, response: ServerResponse, pipeline: RequestListener, arrival: Arrival): void {
+  private read(arrival: Arrival, pipeline: RequestListener): void {
+    const { request, response } = arrival;
     const { url = '' } = request;
     const kept = this.cache.peek<Answer>(url, arrival.begun);
     const wire = kept?.value?.atEdge as Wire | undefined;
-    if (wire?.isPublic)
-      return void this.answer(request, response, wire, staleness(kept as Entry, arrival.begun), arrival);
+    if (wire?.isPublic) return void this.answer(arrival, wire, staleness(kept as Entry, arrival.begun));
     const [path, query] = splitUrl(url);
     const lane = this.laneOf(url);
     if (!lane) return void this.admit(request, response, () => pipeline(request, response));
     const go = (read: Read | undefined) => {
       if (!read) return void pipeline(request, response);
       const [answer, stale] = read instanceof Answer ? [read] : [read.value, staleness(read)];
-      this.answer(request, response, this.wireOf(answer, lane), stale, arrival);
+      this.answer(arrival, this.wireOf(answer, lane), stale);
     };
     const work = () => {
       const match = lane.path.exec(path) as RegExpExecArray;
@@ -176,28 +178,15 @@ export class Edge {
     this.log.write(request, 503, id, 0);
   }
 
-  private answer(
-    request: IncomingMessage,
-    response: ServerResponse,
-    wire: Wire,
-    stale: string | undefined,
-    arrival: Arrival,
-  ): void {
-    const accepted = request.headers['accept-encoding'];
+  private answer(arrival: Arrival, wire: Wire, stale: string | undefined): void {
+    const accepted = arrival.request.headers['accept-encoding'];
     const variant = accepted === undefined ? wire.plain : wire.in(choose(accepted));
-    if (variant instanceof Promise)
-      void variant.then((made) => this.send(request, response, wire, made, stale, arrival));
-    else this.send(request, response, wire, variant, stale, arrival);
+    if (variant instanceof Promise) void variant.then((made) => this.send(arrival, wire, made, stale));
+    else this.send(arrival, wire, variant, stale);
   }
 
-  private send(
-    request: IncomingMessage,
-    response: ServerResponse,
-    wire: Wire,
-    variant: Variant,
-    stale: string | undefined,
-    { begun, limit, caller }: Arrival,
-  ): void {
+  private send(arrival: Arrival, wire: Wire, variant: Variant, stale: string | undefined): void {
+    const { request, response, begun, limit, caller } = arrival;
     const { headers, method = '' } = request;
     const id = requestId(request);
     const isKnown = wire.isKnown(headers['if-none-match'], variant);

@@ -12,7 +12,7 @@ const LATE_MS = 100;
 /** A request, as far as its connection can be left unread for a while. */
 export type Refused = {
   socket: Record<'pause' | 'resume', () => unknown>;
-  once(event: 'close', work: () => void): unknown;
+  once(on: 'close', work: () => void): unknown;
 };
 
 /**
