@@ -46,6 +46,8 @@ const WARM_MS = 1000;
 const GOOD_MS = 1000;
 /** Callers hang up after so long. */
 const PATIENCE_MS = 2000;
+/** Who is refused comes no more for so long, as Retry-After asks: the next caller is another one, on another connection. */
+const RETRY_MS = 1000;
 const MOST_SOCKETS = 5000;
 
 /**
@@ -196,6 +198,7 @@ class Generator {
     call.socket = undefined;
     call.took = performance.now() - call.due;
     if (socket.isLast) socket.destroy();
+    else if (call.status === 503) setTimeout(() => this.idle.push(socket), RETRY_MS);
     else this.idle.push(socket);
   }
 }
