@@ -8,7 +8,8 @@ let two: Replicas;
 afterEach(() => two.close());
 
 const both = () => [two.here, two.there];
-const bothAreWithout = () => Promise.all(both().map((one) => untilRedis(WITHOUT, one)));
+/** The breaker is open, long before the connection is given up. */
+const bothAreWithout = () => Promise.all(both().map((one) => untilRedis(WITHOUT, one, 2500)));
 
 /** Redis answers no more, or later than anybody waits for it. */
 const faults: [number: number, what: string, fault: RedisFault][] = [
