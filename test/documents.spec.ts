@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { startApp } from './support/app.js';
 
 it('keeps openapi.json and docs/configuration.md as the code makes them', () => {
@@ -16,4 +16,12 @@ it('serves the very document that is committed', async () => {
   await app.close();
   expect(served.status).toBe(200);
   expect(served.body).toEqual(JSON.parse(readFileSync('openapi.json', 'utf8')));
+});
+
+it('names no test in docs/security.md that is not there', () => {
+  const links = [...readFileSync('docs/security.md', 'utf8').matchAll(/\]\(\.\.\/([^)#]+)/g)].map(
+    ([, path = '']) => path,
+  );
+  expect(links.length).toBeGreaterThan(20);
+  expect(links.filter((path) => !existsSync(path))).toEqual([]);
 });

@@ -1,0 +1,233 @@
+import { ADMIN } from '../support/app.js';
+import { Client, type Response } from '../support/client.js';
+import { makeCollection, makeRecord, must } from '../support/collections.js';
+import { operations } from '../support/operations.js';
+import { ANY, type Deployment, deploy, PASSWORD, pathOf, signUp } from './deployment.js';
+
+let { anyone, admin, ada, start, close } = {} as Deployment;
+beforeAll(async () => {
+  // What is looked for is whether a session ends, not after how many of 5 s a process has heard of it.
+  ({ anyone, admin, ada, start, close } = await deploy({ SESSION_CHECK_MS: '0' }));
+}, 60_000);
+afterAll(() => close());
+
+let users = 0;
+const register = (password: string, email = `new${++users}@example.com`) =>
+  anyone.post('/api/v1/auth/register', { email, password, name: 'New' }).then((answer) => ({ ...answer, email }));
+const login = (email: string, password: string) => anyone.post('/api/v1/auth/login', { email, password });
+const refresh = ({ tokens }: Client) => anyone.post('/api/v1/auth/refresh', { refreshToken: tokens?.refreshToken });
+const change = (caller: Client, user: Client, body: unknown) => caller.patch(`/api/v1/users/${user.userId}`, body, ANY);
+
+/** Neither of its tokens is good for anything. */
+async function expectEnded(client: Client): Promise<void> {
+  for (const path of ['/api/v1/users/me', '/api/v1/data', '/.well-known/jwks.json']) must(401, await client.get(path));
+  must(401, await refresh(client));
+}
+/** A new user who is signed in twice. */
+async function twice(name: string): Promise<[Client, Client]> {
+  return [await signUp(anyone, name), await anyone.signIn(`${name}@example.com`, PASSWORD)];
+}
+
+describe('ASVS 5.0.0, passwords:', () => {
+  it('6.2.1, 6.2.4, 6.2.9: have 8 characters or more, 64 and more if one likes, and are not among the common ones', async () => {
+    for (const password of ['x7!kQ2p', 'password', 'Password1', 'qwertyuiop', '1234567890', 'iloveyou1'])
+      expect([password, (await register(password)).status]).toEqual([password, 400]);
+    for (const length of [8, 15, 64, 128]) must(201, await register('aZ9 '.repeat(32).slice(0, length)));
+    must(400, await change(ada, ada, { password: 'password1', currentPassword: PASSWORD }));
+  });
+
+  it('6.2.5, 6.2.8: may be of any characters, and are checked as they were given', async () => {
+    for (const password of [
+      'aaaaaaaaaaab',
+      '            ',
+      '日本語のパスワード',
+      '🙂🙃🙂🙃🙂🙃🙂🙃',
+      `<'";--\\"\t`,
+      `${'x'.repeat(127)}Y`,
+    ]) {
+      const { status, email } = await register(password);
+      expect([password, status]).toEqual([password, 201]);
+      must(200, await login(email, password));
+      for (const other of [
+        password.slice(0, -1),
+        `${password} `.slice(0, 129),
+        password.toUpperCase(),
+        password.trim(),
+      ])
+        if (other !== password && other !== '')
+          expect([password, other, (await login(email, other)).status === 200]).toEqual([password, other, false]);
+    }
+  });
+
+  it('6.2.2, 6.2.3: are changed by who has them, with the one that was', async () => {
+    const user = await signUp(anyone, 'changer');
+    must(400, await change(user, user, { password: 'another-good-one' }));
+    must(400, await change(user, user, { password: 'another-good-one', currentPassword: 'a-wrong-one' }));
+    must(200, await change(user, user, { password: 'another-good-one', currentPassword: PASSWORD }));
+    must(401, await login('changer@example.com', PASSWORD));
+    must(200, await login('changer@example.com', 'another-good-one'));
+  });
+
+  it("6.3.2, 13.2.3: are nobody's by default", async () => {
+    for (const email of ['admin@example.com', 'root@example.com', 'admin', 'postgres'])
+      for (const password of ['admin', 'password', 'floodgate', 'root', 'changeme', 'postgres'])
+        expect([email, password, (await login(email, password)).status]).toEqual([email, password, 401]);
+  });
+
+  it('6.3.8: say nothing of whose they are not, whether that one is there, is not, or may not sign in', async () => {
+    const banned = await signUp(anyone, 'banned');
+    must(200, await change(admin, banned, { disabled: true }));
+    const words = ({ status, body, headers }: Response) => [
+      status,
+      { ...body, requestId: '' },
+      headers.get('content-length'),
+    ];
+    const known = words(await login('ada@example.com', 'wrong-password'));
+    expect(known[0]).toBe(401);
+    for (const [email, password] of [
+      ['nobody@example.com', 'wrong-password'],
+      ['banned@example.com', 'wrong-password'],
+      ['banned@example.com', PASSWORD],
+      ['ada@example.com', 'x'],
+      ["' OR true --", "' OR true --"],
+    ] as const)
+      expect([email, words(await login(email, password))]).toEqual([email, known]);
+  });
+});
+
+describe('ASVS 5.0.0, sessions:', () => {
+  it('7.2.4: each sign-in has tokens of its own', async () => {
+    const [first, second] = await twice('two-sessions');
+    expect(first.tokens?.accessToken).not.toBe(second.tokens?.accessToken);
+    expect(first.tokens?.refreshToken).not.toBe(second.tokens?.refreshToken);
+  });
+
+  it('7.4.1: one that was signed out of ends, and no other', async () => {
+    const [left, stays] = await twice('leaver');
+    must(204, await anyone.post('/api/v1/auth/logout', { refreshToken: left.tokens?.refreshToken }));
+    await expectEnded(left);
+    must(200, await stays.get('/api/v1/users/me'));
+  });
+
+  it.each([
+    ['disabled', async (user: Client) => must(200, await change(admin, user, { disabled: true }))],
+    ['deleted by an admin', async (user: Client) => must(204, await admin.delete(`/api/v1/users/${user.userId}`, ANY))],
+    [
+      'deleted by themselves',
+      async (user: Client) => must(204, await user.delete(`/api/v1/users/${user.userId}`, ANY)),
+    ],
+  ])('7.4.2: all of a user end who is %s', async (how, end) => {
+    const sessions = await twice(`gone-${how.replaceAll(' ', '-')}`);
+    await end(sessions[0]);
+    for (const session of sessions) await expectEnded(session);
+  });
+
+  it('7.4.3: with a new password, all others end', async () => {
+    const [here, elsewhere] = await twice('renewer');
+    must(200, await change(here, here, { password: 'a-new-password', currentPassword: PASSWORD }));
+    await expectEnded(elsewhere);
+    must(200, await here.get('/api/v1/users/me'));
+    must(200, await refresh(here));
+  });
+
+  it('7.4.5: an admin ends all of a user by setting a password', async () => {
+    const sessions = await twice('helped');
+    must(200, await change(admin, sessions[0], { password: 'set-by-an-admin' }));
+    for (const session of sessions) await expectEnded(session);
+  });
+
+  it('8.3.2: what a token says of a role is not what is gone by', async () => {
+    await signUp(anyone, 'deputy');
+    const user = await anyone.signIn('deputy@example.com', PASSWORD);
+    must(200, await change(admin, user, { role: 'admin' }));
+    const deputy = await anyone.signIn('deputy@example.com', PASSWORD);
+    must(200, await deputy.get('/api/v1/users'));
+    must(200, await change(admin, user, { role: 'user' }));
+    must(403, await deputy.get('/api/v1/users'));
+    must(403, await change(deputy, deputy, { role: 'admin' }));
+  });
+});
+
+describe('ASVS 5.0.0, the rest:', () => {
+  it('1.2.4: what looks like SQL is a text', async () => {
+    const set = await makeCollection(ada, 'public');
+    const { id } = await makeRecord(ada, set, { name: 'x' });
+    const injections = [
+      "' OR '1'='1",
+      "'; DROP TABLE users; --",
+      "x' UNION SELECT password_hash FROM users --",
+      '$1',
+      "\\'",
+      '{"a":"b\'"}',
+    ];
+    for (const text of injections) {
+      const q = encodeURIComponent(text);
+      const queries = [
+        `limit=${q}`,
+        `cursor=${q}`,
+        `order=${q}`,
+        `from=${q}`,
+        `where=${q}`,
+        `where=${encodeURIComponent(JSON.stringify({ [text]: text }))}`,
+        `by=${q}`,
+        `bucket=${q}`,
+        `email=${q}`,
+        `role=${q}`,
+      ];
+      for (const operation of operations.filter(({ method }) => method === 'GET'))
+        for (const query of queries) {
+          const values = { collection: set.name, id: operation.path.includes('/users/') ? admin.userId : id };
+          const { status, text: said } = await admin.get(`${pathOf(operation, values)}?${query}`);
+          expect([operation.id, query, [200, 400].includes(status), /argon2/.test(said)]).toEqual([
+            operation.id,
+            query,
+            true,
+            false,
+          ]);
+        }
+      expect((await ada.get(`/api/v1/data/${q}`)).status).toBe(400);
+      expect((await ada.get(`${set.records}/${q}`)).status).toBe(400);
+    }
+    must(200, await admin.get('/api/v1/users'));
+  });
+
+  it('3.5.1, 3.5.2: what another site can send without asking first is refused', async () => {
+    const { name } = await makeCollection(ada, 'private');
+    const body = JSON.stringify({ data: {} });
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', ''])
+      for (const { method, path } of operations.filter(({ method }) => method === 'POST')) {
+        const where = path.replace('{collection}', name);
+        const { status } = await ada.send(method, where, body, {
+          'content-type': type,
+          origin: 'https://evil.example.com',
+        });
+        expect([method, path, type, status]).toEqual([method, path, type, 415]);
+      }
+    // There is no cookie that would be sent along.
+    const { headers } = await login(ADMIN.email, ADMIN.password);
+    expect(headers.get('set-cookie')).toBeNull();
+    must(401, await anyone.get('/api/v1/users/me', { cookie: `access_token=${ada.tokens?.accessToken}` }));
+  });
+
+  it("14.2.1, 14.3.2: a token is taken from no address, and what is one's own is kept by no cache", async () => {
+    const token = ada.tokens?.accessToken as string;
+    for (const name of ['access_token', 'token', 'authorization', 'bearer'])
+      must(401, await anyone.get(`/api/v1/users/me?${name}=${token}`));
+    const signedIn = await login(ADMIN.email, ADMIN.password);
+    const refreshed = await anyone.post('/api/v1/auth/refresh', { refreshToken: signedIn.body.refreshToken });
+    for (const { headers } of [signedIn, refreshed]) expect(headers.get('cache-control')).toBe('no-store');
+    for (const path of ['/api/v1/users/me', `/api/v1/users/${ada.userId}`, '/api/v1/data'])
+      expect(must(200, await ada.get(path)).headers.get('cache-control')).toMatch(/^private, no-cache/);
+  });
+
+  it('7.2.2, 11.5.1: tokens are not the same twice, here or in another process', async () => {
+    const other = await start();
+    const signIns = [anyone, other, anyone, other].map((client) => client.signIn(ADMIN.email, ADMIN.password));
+    const tokens = (await Promise.all(signIns)).flatMap(({ tokens }) =>
+      Object.values(tokens ?? {}).filter((text) => String(text).includes('.')),
+    );
+    expect(new Set(tokens).size).toBe(8);
+    for (const token of tokens)
+      expect(Buffer.from(String(token).split('.')[2] ?? '', 'base64url').length).toBeGreaterThanOrEqual(32);
+  });
+});
