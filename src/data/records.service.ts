@@ -89,7 +89,7 @@ export class RecordsService {
       return asked.map((one) => made.get(one));
     } catch (error) {
       // Another process holds one of the keys, and has for as long as we may wait for a lock.
-      if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+      if (sqlState(error) !== LOCK_NOT_AVAILABLE || !asked.some(({ key }) => key)) throw error;
       if (asked.length === 1) throw isRunning();
       return asked.map((one) => this.createMany([one]).then(([record]) => record));
     }

@@ -10,8 +10,10 @@ import { pause, productionSettings, startMain } from '../support/process.js';
 import { at, type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, quantile, row } from '../support/row.js';
 
-const QUERY_TIMEOUT_MS = 1000;
-const ACQUIRE_TIMEOUT_MS = 500;
+const QUERY_TIMEOUT_MS = 2000;
+const ACQUIRE_TIMEOUT_MS = 1000;
+/** Who finds a connection, or none, at once; less than two time-outs. */
+const MOST_ALONE_MS = QUERY_TIMEOUT_MS + 1500;
 /** Who waits for a connection first and then for an answer, on a busy machine. */
 const MOST_MS = ACQUIRE_TIMEOUT_MS + QUERY_TIMEOUT_MS + 1000;
 const isFailure = ({ status }: Outcome) => status === 0 || status >= 500;
@@ -116,7 +118,7 @@ row(
         const answer = await ask();
         const ms = Date.now() - begun;
         toDatabase.release();
-        expect([what, where, answer.status, ms < MOST_MS || ms]).toEqual([what, where, 503, true]);
+        expect([what, where, answer.status, ms < MOST_ALONE_MS || ms]).toEqual([what, where, 503, true]);
         expectProblem(answer, 'temporary-reduced-capacity');
         slowest = Math.max(slowest, ms);
       }
