@@ -35,11 +35,14 @@ export class PlatformModule {
   }
 }
 
+/** As many requests may wait as come free in this time. */
+const QUEUE_MS = 25;
+
 const createAdmission = (config: Config) =>
   new Admission({
     min: config.DATABASE_POOL_SIZE,
     max: config.ADMISSION_MAX_REQUESTS,
     initial: Math.min(256, config.ADMISSION_MAX_REQUESTS),
-    queueMs: 25,
+    queueMs: QUEUE_MS,
     deadlineMs: config.ADMISSION_WAIT_MS,
   });
