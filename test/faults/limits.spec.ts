@@ -1,147 +1,137 @@
-import { Client } from '../support/client.js';
-import { createDatabase, type TestDatabase } from '../support/database.js';
-import { endPrograms, type Program, pause, productionSettings, startMain } from '../support/process.js';
-import { TestRedis } from '../support/redis.js';
-import { row } from '../support/row.js';
+import type { Socket } from 'node:net';
+import { type MadeCollection, makeCollection, must, until } from '../support/collections.js';
+import { exchange } from '../support/exchange.js';
+import { limit } from '../support/limit.js';
+import { openSocket, readAnswer } from '../support/raw.js';
+import { type Single, startSingle } from '../support/single.js';
+import { NDJSON } from '../support/uploads.js';
 
-const QUOTA = 400;
-const WINDOW_S = 10;
-const LOGIN_LIMIT = 10;
+const LOGIN = '/api/v1/auth/login';
+const statusOf = (received: string) => Number(/^HTTP\/1\.1 (\d{3})/.exec(received)?.[1]);
 
-let database: TestDatabase;
-let redis: TestRedis;
-let replicas: Program[];
-let urls: string[];
+let one: Single;
+let set: MadeCollection;
 beforeAll(async () => {
-  database = await createDatabase();
-  redis = await TestRedis.start();
-  const settings = {
-    ...productionSettings(database.url),
-    REDIS_URL: redis.url,
-    // What is measured is how limits are shared, not how this machine keeps up.
-    REDIS_TIMEOUT_MS: '1000',
-    TRUST_PROXY: '127.0.0.1',
-    RATE_LIMIT_REQUESTS: String(QUOTA),
-    RATE_LIMIT_WINDOW_S: String(WINDOW_S),
-    LOGIN_LIMIT: String(LOGIN_LIMIT),
-    AUTH_LIMIT_WINDOW_S: '3600',
-  };
-  const first = startMain(settings);
-  await first.url();
-  replicas = [first, startMain(settings)];
-  urls = await Promise.all(replicas.map((replica) => replica.url()));
-  // Each has been heard of by the other.
-  await pause(500);
+  one = await startSingle();
+  set = await makeCollection(one.admin);
 }, 60_000);
-afterAll(async () => {
-  await endPrograms();
-  await redis.kill();
-  await database.drop();
+afterEach(() => one.expectUnharmed());
+afterAll(() => one.close());
+
+const get = async (path: string, headers = '') =>
+  statusOf(await exchange(one.url, `GET ${path} HTTP/1.1\r\nHost: x\r\n${headers}\r\n`));
+
+limit('MAX_HEADER_BYTES', async () => {
+  expect(await get('/health/live', `X-A: ${'a'.repeat(16_000)}\r\n`)).toBe(200);
+  expect(await get('/health/live', `X-A: ${'a'.repeat(16_384)}\r\n`)).toBe(431);
+  expect(await get(`/health/live?${'a'.repeat(16_384)}`)).toBe(431);
 });
 
-interface Burst {
-  admitted: number;
-  refused: number;
-  others: number[];
-  /** Of all requests, per second. */
-  rate: number;
-}
-
-/** One caller asks all replicas, as fast as it goes, for so long. */
-async function burst(address: string, ms: number): Promise<Burst> {
-  const began = Date.now();
-  const found: Burst = { admitted: 0, refused: 0, others: [], rate: 0 };
-  const ask = async (url: string) => {
-    while (Date.now() < began + ms) {
-      const answer = await fetch(`${url}/api/v1/data?limit=1`, { headers: { 'x-forwarded-for': address } });
-      await answer.arrayBuffer();
-      if (answer.status === 200) found.admitted++;
-      else if (answer.status === 429) found.refused++;
-      else found.others.push(answer.status);
-    }
-  };
-  await Promise.all([...urls, ...urls, ...urls, ...urls].map(ask));
-  found.rate = ((found.admitted + found.refused) / (Date.now() - began)) * 1000;
-  return found;
-}
-
-/** What may drain in this time. */
-const drained = (ms: number) => (QUOTA / WINDOW_S) * (ms / 1000);
-
-row(47, '', async () => {
-  const ms = 3000;
-  const { admitted, refused, others, rate } = await burst('198.51.100.1', ms);
-  expect(others).toEqual([]);
-  expect(admitted).toBeGreaterThanOrEqual(QUOTA);
-  // A twentieth of the quota each, and what passed until both had settled; the machine may be slow, so that is 50 ms.
-  const overshoot = 2 * (QUOTA / 20) + rate * 0.05;
-  expect(admitted).toBeLessThanOrEqual(QUOTA + drained(ms) + overshoot);
-  // Left to themselves, they would have admitted this; the test must be able to tell.
-  expect(QUOTA + drained(ms) + overshoot).toBeLessThan(2 * (QUOTA + drained(ms)));
-
-  const again = await burst('198.51.100.1', ms);
-  expect(admitted + again.admitted).toBeLessThanOrEqual(QUOTA + drained(2 * ms) + overshoot);
-
-  // Retry-After is true at whichever replica it was said.
-  const waits: number[] = [];
-  for (const url of urls) {
-    const ask = () => fetch(`${url}/api/v1/data?limit=1`, { headers: { 'x-forwarded-for': '198.51.100.1' } });
-    let refusal = await ask();
-    while (refusal.status === 200) refusal = await ask();
-    waits.push(Number(refusal.headers.get('retry-after')));
-    await pause((waits.at(-1) as number) * 1000);
-    expect((await ask()).status).toBe(200);
-  }
-  return {
-    'admitted of a burst of 3 s': admitted,
-    'allowed without overshoot': QUOTA + drained(ms),
-    'with the stated overshoot': Math.round(QUOTA + drained(ms) + overshoot),
-    refused,
-    'Retry-After that was true': waits.map((seconds) => `${seconds} s`).join(' and '),
-  };
+limit('headers of a request', async () => {
+  expect(await get('/health/live', 'a:\r\n'.repeat(998))).toBe(200);
+  expect(await get('/health/live', 'a:\r\n'.repeat(1000))).toBe(431);
 });
 
-row(47, 'while Redis is dead, and when it is back', async () => {
-  await redis.kill();
-  await pause(500);
-  const ms = 2000;
-  const alone = await burst('198.51.100.2', ms);
-  expect(alone.others).toEqual([]);
-  expect(alone.refused).toBeGreaterThan(0);
-  expect(alone.admitted).toBeGreaterThanOrEqual(QUOTA);
-  expect(alone.admitted).toBeLessThanOrEqual(QUOTA + drained(ms) + 2);
+limit('MAX_PARAM_LENGTH', async () => {
+  // Of a collection's name, too, there is no more than a pattern.
+  expect(await get(`/api/v1/data/${'a'.repeat(200)}`)).toBe(400);
+  expect(await get(`/api/v1/data/${'a'.repeat(201)}`)).toBe(414);
+});
 
-  for (const url of urls) {
-    const tries = Array.from({ length: LOGIN_LIMIT }, () =>
-      new Client(url).post('/api/v1/auth/login', { email: 'bob@example.com', password: 'wrong' }),
+limit('MAX_QUERY_PARAMETERS', async () => {
+  const parameters = (count: number) => Array.from({ length: count }, (_, i) => `p${i}=1`).join('&');
+  expect(await get(`/health/live?${parameters(100)}`)).toBe(200);
+  expect(await get(`/health/live?${parameters(101)}`)).toBe(400);
+});
+
+limit('LONGEST_LIST', async () => {
+  const types = (length: number) => `Accept: ${'text/html,'.repeat(200).slice(0, length)}\r\n`;
+  expect(await get(set.path, types(1000))).toBe(406);
+  expect(await get(set.path, types(1001))).toBe(200);
+});
+
+limit('BODY_LIMIT_BYTES', async () => {
+  const body = (bytes: number) => '{"email":"a@example.com","password":"wrong"}'.padEnd(bytes);
+  expect((await one.anyone.post(LOGIN, body(1_048_576))).status).toBe(401);
+  expect((await one.anyone.post(LOGIN, body(1_048_577))).status).toBe(413);
+});
+
+limit('BULK_LIMIT_BYTES', async () => {
+  const upload = (bytes: number) => {
+    const head = `POST ${set.records}/bulk HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${one.admin.tokens?.accessToken}\r\n`;
+    const socket = openSocket(one.url);
+    const answer = readAnswer(socket, 1500).then(
+      ({ status }) => status,
+      () => 'waits for it',
     );
-    const statuses = (await Promise.all(tries)).map(({ status }) => status);
-    expect(statuses.filter((status) => status === 401).length).toBe(LOGIN_LIMIT / 2);
-    expect(statuses.filter((status) => status === 429).length).toBe(LOGIN_LIMIT / 2);
-  }
-
-  await redis.start();
-  await Promise.all(replicas.map((replica) => replica.says(/Redis is back/)));
-  await pause(1000);
-  // One replica alone may use all of it again.
-  const answer = await fetch(`${urls[0]}/api/v1/data?limit=1`, { headers: { 'x-forwarded-for': '198.51.100.3' } });
-  expect(answer.headers.get('ratelimit')).toBe(`"default";r=${QUOTA - 1};t=1`);
-  return {
-    'admitted of a burst of 2 s': alone.admitted,
-    'allowed to both together': QUOTA + drained(ms),
-    'sign-ins admitted by each': `${LOGIN_LIMIT / 2} of ${LOGIN_LIMIT}`,
+    socket.write(`${head}Content-Type: application/x-ndjson\r\nContent-Length: ${bytes}\r\n\r\n`);
+    return answer;
   };
+  expect(await Promise.all([upload(67_108_864), upload(67_108_865)])).toEqual(['waits for it', 413]);
 });
 
-row(47, 'while Redis hangs, nobody waits', async () => {
-  redis.signal('SIGSTOP');
-  try {
-    const { admitted, others, rate } = await burst('198.51.100.4', 2000);
-    expect(others).toEqual([]);
-    expect(admitted).toBeGreaterThan(0);
-    expect(rate).toBeGreaterThan(100);
-    return { 'requests per second': Math.round(rate) };
-  } finally {
-    redis.signal('SIGCONT');
-  }
+limit('RECORD_LIMIT_BYTES', async () => {
+  const data = (bytes: number) => ({ x: 'x'.repeat(bytes - '{"x":""}'.length) });
+  expect((await one.admin.post(set.records, { data: data(65_536) })).status).toBe(201);
+  expect((await one.admin.post(set.records, { data: data(65_537) })).status).toBe(413);
+  const lines = [JSON.stringify({ data: data(65_537) }), '{"data":{}}'].join('\n');
+  const { body } = must(200, await one.admin.post(`${set.records}/bulk`, lines, NDJSON));
+  expect(body).toMatchObject({ inserted: 1, failed: 1 });
+});
+
+limit('extensions of a chunk', async () => {
+  const chunked = (length: number) =>
+    exchange(
+      one.url,
+      `POST ${LOGIN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2;${'a'.repeat(length)}\r\n{}\r\n0\r\n\r\n`,
+    );
+  // Both are refused, but the first one for what it says.
+  expect(await chunked(16_000)).toContain('"errors":');
+  expect(await chunked(16_400)).toMatch(/^HTTP\/1\.1 400 [\s\S]*not a valid HTTP request/);
+});
+
+limit('MAX_DEPTH', async () => {
+  const nested = (depth: number) => `{"data":${'{"a":'.repeat(depth - 2)}{}${'}'.repeat(depth - 2)}}`;
+  expect((await one.admin.post(set.records, nested(32))).status).toBe(201);
+  expect((await one.admin.post(set.records, nested(33))).status).toBe(400);
+});
+
+limit('MOST_MISTAKES', async () => {
+  const unknown = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`unknown${i}`, 1]));
+  const { status, body } = await one.anyone.post(LOGIN, unknown);
+  expect([status, body.errors.length]).toEqual([400, 100]);
+});
+
+limit('ERRORS_REPORTED', async () => {
+  const { body } = must(200, await one.admin.post(`${set.records}/bulk`, '[]\n'.repeat(3000), NDJSON));
+  expect([body.failed, body.errors.length]).toEqual([3000, 1000]);
+});
+
+limit('PASSWORD_HASH_CONCURRENCY', async () => {
+  // Two at once and 64 that wait: of a hundred that come together, some must be refused, and two more than wait are not.
+  const tries = Array.from({ length: 100 }, () =>
+    one.anyone.post(LOGIN, { email: 'a@example.com', password: 'wrong' }),
+  );
+  const statuses = (await Promise.all(tries)).map(({ status }) => status);
+  const hashed = statuses.filter((status) => status === 401).length;
+  expect(hashed + statuses.filter((status) => status === 503).length).toBe(100);
+  expect(hashed).toBeGreaterThanOrEqual(66);
+  expect(hashed).toBeLessThan(100);
+});
+
+limit('STREAM_CONCURRENCY', async () => {
+  const lines = Array.from({ length: 600 }, () => JSON.stringify({ data: { text: 'x'.repeat(30_000) } })).join('\n');
+  must(200, await one.admin.post(`${set.records}/bulk`, lines, NDJSON));
+  const begin = () => {
+    const socket = openSocket(one.url);
+    socket.write(`GET ${set.records}/export HTTP/1.1\r\nHost: x\r\n\r\n`);
+    return new Promise<[Socket, number]>((resolve) => {
+      socket.once('data', (chunk) => resolve([socket.pause(), statusOf(chunk.toString('latin1'))]));
+    });
+  };
+  const [first, second] = await Promise.all([begin(), begin()]);
+  const third = await begin();
+  expect([first[1], second[1], third[1]]).toEqual([200, 200, 503]);
+  for (const [socket] of [first, second, third]) socket.destroy();
+  await until(async () => (await one.anyone.get(`${set.records}/export?to=2001-01-01T00:00:00Z`)).status === 200);
 });

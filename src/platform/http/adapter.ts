@@ -17,6 +17,8 @@ import { registerRequestGuard, requestId } from './request-guard.js';
 
 /** Largest request headers, in bytes; Node answers 431 beyond. */
 const MAX_HEADER_BYTES = 16_384;
+/** Longest part of a path, in characters. */
+const MAX_PARAM_LENGTH = 200;
 
 /** Nest's Fastify adapter with this API's errors, body parsers, time-outs and answers in place of the defaults. */
 export class HttpAdapter extends FastifyAdapter {
@@ -53,7 +55,7 @@ export class HttpAdapter extends FastifyAdapter {
       clientErrorHandler: answerClientError,
       frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
         answerProblem(request, reply, error),
-      routerOptions: { maxParamLength: 200 },
+      routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
       // Zod checks and JSON.stringify writes: Fastify's own compilers are not even loaded.
       schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
     });

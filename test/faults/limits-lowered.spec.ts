@@ -1,0 +1,199 @@
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { type MadeCollection, makeCollection, must } from '../support/collections.js';
+import { exchange } from '../support/exchange.js';
+import { limit } from '../support/limit.js';
+import { pause } from '../support/process.js';
+import { openSocket } from '../support/raw.js';
+import { type Single, startSingle } from '../support/single.js';
+import { NDJSON } from '../support/uploads.js';
+import { figuresOf } from '../support/watch.js';
+
+const LOGIN = '/api/v1/auth/login';
+const statusOf = (received: string) => Number(/^HTTP\/1\.1 (\d{3})/.exec(received)?.[1]);
+
+const MOST = 40;
+let one: Single;
+let set: MadeCollection;
+beforeAll(async () => {
+  one = await startSingle({
+    HEADERS_TIMEOUT_MS: '1000',
+    REQUEST_TIMEOUT_MS: '1500',
+    KEEP_ALIVE_TIMEOUT_MS: '1500',
+    MAX_CONNECTIONS: String(MOST),
+    MAX_REQUESTS_PER_CONNECTION: '3',
+    BODY_MEMORY_BYTES: '1048576',
+    ADMISSION_MAX_REQUESTS: '10',
+    ADMISSION_WAIT_MS: '700',
+    PASSWORD_HASH_CONCURRENCY: '1',
+    PASSWORD_HASH_QUEUE: '1',
+    CACHE_MEMORY_BYTES: '1048576',
+    RECORD_LIMIT_BYTES: '1048576',
+    DATABASE_LOCK_TIMEOUT_MS: '5000',
+  });
+  set = await makeCollection(one.admin);
+}, 60_000);
+afterEach(() => one.expectUnharmed());
+afterAll(() => one.close());
+
+/** Opens a connection that sends this; `closed` says what came, and after how long, in ms. */
+function open(bytes: string): { socket: Socket; closed: Promise<[received: string, ms: number]> } {
+  const socket = openSocket(one.url);
+  const begun = Date.now();
+  let received = '';
+  socket.on('data', (chunk) => {
+    received += chunk.toString('latin1');
+  });
+  if (bytes !== '') socket.write(bytes);
+  return {
+    socket,
+    closed: new Promise((resolve) => socket.on('close', () => resolve([received, Date.now() - begun]))),
+  };
+}
+const LIVE = 'GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n';
+const begunBody = (bytes: number, sent: number) =>
+  `POST ${LOGIN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${bytes}\r\n\r\n${' '.repeat(sent)}`;
+
+limit('HEADERS_TIMEOUT_MS', async () => {
+  const [received, ms] = await open('GET / HTTP/1.1\r\nHost: x\r\n').closed;
+  expect([statusOf(received), ms >= 1000, ms < 5000]).toEqual([408, true, true]);
+});
+
+limit('REQUEST_TIMEOUT_MS', async () => {
+  const [received, ms] = await open(begunBody(100, 10)).closed;
+  expect([statusOf(received), ms >= 1500, ms < 6000]).toEqual([408, true, true]);
+  // And who takes nothing of the answer is waited for twice as long, and by Node once more.
+  const lines = Array.from({ length: 600 }, () => JSON.stringify({ data: { text: 'x'.repeat(30_000) } })).join('\n');
+  must(200, await one.admin.post(`${set.records}/bulk`, lines, NDJSON));
+  const reader = open(`GET ${set.records}/export HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await once(reader.socket, 'data');
+  reader.socket.pause();
+  await pause(7500);
+  reader.socket.resume();
+  const [whole] = await reader.closed;
+  expect([statusOf(whole), whole.endsWith('0\r\n\r\n')]).toEqual([200, false]);
+});
+
+limit('KEEP_ALIVE_TIMEOUT_MS', async () => {
+  const [received, ms] = await open(LIVE).closed;
+  expect([statusOf(received), ms >= 1500, ms < 6000]).toEqual([200, true, true]);
+});
+
+limit('MAX_REQUESTS_PER_CONNECTION', async () => {
+  for (const line of [LIVE, `GET ${set.path} HTTP/1.1\r\nHost: x\r\n\r\n`]) {
+    // Five are sent; the third answer says that it is the last, and is.
+    const [received] = await open(line.repeat(5)).closed;
+    const answers = received.split(/(?=HTTP\/1\.1 )/);
+    expect(answers.map((answer) => [statusOf(answer), /^connection: close/im.test(answer)])).toEqual([
+      [200, false],
+      [200, false],
+      [200, true],
+    ]);
+  }
+});
+
+limit('MAX_CONNECTIONS', async () => {
+  const kept = open(LIVE);
+  await once(kept.socket, 'data');
+  const silent = Array.from({ length: 3 * MOST }, () => open('GET / HTTP/1.1\r\n'));
+  const ends = await Promise.all(silent.map(({ closed }) => Promise.race([closed, pause(900)])));
+  // Those that came first have gone for those that came last, without an answer; who had been answered was not touched.
+  const gone = ends.filter((end) => end !== undefined && end[0] === '');
+  expect(gone.length).toBeGreaterThanOrEqual(2 * MOST);
+  expect(ends.slice(0, MOST).every((end) => end !== undefined)).toBe(true);
+  expect(kept.socket.destroyed).toBe(false);
+  // By a connection of its own: the client's may be among those that are closed.
+  expect(statusOf(await exchange(one.url, LIVE))).toBe(200);
+  // Where all have been answered, who waits for nothing goes.
+  for (const { socket } of silent) socket.destroy();
+  await pause(200);
+  const idle = [];
+  for (let i = 0; i < MOST + 10; i++) {
+    const one = open(LIVE);
+    await once(one.socket, 'data');
+    idle.push(one);
+  }
+  expect(statusOf(await exchange(one.url, LIVE))).toBe(200);
+  for (const { socket } of [...idle, kept]) socket.destroy();
+  await pause(200);
+});
+
+limit('BODY_MEMORY_BYTES', async () => {
+  const bodies = [];
+  for (let i = 0; i < 4; i++) {
+    bodies.push(open(begunBody(500_000, 400_000)));
+    await pause(100);
+  }
+  const answers = await Promise.all(bodies.map(({ closed }) => closed));
+  // There is room for two of them, and the last ones are the last to go.
+  expect(answers.map(([received]) => statusOf(received))).toEqual([503, 503, 408, 408]);
+  expect(answers[0]?.[0]).toMatch(/^retry-after: 1/im);
+  expect(answers[0]?.[1]).toBeLessThan(1000);
+  expect((await one.anyone.post('/api/v1/auth/logout', { refreshToken: 'x'.padEnd(200) })).status).toBe(204);
+});
+
+limit('PASSWORD_HASH_QUEUE', async () => {
+  const tries = Array.from({ length: 4 }, () => one.anyone.post(LOGIN, { email: 'a@example.com', password: 'wrong' }));
+  const statuses = (await Promise.all(tries)).map(({ status }) => status);
+  expect(statuses.filter((status) => status === 503).length).toBeGreaterThanOrEqual(1);
+  expect(statuses.filter((status) => status === 401).length).toBeGreaterThanOrEqual(2);
+});
+
+/** Has PostgreSQL hold up whoever creates a record, and sends so many who do. */
+async function heldUp(count: number, look: () => Promise<void>): Promise<number[]> {
+  const asked = one.database.query('BEGIN; LOCK TABLE records; SELECT pg_sleep(1.5); COMMIT').then(() => {});
+  await pause(300);
+  const creations = Array.from({ length: count }, () => one.admin.post(set.records, { data: {} }));
+  await pause(300);
+  await look();
+  const statuses = (await Promise.all(creations)).map(({ status }) => status);
+  await asked;
+  return statuses;
+}
+const refused = (why: string) => `admission_refused_total{priority="write",reason="${why}"}`;
+
+limit('ADMISSION_MAX_REQUESTS', async () => {
+  const statuses = await heldUp(15, async () => {
+    const figures = await figuresOf(one.anyone);
+    expect(figures('admission_in_flight')).toBe(10);
+    expect(figures('admission_queued')).toBeGreaterThan(0);
+  });
+  expect(statuses.filter((status) => status === 201).length).toBe(10);
+});
+
+limit('ADMISSION_WAIT_MS', async () => {
+  const before = (await figuresOf(one.anyone))(refused('late'));
+  const begun = Date.now();
+  const statuses = await heldUp(12, async () => {});
+  expect(Date.now() - begun).toBeGreaterThan(700);
+  expect(statuses.filter((status) => status === 503).length).toBe(2);
+  expect((await figuresOf(one.anyone))(refused('late'))).toBeGreaterThan(before);
+});
+
+limit('WAITING_PERCENT', async () => {
+  const before = (await figuresOf(one.anyone))(refused('full'));
+  await heldUp(35, async () => {
+    const figures = await figuresOf(one.anyone);
+    expect(figures('admission_in_flight')).toBe(10);
+    expect(figures('admission_queued')).toBe(5);
+    expect(figures(refused('full')) - before).toBe(20);
+  });
+});
+
+limit('CACHE_MEMORY_BYTES', async () => {
+  const paths: string[] = [];
+  for (let i = 0; i < 8; i++) {
+    const made = must(201, await one.admin.post(set.records, { data: { text: 'x'.repeat(300_000) } }));
+    paths.push(made.headers.get('location') as string);
+  }
+  const misses = async () => (await figuresOf(one.anyone))('cache_requests_total{result="miss"}');
+  const [small = '', ...others] = paths;
+  must(200, await one.anyone.get(small));
+  const before = await misses();
+  must(200, await one.anyone.get(small));
+  expect(await misses()).toBe(before);
+  for (const path of others) must(200, await one.anyone.get(path));
+  const between = await misses();
+  must(200, await one.anyone.get(small));
+  expect(await misses()).toBeGreaterThan(between);
+});
