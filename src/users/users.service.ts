@@ -31,7 +31,7 @@ export class UsersService {
   async create({ email, password, name }: NewUser, role: User['role'] = 'user'): Promise<User> {
     const passwordHash = await this.passwords.hash(password);
     const user = this.users.create({ email, name, role, passwordHash, disabled: false });
-    return this.users.save(user).catch(toProblem);
+    return this.database.transaction((manager) => manager.save(user)).catch(toProblem);
   }
 
   /** The user whose address and password these are; takes the same time whether the address is known or not. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import type { Pool, PoolClient } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
@@ -18,9 +19,11 @@ export interface Statement {
 /** SQLSTATEs of work that failed only because of what else was going on: serialization failure, deadlock. */
 const RETRYABLE = new Set(['40001', '40P01']);
 const ATTEMPTS = 3;
+/** Those who were let through must come to take their locks before it is tried again: from so long to three times as long. */
+const REST_MS = 20;
 const QUERY_CANCELED = '57014';
 
-/** The hot statements, sent past TypeORM's query builder, and transactions that survive a deadlock. */
+/** The hot statements, sent past TypeORM's query builder, and transactions; both survive a deadlock. */
 @Injectable()
 export class Database {
   constructor(
@@ -30,7 +33,7 @@ export class Database {
 
   /** Rows of a statement on the primary. */
   async rows<Row>(statement: Statement, values: unknown[]): Promise<Row[]> {
-    return read<Row>(this.servers.primary, statement, values);
+    return persist(() => read<Row>(this.servers.primary, statement, values));
   }
 
   /** Rows that may be a little old: from a read replica, unless the caller has just written or it fails. */
@@ -47,22 +50,18 @@ export class Database {
   }
 
   /** Runs work in a transaction, again when PostgreSQL broke it off in favour of another one. */
-  async transaction<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.dataSource.transaction(work);
-      } catch (error) {
-        if (attempt === ATTEMPTS || !RETRYABLE.has(sqlState(error) ?? '')) throw error;
-      }
-    }
+  transaction<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return persist(() => this.dataSource.transaction(work));
   }
 
   /**
    * Lends a connection for COPY; one that may be out of step is not used again.
-   * @param from the pool for requests, or the one for work that lasts as long as its caller's sending
+   * @param from the pool for requests, where work is done again as a transaction is, or the one for work that lasts as
+   *   long as its caller's sending
    */
   async client<T>(from: 'pool' | 'streams', work: (client: PoolClient) => Promise<T>): Promise<T> {
-    return lend(this.servers.primary[from], work);
+    const lent = () => lend(this.servers.primary[from], work);
+    return from === 'pool' ? persist(lent) : lent();
   }
 
   /** Fails when PostgreSQL does not answer. */
@@ -72,6 +71,18 @@ export class Database {
 
   async hasCurrentSchema(): Promise<boolean> {
     return (await schemaVersion(this.servers.primary.probe)) >= SCHEMA_VERSION;
+  }
+}
+
+/** Does work again that PostgreSQL broke off, and so undid, in favour of another one's. */
+async function persist<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt === ATTEMPTS || !RETRYABLE.has(sqlState(error) ?? '')) throw error;
+      await sleep(REST_MS * (1 + 2 * Math.random()));
+    }
   }
 }
 

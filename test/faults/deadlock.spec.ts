@@ -1,0 +1,203 @@
+import pg from 'pg';
+import { type Alone, expectUnharmed, startAlone } from '../support/alone.js';
+import { ADMIN } from '../support/app.js';
+import type { Response } from '../support/client.js';
+import { etagOf, makeCollection, makeRecord, must, until } from '../support/collections.js';
+import { createDatabase } from '../support/database.js';
+import { expectProblem } from '../support/problem.js';
+import { row } from '../support/row.js';
+
+/** What is tried again is tried so often in all. */
+const ATTEMPTS = 3;
+
+let app: Alone;
+beforeAll(async () => {
+  const database = await createDatabase();
+  // The app's transactions look for a deadlock earlier than the test's, so that they are the ones that are broken off.
+  await database.query(`
+    DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 300', current_database()); END $$;
+    CREATE SEQUENCE tried;
+    CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF nextval('tried') <= TG_ARGV[0]::int THEN RAISE 'as the test wants it' USING ERRCODE = TG_ARGV[1]; END IF;
+      RETURN coalesce(NEW, OLD);
+    END $$`);
+  app = await startAlone({}, database);
+}, 60_000);
+afterAll(() => app.close());
+
+/** Has the first writes to a table broken off by PostgreSQL. @returns the answer, and how often it was tried */
+async function failing(table: string, times: number, code: string, ask: () => Promise<Response>) {
+  await app.database.query(`
+    ALTER SEQUENCE tried RESTART;
+    CREATE TRIGGER fail BEFORE INSERT OR UPDATE OR DELETE ON ${table}
+      FOR EACH ROW EXECUTE FUNCTION fail(${times}, '${code}')`);
+  try {
+    const answer = await ask();
+    const [tried] = await app.database.query<{ n: number }>('SELECT last_value::int AS n FROM tried');
+    return { answer, tried: tried?.n };
+  } finally {
+    await app.database.query(`DROP TRIGGER fail ON ${table}`);
+  }
+}
+
+const numbers = async (collection: string) =>
+  (
+    await app.database.query<{ n: string }>(
+      `SELECT data->>'n' AS n FROM records r JOIN collections c ON c.id = r.collection_id WHERE c.name = $1 ORDER BY 1`,
+      [collection],
+    )
+  ).map(({ n }) => n);
+
+/** What writes, on which table, and its status when it is done; each works on something of its own. */
+async function writes(): Promise<[what: string, table: string, status: number, ask: () => Promise<Response>][]> {
+  const { admin, anyone } = app;
+  const set = await makeCollection(admin, 'private');
+  const of = async () => makeRecord(admin, set, { n: 'old' });
+  const [changed, replaced, removed] = [await of(), await of(), await of()];
+  const ifMatch = ({ etag }: { etag: string }) => ({ 'if-match': etag });
+  const credentials = { email: `${set.name}@example.com`, password: 'a-password-of-a-user' };
+  const own = `/api/v1/users/${admin.userId}`;
+  const key = { 'idempotency-key': set.name };
+  return [
+    ['a creation', 'records', 201, () => admin.post(set.records, { data: { n: 'created' } })],
+    ['with a key', 'idempotency_keys', 201, () => admin.post(set.records, { data: { n: 'keyed' } }, key)],
+    ['a change', 'records', 200, () => admin.patch(changed.path, { data: { n: 'changed' } }, ifMatch(changed))],
+    ['a replacement', 'records', 200, () => admin.put(replaced.path, { data: { n: 'new' } }, ifMatch(replaced))],
+    ['a removal', 'records', 204, () => admin.delete(removed.path, ifMatch(removed))],
+    ['an upload', 'records', 200, () => admin.post(`${set.records}/bulk`, [{ data: { n: 'uploaded' } }])],
+    ['a collection', 'collections', 201, () => admin.put(`/api/v1/data/new-${set.name}`, { visibility: 'public' })],
+    ['registering', 'users', 201, () => anyone.post('/api/v1/auth/register', { ...credentials, name: 'U' })],
+    ['signing in', 'sessions', 200, () => anyone.post('/api/v1/auth/login', credentials)],
+    [
+      'a user',
+      'users',
+      200,
+      async () => admin.patch(own, { name: set.name }, ifMatch({ etag: etagOf(await admin.get(own)) })),
+    ],
+  ];
+}
+
+const DONE = ['changed', 'created', 'keyed', 'new', 'uploaded'];
+
+row(15, 'broken off twice, and then not', async () => {
+  let requests = 0;
+  for (const code of ['40P01', '40001']) {
+    for (const [what, table, status, ask] of await writes()) {
+      const { answer, tried } = await failing(table, ATTEMPTS - 1, code, ask);
+      expect([what, code, answer.status, tried]).toEqual([what, code, status, ATTEMPTS]);
+      requests++;
+    }
+  }
+  const names = await app.database.query<{ name: string }>(`SELECT name FROM collections WHERE name ~ '^set-'`);
+  for (const { name } of names) expect(await numbers(name)).toEqual(DONE);
+  expectUnharmed(app.program);
+  return { requests, 'tried each': ATTEMPTS };
+});
+
+row(15, 'broken off each time', async () => {
+  const asked = await writes();
+  for (const [what, table, , ask] of asked) {
+    // Who is to sign in then has not come to be registered.
+    const signIn = () => app.anyone.post('/api/v1/auth/login', ADMIN);
+    const { answer, tried } = await failing(table, 100, '40001', what === 'signing in' ? signIn : ask);
+    expect([what, answer.status, tried]).toEqual([what, 503, ATTEMPTS]);
+    expectProblem(answer, 'temporary-reduced-capacity');
+  }
+  // Nothing was done: a caller who tries again has it done once, with a key as well.
+  for (const [what, , status, ask] of asked) expect([what, (await ask()).status]).toEqual([what, status]);
+  const [set] = await app.database.query<{ name: string }>(
+    `SELECT name FROM collections WHERE name ~ '^set-' ORDER BY id DESC LIMIT 1`,
+  );
+  expect(await numbers(set?.name as string)).toEqual(DONE);
+  return { requests: asked.length, 'tried each': ATTEMPTS };
+});
+
+row(15, 'a real deadlock, of one request and another transaction', async () => {
+  const { admin, database } = app;
+  const other = await newAdmin('b@example.com');
+  const holder = new pg.Client({ connectionString: database.url });
+  await holder.connect();
+  await holder.query(`BEGIN; SET LOCAL deadlock_timeout = '20s'`);
+  // To see that an admin is not the last one, all of them are locked.
+  await holder.query('SELECT FROM users WHERE id = $1 FOR UPDATE', [admin.userId]);
+  const demotion = admin.patch(other.path, { role: 'user' }, { 'if-match': other.etag });
+  await until(
+    async () =>
+      (
+        await database.query(
+          `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+        )
+      ).length === 1,
+  );
+  await holder.query('SELECT FROM users WHERE id = $1 FOR UPDATE', [other.id]);
+  await holder.query('COMMIT');
+  await holder.end();
+  const { status, body } = await demotion;
+  expect([status, body.role, body.version]).toEqual([200, 'user', 3]);
+  await until(async () => (await deadlocks()) > 0);
+  return { deadlocks: await deadlocks(), answered: status };
+});
+
+row(15, 'real deadlocks of requests with one another', async () => {
+  const { admin } = app;
+  const before = await deadlocks();
+  const [a, b] = [await newAdmin('c@example.com'), await newAdmin('d@example.com')];
+  let rounds = 0;
+  const change = async (user: typeof a, role: string) => {
+    const changed = must(200, await admin.patch(user.path, { role }, { 'if-match': user.etag }));
+    user.etag = etagOf(changed);
+  };
+  while ((await deadlocks()) === before && rounds < 100) {
+    rounds++;
+    // Each locks itself, and then all admins.
+    await Promise.all([change(a, 'user'), change(b, 'user')]);
+    await Promise.all([change(a, 'admin'), change(b, 'admin')]);
+  }
+  const met = (await deadlocks()) - before;
+  expect(met).toBeGreaterThan(0);
+  const versions = await app.database.query(
+    `SELECT version FROM users WHERE email IN ('c@example.com', 'd@example.com')`,
+  );
+  expect(versions).toEqual([{ version: 2 + 2 * rounds }, { version: 2 + 2 * rounds }]);
+  expectUnharmed(app.program);
+  return { deadlocks: met, requests: 4 * rounds, 'answered 200': 4 * rounds };
+});
+
+row(15, 'real serialization failures', async () => {
+  const database = await createDatabase();
+  await database.query(`DO $$ BEGIN EXECUTE
+    format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$`);
+  const strict = await startAlone({}, database);
+  try {
+    const { admin, program } = strict;
+    const { path, etag } = await makeRecord(admin, await makeCollection(admin, 'private', 'strict'), { n: 0 });
+    const patch = (n: number) => admin.patch(path, { data: { n } }, { 'if-match': etag });
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => patch(n)));
+    const statuses = answers.map(({ status }) => status).sort();
+    expect(statuses).toEqual([200, ...new Array(19).fill(412)]);
+    expect((await admin.get(path)).body.version).toBe(2);
+    expectUnharmed(program);
+    return { 'changes with one tag': 20, 'answered 200': 1, 'answered 412': 19 };
+  } finally {
+    await strict.close();
+  }
+});
+
+async function deadlocks(): Promise<number> {
+  const [found] = await app.database.query<{ n: number }>(
+    'SELECT deadlocks::int AS n FROM pg_stat_database WHERE datname = current_database()',
+  );
+  return found?.n ?? 0;
+}
+
+async function newAdmin(email: string) {
+  const user = must(
+    201,
+    await app.anyone.post('/api/v1/auth/register', { email, password: 'a-password-of-a-user', name: 'A' }),
+  );
+  const { id } = user.body;
+  const path = `/api/v1/users/${id}`;
+  const etag = etagOf(must(200, await app.admin.get(path)));
+  const made = must(200, await app.admin.patch(path, { role: 'admin' }, { 'if-match': etag }));
+  return { id, path, etag: etagOf(made) };
+}
