@@ -103,9 +103,8 @@ export class UsersService {
     assertIfMatch(ifMatch, entityTag(user));
     const isOwn = caller.id === id;
     if (isOwn && !(currentPassword && (await this.passwords.verify(currentPassword, user.passwordHash)))) {
-      throw invalid('Your own password is changed with the current one.', [
-        { pointer: '/currentPassword', detail: currentPassword ? 'is wrong' : 'is missing' },
-      ]);
+      const detail = currentPassword ? 'is wrong' : 'is missing';
+      throw invalid('Your own password is changed with the current one.', [{ pointer: '/currentPassword', detail }]);
     }
     return this.passwords.hash(password);
   }

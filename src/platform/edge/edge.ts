@@ -104,8 +104,7 @@ export class Edge {
       const isOurs = authorization !== undefined && this.laneOf(request.url as string) !== undefined;
       const caller = isOurs ? this.identify(authorization) : undefined;
       if (authorization === undefined || caller) {
-        const isLimited = this.throttle.isLimited(request);
-        const limit = isLimited ? this.throttle.count(request, caller?.id, begun) : undefined;
+        const limit = this.throttle.countIfLimited(request, caller?.id, begun);
         // The pipeline finds that it was counted, and answers one too many.
         if (!limit || limit.wait === 0) return void this.read({ request, response, begun, limit, caller }, pipeline);
       }
@@ -171,7 +170,7 @@ export class Edge {
     const id = requestId(request);
     const { method = '', url = '' } = request;
     if (isSpent(request)) response.shouldKeepAlive = false;
-    const limit = this.throttle.isLimited(request) ? this.throttle.count(request) : undefined;
+    const limit = this.throttle.countIfLimited(request);
     refuse(response, splitUrl(url)[0], id, this.headersOf(request, response, id, limit), method === 'HEAD');
     if (response.shouldKeepAlive) this.admission.tire(request);
     httpMetrics.of(method, UNKNOWN_ROUTE, 503).observe(0);

@@ -17,6 +17,7 @@ export interface IdempotencyKey {
   key: string;
 }
 
+const BAD_KEY = [{ pointer: 'idempotency-key', detail: 'must have 1 to 255 ASCII characters' }];
 /** Blanks at the ends are not part of a header. */
 const KEY = /^[!-~]([ -~]{0,253}[!-~])?$/;
 
@@ -25,11 +26,7 @@ export const CurrentIdempotencyKey = createParamDecorator((_: unknown, context: 
   const request = context.switchToHttp().getRequest<FastifyRequest>();
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
-  if (typeof key !== 'string' || !KEY.test(key)) {
-    throw invalid('A header is not valid.', [
-      { pointer: 'idempotency-key', detail: 'must have 1 to 255 ASCII characters' },
-    ]);
-  }
+  if (typeof key !== 'string' || !KEY.test(key)) throw invalid('A header is not valid.', BAD_KEY);
   return { callerId: (request.caller as Caller).id, key } satisfies IdempotencyKey;
 });
 

@@ -77,7 +77,6 @@ export class AdaptiveLimit {
 
   private adjust(now: number, latency: number): void {
     const { min, max, initial } = this.options;
-    const { current } = this;
     const hasRefused = this.hasRefused;
     const isOld = now - this.measuredAt > OLD_MS;
     if (this.unhindered.count >= FEW_SAMPLES) {
@@ -90,12 +89,12 @@ export class AdaptiveLimit {
     }
     const { times, marginMs } = hasRefused ? STRICT : CALM;
     const gradient = Math.max(times * this.own, this.own + marginMs) / latency;
-    let wanted = current * Math.max(0.5, Math.min(gradient, 2));
+    let wanted = this.current * Math.max(0.5, Math.min(gradient, 2));
     if (!hasRefused && gradient >= 1) {
-      const isUsed = this.mostInHand > current / 2;
-      wanted = isUsed || current < initial ? current + Math.max(4, current / 8) : current;
+      const isUsed = this.mostInHand > this.current / 2;
+      wanted = isUsed || this.current < initial ? this.current + Math.max(4, this.current / 8) : this.current;
     }
-    this.current = Math.max(min, Math.min(max, current + (wanted - current) * SMOOTHING));
+    this.current = Math.max(min, Math.min(max, this.current + (wanted - this.current) * SMOOTHING));
   }
 }
 

@@ -81,6 +81,10 @@ export class Throttle implements ThrottlerStorage {
     return raw[COUNTED];
   }
 
+  countIfLimited(raw: Countable, user?: string, now = clock()): Counted | undefined {
+    return this.isLimited(raw) ? this.count(raw, user, now) : undefined;
+  }
+
   /** With Redis gone, each process admits its part alone. */
   divideBy(replicas: number): void {
     this.divisor = replicas;
