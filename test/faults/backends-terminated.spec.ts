@@ -1,7 +1,9 @@
 import { expectUnharmed } from '../support/alone.js';
 import { makeCollection, makeRecord, until } from '../support/collections.js';
 import { Ledger, type Outcome } from '../support/ledger.js';
+import { expectProblem } from '../support/problem.js';
 import { pause } from '../support/process.js';
+import { openSocket, readAnswer } from '../support/raw.js';
 import { at, type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, quantile, row } from '../support/row.js';
 
@@ -17,6 +19,7 @@ beforeAll(async () => {
 afterAll(() => two.close());
 
 const SESSIONS = `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'floodgate'`;
+const IN_TRANSACTION = `${SESSIONS} AND state = 'idle in transaction'`;
 const terminate = async () => (await two.database.query(`SELECT pg_terminate_backend(pid) FROM (${SESSIONS})`)).length;
 
 row(12, 'five times under load', async () => {
@@ -50,15 +53,36 @@ row(12, 'five times under load', async () => {
   };
 });
 
+row(12, 'in the middle of an upload', async () => {
+  const { admin, here } = two;
+  const set = await makeCollection(admin, 'private', 'upload');
+  const socket = openSocket(admin.url);
+  const answer = readAnswer(socket);
+  socket.write(
+    `POST ${set.records}/bulk?atomic=true HTTP/1.1\r\nHost: localhost\r\n` +
+      `Authorization: Bearer ${admin.tokens?.accessToken}\r\n` +
+      'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n',
+  );
+  const end = `SELECT pg_terminate_backend(pid) FROM (${IN_TRANSACTION})`;
+  await until(async () => (await two.database.query(end)).length > 0);
+  await pause(200);
+  socket.write('d\r\n{"data":{}}]\n\r\n0\r\n\r\n');
+  expectProblem(await answer, 'temporary-reduced-capacity');
+  expect((await admin.get(set.records)).body.items).toEqual([]);
+  expect((await admin.post(`${set.records}/bulk?atomic=true`, [{ data: {} }])).body.inserted).toBe(1);
+  expectUnharmed(here.program);
+  return { answered: 503, stored: 0 };
+});
+
 row(12, 'while an answer is on its way', async () => {
   const { admin, here } = two;
   const { path, etag } = await makeRecord(admin, await makeCollection(admin, 'private', 'on-its-way'));
   const statuses: number[] = [];
   for (let time = 0; time < 20; time++) {
     here.toDatabase.hold('answers');
-    // Whatever of the transaction it had come to, its session's end comes with the answer.
+    // Its session's end comes with the answer to the statement that begins the transaction.
     const change = admin.patch(path, { data: { time } }, { 'if-match': etag });
-    await pause(50);
+    await until(async () => (await two.database.query(IN_TRANSACTION)).length > 0);
     await terminate();
     await pause(50);
     here.toDatabase.release();
