@@ -40,5 +40,5 @@ export const CurrentCaller = createParamDecorator(
 const BAD_TOKEN = { 'www-authenticate': 'Bearer error="invalid_token"' };
 
 /** For a token that is not good, or whose user has gone since it was found to be. */
-export const badToken = (): Problem =>
+export const badToken = () =>
   new Problem('invalid-token', 'The access token is not valid, or no longer.', {}, BAD_TOKEN);

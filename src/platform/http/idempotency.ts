@@ -39,8 +39,7 @@ export const ApiIdempotencyKey = () =>
     schema: { type: 'string', pattern: KEY.source },
   });
 
-export const fingerprintOf = (...parts: string[]): Buffer =>
-  createHash('sha256').update(JSON.stringify(parts)).digest();
+export const fingerprintOf = (...parts: string[]) => createHash('sha256').update(JSON.stringify(parts)).digest();
 
 export const isRunning = () =>
   new Problem('conflict', 'A request with this Idempotency-Key is still running.', {}, { 'retry-after': '1' });
