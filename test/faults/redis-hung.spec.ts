@@ -12,24 +12,20 @@ const both = () => [two.here, two.there];
 const bothAreWithout = () => Promise.all(both().map((one) => untilRedis(WITHOUT, one, 2500)));
 
 /** Redis answers no more, or later than anybody waits for it. */
-const faults: [number: number, what: string, fault: RedisFault][] = [
-  [3, '', { begin: () => two.redis.signal('SIGSTOP'), end: () => two.redis.signal('SIGCONT') }],
-  [
-    4,
-    '',
-    {
-      begin: () => both().map(({ toRedis }) => toRedis.slow(1000)),
-      end: () => both().map(({ toRedis }) => toRedis.slow(0)),
-    },
-  ],
-];
-for (const [number, what, fault] of faults) {
-  row(number, what, async () => {
-    // Nothing is kept in the processes for long: Redis is asked all the time.
-    two = await startReplicas({ CACHE_TTL_MS: '20', CACHE_STALE_MS: '0' });
-    return survive(two, { ...fault, meanwhile: bothAreWithout });
-  });
+async function surviveBoth(fault: RedisFault) {
+  // Nothing is kept in the processes for long: Redis is asked all the time.
+  two = await startReplicas({ CACHE_TTL_MS: '20', CACHE_STALE_MS: '0' });
+  return survive(two, { ...fault, meanwhile: bothAreWithout });
 }
+
+row(3, '', () => surviveBoth({ begin: () => two.redis.signal('SIGSTOP'), end: () => two.redis.signal('SIGCONT') }));
+
+row(4, '', () =>
+  surviveBoth({
+    begin: () => both().map(({ toRedis }) => toRedis.slow(1000)),
+    end: () => both().map(({ toRedis }) => toRedis.slow(0)),
+  }),
+);
 
 row(3, 'its packets are lost for ever on the connections that there are', async () => {
   two = await startReplicas();
