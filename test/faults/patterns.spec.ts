@@ -19,8 +19,10 @@ type Met = [file: string, regexp: RegExp, sample: string];
 
 /** For each pattern of a file, in their order, a text of a caller's that it takes. */
 const SAMPLES: Record<string, string[]> = {
+  'app.ts': ['/docs/swagger-ui.css'],
   'auth/auth.guard.ts': ['Bearer abc.def'],
   'auth/auth.module.ts': ['/api/v1/auth/login'],
+  'auth/tokens.service.ts': [ID],
   'data/bulk.service.ts': [' application/x-ndjson'],
   'data/collection.schema.ts': ['flights-1'],
   'data/edge-reads.service.ts': [
@@ -42,7 +44,7 @@ const SAMPLES: Record<string, string[]> = {
   'platform/http/idempotency.ts': ['a key'],
   'platform/http/page.ts': ['20'],
   'platform/http/request-guard.ts': ['example.com:80', 'a.b_c-1', '%00'],
-  'platform/logging/access-log.ts': ['"'],
+  'platform/logging/access-log.ts': ['"', '%x'],
   'platform/throttle/throttle.ts': ['/health/'],
 };
 /** What these meet is a setting, a failure's text or this API's own: no caller writes it. */
