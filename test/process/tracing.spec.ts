@@ -1,6 +1,7 @@
 import { ADMIN } from '../support/app.js';
 import { makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { pause } from '../support/process.js';
+import { untilHeard } from '../support/replicas.js';
 import { entriesOf, newTrace, TracedApp } from '../support/traced.js';
 
 const RECORD = '/api/v1/data/:collection/records/:id';
@@ -10,6 +11,8 @@ const app = new TracedApp();
 describe('with a collector, a request', () => {
   it('has one span in the trace of its caller, and that trace in the log, wherever it is answered', async () => {
     const { program, anyone, admin } = await app.start();
+    // Before that, nothing is given out of its memory.
+    await untilHeard();
     const set = await makeCollection(admin);
     const { path } = await makeRecord(admin, set);
     const ask = async (work: (headers: Record<string, string>) => Promise<{ status: number }>) => {
