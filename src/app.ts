@@ -68,7 +68,8 @@ export async function createApp(given: Config, tracing?: Tracing): Promise<App> 
     };
   } catch (error) {
     await embedded?.stop();
-    throw databaseProblem(error) ? new StartError(`The database was lost: ${(error as Error).message}`) : error;
+    if (error instanceof StartError || !databaseProblem(error)) throw error;
+    throw new StartError(`The database was lost: ${(error as Error).message}`);
   }
 }
 
