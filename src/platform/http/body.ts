@@ -121,5 +121,4 @@ class Bodies {
 }
 
 /** The problem of a body that is longer than `limit` bytes. */
-export const tooLarge = (limit: number): Problem =>
-  new Problem('content-too-large', `The body is larger than ${limit} bytes.`);
+export const tooLarge = (limit: number) => new Problem('content-too-large', `The body is larger than ${limit} bytes.`);
