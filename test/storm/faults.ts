@@ -61,7 +61,12 @@ export const FAULTS = {
     const [one] = await house.query<{ pid: number }>(
       `SELECT pid FROM pg_stat_activity WHERE application_name = 'floodgate' ORDER BY state_change DESC LIMIT 1`,
     );
-    if (one) process.kill(one.pid, 'SIGKILL');
+    try {
+      if (one) process.kill(one.pid, 'SIGKILL');
+    } catch (error) {
+      // It may have ended meanwhile.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
     // All others are ended with it; then it takes new ones.
     return () => again(() => house.query('SELECT 1'));
   }),
