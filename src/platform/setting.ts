@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { canDecode } from './http/split-url.js';
 
 /** What a variable has beside its type and default. */
 export interface SettingMeta {
@@ -24,15 +25,6 @@ export const ratio = z
   .pipe(z.number().max(1, 'must be 0 to 1'));
 
 export const flag = z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true');
-
-function canDecode(text: string): boolean {
-  try {
-    decodeURIComponent(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 export const url = (...protocols: string[]) =>
   z

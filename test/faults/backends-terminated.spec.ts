@@ -1,8 +1,7 @@
-import { expectUnharmed } from '../support/alone.js';
 import { makeCollection, makeRecord, until } from '../support/collections.js';
 import { Ledger, type Outcome } from '../support/ledger.js';
 import { expectProblem } from '../support/problem.js';
-import { pause } from '../support/process.js';
+import { expectUnharmed, pause } from '../support/process.js';
 import { openSocket, readAnswer } from '../support/raw.js';
 import { at, type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, quantile, row } from '../support/row.js';

@@ -1,6 +1,7 @@
-import { atBoth, expectUnharmed, kindOf } from '../support/at-once.js';
+import { atBoth, kindOf } from '../support/at-once.js';
 import type { Client, Response } from '../support/client.js';
 import { type MadeCollection, makeCollection, must, until } from '../support/collections.js';
+import { expectUnharmed } from '../support/process.js';
 import { openSocket, readAnswer } from '../support/raw.js';
 import { type Replicas, startReplicas } from '../support/replicas.js';
 import { row } from '../support/row.js';
@@ -16,7 +17,7 @@ beforeAll(async () => {
   two = await startReplicas();
   ada = await two.user();
 }, 60_000);
-afterEach(() => expectUnharmed(two));
+afterEach(() => expectUnharmed(two.here.program, two.there.program));
 afterAll(() => two.close());
 
 let keys = 0;

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
-import { atBoth, expectUnharmed } from '../support/at-once.js';
+import { atBoth } from '../support/at-once.js';
 import type { Client, Response } from '../support/client.js';
 import { freshName, type MadeCollection, makeCollection, must } from '../support/collections.js';
 import { expectProblem } from '../support/problem.js';
+import { expectUnharmed } from '../support/process.js';
 import { at, type Replicas, startReplicas } from '../support/replicas.js';
 import { row } from '../support/row.js';
 import { NDJSON } from '../support/uploads.js';
@@ -13,7 +14,7 @@ beforeAll(async () => {
   two = await startReplicas();
   ada = await two.user();
 }, 60_000);
-afterEach(() => expectUnharmed(two));
+afterEach(() => expectUnharmed(two.here.program, two.there.program));
 afterAll(() => two.close());
 
 interface Item {

@@ -3,13 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Alone, expectUnharmed, startAlone } from '../support/alone.js';
+import { type Alone, startAlone } from '../support/alone.js';
 import { ADMIN } from '../support/app.js';
 import { Client, type Response } from '../support/client.js';
 import { makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { Ledger, type Outcome } from '../support/ledger.js';
 import { expectProblem } from '../support/problem.js';
-import { pause } from '../support/process.js';
+import { expectUnharmed, pause } from '../support/process.js';
 import { inMs, quantile, row } from '../support/row.js';
 import { TestServer } from '../support/standby.js';
 

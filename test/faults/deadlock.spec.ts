@@ -1,10 +1,11 @@
 import pg from 'pg';
-import { type Alone, expectUnharmed, startAlone } from '../support/alone.js';
+import { type Alone, startAlone } from '../support/alone.js';
 import { ADMIN } from '../support/app.js';
 import type { Response } from '../support/client.js';
 import { etagOf, makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { createDatabase } from '../support/database.js';
 import { expectProblem } from '../support/problem.js';
+import { expectUnharmed } from '../support/process.js';
 import { row } from '../support/row.js';
 
 /** What is tried again is tried so often in all. */

@@ -1,9 +1,10 @@
 import pg from 'pg';
-import { atBoth, expectUnharmed, kindOf } from '../support/at-once.js';
+import { atBoth, kindOf } from '../support/at-once.js';
 import { Client, type Response } from '../support/client.js';
 import { type MadeCollection, makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { type Forwarder, forward } from '../support/forwarder.js';
 import { expectProblem } from '../support/problem.js';
+import { expectUnharmed } from '../support/process.js';
 import { type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, row } from '../support/row.js';
 import { lines, NDJSON, tally, untilFree } from '../support/uploads.js';
@@ -39,7 +40,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   set = await makeCollection(ada);
 });
-afterEach(() => expectUnharmed(two));
+afterEach(() => expectUnharmed(two.here.program, two.there.program));
 afterAll(async () => {
   await toApp.close();
   await two.close();

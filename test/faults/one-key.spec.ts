@@ -1,7 +1,8 @@
-import { atBoth, atOnce, expectUnharmed, isReplay, kindOf, kindsOf, onlyOne, warm } from '../support/at-once.js';
+import { atBoth, atOnce, isReplay, kindOf, kindsOf, onlyOne, warm } from '../support/at-once.js';
 import type { Client, Response } from '../support/client.js';
 import { makeCollection } from '../support/collections.js';
 import { expectProblem } from '../support/problem.js';
+import { expectUnharmed } from '../support/process.js';
 import { type Replicas, startReplicas } from '../support/replicas.js';
 import { row } from '../support/row.js';
 import { lines, NDJSON, tally, untilFree } from '../support/uploads.js';
@@ -13,7 +14,7 @@ beforeAll(async () => {
   ada = await two.user();
   await warm(two);
 }, 60_000);
-afterEach(() => expectUnharmed(two));
+afterEach(() => expectUnharmed(two.here.program, two.there.program));
 afterAll(() => two.close());
 
 let keys = 0;

@@ -1,6 +1,7 @@
-import { atBoth, atOnce, expectUnharmed, kindsOf, onlyOne, warm } from '../support/at-once.js';
+import { atBoth, atOnce, kindsOf, onlyOne, warm } from '../support/at-once.js';
 import type { Client, Response } from '../support/client.js';
 import { etagOf, makeCollection, makeRecord, must } from '../support/collections.js';
+import { expectUnharmed } from '../support/process.js';
 import { type Replicas, startReplicas } from '../support/replicas.js';
 import { type Figures, row } from '../support/row.js';
 
@@ -11,7 +12,7 @@ beforeAll(async () => {
   ada = await two.user();
   await warm(two);
 }, 60_000);
-afterEach(() => expectUnharmed(two));
+afterEach(() => expectUnharmed(two.here.program, two.there.program));
 afterAll(() => two.close());
 
 /** A hundred changes with one entity tag: one is done, and is what both replicas know from then on. */

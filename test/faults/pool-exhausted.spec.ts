@@ -1,8 +1,9 @@
 import pg from 'pg';
-import { type Alone, expectUnharmed, startAlone } from '../support/alone.js';
+import { type Alone, startAlone } from '../support/alone.js';
 import type { Response } from '../support/client.js';
 import { makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { expectProblem } from '../support/problem.js';
+import { expectUnharmed } from '../support/process.js';
 import { inMs, quantile, row } from '../support/row.js';
 
 const POOL_SIZE = 4;

@@ -1,7 +1,6 @@
-import { expectUnharmed } from '../support/alone.js';
 import { makeCollection, until } from '../support/collections.js';
 import { Ledger, type Outcome } from '../support/ledger.js';
-import { pause } from '../support/process.js';
+import { expectUnharmed, pause } from '../support/process.js';
 import { at, type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, quantile, row } from '../support/row.js';
 import { TestServer } from '../support/standby.js';

@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { expectUnharmed } from '../support/alone.js';
 import { ADMIN } from '../support/app.js';
 import type { Response } from '../support/client.js';
 import { makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { type Forwarder, forward } from '../support/forwarder.js';
 import { Ledger, type Outcome } from '../support/ledger.js';
 import { expectProblem } from '../support/problem.js';
-import { pause, productionSettings, startMain } from '../support/process.js';
+import { expectUnharmed, pause, productionSettings, startMain } from '../support/process.js';
 import { at, type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, quantile, row } from '../support/row.js';
 

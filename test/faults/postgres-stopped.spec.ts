@@ -1,10 +1,9 @@
-import { expectUnharmed } from '../support/alone.js';
 import { ADMIN } from '../support/app.js';
 import type { Client } from '../support/client.js';
 import { makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { Ledger, type Outcome } from '../support/ledger.js';
 import { expectProblem } from '../support/problem.js';
-import { pause } from '../support/process.js';
+import { expectUnharmed, pause } from '../support/process.js';
 import { at, type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, quantile, row } from '../support/row.js';
 import { TestServer } from '../support/standby.js';

@@ -1,6 +1,7 @@
-import { type Alone, expectUnharmed, startAlone } from '../support/alone.js';
+import { type Alone, startAlone } from '../support/alone.js';
 import { makeCollection, makeRecord, must } from '../support/collections.js';
 import { expectProblem } from '../support/problem.js';
+import { expectUnharmed } from '../support/process.js';
 import { inMs, row } from '../support/row.js';
 
 const STATEMENT_TIMEOUT_MS = 1000;

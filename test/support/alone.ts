@@ -40,8 +40,3 @@ export async function startAlone(settings: Record<string, string> = {}, given?: 
     },
   };
 }
-
-/** They are still the same processes, and have met nothing that they did not expect. */
-export function expectUnharmed(...programs: Program[]): void {
-  for (const program of programs) expect([program.isRunning, program.stderr]).toEqual([true, '']);
-}

@@ -38,8 +38,3 @@ export function onlyOne(answers: Response[], status: number, problem: Parameters
   for (const answer of answers) if (answer !== one) expectProblem(answer, problem);
   return one as Response;
 }
-
-/** Holds that both processes are those that were started, and have nothing to complain of. */
-export function expectUnharmed({ here, there }: Replicas): void {
-  for (const { program } of [here, there]) expect([program.isRunning, program.stderr]).toEqual([true, '']);
-}

@@ -139,6 +139,11 @@ export const endPrograms = async (): Promise<void> => {
   if (leaks.length > 0) throw new Error(`secrets were written by the app: ${leaks.join(', ')}`);
 };
 
+/** They are still the same processes, and have met nothing that they did not expect. */
+export function expectUnharmed(...programs: Program[]): void {
+  for (const program of programs) expect([program.isRunning, program.stderr]).toEqual([true, '']);
+}
+
 const privateKey = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 
 /** Limits that no test meets that is not about them. */

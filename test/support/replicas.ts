@@ -2,6 +2,7 @@ import { ADMIN } from './app.js';
 import { Client } from './client.js';
 import { createDatabase, type TestDatabase } from './database.js';
 import { type Forwarder, forward } from './forwarder.js';
+import { newcomers } from './newcomers.js';
 import { endPrograms, type Program, pause, productionSettings, startMain } from './process.js';
 import { TestRedis } from './redis.js';
 
@@ -53,19 +54,13 @@ export async function startReplicas<Of extends TestDatabase = TestDatabase>(
   const here = await start();
   const there = await start();
   await untilHeard();
-  let users = 0;
   return {
     database,
     redis,
     here,
     there,
     admin: await here.anyone.signIn(ADMIN.email, ADMIN.password),
-    user: async () => {
-      const credentials = { email: `user${++users}@example.com`, password: 'a-password-of-a-user' };
-      const { status, text } = await here.anyone.post('/api/v1/auth/register', { ...credentials, name: 'U' });
-      if (status !== 201) throw new Error(text);
-      return here.anyone.signIn(credentials.email, credentials.password);
-    },
+    user: newcomers(here.anyone),
     close: async () => {
       await endPrograms();
       for (const { toDatabase, toRedis } of [here, there]) await Promise.all([toDatabase.close(), toRedis.close()]);

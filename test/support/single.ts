@@ -1,6 +1,7 @@
 import { ADMIN } from './app.js';
 import { Client } from './client.js';
 import { createDatabase, type TestDatabase } from './database.js';
+import { newcomers } from './newcomers.js';
 import { type Program, productionSettings, startMain } from './process.js';
 
 /** One process of the built app, alone with its database. */
@@ -28,19 +29,13 @@ export async function startSingle(settings: Record<string, string> = {}): Promis
   });
   const url = await program.url();
   const anyone = new Client(url);
-  let users = 0;
   return {
     program,
     database,
     url,
     anyone,
     admin: await anyone.signIn(ADMIN.email, ADMIN.password),
-    user: async () => {
-      const credentials = { email: `user${++users}@example.com`, password: 'a-password-of-a-user' };
-      const { status, text } = await anyone.post('/api/v1/auth/register', { ...credentials, name: 'U' });
-      if (status !== 201) throw new Error(text);
-      return anyone.signIn(credentials.email, credentials.password);
-    },
+    user: newcomers(anyone),
     expectUnharmed: async () => {
       const errors = program.stdout.split('\n').filter((line) => /"log.level":"(?:error|fatal)"/.test(line));
       expect({ isRunning: program.isRunning, stderr: program.stderr, errors }).toEqual({

@@ -6,8 +6,8 @@ import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 /** TypeORM's own pool, for what TypeORM has no word for: named statements, COPY, and its figures. */
 export const poolOf = (dataSource: DataSource): Pool => (dataSource.driver as PostgresDriver).master;
 
-/** What pg says then. */
-const GIVEN_UP = 'Query read timeout';
+/** What pg says of a query that it gave up (query_timeout). */
+export const GIVEN_UP = 'Query read timeout';
 
 /**
  * A connection that ends when a query on it is given up (query_timeout). Nothing that is asked behind it would ever be

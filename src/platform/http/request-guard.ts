@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { invalid, Problem } from './problem.js';
+import { canDecode } from './split-url.js';
 
 /** More parameters than any route has, by far. */
 const MAX_QUERY_PARAMETERS = 100;
@@ -56,12 +57,5 @@ function flawOf({ url = '/', headers, httpVersion }: IncomingMessage): Problem |
   return new Problem('unsupported-media-type', detail, {}, { 'accept-encoding': 'identity' });
 }
 
-function isDecentQuery(query: string): boolean {
-  if (query.split('&', MAX_QUERY_PARAMETERS + 1).length > MAX_QUERY_PARAMETERS) return false;
-  try {
-    decodeURIComponent(query);
-    return true;
-  } catch {
-    return false;
-  }
-}
+const isDecentQuery = (query: string) =>
+  query.split('&', MAX_QUERY_PARAMETERS + 1).length <= MAX_QUERY_PARAMETERS && canDecode(query);

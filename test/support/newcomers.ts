@@ -1,0 +1,12 @@
+import type { Client } from './client.js';
+import { must } from './collections.js';
+
+/** Registers and signs in another new user at each call, where this client asks. */
+export function newcomers(anyone: Client): () => Promise<Client> {
+  let users = 0;
+  return async () => {
+    const credentials = { email: `user${++users}@example.com`, password: 'a-password-of-a-user' };
+    must(201, await anyone.post('/api/v1/auth/register', { ...credentials, name: 'U' }));
+    return anyone.signIn(credentials.email, credentials.password);
+  };
+}
