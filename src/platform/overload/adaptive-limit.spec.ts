@@ -50,7 +50,7 @@ it('shrinks though nobody is refused when latency is out of all proportion', () 
   expect(limit.value).toBeLessThan(50);
 });
 
-it('keeps in hand what half as long again as its own latency allows', () => {
+it('keeps in hand what two fifths more than its own latency allows', () => {
   const { limit, windows } = create();
   windows(20, 40, QUIET);
   // A server that works on one request a millisecond.

@@ -1,5 +1,5 @@
 /** Latency may be so many times the server's own, or so many ms more, whichever is longer: while some have to be refused, */
-const STRICT = { times: 1.5, marginMs: 5 };
+const STRICT = { times: 1.4, marginMs: 5 };
 /** and while nobody has to be. */
 const CALM = { times: 4, marginMs: 100 };
 /** The part of the way to its new value that the limit goes at once. */
