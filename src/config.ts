@@ -137,7 +137,7 @@ export const settings = z.object({
   MAX_REQUESTS_PER_CONNECTION: setting.integer(1, 1_000_000_000).default(10_000),
   /** How long a caller may take to send the headers. */
   HEADERS_TIMEOUT_MS: setting.integer(100, 600_000).default(10_000),
-  /** How long a caller may take to send a whole request. */
+  /** How long a caller may take to send a whole request; one who takes nothing of an answer is given up after 2 to 4 times that. */
   REQUEST_TIMEOUT_MS: setting.integer(100, 3_600_000).default(120_000),
   /** How long an idle connection is kept: longer than a load balancer does (60 s is common). */
   KEEP_ALIVE_TIMEOUT_MS: setting.integer(100, 3_600_000).default(72_000),

@@ -11,7 +11,7 @@ import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
 import type { Admission, Priority } from '../overload/admission.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
-import { admit } from './gate.js';
+import { Guest } from './gate.js';
 import type { Lane, Read } from './lane.js';
 import { isPlain } from './plain.js';
 import { isSpent, refuse } from './refusal.js';
@@ -157,7 +157,7 @@ export class Edge {
   private admit(request: IncomingMessage, response: ServerResponse, work: () => void): void {
     if (isProbe(request.url ?? '')) return void work();
     const refuse = () => this.refuse(request, response);
-    admit(this.admission, this.priorityOf(request), request, response, work, refuse);
+    new Guest(this.admission, this.priorityOf(request), request, response).admit(work, refuse);
   }
 
   private priorityOf({ method, url = '' }: IncomingMessage): Priority {

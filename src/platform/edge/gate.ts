@@ -4,36 +4,45 @@ import type { Admission, Leave, Priority } from '../overload/admission.js';
 
 export const tooMuch = () => unavailable('There is too much to do just now.');
 
-/** Does the work when there is room for it, or calls `refuse`; neither when its caller goes before that. */
-export function admit(
-  admission: Admission,
-  priority: Priority,
-  request: IncomingMessage,
-  response: ServerResponse,
-  work: () => void,
-  refuse: () => void,
-): void {
-  const enter = (start: (leave: Leave) => void, refused: () => void) => {
-    const waiting = admission.enter(priority, start, refused);
-    if (waiting) response.once('close', () => waiting.cancel());
-  };
-  enter((given) => {
-    let leave = given;
-    response.once('close', () => leave(!response.writableFinished));
-    if (request.headers['content-type'] !== undefined) {
-      request.outside = async (awaited) => {
-        leave(false, false);
-        const value = await awaited;
-        return new Promise((resolve, reject) => {
-          if (response.destroyed) return reject(invalid('The request was cut off.'));
-          const goOn = (again: Leave) => {
-            leave = again;
-            resolve(value);
-          };
-          enter(goOn, () => reject(tooMuch()));
-        });
-      };
-    }
-    work();
-  }, refuse);
+/**
+ * A request, as far as admission is concerned. One object for all of it: with a closure of its own in its request, each
+ * create left 5 KiB more to the old generation, and took a fifth longer.
+ */
+export class Guest {
+  private leave!: Leave;
+
+  constructor(
+    private readonly admission: Admission,
+    private readonly priority: Priority,
+    private readonly request: IncomingMessage,
+    private readonly response: ServerResponse,
+  ) {}
+
+  /** Does the work when there is room for it, or calls `refuse`; neither when its caller goes before that. */
+  admit(work: () => void, refuse: () => void): void {
+    this.enter(() => {
+      this.response.once('close', () => this.leave(!this.response.writableFinished));
+      if (this.request.headers['content-type'] !== undefined) this.request.place = this;
+      work();
+    }, refuse);
+  }
+
+  async outside<T>(awaited: Promise<T>): Promise<T> {
+    this.leave(false, false);
+    const value = await awaited;
+    return new Promise((resolve, reject) => {
+      if (this.response.destroyed) return reject(invalid('The request was cut off.'));
+      const refuse = () => reject(tooMuch());
+      this.enter(() => resolve(value), refuse);
+    });
+  }
+
+  private enter(work: () => void, refuse: () => void): void {
+    const start = (leave: Leave) => {
+      this.leave = leave;
+      work();
+    };
+    const waiting = this.admission.enter(this.priority, start, refuse);
+    if (waiting) this.response.once('close', () => waiting.cancel());
+  }
 }

@@ -14,10 +14,10 @@ declare module 'fastify' {
 declare module 'node:http' {
   interface IncomingMessage {
     /**
-     * Waits for what is awaited from the caller, who may be slow, and leaves the place that it has in hand to others
-     * meanwhile. Set by who has admitted the request.
+     * The place that it has in hand: left to others while something is awaited from its caller, who may be slow. Set by who
+     * has admitted the request.
      */
-    outside?: <T>(awaited: Promise<T>) => Promise<T>;
+    place?: { outside<T>(awaited: Promise<T>): Promise<T> };
   }
 }
 
@@ -71,7 +71,8 @@ class Bodies {
       const whole = this.receive(payload, body);
       // What came along with the headers is there then. For the rest, nobody else is to wait.
       await undefined;
-      const bytes = await (payload.complete || !payload.outside ? whole : payload.outside(whole));
+      const isHere = body.length === Number(payload.headers['content-length']);
+      const bytes = await (isHere || !payload.place ? whole : payload.place.outside(whole));
       return parseJson(bytes);
     } finally {
       this.underWay.delete(body);
