@@ -48,6 +48,8 @@ function assertUtf8(request: FastifyRequest): void {
 interface Body {
   bytes: Buffer;
   length: number;
+  /** It gets no longer. */
+  most: number;
   refuse(problem: Problem): void;
 }
 
@@ -66,13 +68,13 @@ class Bodies {
 
   /** @throws Problem content-too-large as soon as the body is known to pass the limit, temporary-reduced-capacity */
   async read(payload: IncomingMessage): Promise<unknown> {
-    const body: Body = { bytes: NOTHING, length: 0, refuse: () => {} };
+    const announced = Number(payload.headers['content-length']);
+    const body: Body = { bytes: NOTHING, length: 0, most: announced || this.limit, refuse: () => {} };
     try {
       const whole = this.receive(payload, body);
       // What came along with the headers is there then. For the rest, nobody else is to wait.
       await undefined;
-      const isHere = body.length === Number(payload.headers['content-length']);
-      const bytes = await (isHere || !payload.place ? whole : payload.place.outside(whole));
+      const bytes = await (body.length === announced || !payload.place ? whole : payload.place.outside(whole));
       return parseJson(bytes);
     } finally {
       this.underWay.delete(body);
@@ -87,7 +89,7 @@ class Bodies {
         payload.removeAllListeners('data').resume();
         reject(problem);
       };
-      if (Number(payload.headers['content-length']) > this.limit) return body.refuse(tooLarge(this.limit));
+      if (body.most > this.limit) return body.refuse(tooLarge(this.limit));
       this.underWay.add(body);
       payload.on('data', (chunk: Buffer) => {
         if (body.length + chunk.length > this.limit) return body.refuse(tooLarge(this.limit));
@@ -107,7 +109,8 @@ class Bodies {
     body.length += chunk.length;
     if (length === 0) body.bytes = chunk;
     else {
-      if (body.length > bytes.length) body.bytes = Buffer.allocUnsafeSlow(Math.max(body.length, 2 * length));
+      if (body.length > bytes.length)
+        body.bytes = Buffer.allocUnsafeSlow(Math.max(body.length, Math.min(2 * length, body.most)));
       if (body.bytes !== bytes) bytes.copy(body.bytes, 0, 0, length);
       chunk.copy(body.bytes, length);
     }
