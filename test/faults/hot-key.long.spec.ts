@@ -8,6 +8,7 @@ import { openSocket } from '../support/raw.js';
 import { TestRedis } from '../support/redis.js';
 import { untilHeard } from '../support/replicas.js';
 import { type Figures, inMs, row } from '../support/row.js';
+import { figuresOf } from '../support/watch.js';
 
 const READERS = 10_000;
 /** Longer than they all take. */
@@ -84,6 +85,15 @@ async function whileHeld<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Who stood still for so long, in s, may have missed a message: it does not trust what it has, and reads it once more. */
+const STILL_S = 0.5;
+
+/** @returns how many processes stood still since this was last called, as they may on a machine that has much else to do */
+async function countStill(): Promise<number> {
+  const lagOf = async (client: Client) => (await figuresOf(client))('nodejs_eventloop_lag_max_seconds');
+  return (await Promise.all(anyone.map(lagOf))).filter((lag) => lag > STILL_S).length;
+}
+
 // Who has a token, or reads what is not for all, is let in by turns: more at a time would be refused.
 const cases = [
   ['public, 10,000 connections', 'public', () => anyone, READERS],
@@ -110,12 +120,15 @@ for (const [what, visibility, who, sockets] of cases) {
         if (sockets < READERS) for (const client of who()) must(200, await client.get(collection));
         await redis.command('FLUSHALL');
         const before = database.reads().get(id) ?? 0;
+        await countStill();
         const begun = Date.now();
         expect(await whileHeld(() => stampede(who(), path, sockets))).toEqual({ 200: READERS });
         const queries = (database.reads().get(id) ?? 0) - before;
         expect(queries).toBeGreaterThan(0);
-        expect(queries).toBeLessThanOrEqual(who().length);
+        const still = await countStill();
+        expect(queries).toBeLessThanOrEqual(who().length + still);
         Object.assign(figures, {
+          ...(still > 0 ? { [`stood still when ${when}`]: still } : {}),
           [`queries when ${when}`]: queries,
           [`all answered when ${when} in`]: inMs(Date.now() - begun),
         });
