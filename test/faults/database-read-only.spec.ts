@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Alone, startAlone } from '../support/alone.js';
 import { ADMIN } from '../support/app.js';
-import { Client, type Response } from '../support/client.js';
-import { makeCollection, makeRecord, must, until } from '../support/collections.js';
+import type { Response } from '../support/client.js';
+import { makeCollection, makeRecord, until } from '../support/collections.js';
 import { Ledger, type Outcome } from '../support/ledger.js';
+import { newcomers } from '../support/newcomers.js';
 import { expectProblem } from '../support/problem.js';
 import { expectUnharmed, pause } from '../support/process.js';
 import { inMs, quantile, row } from '../support/row.js';
@@ -17,15 +18,6 @@ const isFailure = ({ status }: Outcome) => status === 0 || status >= 500;
 const isRead = ({ what }: Outcome) => what.startsWith('GET');
 
 let app: Alone;
-
-async function users(count: number): Promise<Client[]> {
-  const register = async (n: number) => {
-    const credentials = { email: `u${n}@example.com`, password: 'a-password-of-a-user' };
-    must(201, await app.anyone.post('/api/v1/auth/register', { ...credentials, name: 'U' }));
-    return app.anyone.signIn(credentials.email, credentials.password);
-  };
-  return Promise.all(Array.from({ length: count }, (_, n) => register(n)));
-}
 
 interface Asked {
   reads: (() => Promise<Response>)[];
@@ -66,7 +58,7 @@ async function everything(): Promise<Asked> {
 /** Under load nothing can be written for a while, and then it can again. */
 async function survive({ reads, writes }: Asked, fault: () => Promise<unknown>, mend: () => Promise<unknown>) {
   const { program, database } = app;
-  const ledger = await Ledger.open(await users(4));
+  const ledger = await Ledger.open(await Promise.all(Array.from({ length: 4 }, newcomers(app.anyone))));
   await pause(2000);
   const begun = Date.now();
   await fault();

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { makeCollection, must } from '../support/collections.js';
 import { Crowd, type Kind, type Outcome } from '../support/open-loop.js';
-import { pause } from '../support/process.js';
+import { expectUnharmed, pause } from '../support/process.js';
 import { type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, row } from '../support/row.js';
 
@@ -59,7 +59,7 @@ row(
       do after = await call(0.8 * capacity, 2);
       while ((after.refused > 0 || after.p99 > 2 * normal.p99) && Date.now() < ended + 20_000);
       const normalAfterMs = Date.now() - ended;
-      expect([program.isRunning, program.stderr]).toEqual([true, '']);
+      expectUnharmed(program);
       const peak = peakOf(program.pid);
       const figures = {
         capacity: `${Math.round(capacity)} /s`,

@@ -3,7 +3,7 @@ import { Client } from '../support/client.js';
 import { makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { forward } from '../support/forwarder.js';
-import { endPrograms, type Program, productionSettings, startMain } from '../support/process.js';
+import { endPrograms, expectUnharmed, type Program, productionSettings, startMain } from '../support/process.js';
 import { TestRedis } from '../support/redis.js';
 import { untilRedis, WELL, WITHOUT } from '../support/redis-faults.js';
 import { inMs, row } from '../support/row.js';
@@ -47,7 +47,7 @@ async function startsWithout(redisUrl: string, end: () => unknown) {
     return (await redis.command('EXISTS', `floodgate1:${path}`)) === '1';
   };
   await until(kept, 5);
-  expect([program.isRunning, program.stderr]).toEqual([true, '']);
+  expectUnharmed(program);
   return { 'started in': inMs(startMs), 'joined Redis in': inMs(joinedMs) };
 }
 

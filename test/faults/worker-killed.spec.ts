@@ -2,10 +2,18 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { ADMIN } from '../support/app.js';
 import { Client } from '../support/client.js';
-import { must } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { Ledger, type Outcome } from '../support/ledger.js';
-import { endPrograms, type Program, pause, productionSettings, startMain, workersOf } from '../support/process.js';
+import { newcomers } from '../support/newcomers.js';
+import {
+  endPrograms,
+  expectUnharmed,
+  type Program,
+  pause,
+  productionSettings,
+  startMain,
+  workersOf,
+} from '../support/process.js';
 import { TestRedis } from '../support/redis.js';
 import { inMs, quantile, row } from '../support/row.js';
 
@@ -58,7 +66,7 @@ async function killBoth({ program, until }: Awaited<ReturnType<typeof start>>) {
   }
   // The row's 2 s, with room for a machine on which others want the processor.
   for (const { servesMs } of kills) expect(servesMs).toBeLessThan(5000);
-  expect([program.isRunning, program.stderr]).toEqual([true, '']);
+  expectUnharmed(program);
   return kills;
 }
 
@@ -66,13 +74,7 @@ const servesOf = (kills: { servesMs: number }[]) => kills.map(({ servesMs }) => 
 
 row(25, 'connections that are kept', async () => {
   const app = await start();
-  const writers = await Promise.all(
-    Array.from({ length: WRITERS }, async (_, n) => {
-      const credentials = { email: `user${n}@example.com`, password: 'a-password-of-a-user' };
-      must(201, await app.anyone.post('/api/v1/auth/register', { ...credentials, name: 'U' }));
-      return app.anyone.signIn(credentials.email, credentials.password);
-    }),
-  );
+  const writers = await Promise.all(Array.from({ length: WRITERS }, newcomers(app.anyone)));
   const ledger = await Ledger.open(writers, { seenWithinMs: SEEN_WITHIN_MS });
   await pause(2500);
   const begun = Date.now();

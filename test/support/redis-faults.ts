@@ -1,5 +1,5 @@
 import { Ledger, type Outcome } from './ledger.js';
-import { pause } from './process.js';
+import { expectUnharmed, pause } from './process.js';
 import { at, type Replica, type Replicas } from './replicas.js';
 import { type Figures, inMs, quantile } from './row.js';
 
@@ -59,7 +59,7 @@ export async function survive(two: Replicas, { begin, end, meanwhile }: RedisFau
   await pause(1000);
   expect(await ledger.settle(two.database)).toEqual([]);
   expect(ledger.outcomes.filter(isFailure)).toEqual([]);
-  expect(programs.map(({ isRunning, stderr }) => [isRunning, stderr])).toEqual(programs.map(() => [true, '']));
+  expectUnharmed(...programs);
   const [without, during] = [ledger.times(from, begun), ledger.times(begun, to)];
   const rise = quantile(during, 0.99) - quantile(without, 0.99);
   expect(rise).toBeLessThan(RISE_MS);
