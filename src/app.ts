@@ -114,11 +114,8 @@ async function listen(nest: NestFastifyApplication, { HOST, PORT }: Config): Pro
   } catch (error) {
     await nest.close();
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new StartError(
-      code === 'EADDRINUSE'
-        ? `Port ${PORT} on ${HOST} is taken: stop what listens there, or set PORT.`
-        : `Cannot listen on ${HOST}:${PORT}: ${message}`,
-    );
+    if (code !== 'EADDRINUSE') throw new StartError(`Cannot listen on ${HOST}:${PORT}: ${message}`);
+    throw new StartError(`Port ${PORT} on ${HOST} is taken: stop what listens there, or set PORT.`);
   }
 }
 

@@ -159,14 +159,7 @@ export const settings = z.object({
   OTEL_EXPORTER_OTLP_HEADERS: setting.pairs.optional().meta({ secret: true }),
   /** Which requests are traced; `parentbased_…` leaves it to the caller's traceparent where there is one. */
   OTEL_TRACES_SAMPLER: z
-    .enum([
-      'parentbased_always_on',
-      'parentbased_traceidratio',
-      'parentbased_always_off',
-      'always_on',
-      'traceidratio',
-      'always_off',
-    ])
+    .enum(['always_on', 'traceidratio', 'always_off'].flatMap((name) => [`parentbased_${name}`, name]))
     .default('parentbased_always_on'),
   /** The share of requests that `traceidratio` traces, 0 to 1. */
   OTEL_TRACES_SAMPLER_ARG: setting.ratio.default(1),
@@ -216,13 +209,11 @@ export function loadConfig(environment: Environment = process.env): Config {
     const name = String(issue.path[0]);
     if (given[name] !== undefined) mistakes.add(`${name} ${setting.sentence(issue)}`);
   }
-  if (Number(given.WEB_CONCURRENCY) > 1 && !given.REDIS_URL) {
-    mistakes.add('REDIS_URL is missing: several workers (WEB_CONCURRENCY) tell one another of changes through it');
-  } else if (production && !given.REDIS_URL && given.SINGLE_REPLICA !== 'true') {
-    mistakes.add(
-      'REDIS_URL is missing: replicas tell one another of changes through it; one alone may set SINGLE_REPLICA=true',
-    );
-  }
+  const missing = 'REDIS_URL is missing:';
+  if (Number(given.WEB_CONCURRENCY) > 1 && !given.REDIS_URL)
+    mistakes.add(`${missing} several workers (WEB_CONCURRENCY) tell one another of changes through it`);
+  else if (production && !given.REDIS_URL && given.SINGLE_REPLICA !== 'true')
+    mistakes.add(`${missing} replicas tell one another of changes through it; one alone may set SINGLE_REPLICA=true`);
   if (result.data && result.data.HEADERS_TIMEOUT_MS > result.data.REQUEST_TIMEOUT_MS)
     mistakes.add('HEADERS_TIMEOUT_MS must be no more than REQUEST_TIMEOUT_MS, of which it is a part');
   if (!given.ADMIN_EMAIL !== !(given.ADMIN_PASSWORD ?? environment.ADMIN_PASSWORD_FILE))

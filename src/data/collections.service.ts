@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
 import { Cache, type Entry } from '../platform/cache/cache.js';
-import { Database } from '../platform/database/database.js';
+import { Database, type Statement } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
 import { badToken, type Caller } from '../platform/http/caller.js';
 import { Cursors } from '../platform/http/cursor.js';
@@ -12,6 +12,13 @@ import { notFound, Problem } from '../platform/http/problem.js';
 import { Collection } from './collection.entity.js';
 import type { CollectionInput, CollectionQuery } from './collection.schema.js';
 import { collectionTag, presentCollection, tagsOf } from './collection.schema.js';
+
+const FIND: Statement = {
+  name: 'collection_find',
+  isShort: 'one',
+  text: `SELECT id, name, visibility, description, owner_id AS "ownerId", version, created_at AS "createdAt",
+           updated_at AS "updatedAt" FROM collections WHERE name = $1`,
+};
 
 /** A collection in memory, its description left out. */
 const COLLECTION_BYTES = 1000;
@@ -42,7 +49,7 @@ export class CollectionsService {
    */
   find(name: string): Entry<Collection | null> | Promise<Entry<Collection | null>> {
     const found = this.cache.fetch(collectionTag(name), async () => {
-      const value = await this.collections.findOneBy({ name });
+      const [value = null] = await this.database.rows<Collection>(FIND, [name]);
       return { value, bytes: COLLECTION_BYTES, tags: value ? tagsOf(value) : [], isAbsent: !value };
     });
     return found instanceof Promise ? found.then((entry) => (entry.isSpoiled ? this.find(name) : entry)) : found;

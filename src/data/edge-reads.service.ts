@@ -11,7 +11,7 @@ import type { Collection } from './collection.entity.js';
 import { cacheControl, collectionAnswer } from './collection.schema.js';
 import { CollectionsService, isReader } from './collections.service.js';
 import { type RecordQuery, recordAnswer, recordQuery } from './record.schema.js';
-import { RecordsService } from './records.service.js';
+import { type Found, RecordsService } from './records.service.js';
 
 const ROUTE = '/api/v1/data/:collection';
 const COLLECTION = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})$/;
@@ -21,7 +21,7 @@ const RECORD = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})\/records\/([0-9a-f]{8}(
 /** Hands the edge the hot reads, under the very rule of who may read, so that they need not go through the pipeline. */
 @Injectable()
 export class EdgeReads implements OnModuleInit {
-  private readonly queries = new LRUCache<string, RecordQuery>({ max: 1000 });
+  private readonly queries = new LRUCache<string, RecordQuery>({ max: 1000, memoMethod: parse as () => RecordQuery });
 
   constructor(
     private readonly edge: Edge,
@@ -34,27 +34,16 @@ export class EdgeReads implements OnModuleInit {
   onModuleInit(): void {
     const maxAge = this.config.PUBLIC_MAX_AGE_S;
     this.edge.rank(/\/records\/(?:bulk|export)$/, 'bulk');
-    const record = async (collection: Collection, id = '') =>
-      recordAnswer(collection, await this.records.get(collection, id), maxAge);
-    this.edge.add({
-      path: RECORD,
-      route: `${ROUTE}/records/:id`,
-      isShared: true,
-      load: (found, query, caller) => this.read(found, query, caller, record),
-    });
-    this.edge.add({
-      path: RECORDS,
-      route: `${ROUTE}/records`,
-      isShared: false,
-      load: (found, query, caller) => this.list(found, query, caller),
-    });
-    const answer = async (collection: Collection) => collectionAnswer(collection, maxAge);
-    this.edge.add({
-      path: COLLECTION,
-      route: ROUTE,
-      isShared: true,
-      load: (found, query, caller) => this.read(found, query, caller, answer),
-    });
+    const record = async (name: string, found: Found | Promise<Found>, id = '') => {
+      const stored = await this.records.get(name, found, id);
+      return recordAnswer((await found) as Collection, stored, maxAge);
+    };
+    const collection = async (_: string, found: Found | Promise<Found>) =>
+      collectionAnswer((await found) as Collection, maxAge);
+    const [one, many] = [`${ROUTE}/records/:id`, `${ROUTE}/records`];
+    this.edge.add({ path: RECORD, route: one, isShared: true, load: (...by) => this.read(record, ...by) });
+    this.edge.add({ path: RECORDS, route: many, isShared: false, load: (...by) => this.list(...by) });
+    this.edge.add({ path: COLLECTION, route: ROUTE, isShared: true, load: (...by) => this.read(collection, ...by) });
   }
 
   private async list(
@@ -62,40 +51,43 @@ export class EdgeReads implements OnModuleInit {
     query: string,
     caller: Caller | undefined,
   ): Promise<Answer | undefined> {
-    const parsed = this.parse(query);
+    const parsed = this.queries.memo(query);
     const { value } = await this.collections.find(name);
     if (!parsed || !isReader(caller, value)) return undefined;
     const page = await this.records.list(value, parsed, caller?.id);
     return pageAnswer(query ? `${path}?${query}` : path, page, { 'cache-control': cacheControl(value.visibility) });
   }
 
-  /** The query as the pipeline would read it; undefined when it has to be looked at there. */
-  private parse(query: string): RecordQuery | undefined {
-    const known = this.queries.get(query);
-    if (known) return known;
-    // It would take a first question mark of the query for the one before it.
-    const parameters = [...new URLSearchParams(`?${query}`)];
-    const names = new Set(parameters.map(([parameter]) => parameter));
-    const { data } = recordQuery.safeParse(Object.fromEntries(parameters));
-    if (!data || names.size < parameters.length || /\ufffd|\0/.test(parameters.join())) return undefined;
-    this.queries.set(query, data);
-    return data;
-  }
-
   private read(
+    answer: (name: string, found: Found | Promise<Found>, id?: string) => Promise<Answer>,
     [path, name = '', id]: RegExpExecArray,
     query: string,
     caller: Caller | undefined,
-    answer: (of: Collection, id?: string) => Promise<Answer>,
   ) {
     // Nothing here takes a query: whether it is a decent one is for the pipeline to say.
     if (query !== '') return undefined;
-    const go = ({ value }: Entry<Collection | null>) =>
-      isReader(caller, value) ? this.cache.fetch(path, () => keep(() => answer(value, id))) : undefined;
+    const fetch = (found: Found | Promise<Found>) => this.cache.fetch(path, () => keep(() => answer(name, found, id)));
     const found = this.collections.find(name);
-    const entry = found instanceof Promise ? found.then(go) : go(found);
-    return entry instanceof Promise ? entry.then(ifFound) : ifFound(entry);
+    if (!(found instanceof Promise)) {
+      if (!isReader(caller, found.value)) return undefined;
+      const entry = fetch(found.value);
+      return entry instanceof Promise ? entry.then(ifFound) : ifFound(entry);
+    }
+    const collection = found.then(({ value }) => value);
+    // A record is asked for together with its collection; who may not read that is not given it.
+    return Promise.all([collection, id === undefined ? undefined : fetch(collection)]).then(async ([value, entry]) =>
+      isReader(caller, value) ? ifFound(entry ?? (await fetch(value))) : undefined,
+    );
   }
+}
+
+/** The query as the pipeline would read it; undefined, and not kept, when it has to be looked at there. */
+function parse(query: string): RecordQuery | undefined {
+  // It would take a first question mark of the query for the one before it.
+  const parameters = [...new URLSearchParams(`?${query}`)];
+  const names = new Set(parameters.map(([parameter]) => parameter));
+  const { data } = recordQuery.safeParse(Object.fromEntries(parameters));
+  return names.size === parameters.length && !/\ufffd|\0/.test(parameters.join()) ? data : undefined;
 }
 
 const ifFound = (entry: Entry<unknown> | undefined) =>

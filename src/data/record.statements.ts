@@ -68,7 +68,7 @@ export const FIND_KEY: Statement = {
 
 export const GET_MANY: Statement = {
   name: 'record_get_many',
-  isShort: true,
+  isShort: 'many',
   text: `SELECT ${STORED} FROM records WHERE id = ANY ($1)`,
 };
 
@@ -128,7 +128,7 @@ export function listStatement(filter: ListFilter): { statement: Statement; value
     FROM placed`;
   if (where !== undefined || !USUAL_LIMITS.has(limit)) return { statement: { text }, values };
   const shape = [order, from && 'from', to && 'to', after && 'after', limit].filter(Boolean).join('_');
-  return { statement: { name: `record_list_${shape}`, text, isShort: true }, values };
+  return { statement: { name: `record_list_${shape}`, text, isShort: 'one' }, values };
 }
 
 /**

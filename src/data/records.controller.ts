@@ -99,7 +99,7 @@ export class RecordsController {
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: schema.recordId }) id: string,
   ): Promise<Answer> {
-    return this.answer(collection, await this.records.get(collection, id));
+    return this.answer(collection, await this.records.get(collection.name, collection, id));
   }
 
   @Put('records/:id')

@@ -29,6 +29,8 @@ interface Creation extends Partial<IdempotencyKey> {
   fingerprint?: Buffer;
 }
 
+export type Found = Collection | null;
+
 interface Asked {
   /** What it is kept as. */
   name: string;
@@ -110,10 +112,13 @@ export class RecordsService {
     return { id, collectionId: collection.id, json: earlier.body, etag };
   }
 
-  /** @throws Problem not-found */
-  async get(collection: Collection, id: string): Promise<StoredRecord> {
-    const record = await this.reads.get({ name: recordPath(collection.name, id), id: id.toLowerCase() });
-    if (record?.collectionId !== collection.id) throw missing();
+  /**
+   * @param collection of that name, if there is one; it need not be known yet: both are asked for at the same time
+   * @throws Problem not-found
+   */
+  async get(name: string, collection: Found | Promise<Found>, id: string): Promise<StoredRecord> {
+    const record = await this.reads.get({ name: recordPath(name, id), id: id.toLowerCase() });
+    if (!record || record.collectionId !== (await collection)?.id) throw missing();
     return record;
   }
 

@@ -35,17 +35,12 @@ export const url = (...protocols: string[]) =>
     )
     .refine(canDecode, 'must be a URL in which a % of a password is written %25');
 
-export const redisUrl = url('redis:', 'rediss:').refine(
-  (text) => !URL.canParse(text) || /^\/?\d*$/.test(new URL(text).pathname),
-  'must have the number of a database behind its host, or nothing',
-);
+const hasDatabase = (text: string) => !URL.canParse(text) || /^\/?\d*$/.test(new URL(text).pathname);
+const DATABASE = 'must have the number of a database behind its host, or nothing';
+export const redisUrl = url('redis:', 'rediss:').refine(hasDatabase, DATABASE);
 
-export const origin = z
-  .string()
-  .refine(
-    (text) => URL.canParse(text) && new URL(text).origin === text,
-    'must be origins like https://app.example.com',
-  );
+const isOrigin = (text: string) => URL.canParse(text) && new URL(text).origin === text;
+export const origin = z.string().refine(isOrigin, 'must be origins like https://app.example.com');
 
 /** Items separated by commas. */
 export const list = <T extends z.ZodType<unknown, string>>(item: T) =>
@@ -60,12 +55,8 @@ export const pairs = z
   .regex(/^\s*[\w.-]+\s*=[^,\r\n]*(?:,\s*[\w.-]+\s*=[^,\r\n]*)*$/, 'must be name=value, separated by commas');
 
 const range = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
-export const addresses = z
-  .string()
-  .refine(
-    (text) => text.split(',').every((part) => range.safeParse(part).success),
-    'must be addresses or CIDR ranges, separated by commas',
-  );
+const areRanges = (text: string) => text.split(',').every((part) => range.safeParse(part).success);
+export const addresses = z.string().refine(areRanges, 'must be addresses or CIDR ranges, separated by commas');
 
 export const pem = (
   read: (text: string) => { asymmetricKeyType?: string; asymmetricKeyDetails?: { namedCurve?: string } },

@@ -84,9 +84,8 @@ export class SessionsService {
       const isTolerated =
         generation === session.generation - 1 && (await manager.existsBy(Session, { id: session.id, ...JUST_ROTATED }));
       if (!isCurrent && !isTolerated) {
-        this.logger.warn(
-          `A spent refresh token came again: session ${session.id} of user ${session.userId} was ended.`,
-        );
+        const whose = `session ${session.id} of user ${session.userId}`;
+        this.logger.warn(`A spent refresh token came again: ${whose} was ended.`);
         await manager.remove(session);
         return undefined;
       }

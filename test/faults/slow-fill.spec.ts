@@ -21,7 +21,7 @@ const done = async (kind: RegExp) =>
     )
   )[0]?.at?.getTime() ?? 0;
 const RECORD = /FROM records WHERE id = ANY/;
-const COLLECTION = /^SELECT .* FROM "collections"/;
+const COLLECTION = /^SELECT .* FROM collections WHERE name/;
 
 /** Has a process read a thing, and its answer kept back: it holds what was there before `change`, and gets it behind that. */
 async function overtaken(replica: Replica, kind: RegExp, path: string, change: () => Promise<unknown>) {

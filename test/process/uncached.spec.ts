@@ -1,3 +1,4 @@
+import type { Client } from '../support/client.js';
 import { makeCollection, makeRecord } from '../support/collections.js';
 import { pause } from '../support/process.js';
 import { startReplicas } from '../support/replicas.js';
@@ -21,3 +22,26 @@ it.each([
   },
   60_000,
 );
+
+it('who may not read a record gets nothing of it, though it is asked for together with its collection', async () => {
+  const two = await startReplicas({ CACHE_TTL_MS: '0' });
+  try {
+    const [owner, other] = [await two.user(), await two.user()];
+    const { path } = await makeRecord(owner, await makeCollection(owner, 'private'));
+    const none = path.replace(/\/data\/[^/]+/, '/data/none');
+    const asked: [Client, string, number][] = [
+      [two.here.anyone, path, 404],
+      [other, path, 404],
+      [owner, path, 200],
+      [two.admin, path, 200],
+      [owner, none, 404],
+    ];
+    // At the same time, so that they wait for the same read.
+    for (let round = 0; round < 20; round++) {
+      const found = await Promise.all(asked.map(([client, at]) => client.get(at)));
+      expect(found.map(({ status }) => status)).toEqual(asked.map(([, , status]) => status));
+    }
+  } finally {
+    await two.close();
+  }
+}, 60_000);

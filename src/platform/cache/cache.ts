@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { entries } from '../bounds.js';
 import { CONFIG, type Config } from '../config.token.js';
 import { Problem } from '../http/problem.js';
+import { TransientMap } from '../transient-map.js';
 import { Invalidations } from './invalidations.js';
 
 /** What a load gives to be kept. */
@@ -65,7 +66,7 @@ const SPOILS = 10_000;
 export class Cache {
   private readonly entries: LRUCache<string, Entry>;
   private readonly tags: LRUCache<string, Tag>;
-  private readonly loads = new Map<string, Promise<Entry>>();
+  private readonly loads = new TransientMap<string, Promise<Entry>>();
   /** Names invalidated while loads are under way, by the number of their last invalidation. */
   private readonly spoiled = new Map<string, number>();
   /** Loads under way, also those that nobody else waits for any more. */

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { Readable, type Writable } from 'node:stream';
 import type { Connection, Submittable } from 'pg';
-import { GIVEN_UP } from './pool.js';
+import { givenUp } from './pool.js';
 
 const COPY_DATA = 'd'.charCodeAt(0);
 /** The end of a statement before the COPY, its beginning, a notice, a setting: nothing of these is ours. */
@@ -73,7 +73,7 @@ export class CopyLines extends Readable implements Submittable {
   }
 
   private readonly onSilence = (): void => {
-    if (!this.socket?.isPaused()) this.destroy(new Error(GIVEN_UP));
+    if (!this.socket?.isPaused()) this.destroy(givenUp());
   };
 
   private readonly onChunk = (received: Buffer): void => {

@@ -12,8 +12,8 @@ export interface Statement {
   /** Without it, it is planned anew each time, for the values at hand. */
   name?: string;
   text: string;
-  /** It reads, and takes so little time that others may wait behind it. */
-  isShort?: true;
+  /** It reads, and takes so little time that others may wait behind it: for one request, or for a batch of them. */
+  isShort?: 'one' | 'many';
 }
 
 /** SQLSTATEs of work that failed only because of what else was going on: serialization failure, deadlock. */
@@ -88,7 +88,9 @@ async function persist<T>(work: () => Promise<T>): Promise<T> {
 
 async function read<Row>({ pool, pipeline }: Server, { isShort, ...statement }: Statement, values: unknown[]) {
   const query = { ...statement, values };
-  const { rows } = await (isShort ? pipeline.query(query) : lend(pool, (client) => client.query(query)));
+  const { rows } = await (isShort
+    ? pipeline.query(query, isShort === 'many')
+    : lend(pool, (client) => client.query(query)));
   return rows as Row[];
 }
 
@@ -96,16 +98,12 @@ async function read<Row>({ pool, pipeline }: Server, { isShort, ...statement }: 
 async function lend<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let failure: Error | undefined;
-  client.on('error', ignore);
   try {
     return await work(client);
   } catch (error) {
     if (!isOrderly(error)) failure = error as Error;
     throw error;
   } finally {
-    client.off('error', ignore);
     client.release(failure);
   }
 }
-
-function ignore(): void {}

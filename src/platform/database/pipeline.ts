@@ -1,4 +1,6 @@
-import { Client, type ClientConfig, type QueryConfig, type QueryResult } from 'pg';
+import type { Writable } from 'node:stream';
+import type { ClientConfig, QueryConfig, QueryResult } from 'pg';
+import { ImpatientClient } from './pool.js';
 
 const CONNECTIONS = 2;
 
@@ -8,8 +10,7 @@ const CONNECTIONS = 2;
  * What may take long does not belong here: it would hold up all behind it.
  */
 export class Pipeline {
-  private readonly clients: (Promise<Client> | undefined)[] = new Array(CONNECTIONS).fill(undefined);
-  private readonly corked = new Set<Client>();
+  private readonly clients: (Promise<ImpatientClient> | undefined)[] = new Array(CONNECTIONS).fill(undefined);
   private turn = 0;
 
   constructor(private readonly options: ClientConfig) {}
@@ -19,11 +20,14 @@ export class Pipeline {
     await Promise.allSettled(this.clients.map((client, slot) => client ?? this.client(slot)));
   }
 
-  /** @throws what pg throws; after a query that took too long, for all that were sent behind it too */
-  async query(query: QueryConfig): Promise<QueryResult> {
+  /**
+   * @param isMany it stands for many already, and waits for no others
+   * @throws what pg throws; after a query that took too long, for all that were sent behind it too
+   */
+  async query(query: QueryConfig, isMany: boolean): Promise<QueryResult> {
     const slot = this.turn++ % CONNECTIONS;
     const client = await this.client(slot);
-    this.gather(client);
+    if (!isMany) this.gather(client);
     return client.query(query);
   }
 
@@ -31,15 +35,19 @@ export class Pipeline {
     await Promise.allSettled(this.clients.map(async (client) => (await client)?.end()));
   }
 
-  private client(slot: number): Promise<Client> {
+  private client(slot: number): Promise<ImpatientClient> {
     this.clients[slot] ??= this.connect(slot);
     return this.clients[slot];
   }
 
-  private async connect(slot: number): Promise<Client> {
+  private async connect(slot: number): Promise<ImpatientClient> {
     // What is asked here is planned once: with ids in an array PostgreSQL would do so each time, which takes longer than the read.
     let isOurs = true;
-    const client = new Client({ ...this.options, pipeline: true, options: '-c plan_cache_mode=force_generic_plan' });
+    const client = new ImpatientClient({
+      ...this.options,
+      pipeline: true,
+      options: '-c plan_cache_mode=force_generic_plan',
+    });
     const forget = () => {
       // It may end after it has failed, when there is another one already.
       if (isOurs) this.clients[slot] = undefined;
@@ -53,14 +61,10 @@ export class Pipeline {
     return client;
   }
 
-  private gather(client: Client): void {
-    if (this.corked.has(client)) return;
-    const { stream } = client.connection as unknown as { stream: { cork(): void; uncork(): void } };
-    this.corked.add(client);
+  private gather({ connection }: ImpatientClient): void {
+    const { stream } = connection as unknown as { stream: Writable };
+    if (stream.writableCorked > 0) return;
     stream.cork();
-    setImmediate(() => {
-      this.corked.delete(client);
-      stream.uncork();
-    });
+    setImmediate(() => stream.uncork());
   }
 }

@@ -1,27 +1,53 @@
 import type { Socket } from 'node:net';
-import { Client, type Pool } from 'pg';
+import { Client, type ClientConfig, type Pool, type QueryResult } from 'pg';
 import type { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 
 /** TypeORM's own pool, for what TypeORM has no word for: named statements, COPY, and its figures. */
 export const poolOf = (dataSource: DataSource): Pool => (dataSource.driver as PostgresDriver).master;
 
-/** What pg says of a query that it gave up (query_timeout). */
-export const GIVEN_UP = 'Query read timeout';
+/** A query that was given up (query_timeout). */
+export const givenUp = () => new Error('Query read timeout');
 
 /**
  * A connection that ends when a query on it is given up (query_timeout). Nothing that is asked behind it would ever be
- * answered, neither the ROLLBACK of its transaction nor what TypeORM, which puts it back into the pool, asks next.
+ * answered, neither the ROLLBACK of its transaction nor what TypeORM, which puts it back into the pool, asks next. pg's own
+ * promise and time-out are used for COPY only: V8 lets each query that had one grow old, and with it all rows of its result.
  */
 export class ImpatientClient extends Client {
-  // biome-ignore lint/suspicious/noExplicitAny: pg has many ways to be called
-  override query(...given: any[]): any {
-    const result: unknown = super.query(...(given as [string]));
-    if (result instanceof Promise) result.catch(({ message }) => message === GIVEN_UP && this.destroy());
-    return result;
+  private readonly patienceMs: number;
+
+  constructor({ query_timeout, ...options }: ClientConfig) {
+    super(options);
+    this.patienceMs = Number(query_timeout);
   }
 
-  private destroy(): void {
-    (this.connection as unknown as { stream: Socket }).stream.destroy();
+  // biome-ignore lint/suspicious/noExplicitAny: pg has many ways to be called
+  override query(...given: any[]): any {
+    const [query] = given;
+    if (typeof query.submit === 'function')
+      return super.query(Object.assign(query, { query_timeout: this.patienceMs }));
+    const callback = typeof given.at(-1) === 'function' ? given.pop() : undefined;
+    const asked = this.ask(given as [string]);
+    return callback ? void asked.then((result) => callback(undefined, result), callback) : asked;
+  }
+
+  private async ask(given: [string]): Promise<QueryResult> {
+    try {
+      return await new Promise((resolve, reject) => {
+        const timer = setTimeout(() => {
+          reject(givenUp());
+          (this.connection as unknown as { stream: Socket }).stream.destroy();
+        }, this.patienceMs);
+        super.query(...given, (error, result) => {
+          clearTimeout(timer);
+          return error ? reject(error) : resolve(result);
+        });
+      });
+    } catch (error) {
+      // To where it was asked, not to where the answer was read.
+      Error.captureStackTrace(error as Error);
+      throw error;
+    }
   }
 }

@@ -29,11 +29,8 @@ export async function prepareSchema(config: Config): Promise<void> {
       throw new StartError('PostgreSQL 18 or newer is needed: this one is older.');
     return schemaVersion(client);
   });
-  if (version > SCHEMA_VERSION) {
-    throw new StartError(
-      `The database's schema (${version}) is newer than this build (${SCHEMA_VERSION}): run a newer build.`,
-    );
-  }
+  const versions = `The database's schema (${version}) is newer than this build (${SCHEMA_VERSION})`;
+  if (version > SCHEMA_VERSION) throw new StartError(`${versions}: run a newer build.`);
   if (config.MIGRATE_ON_START && version < SCHEMA_VERSION) await migrate(config);
 }
 

@@ -11,6 +11,7 @@ import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
 import type { Admission, Priority } from '../overload/admission.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
+import { TransientMap } from '../transient-map.js';
 import { Guest } from './gate.js';
 import type { Lane, Read } from './lane.js';
 import { isPlain } from './plain.js';
@@ -40,7 +41,7 @@ export class Edge {
   private readonly lanes: Lane[] = [];
   private readonly priorities: [RegExp, Priority][] = [];
   /** Targets of which a shared load is under way: who asks now waits with the others, and costs nothing. */
-  private readonly underWay = new Set<string>();
+  private readonly underWay = new TransientMap<string, true>();
   private readonly origins: Set<string>;
   private readonly keepAlive: string;
   private readonly answersReads: boolean;
@@ -130,7 +131,7 @@ export class Edge {
       const match = lane.path.exec(path) as RegExpExecArray;
       const loaded = lane.load(match, query, arrival.caller);
       if (!(loaded instanceof Promise)) return go(loaded);
-      if (lane.isShared) this.underWay.add(url);
+      if (lane.isShared) this.underWay.set(url, true);
       const end = (read?: Read) => {
         this.underWay.delete(url);
         go(read);
@@ -140,7 +141,7 @@ export class Edge {
         end();
       });
     };
-    if (this.underWay.has(url)) work();
+    if (this.underWay.get(url)) work();
     else this.admit(request, response, work);
   }
 

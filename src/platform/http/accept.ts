@@ -16,19 +16,17 @@ const LONGEST_LIST = 1000;
 /** Whether what a caller would rather have is told in so many words that it is not looked at (RFC 9110, 12.5.1). */
 export const isTooLong = (header: string): boolean => header.length > LONGEST_LIST;
 
-/** Verdicts by the header's text and the type: there are few different ones. */
-const verdicts = new LRUCache<string, boolean>({ max: 500 });
+/** Verdicts by the type and the header's text: there are few different ones. */
+const verdicts = new LRUCache<string, boolean>({
+  max: 500,
+  memoMethod(key) {
+    const [type = '', accept] = key.split('\n');
+    return new Negotiator({ headers: { accept } }).mediaTypes([type, `${type};charset=utf-8`]).length > 0;
+  },
+});
 
-export function accepts(header: string, type: string): boolean {
-  if (header === '*/*' || isTooLong(header)) return true;
-  const key = `${type} ${header}`;
-  const known = verdicts.get(key);
-  if (known !== undefined) return known;
-  const types = [type, `${type};charset=utf-8`];
-  const verdict = new Negotiator({ headers: { accept: header } }).mediaTypes(types).length > 0;
-  verdicts.set(key, verdict);
-  return verdict;
-}
+export const accepts = (header: string, type: string): boolean =>
+  header === '*/*' || isTooLong(header) || verdicts.memo(`${type}\n${header}`);
 
 /** Refuses, before any work is done, callers who take no answer that a route of the API can give. */
 export function registerAcceptCheck(fastify: FastifyInstance): void {

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Config } from '../config.token.js';
+import { TransientMap } from '../transient-map.js';
 import { parseJson } from './json.js';
 import { Problem, unavailable } from './problem.js';
 
@@ -58,7 +59,7 @@ const NOTHING = Buffer.alloc(0);
 /** Reads whole bodies, of `limit` bytes each and `most` together: beyond, the one that has taken longest is refused. */
 class Bodies {
   /** The longest under way first. */
-  private readonly underWay = new Set<Body>();
+  private readonly underWay = new TransientMap<Body, true>();
   private size = 0;
 
   constructor(
@@ -90,7 +91,7 @@ class Bodies {
         reject(problem);
       };
       if (body.most > this.limit) return body.refuse(tooLarge(this.limit));
-      this.underWay.add(body);
+      this.underWay.set(body, true);
       payload.on('data', (chunk: Buffer) => {
         if (body.length + chunk.length > this.limit) return body.refuse(tooLarge(this.limit));
         this.append(body, chunk);
@@ -115,7 +116,7 @@ class Bodies {
       chunk.copy(body.bytes, length);
     }
     this.size += body.bytes.length - bytes.length;
-    for (const oldest of this.underWay) {
+    for (const oldest of this.underWay.keys()) {
       if (this.size <= this.most) return;
       this.size -= oldest.bytes.length;
       oldest.bytes = NOTHING;

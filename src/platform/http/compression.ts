@@ -34,21 +34,16 @@ export interface Choice {
 }
 
 /** What callers accept, by the header's text: there are few different ones. */
-const choices = new LRUCache<string, Choice>({ max: 500 });
+const choices = new LRUCache<string, Choice>({
+  max: 500,
+  memoMethod(header) {
+    const accepted = new Negotiator({ headers: { 'accept-encoding': header } }).encodings(['br', 'gzip', 'identity']);
+    const encoding = accepted[0] as Encoding | 'identity' | undefined;
+    return { encoding: encoding === 'identity' ? undefined : encoding, isNeeded: !accepted.includes('identity') };
+  },
+});
 
-export function choose(header: string): Choice {
-  if (isTooLong(header)) return PLAIN;
-  const known = choices.get(header);
-  if (known) return known;
-  const accepted = new Negotiator({ headers: { 'accept-encoding': header } }).encodings(['br', 'gzip', 'identity']);
-  const [best] = accepted;
-  const choice: Choice = {
-    encoding: best === 'br' || best === 'gzip' ? best : undefined,
-    isNeeded: !accepted.includes('identity'),
-  };
-  choices.set(header, choice);
-  return choice;
-}
+export const choose = (header: string): Choice => (isTooLong(header) ? PLAIN : choices.memo(header));
 
 /**
  * Compresses what gains from it, for callers who take it. A compressed variant has an entity tag of its own, by

@@ -19,6 +19,8 @@ interface Paged<T> {
  * Makes and reads cursors: a position in a list, signed together with the list and filters it belongs to.
  * The signature is over the text, so that a cursor with any change at all is refused.
  */
+const FOREIGN = { pointer: 'cursor', detail: 'was not made by this list with these filters' };
+
 @Injectable()
 export class Cursors {
   /** Made once: of raw bytes it would be made anew for each signature, six times as long as signing. */
@@ -54,11 +56,8 @@ export class Cursors {
     const given = Buffer.from(cursor);
     const expected = Buffer.from(`${payload}.${this.sign(payload, scope)}`);
     // Bytes, not characters: an odd character has several of them.
-    if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
-      throw invalid('The cursor is not one of this list: begin again without it.', [
-        { pointer: 'cursor', detail: 'was not made by this list with these filters' },
-      ]);
-    }
+    if (given.length !== expected.length || !timingSafeEqual(given, expected))
+      throw invalid('The cursor is not one of this list: begin again without it.', [FOREIGN]);
     return JSON.parse(Buffer.from(payload, 'base64url').toString());
   }
 

@@ -27,13 +27,9 @@ export const PROBLEMS_EXTENSION = 'x-problems';
  */
 export function Operation(id: string, summary: string, text: OperationText) {
   const { description, answer, body, status = body ? 200 : 204, type, created, problems = [] } = text;
+  const shown = body ? { standardSchema: body } : {};
   const respond = (code: number, words: string) =>
-    ApiResponse({
-      status: code,
-      description: words,
-      headers: headersOf(code, body),
-      ...(body ? { standardSchema: body } : {}),
-    });
+    ApiResponse({ status: code, description: words, headers: headersOf(code, body), ...shown });
   return applyDecorators(
     HttpCode(status),
     ...(type ? [ApiProduces(type)] : []),

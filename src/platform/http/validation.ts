@@ -45,13 +45,10 @@ const MOST_MISTAKES = 100;
 export function toMistakes(issues: readonly z.core.$ZodIssue[], asParameter = false): Mistake[] {
   const locate = (path: readonly PropertyKey[]) =>
     asParameter ? String(path[0] ?? '') : path.map((step) => `/${escapePointer(String(step))}`).join('');
-  const told = issues.flatMap((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? issue.keys
-          .slice(0, MOST_MISTAKES)
-          .map((key) => ({ pointer: locate([...issue.path, key]), detail: issue.message }))
-      : [{ pointer: locate(issue.path), detail: issue.message }],
-  );
+  const told = issues.flatMap((issue) => {
+    const paths = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+    return paths.slice(0, MOST_MISTAKES).map((path) => ({ pointer: locate(path), detail: issue.message }));
+  });
   return told.slice(0, MOST_MISTAKES);
 }
 

@@ -1,6 +1,5 @@
-import { Module } from '@nestjs/common';
+import { Module, type Type } from '@nestjs/common';
 import { makeCounterProvider, makeGaugeProvider, PrometheusModule } from '@willsoto/nestjs-prometheus';
-import type { Pool } from 'pg';
 import { type Counter, type Gauge, register } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { Cache } from '../cache/cache.js';
@@ -11,9 +10,6 @@ import { Redis } from '../redis/redis.js';
 import { MetricsController } from './metrics.controller.js';
 
 const utilization = utilizationMeter();
-
-const setWaiting = (gauge: Gauge, { waitingCount }: Pool) => gauge.set(waitingCount);
-const setMost = (gauge: Gauge, { options }: Pool) => gauge.set(options.max);
 
 /** /metrics: Node's own figures (event loop, heap, garbage collection), and those of pool, cache, admission and Redis. */
 @Module({
@@ -32,12 +28,26 @@ const setMost = (gauge: Gauge, { options }: Pool) => gauge.set(options.max);
         this.set(utilization());
       },
     }),
-    poolGauge('count', 'Connections to PostgreSQL by state.', collectStates, ['db_client_connection_state']),
-    poolGauge('pending_requests', 'Requests that wait for a connection to PostgreSQL.', setWaiting),
-    poolGauge('max', 'Connections to PostgreSQL that this process may open.', setMost),
-    admissionGauge('limit', 'Requests that may be in hand at the same time, as of now.', ({ limit }) => limit),
-    admissionGauge('in_flight', 'Requests in hand.', ({ inFlight }) => inFlight),
-    admissionGauge('queued', 'Requests that wait to be taken in hand.', ({ queued }) => queued),
+    ...gauges(DataSource, 'db_client_connection', {
+      pending_requests: ['Requests that wait for a connection to PostgreSQL.', (source) => poolOf(source).waitingCount],
+      max: ['Connections to PostgreSQL that this process may open.', (source) => poolOf(source).options.max],
+    }),
+    ...gauges(Admission, 'admission', {
+      limit: ['Requests that may be in hand at the same time, as of now.', ({ limit }) => limit],
+      in_flight: ['Requests in hand.', ({ inFlight }) => inFlight],
+      queued: ['Requests that wait to be taken in hand.', ({ queued }) => queued],
+    }),
+    makeGaugeProvider({
+      name: 'db_client_connection_count',
+      help: 'Connections to PostgreSQL by state.',
+      labelNames: ['db_client_connection_state'],
+      inject: [DataSource],
+      collect(this: Gauge, source: DataSource) {
+        const { idleCount, totalCount } = poolOf(source);
+        this.set({ db_client_connection_state: 'idle' }, idleCount);
+        this.set({ db_client_connection_state: 'used' }, totalCount - idleCount);
+      },
+    }),
     makeCounterProvider({
       name: 'admission_refused_total',
       help: 'Requests refused with 503: for want of a place to wait (full), or after having waited in vain (late).',
@@ -87,31 +97,16 @@ export class MetricsModule {}
 
 const PRIORITIES: Priority[] = ['write', 'login', 'read', 'bulk'];
 
-function admissionGauge(name: string, help: string, figure: (admission: Admission) => number) {
-  return makeGaugeProvider({
-    name: `admission_${name}`,
-    help,
-    inject: [Admission],
-    collect(this: Gauge, admission: Admission) {
-      this.set(figure(admission));
-    },
-  });
-}
-
-/** A figure of the pool for requests, by OpenTelemetry's name for it. */
-function poolGauge(name: string, help: string, collect: (gauge: Gauge, pool: Pool) => void, labelNames: string[] = []) {
-  return makeGaugeProvider({
-    name: `db_client_connection_${name}`,
-    help,
-    labelNames,
-    inject: [DataSource],
-    collect(this: Gauge, dataSource: DataSource) {
-      collect(this, poolOf(dataSource));
-    },
-  });
-}
-
-function collectStates(gauge: Gauge, { idleCount, totalCount }: Pool): void {
-  gauge.set({ db_client_connection_state: 'idle' }, idleCount);
-  gauge.set({ db_client_connection_state: 'used' }, totalCount - idleCount);
+/** Figures of one thing, each with what it says and how it is read; of the pool by OpenTelemetry's names. */
+function gauges<T>(of: Type<T>, prefix: string, figures: Record<string, [help: string, read: (of: T) => number]>) {
+  return Object.entries(figures).map(([name, [help, read]]) =>
+    makeGaugeProvider({
+      name: `${prefix}_${name}`,
+      help,
+      inject: [of],
+      collect(this: Gauge, one: T) {
+        this.set(read(one));
+      },
+    }),
+  );
 }

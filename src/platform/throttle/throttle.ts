@@ -161,10 +161,6 @@ const itemText = ({ name, remaining, reset }: Pick<Limit & Verdict, 'name' | 're
 /** 429 for who is over a limit (the same draft, 5.1): `reset` is when a retry is admitted. */
 const quotaExceeded = ({ name, reset }: Pick<Limit & Verdict, 'name' | 'reset'>): Problem => {
   refused.inc({ policy: name });
-  return new Problem(
-    'quota-exceeded',
-    `Too many requests: try again in ${reset} s.`,
-    { 'violated-policies': [name] },
-    { 'retry-after': String(reset) },
-  );
+  const detail = `Too many requests: try again in ${reset} s.`;
+  return new Problem('quota-exceeded', detail, { 'violated-policies': [name] }, { 'retry-after': String(reset) });
 };
