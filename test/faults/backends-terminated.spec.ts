@@ -1,3 +1,5 @@
+import pg from 'pg';
+import { startAlone } from '../support/alone.js';
 import { makeCollection, makeRecord, until } from '../support/collections.js';
 import { Ledger, type Outcome } from '../support/ledger.js';
 import { expectProblem } from '../support/problem.js';
@@ -93,4 +95,31 @@ row(12, 'while an answer is on its way', async () => {
   expect((await admin.patch(path, { data: { time: 0 } }, { 'if-match': etag })).status).toBe(200);
   expectUnharmed(here.program);
   return { 'answered 503': statuses.length };
+});
+
+row(12, 'the first of all, in the middle of a statement', async () => {
+  const app = await startAlone({ DATABASE_POOL_SIZE: '2' });
+  const holder = new pg.Client({ connectionString: app.database.url });
+  try {
+    const { records } = await makeCollection(app.admin, 'private', 'first');
+    expect((await app.admin.post(records, { data: {} })).status).toBe(201);
+    await holder.connect();
+    await holder.query('BEGIN; LOCK TABLE records');
+    const waiting = `${SESSIONS} AND wait_event_type = 'Lock'`;
+    const stuck: ReturnType<typeof app.admin.post>[] = [];
+    // One behind the other, so that they are not made by one statement: then all connections there are wait.
+    for (let one = 1; one <= 2; one++) {
+      stuck.push(app.admin.post(records, { data: {} }));
+      await until(async () => (await app.database.query(waiting)).length === one);
+    }
+    await app.database.query(`SELECT pg_terminate_backend(pid) FROM (${waiting})`);
+    for (const answer of await Promise.all(stuck)) expectProblem(answer, 'temporary-reduced-capacity');
+    await holder.query('ROLLBACK');
+    expect((await app.admin.post(records, { data: {} })).status).toBe(201);
+    expectUnharmed(app.program);
+  } finally {
+    await holder.end();
+    await app.close();
+  }
+  return { answered: 503 };
 });

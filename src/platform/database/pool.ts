@@ -19,6 +19,8 @@ export class ImpatientClient extends Client {
 
   constructor({ query_timeout, ...options }: ClientConfig) {
     super(options);
+    // A lost connection says so by its query that fails; without a listener its event would end the process.
+    this.on('error', () => {});
     this.patienceMs = Number(query_timeout);
   }
 

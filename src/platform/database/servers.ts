@@ -150,12 +150,8 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 }
 
-/** A lost connection says so by its query that fails; without a listener its event would end the process. */
-function quiet(pool: Pool): Pool {
-  pool.on('error', ignore);
-  pool.on('connect', (client) => client.on('error', ignore));
-  return pool;
-}
+/** That a connection was lost is told by whoever uses it; without a listener a pool's event would end the process. */
+const quiet = (pool: Pool): Pool => pool.on('error', ignore);
 
 function ignore(): void {}
 
