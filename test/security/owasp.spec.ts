@@ -20,6 +20,21 @@ it("API1:2023 Broken Object Level Authorization (ASVS 8.2.2): nothing of another
     const body = method === 'PUT' || method === 'PATCH' ? { data: {} } : undefined;
     expect([method, (await bob.send(method, `${his.records}/${id}`, body, ANY)).status]).toEqual([method, 404]);
   }
+  // What anyone may read, only she may change.
+  const shown = await makeCollection(ada);
+  const one = await makeRecord(ada, shown, { secret: false });
+  const changes: [method: string, path: string, body?: unknown][] = [
+    ...(['PUT', 'PATCH'] as const).map((method): [string, string, unknown] => [method, one.path, { data: {} }]),
+    ['DELETE', one.path],
+    ['POST', shown.records, { data: {} }],
+    ['POST', `${shown.records}/bulk`, [{ data: {} }]],
+    ['PUT', shown.path, { visibility: 'private' }],
+    ['DELETE', shown.path],
+  ];
+  for (const [method, at, body] of changes)
+    expect([method, at, (await bob.send(method, at, body, ANY)).status]).toEqual([method, at, 403]);
+  expect(must(200, await bob.get(shown.records)).body.items).toEqual([must(200, await bob.get(one.path)).body]);
+  expect(must(200, await bob.get(one.path)).body).toMatchObject({ data: { secret: false }, version: 1 });
   const { nextCursor } = must(200, await ada.get(`${hers.records}?limit=1`)).body;
   must(400, await bob.get(`${his.records}?limit=1&cursor=${nextCursor}`));
   // The same Idempotency-Key of two callers is two keys.

@@ -47,7 +47,9 @@ export function* textsAgainst(sample: string, length: number): Generator<string>
       const begun = sample.slice(0, cut) + pump.repeat(Math.ceil(length / pump.length)).slice(0, length);
       yield begun;
       yield `${begun}\n!`;
-      if (cut > 0 && cut < sample.length) yield begun + sample.slice(cut);
+      if (cut === 0 || cut === sample.length) continue;
+      yield begun + sample.slice(cut);
+      yield `${begun}${sample.slice(cut)}\n!`;
     }
   }
 }
