@@ -23,7 +23,7 @@ const KEY_REMOVAL_INTERVAL_MS = 600_000;
 })
 export class DataModule {
   constructor(background: Background, removals: RemovalsService, keys: UploadKeys) {
-    background.every(REMOVAL_INTERVAL_MS, 'removal of records', () => removals.run());
+    background.every(REMOVAL_INTERVAL_MS, 'removal of records', (ending) => removals.run(ending));
     background.every(KEY_REMOVAL_INTERVAL_MS, 'removal of expired idempotency keys', () => keys.removeExpired());
   }
 }

@@ -18,8 +18,8 @@ const NEXT = `
 export class RemovalsService {
   constructor(private readonly database: Database) {}
 
-  async run(): Promise<void> {
-    for (let batch = 0; batch < BATCHES && (await this.removeBatch()); batch++);
+  async run(ending: AbortSignal): Promise<void> {
+    for (let batch = 0; batch < BATCHES && !ending.aborted && (await this.removeBatch()); batch++);
   }
 
   /** @returns whether there was something to do */

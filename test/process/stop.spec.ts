@@ -221,3 +221,20 @@ it('is not kept by who reads its log more slowly than it grows', async () => {
   program.restMs = 0;
   expect(await program.end()).toEqual({ code: 0, signal: null });
 });
+
+it('goes no further with the records of a collection that was deleted', async () => {
+  const { program, admin } = await start();
+  const { body } = await admin.put('/api/v1/data/many', { visibility: 'private' });
+  expect(body.name).toBe('many');
+  await database.query(
+    `INSERT INTO records (collection_id, data) SELECT id, '{}' FROM collections, generate_series(1, 150000) WHERE name = 'many'`,
+  );
+  const left = async () => Number((await database.query<{ n: string }>('SELECT count(*) AS n FROM records'))[0]?.n);
+  const all = await left();
+  await admin.send('DELETE', '/api/v1/data/many', undefined, { 'if-match': '*' });
+  while ((await left()) === all) await pause(5);
+  program.signal('SIGTERM');
+  expect(await program.end()).toEqual({ code: 0, signal: null });
+  // The next process does.
+  expect(await left()).toBeGreaterThan(0);
+}, 60_000);

@@ -4,15 +4,17 @@ import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/comm
 @Injectable()
 export class Background implements BeforeApplicationShutdown {
   private readonly logger = new Logger(Background.name);
+  private readonly ending = new AbortController();
   private readonly running = new Map<NodeJS.Timeout, Promise<void> | undefined>();
 
   /**
    * @param name says in the log what failed
+   * @param work goes no further than it must once its signal says that the app ends, which waits for it
    * @returns what ends it
    */
-  every(intervalMs: number, name: string, work: () => Promise<void>): () => void {
+  every(intervalMs: number, name: string, work: (ending: AbortSignal) => Promise<void>): () => void {
     const run = async () => {
-      await work().catch(({ message }: Error) =>
+      await work(this.ending.signal).catch(({ message }: Error) =>
         this.logger.error(`The ${name} failed and will be tried again: ${message}`),
       );
       this.running.set(timer, undefined);
@@ -25,6 +27,7 @@ export class Background implements BeforeApplicationShutdown {
   }
 
   async beforeApplicationShutdown(): Promise<void> {
+    this.ending.abort();
     for (const timer of this.running.keys()) clearInterval(timer);
     await Promise.all(this.running.values());
   }
