@@ -110,19 +110,24 @@ const DOUBLED = [
   'Content-Type: text/plain\r\nContent-Type: application/json\r\n',
   'Content-Type: application/json\r\ncontent-type: application/json\r\n',
 ];
+const FOREIGN = ['utf-16', '"latin1"', 'UTF-8x', 'iso-8859-1; x=utf-8'].map(
+  (charset) => `Content-Type: application/json; charset=${charset}\r\n`,
+);
 const NONE = ['', 'Content-Type:\r\n', 'Content-Type: \t \r\n', 'Content-Types: application/json\r\n'];
+/** Never anything but 415. */
+const REFUSED = [...DOUBLED, ...FOREIGN, ...NONE];
 
 row(41, '', async () => {
   const seen = { 'checked as JSON': 0, 'refused with 415': 0, 'refused with 400': 0 };
   for (const route of routes()) {
-    for (const header of [...ODD, ...DOUBLED, ...NONE]) {
+    for (const header of [...ODD, ...REFUSED]) {
       const status = await send(route, header, route.good);
       const where = [route.line, header.slice(0, 80)];
       // 400: what is no HTTP header at all.
       expect([...where, [route.done, 415, 400].includes(status)]).toEqual([...where, true]);
       if (status === route.done) seen['checked as JSON']++;
       else seen[`refused with ${status as 400 | 415}`]++;
-      if (DOUBLED.includes(header) || NONE.includes(header)) expect([...where, status]).toEqual([...where, 415]);
+      if (REFUSED.includes(header)) expect([...where, status]).toEqual([...where, 415]);
       for (const body of BAD) {
         const flawed = await send(route, header, wrapped(route, body));
         const expected = status === route.done ? [400, 422] : [status];
@@ -132,6 +137,6 @@ row(41, '', async () => {
   }
   // Both happen, or nothing was tried.
   expect(Math.min(...Object.values(seen))).toBeGreaterThan(0);
-  const requests = routes().length * (ODD.length + DOUBLED.length + NONE.length) * (1 + BAD.length);
+  const requests = routes().length * (ODD.length + REFUSED.length) * (1 + BAD.length);
   return { requests, ...seen };
 });

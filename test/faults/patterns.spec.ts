@@ -202,7 +202,7 @@ async function disturb(texts: Buffer[]): Promise<[ping: number, lag: number]> {
   })();
   // What it says is of the time since it was asked last.
   await figuresOf(one.anyone);
-  for (const text of texts) expect(await exchange(one.url, text.toString('latin1'))).toMatch(/^HTTP\/1\.1 [1-4]\d\d /);
+  for (const text of texts) expect(await exchange(one.url, text)).toMatch(/^HTTP\/1\.1 [1-4]\d\d /);
   const lag = (await figuresOf(one.anyone))('nodejs_eventloop_lag_max_seconds') * 1000;
   isOver = true;
   await asking;

@@ -36,7 +36,7 @@ async function fill(texts: Text): Promise<Answer[]> {
   const asked = places.flatMap((place) => texts[place.in].map((text) => ({ place, text })));
   // So many at once that nothing is shed.
   return pLimit(16).map(asked, async ({ place, text }) => {
-    const received = await exchange(one.url, place.request(text).toString('latin1'), true);
+    const received = await exchange(one.url, place.request(text), true);
     const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(received)?.[1]);
     const isReport = status === 200 && place.name.includes('/bulk body');
     const report = isReport ? JSON.parse(received.slice(received.indexOf('\r\n\r\n'))) : {};

@@ -11,22 +11,29 @@ afterAll(() => two.close());
 
 const CHANNEL = 'floodgate1:invalidations';
 
-/** Nobody hears what is said for a while: the connections for messages end as soon as they are there. */
+const cut = () => two.redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub');
+
+/** Nobody hears what is said now; soon enough after it that nobody seems to be silent, all do again. */
 async function loseMessages(): Promise<void> {
-  const end = Date.now() + 300;
-  const cut = () => two.redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  await cut();
+  expect(await two.redis.command('PUBSUB', 'NUMSUB', CHANNEL)).toMatch(/,0$/);
+}
+
+/** Nobody hears what is said for a while: the connections for messages end as soon as they are there. */
+async function loseThemFor(ms: number): Promise<void> {
+  const end = Date.now() + ms;
   const cutOn = async () => {
     while (Date.now() < end) await cut();
   };
-  await cut();
-  expect(await two.redis.command('PUBSUB', 'NUMSUB', CHANNEL)).toMatch(/,0$/);
+  await loseMessages();
   void cutOn();
 }
 
 const nothing = () => {};
 const faults: Fault[] = [
   ['all is well', nothing, nothing],
-  ['the message is lost', loseMessages, nothing],
+  ['the message is lost', () => loseThemFor(300), nothing],
+  ['the message is lost, and the next one is not', loseMessages, nothing],
   ['somebody says what is no message', () => two.redis.command('PUBLISH', CHANNEL, 'null'), nothing],
 ];
 for (const fault of faults) {

@@ -4,10 +4,10 @@ import { makeCollection, makeRecord, must } from '../support/collections.js';
 import { operations } from '../support/operations.js';
 import { ANY, type Deployment, deploy, PASSWORD, pathOf, signUp } from './deployment.js';
 
-let { anyone, admin, ada, start, close } = {} as Deployment;
+let { anyone, admin, ada, start, database, close } = {} as Deployment;
 beforeAll(async () => {
   // What is looked for is whether a session ends, not after how many of 5 s a process has heard of it.
-  ({ anyone, admin, ada, start, close } = await deploy({ SESSION_CHECK_MS: '0' }));
+  ({ anyone, admin, ada, start, database, close } = await deploy({ SESSION_CHECK_MS: '0' }));
 }, 60_000);
 afterAll(() => close());
 
@@ -100,6 +100,11 @@ describe('ASVS 5.0.0, sessions:', () => {
     const [first, second] = await twice('two-sessions');
     expect(first.tokens?.accessToken).not.toBe(second.tokens?.accessToken);
     expect(first.tokens?.refreshToken).not.toBe(second.tokens?.refreshToken);
+    // What signs them is of one session alone, and not to be guessed.
+    const [seeds] = await database.query(
+      'SELECT count(*) - count(DISTINCT seed) AS twice, min(length(seed)) AS shortest FROM sessions',
+    );
+    expect(seeds).toEqual({ twice: '0', shortest: 32 });
   });
 
   it('7.4.1: one that was signed out of ends, and no other', async () => {

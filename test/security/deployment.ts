@@ -1,7 +1,7 @@
 import { ADMIN } from '../support/app.js';
 import { Client } from '../support/client.js';
 import { must } from '../support/collections.js';
-import { createDatabase } from '../support/database.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
 import type { Operation } from '../support/operations.js';
 import { endPrograms, productionSettings, startMain } from '../support/process.js';
 
@@ -17,6 +17,7 @@ export interface Deployment {
   bob: Client;
   /** One more process of it. */
   start(settings?: Record<string, string>): Promise<Client>;
+  database: TestDatabase;
   close(): Promise<void>;
 }
 
@@ -32,6 +33,7 @@ export async function deploy(settings: Record<string, string> = {}): Promise<Dep
     ada: await signUp(anyone, 'ada'),
     bob: await signUp(anyone, 'bob'),
     start,
+    database,
     close: async () => {
       await endPrograms();
       await database.drop();

@@ -20,6 +20,8 @@ it("API1:2023 Broken Object Level Authorization (ASVS 8.2.2): nothing of another
     const body = method === 'PUT' || method === 'PATCH' ? { data: {} } : undefined;
     expect([method, (await bob.send(method, `${his.records}/${id}`, body, ANY)).status]).toEqual([method, 404]);
   }
+  for (const at of [path, hers.path, hers.records, `${hers.records}/export`, `${hers.path}/stats`])
+    expect([at, (await bob.get(at)).status]).toEqual([at, 404]);
   // What anyone may read, only she may change.
   const shown = await makeCollection(ada);
   const one = await makeRecord(ada, shown, { secret: false });

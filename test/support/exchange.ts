@@ -1,10 +1,13 @@
 import { openSocket } from './raw.js';
 
 /**
- * What a server sends for these bytes, one character a byte.
+ * What a server sends for a request, one character a byte.
+ * @param request text is sent as UTF-8, bytes as they are
  * @param isAll until it ends the connection; else for one answer, which has a length or no body
  */
-export function exchange(url: string, request: string, isAll = false): Promise<string> {
+export function exchange(url: string, request: string | Buffer, isAll = false): Promise<string> {
+  const bytes = Buffer.from(request as string);
+  const isHead = bytes.toString('latin1', 0, 5) === 'HEAD ';
   return new Promise((resolve, reject) => {
     const socket = openSocket(url);
     let received = '';
@@ -14,13 +17,13 @@ export function exchange(url: string, request: string, isAll = false): Promise<s
     }, 15_000);
     socket.on('data', (chunk: Buffer) => {
       received += chunk.toString('latin1');
-      if (!isAll && isWhole(received, request.startsWith('HEAD '))) socket.destroy();
+      if (!isAll && isWhole(received, isHead)) socket.destroy();
     });
     socket.on('close', () => {
       clearTimeout(timer);
       resolve(received);
     });
-    socket.write(Buffer.from(request, 'utf8'));
+    socket.write(bytes);
   });
 }
 
