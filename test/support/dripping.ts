@@ -19,8 +19,9 @@ function begin({ start, rest }: { start: string; rest: string }): void {
   let received = '';
   let at = 0;
   const send = () => void (socket.writable && rest !== '' && socket.write(rest[at++ % rest.length] as string));
+  // It waits for the connection, and all that drips waits behind it.
+  if (start !== '') socket.write(Buffer.from(start, 'latin1'));
   open.add(send);
-  socket.on('connect', () => start !== '' && socket.write(Buffer.from(start, 'latin1')));
   socket.on('data', (chunk) => {
     received += chunk.toString('latin1');
   });
