@@ -8,7 +8,7 @@ import { Anyone, type Caller } from '../platform/http/caller.js';
 import { ValidationPipe } from '../platform/http/validation.js';
 import type { Collection } from './collection.entity.js';
 import { COLLECTION, collectionName } from './collection.schema.js';
-import { CollectionsService } from './collections.service.js';
+import { CollectionsService, type Found } from './collections.service.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -36,7 +36,7 @@ export class CollectionGuard implements CanActivate {
     // Throws: it says what is wrong with a name that is none.
     if (!COLLECTION.test(name)) return this.check.transform(name, parameter).then(() => false);
     const mayWrite = this.reflector.get<Right>(RIGHT, context.getHandler()) === 'write';
-    const go = ({ value }: Entry<Collection | null>) => {
+    const go = ({ value }: Entry<Found>) => {
       request.collection = mayWrite
         ? this.collections.forWriting(request.caller as Caller, value)
         : this.collections.forReading(request.caller, value);

@@ -20,6 +20,9 @@ const FIND: Statement = {
            updated_at AS "updatedAt" FROM collections WHERE name = $1`,
 };
 
+/** What there is under a name. */
+export type Found = Collection | null;
+
 /** A collection in memory, its description left out. */
 const COLLECTION_BYTES = 1000;
 
@@ -27,7 +30,7 @@ const isWriter = (caller: Caller | undefined, { ownerId }: Collection) =>
   caller !== undefined && (caller.id === ownerId || caller.role === 'admin');
 
 /** Who may read a collection that is there: anyone if it is public, else its owner and admins. */
-export const isReader = (caller: Caller | undefined, collection: Collection | null): collection is Collection =>
+export const isReader = (caller: Caller | undefined, collection: Found): collection is Collection =>
   collection !== null && (collection.visibility === 'public' || isWriter(caller, collection));
 
 const missing = () => notFound('There is no collection of this name.');
@@ -47,7 +50,7 @@ export class CollectionsService {
    * A collection as it is kept. Answers that are made of it are kept as well, so it is never one that changed while it was
    * being read; and its tags are known before there is any such answer.
    */
-  find(name: string): Entry<Collection | null> | Promise<Entry<Collection | null>> {
+  find(name: string): Entry<Found> | Promise<Entry<Found>> {
     const found = this.cache.fetch(collectionTag(name), async () => {
       const [value = null] = await this.database.rows<Collection>(FIND, [name]);
       return { value, bytes: COLLECTION_BYTES, tags: value ? tagsOf(value) : [], isAbsent: !value };
@@ -56,13 +59,13 @@ export class CollectionsService {
   }
 
   /** @throws Problem not-found also for a collection that the caller may not read */
-  forReading(caller: Caller | undefined, collection: Collection | null): Collection {
+  forReading(caller: Caller | undefined, collection: Found): Collection {
     if (!isReader(caller, collection)) throw missing();
     return collection;
   }
 
   /** @throws Problem not-found as for reading, forbidden when it may only be read */
-  forWriting(caller: Caller, collection: Collection | null): Collection {
+  forWriting(caller: Caller, collection: Found): Collection {
     const found = this.forReading(caller, collection);
     assertWriter(caller, found);
     return found;
@@ -115,10 +118,7 @@ export class CollectionsService {
     });
   }
 
-  private changing<T>(
-    name: string,
-    work: (manager: EntityManager, there: Collection | null) => Promise<T>,
-  ): Promise<T> {
+  private changing<T>(name: string, work: (manager: EntityManager, there: Found) => Promise<T>): Promise<T> {
     const changed = this.database.transaction(async (manager) => {
       const lock = { mode: 'pessimistic_write' } as const;
       return work(manager, await manager.findOne(Collection, { where: { name }, lock }));

@@ -9,9 +9,9 @@ import type { Caller } from '../platform/http/caller.js';
 import { pageAnswer } from '../platform/http/page.js';
 import type { Collection } from './collection.entity.js';
 import { cacheControl, collectionAnswer } from './collection.schema.js';
-import { CollectionsService, isReader } from './collections.service.js';
+import { CollectionsService, type Found, isReader } from './collections.service.js';
 import { type RecordQuery, recordAnswer, recordQuery } from './record.schema.js';
-import { type Found, RecordsService } from './records.service.js';
+import { RecordsService } from './records.service.js';
 
 const ROUTE = '/api/v1/data/:collection';
 const COLLECTION = /^\/api\/v1\/data\/([a-z][a-z0-9-]{0,62})$/;

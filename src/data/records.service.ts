@@ -13,6 +13,7 @@ import { mergePatch } from '../platform/http/merge-patch.js';
 import type { Page } from '../platform/http/page.js';
 import { notFound, Problem } from '../platform/http/problem.js';
 import type { Collection } from './collection.entity.js';
+import type { Found } from './collections.service.js';
 import { DataRecord } from './record.entity.js';
 import { type RecordInput, type RecordPatch, type RecordQuery, recordPath } from './record.schema.js';
 import type { RecordPageRow, StoredRecord } from './record.statements.js';
@@ -28,8 +29,6 @@ interface Creation extends Partial<IdempotencyKey> {
   occurredAt: string | null;
   fingerprint?: Buffer;
 }
-
-export type Found = Collection | null;
 
 interface Asked {
   /** What it is kept as. */

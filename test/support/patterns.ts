@@ -38,10 +38,11 @@ const ALPHABET = [...'a1_-./\\"\',;:=@% \t\0\u00e9'];
  * Texts so long that are made against a pattern: a good one that is cut, goes on without end, and may end badly. What
  * takes a pattern a time that grows faster than the text repeats one or two of its parts.
  */
-export function* textsAgainst(sample: string, length: number): Generator<string> {
+export function* textsAgainst(sample: string, ...lengths: number[]): Generator<string> {
   const pumps = ALPHABET.flatMap((first) => [first, ...ALPHABET.map((second) => first + second)]);
   const whole = [sample, `${sample},`, `${sample} `, `,${sample}`];
-  for (const pump of [...pumps, ...whole].filter((one) => one !== '')) {
+  const repeated = [...pumps, ...whole].filter((one) => one !== '');
+  for (const [length, pump] of lengths.flatMap((each) => repeated.map((one) => [each, one] as const))) {
     const cuts = pump.length === 1 ? Array.from({ length: sample.length + 1 }, (_, cut) => cut) : [0, sample.length];
     for (const cut of cuts) {
       const begun = sample.slice(0, cut) + pump.repeat(Math.ceil(length / pump.length)).slice(0, length);

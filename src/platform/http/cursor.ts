@@ -15,12 +15,12 @@ interface Paged<T> {
   positionOf(item: T): string[];
 }
 
+const FOREIGN = { pointer: 'cursor', detail: 'was not made by this list with these filters' };
+
 /**
  * Makes and reads cursors: a position in a list, signed together with the list and filters it belongs to.
  * The signature is over the text, so that a cursor with any change at all is refused.
  */
-const FOREIGN = { pointer: 'cursor', detail: 'was not made by this list with these filters' };
-
 @Injectable()
 export class Cursors {
   /** Made once: of raw bytes it would be made anew for each signature, six times as long as signing. */
