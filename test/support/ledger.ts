@@ -36,7 +36,7 @@ interface Options {
   thinkMs?: number;
   /** Within this, every process shows what was acknowledged by another one, or says that it is stale. */
   boundMs?: number;
-  /** How long a writer may not see its own change: not at all where it stays with one process. */
+  /** How long a change may not be seen at the address where it was made: not at all where that is one process. */
   seenWithinMs?: number;
 }
 
@@ -193,7 +193,8 @@ export class Ledger extends Load {
     const entry = other?.entries[Math.floor(Math.random() * other.entries.length)];
     if (!other || !entry) return;
     const isPublic = entry.path.startsWith(`${other.sets.public.path}/`);
-    const due = this.due(entry, writer.client.url === other.client.url ? 0 : this.options.boundMs);
+    const { seenWithinMs, boundMs } = this.options;
+    const due = this.due(entry, writer.client.url === other.client.url ? seenWithinMs : boundMs);
     const answer = await this.ask(writer.client, 'GET', entry.path, undefined, {}, Math.random() < 0.5);
     const { status, body, text } = answer;
     if (text.includes(other.mark)) this.wrong(`${entry.path}: another one's mark in ${text}`);

@@ -122,7 +122,7 @@ export class Cache {
       return entry;
     });
     if (!this.others.areHeardAt(now) || now > entry.staleUntil) return renewed;
-    renewed.catch(ignore);
+    renewed.catch(() => undefined);
     return entry;
   }
 
@@ -238,5 +238,3 @@ function isDead({ tags }: Entry): boolean {
   for (const tag of tags) if (tag.isDead) return true;
   return false;
 }
-
-function ignore(): void {}

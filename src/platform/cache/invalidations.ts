@@ -145,7 +145,10 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     const areAllKnown = this.present?.every((id) => this.senders.has(id)) ?? false;
     this.areHeard = areAllKnown && this.senders.has(this.id) && ![...this.senders.values()].some(isSilent);
     // What was loaded during a silence, or before it was noticed, may have missed its end.
-    if (this.areHeard !== wereHeard) this.dropAll();
+    if (this.areHeard !== wereHeard) {
+      this.logger.log(this.areHeard ? 'All replicas are heard' : 'A replica is not heard: nothing is kept for long');
+      this.dropAll();
+    }
     // Others may trust the second tier again only when it holds nothing that we have changed: no heartbeat before that.
     await this.settle([...this.owed]);
     if (!this.isLeaving) this.present = (await this.enter()) ?? this.present;
