@@ -1,8 +1,8 @@
-import pg from 'pg';
 import { ADMIN } from '../support/app.js';
 import { type AskedDatabase, createAskedDatabase } from '../support/asked-database.js';
 import { Client } from '../support/client.js';
-import { makeCollection, makeRecord, must, until } from '../support/collections.js';
+import { makeCollection, makeRecord, must } from '../support/collections.js';
+import { whileLocked } from '../support/locks.js';
 import { endPrograms, pause, productionSettings, startMain } from '../support/process.js';
 import { openSocket } from '../support/raw.js';
 import { TestRedis } from '../support/redis.js';
@@ -68,23 +68,6 @@ async function stampede(who: Client[], path: string, sockets: number): Promise<R
   return found;
 }
 
-/** Nobody can read records while the readers come. */
-async function whileHeld<T>(work: () => Promise<T>): Promise<T> {
-  const holder = new pg.Client({ connectionString: database.url });
-  await holder.connect();
-  await holder.query('BEGIN');
-  await holder.query('LOCK TABLE collections, records IN ACCESS EXCLUSIVE MODE');
-  try {
-    const result = work();
-    await until(async () => (await database.query('SELECT FROM pg_locks WHERE NOT granted')).length > 0);
-    await pause(2000);
-    await holder.query('COMMIT');
-    return await result;
-  } finally {
-    await holder.end();
-  }
-}
-
 /** Who stood still for so long, in s, may have missed a message: it does not trust what it has, and reads it once more. */
 const STILL_S = 0.5;
 
@@ -122,7 +105,11 @@ for (const [what, visibility, who, sockets] of cases) {
         const before = database.reads().get(id) ?? 0;
         await countStill();
         const begun = Date.now();
-        expect(await whileHeld(() => stampede(who(), path, sockets))).toEqual({ 200: READERS });
+        // Nobody can read records while the readers come.
+        const [answers] = await whileLocked(database, 'collections, records', 2000, () =>
+          stampede(who(), path, sockets),
+        );
+        expect(answers).toEqual({ 200: READERS });
         const queries = (database.reads().get(id) ?? 0) - before;
         expect(queries).toBeGreaterThan(0);
         const still = await countStill();

@@ -176,6 +176,8 @@ limit('ADMISSION_WAIT_MS', async () => {
 });
 
 limit('WAITING_PERCENT', async () => {
+  // Of those who were refused before, the line is short for a while.
+  await pause(1500);
   const before = (await figuresOf(one.anyone))(refused('full'));
   await heldUp(35, async () => {
     const figures = await figuresOf(one.anyone);

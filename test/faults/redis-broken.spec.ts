@@ -1,7 +1,7 @@
 import { createClient } from 'redis';
 import { makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { survive, untilRedis, WELL, WITHOUT } from '../support/redis-faults.js';
-import { type Replicas, startReplicas, untilHeard } from '../support/replicas.js';
+import { type Replicas, startReplicas, untilHeard, whileHeard } from '../support/replicas.js';
 import { row } from '../support/row.js';
 
 let two: Replicas;
@@ -23,13 +23,16 @@ row(5, 'reset in the middle of each reply', async () => {
   const records = await Promise.all(Array.from({ length: RECORDS }, make));
   for (const { path } of records) must(200, await two.here.anyone.get(path));
   for (const [n, { path }] of records.entries()) {
-    await untilRedis(WELL, two.there);
-    // It trusts what all share.
-    await untilHeard();
-    two.there.toRedis.cutAfter(10_000);
-    const { body } = must(200, await two.there.anyone.get(path));
-    expect([body.data.n, body.data.text.length]).toEqual([n, 20_000]);
-    await until(async () => losses() === n + 1, 2);
+    await whileHeard(two, async () => {
+      await untilRedis(WELL, two.there);
+      // It trusts what all share.
+      await untilHeard();
+      const before = losses();
+      two.there.toRedis.cutAfter(10_000);
+      const { body } = must(200, await two.there.anyone.get(path));
+      expect([body.data.n, body.data.text.length]).toEqual([n, 20_000]);
+      await until(async () => losses() === before + 1, 2);
+    });
   }
   await untilHeard();
   for (const { anyone } of [two.here, two.there])

@@ -102,7 +102,8 @@ row(14, 'many creations at once, and a lock on their table', async () => {
   const ms = Date.now() - begun;
   await holder.query('ROLLBACK');
   for (const answer of answers) expectProblem(answer, 'temporary-reduced-capacity');
-  expect(ms).toBeLessThan(LOCK_TIMEOUT_MS + MARGIN_MS);
+  // As few as come first wait in batches of their own, all others behind them in one.
+  expect(ms).toBeLessThan(2 * LOCK_TIMEOUT_MS + MARGIN_MS);
   const inSet = 'SELECT FROM records r JOIN collections c ON c.id = r.collection_id WHERE c.name = $1';
   expect(await database.query(inSet, [set.name])).toEqual([]);
   must(201, await admin.post(set.records, { data: {} }));

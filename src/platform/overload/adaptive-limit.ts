@@ -41,6 +41,8 @@ export class AdaptiveLimit {
   private mostInHand = 0;
   private updates = 0;
   private hasRefused = false;
+  /** In the last window somebody had to be refused. */
+  isStrict = false;
 
   constructor(private readonly options: LimitOptions) {
     this.current = options.initial;
@@ -70,6 +72,7 @@ export class AdaptiveLimit {
   /** Ends the window if it says enough. To be called at a steady pace. */
   update(now: number): void {
     if (++this.updates < LONGEST_WINDOW && this.all.count < FEW_SAMPLES) return;
+    this.isStrict = this.hasRefused;
     if (this.all.count > 0) this.adjust(now, this.all.take());
     this.hasRefused = false;
     this.mostInHand = this.updates = 0;
@@ -77,20 +80,19 @@ export class AdaptiveLimit {
 
   private adjust(now: number, latency: number): void {
     const { min, max, initial } = this.options;
-    const hasRefused = this.hasRefused;
     const isOld = now - this.measuredAt > OLD_MS;
     if (this.unhindered.count >= FEW_SAMPLES) {
       const own = this.unhindered.take();
       this.own += (own - this.own) / (isOld ? 1 : LONG);
       this.measuredAt = now;
-    } else if (hasRefused && isOld) {
+    } else if (this.isStrict && isOld) {
       this.current = min;
       return;
     }
-    const { times, marginMs } = hasRefused ? STRICT : CALM;
+    const { times, marginMs } = this.isStrict ? STRICT : CALM;
     const gradient = Math.max(times * this.own, this.own + marginMs) / latency;
     let wanted = this.current * Math.max(0.5, Math.min(gradient, 2));
-    if (!hasRefused && gradient >= 1) {
+    if (!this.isStrict && gradient >= 1) {
       const isUsed = this.mostInHand > this.current / 2;
       wanted = isUsed || this.current < initial ? this.current + Math.max(4, this.current / 8) : this.current;
     }

@@ -111,6 +111,20 @@ it('refuses at once who finds no place to wait, and keeps the last of these for 
   expect(admission.refused('write')).toEqual({ full: 1, late: 0 });
 });
 
+it('has half as many wait once some had to be refused, until nobody had to be for a while', () => {
+  const { admission, fill, leave, pass } = create({ waitMs: 60_000 });
+  fill('write', 16);
+  expect([admission.queued, admission.refused('write').full]).toEqual([5, 1]);
+  pass(10 * TICK_MS);
+  for (let at = 0; at < 5; at++) leave(`write ${at}`);
+  expect(admission.queued).toBe(0);
+  fill('write', 5);
+  expect([admission.queued, admission.refused('write').full]).toEqual([2, 4]);
+  pass(20 * TICK_MS);
+  fill('write', 5);
+  expect([admission.queued, admission.refused('write').full]).toEqual([5, 6]);
+});
+
 it('refuses who has waited until the deadline', () => {
   const { admission, enter, fill, log, pass } = create();
   fill('write', 10);

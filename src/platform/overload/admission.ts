@@ -5,7 +5,7 @@ import { type Refused, Rest } from './rest.js';
 /** How often the limit is thought over, and those are refused who have waited too long. */
 export const TICK_MS = 50;
 
-/** Places to wait, as a part of the limit. */
+/** Places to wait, as a part of the limit; half as many while some have to be refused, so that who is let in is soon. */
 const WAITING_PERCENT = 50;
 
 export type Priority = 'write' | 'login' | 'read' | 'bulk';
@@ -88,7 +88,7 @@ export class Admission {
   enter(priority: Priority, start: (leave: Leave) => void, refuse: () => void): Waiting | undefined {
     const rank = this.ranks[priority];
     if (this.hasRoom(rank)) return void this.begin(rank, start);
-    if (fits(rank.of.waiting, (this.limit * WAITING_PERCENT) / 100, rank.part)) {
+    if (fits(rank.of.waiting, (this.limit * WAITING_PERCENT) / (this.adaptive.isStrict ? 200 : 100), rank.part)) {
       // It is another one's end that starts it; what it does is still its own.
       const waiting = {
         start: AsyncLocalStorage.bind(start),
