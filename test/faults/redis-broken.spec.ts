@@ -22,7 +22,10 @@ row(5, 'reset in the middle of each reply', async () => {
   const make = (_: unknown, n: number) => makeRecord(owner, set, { n, text: 'x'.repeat(20_000) });
   const records = await Promise.all(Array.from({ length: RECORDS }, make));
   for (const { path } of records) must(200, await two.here.anyone.get(path));
+  let lost = 0;
   for (const [n, { path }] of records.entries()) {
+    // It loses Redis when it is cut off, and at no other time.
+    expect(losses()).toBe(lost);
     await whileHeard(two, async () => {
       await untilRedis(WELL, two.there);
       // It trusts what all share.
@@ -31,7 +34,8 @@ row(5, 'reset in the middle of each reply', async () => {
       two.there.toRedis.cutAfter(10_000);
       const { body } = must(200, await two.there.anyone.get(path));
       expect([body.data.n, body.data.text.length]).toEqual([n, 20_000]);
-      await until(async () => losses() === before + 1, 2);
+      lost = before + 1;
+      await until(async () => losses() === lost, 2);
     });
   }
   await untilHeard();
