@@ -23,6 +23,7 @@ import { createLogger } from './platform/logging/logger.js';
 import { NestLogger } from './platform/logging/nest-logger.js';
 import { registerHttpMetrics } from './platform/metrics/http-metrics.js';
 import { Admission } from './platform/overload/admission.js';
+import { Backlog, registerBacklog } from './platform/overload/backlog.js';
 import { StartError } from './platform/start-error.js';
 import { registerThrottle, Throttle } from './platform/throttle/throttle.js';
 import type { Tracing } from './platform/tracing/tracing.js';
@@ -91,11 +92,14 @@ async function assemble(config: Config, logger: Logger, tracing?: Tracing) {
   });
   registerThrottle(fastify, nest.get(Throttle));
   markWrites(fastify, nest.get(Servers));
-  const admission = nest.get(Admission);
-  edge.open(nest.get(Cache), nest.get(Throttle), admission);
+  const [admission, backlog] = [nest.get(Admission), nest.get(Backlog)];
+  edge.open(nest.get(Cache), nest.get(Throttle), admission, backlog);
   fastify.addHook('preClose', async () => {
     admission.close();
   });
+  // Who takes nothing would hold up the end.
+  fastify.addHook('onClose', async () => backlog.close());
+  registerBacklog(fastify, backlog, nest.get(Throttle));
   serveDocument(nest, fastify);
   await nest.init();
   adapter.sealRoutes();
@@ -135,6 +139,7 @@ const PAGE_FILES =
 /** /openapi.json as `npm run documents` made it, and a page for people at /docs that needs nothing from elsewhere. */
 function serveDocument(nest: NestFastifyApplication, fastify: FastifyInstance): void {
   fastify.addHook('onRoute', (route) => {
+    if (/^\/(?:docs(?:\/|$)|openapi\.json$)/.test(route.url)) route.config = { ...route.config, kept: true };
     if (route.url !== '/docs/*') return;
     route.onRequest = (request, _reply, done) =>
       done(PAGE_FILES.test(splitUrl(request.url)[0]) ? undefined : notFound());

@@ -131,14 +131,18 @@ export const settings = z.object({
   RECORD_LIMIT_BYTES: setting.integer(64, 1_048_576).default(65_536),
   /** All bodies that are being received take no more; beyond, the one that has taken longest is refused with 503. */
   BODY_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(33_554_432),
+  /** All answers that wait for their readers take no more, those of one caller a quarter: a tenth of a pod's 256 MiB. */
+  ANSWER_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(25_165_824),
   /** Connections per process; beyond, those make room first that have sent no whole request. */
   MAX_CONNECTIONS: setting.integer(10, 1_000_000).default(10_000),
   /** After so many requests a connection is ended, so that callers spread over new replicas too. */
   MAX_REQUESTS_PER_CONNECTION: setting.integer(1, 1_000_000_000).default(10_000),
   /** How long a caller may take to send the headers. */
   HEADERS_TIMEOUT_MS: setting.integer(100, 600_000).default(10_000),
-  /** How long a caller may take to send a whole request; one who takes nothing of an answer is given up after 2 to 4 times that. */
+  /** How long a caller may take to send a whole request. */
   REQUEST_TIMEOUT_MS: setting.integer(100, 3_600_000).default(120_000),
+  /** A reader who takes nothing of an answer for so long is given up; sooner, when much waits. */
+  SEND_TIMEOUT_MS: setting.integer(100, 600_000).default(10_000),
   /** How long an idle connection is kept: longer than a load balancer does (60 s is common). */
   KEEP_ALIVE_TIMEOUT_MS: setting.integer(100, 3_600_000).default(72_000),
   /** After SIGTERM, how long to serve on while /health/ready says 503; in its second half, answers end their connections. */

@@ -1,6 +1,7 @@
 import { escapeLiteral } from 'pg';
 import type { Statement } from '../platform/database/database.js';
 import { KEPT } from '../platform/http/idempotency.js';
+import { PAGE_BYTES } from '../platform/http/page.js';
 
 /** A record as clients see it, its JSON made by PostgreSQL, and its entity tag. */
 export interface StoredRecord {
@@ -79,6 +80,37 @@ export const UPDATE = `
 /** Limits that many callers use; others are not worth a prepared statement each. */
 const USUAL_LIMITS = new Set([20, 100]);
 
+/** The end of a list's statement: all rows of the page but the one too many, which says that there is a next page. */
+const wholePage = (limit: number) => `
+    written AS (SELECT id, occurred_at, ${JSON_TEXT} AS json FROM page),
+    placed AS (SELECT *, row_number() OVER () AS place, count(*) OVER () AS count FROM written)
+    ${pageOf(`place <= ${limit}`, `place = ${limit} AND count > place`)}`;
+
+/**
+ * The same, cut where PAGE_BYTES are full. What is stored is compressed, and its length known without reading it: rows for
+ * which there can be no room are not made into JSON.
+ */
+function cutPage(limit: number): string {
+  const isShown = `place <= ${limit} AND (place = 1 OR bytes <= ${PAGE_BYTES})`;
+  const isLast = `${isShown} AND is_followed AND (place = ${limit} OR next IS NULL OR bytes + next > ${PAGE_BYTES})`;
+  return `
+    stored AS (
+      SELECT *, row_number() OVER so_far AS place, lead(id) OVER so_far IS NOT NULL AS is_followed,
+        sum(pg_column_size(data)) OVER so_far - pg_column_size(data) AS before
+      FROM page WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)),
+    written AS (
+      SELECT id, occurred_at, place, is_followed, ${JSON_TEXT} AS json FROM stored WHERE before <= ${PAGE_BYTES} OFFSET 0),
+    placed AS (
+      SELECT *, sum(octet_length(json)) OVER so_far AS bytes, lead(octet_length(json)) OVER so_far AS next
+      FROM written WINDOW so_far AS (ROWS UNBOUNDED PRECEDING))
+    ${pageOf(isShown, isLast)}`;
+}
+
+const pageOf = (isShown: string, isLast: string) => `
+    SELECT string_agg(json, ',') FILTER (WHERE ${isShown}) AS items,
+      trim('"' FROM ${time(`max(occurred_at) FILTER (WHERE ${isLast})`)}) AS at, max(id::text) FILTER (WHERE ${isLast}) AS id
+    FROM placed`;
+
 /** What a list, an export and statistics may be narrowed to. */
 export interface Filter {
   collectionId: string;
@@ -102,6 +134,8 @@ export interface ListFilter extends Filter {
   /** The time and id of the last record of the page before. */
   after?: string[] | undefined;
   limit: number;
+  /** The page may have more than PAGE_BYTES. */
+  isCut: boolean;
 }
 
 /**
@@ -109,7 +143,7 @@ export interface ListFilter extends Filter {
  * With `where` the plan depends on the values (this index, or the GIN index on `data`), so it is made anew each time.
  */
 export function listStatement(filter: ListFilter): { statement: Statement; values: unknown[] } {
-  const { order, from, to, where, after, limit } = filter;
+  const { order, from, to, where, after, limit, isCut } = filter;
   const values: unknown[] = [];
   const parameter = (value: unknown) => `$${values.push(value)}`;
   // Behind a cursor the bound where the list began holds anyway, and PostgreSQL would read on from there again.
@@ -118,16 +152,10 @@ export function listStatement(filter: ListFilter): { statement: Statement; value
   if (after)
     conditions += ` AND (occurred_at, id) ${order === 'desc' ? '<' : '>'} (${after.map(parameter).join(', ')})`;
   const text = `
-    WITH page AS (
-      SELECT id, ${JSON_TEXT} AS json, occurred_at FROM records
-      WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order} LIMIT ${limit + 1}),
-    placed AS (SELECT *, row_number() OVER () AS place, count(*) OVER () AS count FROM page)
-    SELECT string_agg(json, ',') FILTER (WHERE place <= ${limit}) AS items,
-      trim('"' FROM ${time(`max(occurred_at) FILTER (WHERE place = ${limit} AND count > place)`)}) AS at,
-      max(id::text) FILTER (WHERE place = ${limit} AND count > place) AS id
-    FROM placed`;
+    WITH page AS (SELECT * FROM records WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order} LIMIT ${limit + 1}),
+    ${isCut ? cutPage(limit) : wholePage(limit)}`;
   if (where !== undefined || !USUAL_LIMITS.has(limit)) return { statement: { text }, values };
-  const shape = [order, from && 'from', to && 'to', after && 'after', limit].filter(Boolean).join('_');
+  const shape = [order, from && 'from', to && 'to', after && 'after', isCut && 'cut', limit].filter(Boolean).join('_');
   return { statement: { name: `record_list_${shape}`, text, isShort: 'one' }, values };
 }
 

@@ -20,6 +20,8 @@ import type { RecordPageRow, StoredRecord } from './record.statements.js';
 import { CREATE_MANY, FIND_KEY, GET_MANY, listStatement, UPDATE } from './record.statements.js';
 import { storedLength } from './stored-length.js';
 
+/** A page that can have no more is not measured: of the usual 20 records. */
+const WHOLE_BYTES = 20 * 65_536;
 const LOCK_NOT_AVAILABLE = '55P03';
 
 /** A record to be made, under a caller's key if there is one. */
@@ -139,7 +141,10 @@ export class RecordsService {
     const { limit, cursor, order, from, to, where } = query;
     const scope = JSON.stringify(['records', collection.id, order, from, to, where]);
     const after = cursor === undefined ? undefined : this.cursors.open(cursor, scope);
-    const { statement, values } = listStatement({ collectionId: collection.id, order, from, to, where, after, limit });
+    const { statement, values } = listStatement({
+      ...{ collectionId: collection.id, order, from, to, where, after, limit },
+      isCut: limit * this.config.RECORD_LIMIT_BYTES > WHOLE_BYTES,
+    });
     const [page] = await this.database.replicaRows<RecordPageRow>(callerId, statement, values);
     const { items, at, id } = page as RecordPageRow;
     const nextCursor = at === null ? null : this.cursors.seal([at, id as string], scope);

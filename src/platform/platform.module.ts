@@ -9,6 +9,7 @@ import { Background } from './lifecycle/background.js';
 import { Lifecycle } from './lifecycle/lifecycle.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { Admission } from './overload/admission.js';
+import { Backlog } from './overload/backlog.js';
 import { Redis } from './redis/redis.js';
 import { ThrottleModule } from './throttle/throttle.module.js';
 
@@ -28,8 +29,9 @@ export class PlatformModule {
         Background,
         Redis,
         { provide: Admission, useFactory: () => createAdmission(config) },
+        { provide: Backlog, useFactory: () => createBacklog(config) },
       ],
-      exports: [CONFIG, Edge, Cursors, Lifecycle, Background, Redis, Admission],
+      exports: [CONFIG, Edge, Cursors, Lifecycle, Background, Redis, Admission, Backlog],
     };
   }
 }
@@ -41,3 +43,6 @@ const createAdmission = (config: Config) =>
     initial: Math.min(400, config.ADMISSION_MAX_REQUESTS),
     waitMs: config.ADMISSION_WAIT_MS,
   });
+
+const createBacklog = (config: Config) =>
+  new Backlog({ most: config.ANSWER_MEMORY_BYTES, patienceMs: config.SEND_TIMEOUT_MS });

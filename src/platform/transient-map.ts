@@ -10,6 +10,10 @@ export class TransientMap<K, V> {
   private map = new Map<K, V>();
   private left = RENEWED_AFTER;
 
+  get size(): number {
+    return this.map.size;
+  }
+
   get(key: K): V | undefined {
     return this.map.get(key);
   }

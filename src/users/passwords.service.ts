@@ -4,6 +4,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import pLimit from 'p-limit';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { unavailable } from '../platform/http/problem.js';
+import { showInUse } from '../platform/metrics/in-use.js';
 
 /** OWASP's second choice for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane. */
 const PARAMETERS = { memory: 19_456, passes: 2, parallelism: 1 };
@@ -25,6 +26,7 @@ export class PasswordsService {
   constructor(@Inject(CONFIG) config: Config) {
     this.limit = pLimit(config.PASSWORD_HASH_CONCURRENCY);
     this.longestQueue = config.PASSWORD_HASH_QUEUE;
+    showInUse('password_hashes', () => this.limit.activeCount + this.limit.pendingCount);
   }
 
   /** @returns the hash in PHC's string format */

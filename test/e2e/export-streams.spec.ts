@@ -20,8 +20,8 @@ beforeAll(async () => {
     STREAM_CONCURRENCY: '1',
     DATABASE_ACQUIRE_TIMEOUT_MS: '1000',
     DATABASE_LOCK_TIMEOUT_MS: '300',
-    DATABASE_STATEMENT_TIMEOUT_MS: '500',
-    DATABASE_QUERY_TIMEOUT_MS: '500',
+    DATABASE_STATEMENT_TIMEOUT_MS: '1500',
+    DATABASE_QUERY_TIMEOUT_MS: '1500',
   });
   ada = await app.user('ada');
   set = await makeCollection(ada);

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { type MadeCollection, makeCollection, must, until } from '../support/collections.js';
+import { type MadeCollection, makeCollection, must, readAll, until } from '../support/collections.js';
 import { exchange } from '../support/exchange.js';
 import { limit } from '../support/limit.js';
 import { openSocket, readAnswer } from '../support/raw.js';
@@ -77,6 +77,40 @@ limit('RECORD_LIMIT_BYTES', async () => {
   const lines = [JSON.stringify({ data: data(65_537) }), '{"data":{}}'].join('\n');
   const { body } = must(200, await one.admin.post(`${set.records}/bulk`, lines, NDJSON));
   expect(body).toMatchObject({ inserted: 1, failed: 1 });
+});
+
+limit('PAGE_BYTES', async () => {
+  const { records } = await makeCollection(one.admin);
+  const lines = Array.from({ length: 40 }, (_, n) => JSON.stringify({ data: { n, x: 'x'.repeat(60_000) } }));
+  must(200, await one.admin.post(`${records}/bulk`, lines.join('\n'), NDJSON));
+  const page = async (limit: number) => must(200, await one.anyone.get(`${records}?limit=${limit}`)).body;
+  expect((await page(20)).items.length).toBe(20);
+  const { items, nextCursor } = await page(100);
+  expect([items.length, typeof nextCursor]).toEqual([17, 'string']);
+  for (const order of ['asc', 'desc']) {
+    const all = await readAll<{ id: string; data: { n: number } }>(one.anyone, `${records}?limit=100&order=${order}`);
+    expect(new Set(all.map(({ id }) => id)).size).toBe(40);
+    expect(all.length).toBe(40);
+  }
+});
+
+limit('MAX_PIPELINED', async () => {
+  const login = '{"email":"a@example.com","password":"wrong"}';
+  const head = `POST ${LOGIN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${login.length}\r\n\r\n`;
+  const answered = async (behind: number) => {
+    const socket = openSocket(one.url);
+    let received = '';
+    socket.on('data', (chunk) => {
+      received += chunk;
+    });
+    // The first one takes a while.
+    const last = 'GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
+    socket.write(head + login + 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(behind - 1) + last);
+    await new Promise((resolve) => socket.once('close', resolve));
+    return received.match(/HTTP\/1\.1 \d{3}/g)?.length ?? 0;
+  };
+  expect(await answered(1900)).toBe(1901);
+  expect(await answered(4000)).toBeLessThan(2001);
 });
 
 limit('extensions of a chunk', async () => {

@@ -80,4 +80,9 @@ export const ROWS: Record<number, { fault: string; mustBe: string }> = {
     fault: 'settings missing, misspelt, out of range, default secrets in production',
     mustBe: 'does not start; one line per mistake',
   },
+  55: {
+    fault: 'readers who take nothing of large answers',
+    mustBe:
+      "the process lives within 256 MiB under the image's flags; what is owed is bounded; others' p99 ≤ 2× normal; normal within 10 s",
+  },
 };

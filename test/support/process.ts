@@ -10,6 +10,19 @@ const packageJson = JSON.parse(readFileSync(new URL('../../package.json', import
 /** What `npm start` gives to node. */
 const FLAGS: string[] = packageJson.scripts.start.match(/--\S+/g);
 
+const dockerfile = readFileSync(new URL('../../Dockerfile', import.meta.url), 'utf8');
+
+/** How the image starts node in a container of so many MiB: with which flags, and what in its environment. */
+export function imageOf(memoryMiB: number): { flags: string[]; environment: Environment } {
+  const [, entrypoint = ''] = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile) ?? [];
+  const [, variables = ''] = /^ENV (.*)$/m.exec(dockerfile) ?? [];
+  const flags = (JSON.parse(entrypoint) as string[]).slice(1).map((flag) => {
+    const [, percentage] = /^--max-old-space-size-percentage=(\d+)$/.exec(flag) ?? [];
+    return percentage ? `--max-old-space-size=${Math.floor((memoryMiB * Number(percentage)) / 100)}` : flag;
+  });
+  return { flags, environment: Object.fromEntries(variables.split(' ').map((one) => one.split('='))) };
+}
+
 /** How a process ended. */
 export interface Ended {
   code: number | null;
@@ -29,10 +42,11 @@ export class Program {
   constructor(
     script: string,
     private readonly environment: Environment,
+    flags = FLAGS,
   ) {
     const path = fileURLToPath(new URL(`../../dist/${script}`, import.meta.url));
     const { PATH = '', HOME = '' } = process.env;
-    this.child = spawn(process.execPath, [...FLAGS, path], {
+    this.child = spawn(process.execPath, [...flags, path], {
       env: { PATH, HOME, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -121,8 +135,9 @@ const secretsIn = (environment: Environment) =>
 const passwordOf = (text: string) =>
   (/^\w+:\/\/[^@/]*:([^@/]*)@/.exec(text) ?? /^-----BEGIN [^-]+-----\s+(\S+)/.exec(text) ?? [text, text])[1] as string;
 
-/** The built app. */
-export const startMain = (environment: Environment): Program => new Program('floodgate.cjs', environment);
+/** The built app. @param flags of node; those of `npm start`, if left out */
+export const startMain = (environment: Environment, flags?: string[]): Program =>
+  new Program('floodgate.cjs', environment, flags);
 
 /** The built migration command. */
 export const startMigrate = (environment: Environment): Program => new Program('migrate.cjs', environment);

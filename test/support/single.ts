@@ -19,14 +19,16 @@ export interface Single {
   close(): Promise<void>;
 }
 
-export async function startSingle(settings: Record<string, string> = {}): Promise<Single> {
+/** @param flags of node; those of `npm start`, if left out */
+export async function startSingle(settings: Record<string, string> = {}, flags?: string[]): Promise<Single> {
   const database = await createDatabase();
-  const program = startMain({
+  const given = {
     ...productionSettings(database.url),
     ADMIN_EMAIL: ADMIN.email,
     ADMIN_PASSWORD: ADMIN.password,
     ...settings,
-  });
+  };
+  const program = startMain(given, flags);
   const url = await program.url();
   const anyone = new Client(url);
   return {

@@ -1,11 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { Client } from './client.js';
 import type { Program } from './process.js';
 
 /** Memory that a process takes, in MiB. */
 export const memoryOf = ({ pid }: Program): number =>
   Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)])) / 1024;
+
+/** The most memory that a process has taken since its start, in MiB. Linux alone says it. */
+export const mostMemoryOf = ({ pid }: Program): number =>
+  Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 
 /** How many files, sockets among them, a process has open. */
 export function descriptorsOf({ pid }: Program): number {

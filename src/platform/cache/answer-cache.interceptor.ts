@@ -44,7 +44,7 @@ export class AnswerCacheInterceptor extends CacheInterceptor {
 export async function keep(read: () => Promise<Answer>): Promise<Loaded<Answer | Problem>> {
   try {
     const answer = await read();
-    return { value: answer, bytes: answer.text.length, tags: answer.options.tags };
+    return { value: answer, bytes: answer.bytes, tags: answer.options.tags };
   } catch (error) {
     if (error instanceof Problem && error.type === 'not-found') return { value: error, bytes: 0, isAbsent: true };
     throw error;

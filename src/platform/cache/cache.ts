@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { entries } from '../bounds.js';
 import { CONFIG, type Config } from '../config.token.js';
 import { Problem } from '../http/problem.js';
+import { showInUse } from '../metrics/in-use.js';
 import { TransientMap } from '../transient-map.js';
 import { Invalidations } from './invalidations.js';
 
@@ -22,6 +23,8 @@ export interface Loaded<T> {
 /** Something kept, and until when. Times are milliseconds of performance.now(). */
 export interface Entry<T = unknown> {
   readonly value: T;
+  /** What it takes in memory, about. */
+  bytes: number;
   readonly storedAt: number;
   readonly freshUntil: number;
   readonly staleUntil: number;
@@ -89,6 +92,7 @@ export class Cache {
         tag.isDead = true;
       },
     });
+    showInUse('cache_loads', () => this.running);
     others.listen({ drop: (names) => this.drop(names), dropAll: () => this.dropAll() });
   }
 
@@ -132,6 +136,16 @@ export class Cache {
     this.others.tell(names);
   }
 
+  /** What is kept under a name takes so many bytes more than it did, if it is still this value. */
+  grow(name: string, value: unknown, bytes: number): void {
+    const entry = this.entries.peek(name);
+    if (entry === undefined || entry.value !== value) return;
+    entry.bytes += bytes;
+    // Of a value that is there already the size would stay.
+    this.entries.delete(name);
+    this.entries.set(name, entry, { size: entry.bytes });
+  }
+
   private isFresh(entry: Entry, now: number): boolean {
     if (isDead(entry)) return false;
     const limit = this.others.areHeardAt(now)
@@ -172,6 +186,7 @@ export class Cache {
     const isSpoiled = begun < this.spoiledBefore || [name, ...tags].some((one) => (this.spoiled.get(one) ?? 0) > begun);
     const entry: Entry<T> = {
       value,
+      bytes: bytes + BYTES_PER_ENTRY,
       storedAt,
       freshUntil,
       staleUntil,
@@ -179,7 +194,7 @@ export class Cache {
       tags: tags.map((tag) => this.tag(tag)),
       isSpoiled,
     };
-    if (!isSpoiled && ttlMs > 0) this.entries.set(name, entry, { size: bytes + BYTES_PER_ENTRY });
+    if (!isSpoiled && ttlMs > 0) this.entries.set(name, entry, { size: entry.bytes });
     return entry;
   }
 
@@ -220,6 +235,7 @@ export class Cache {
 /** Something that was read for this one reader. */
 export const unkept = <T>(value: T): Entry<T> => ({
   value,
+  bytes: 0,
   storedAt: 0,
   freshUntil: Number.POSITIVE_INFINITY,
   staleUntil: 0,

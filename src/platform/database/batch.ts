@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import pLimit from 'p-limit';
+import { showInUse } from '../metrics/in-use.js';
 
 /**
  * Gathers what is asked for one by one in the same turn of the event loop, and while so many batches are under way that
@@ -21,6 +22,7 @@ export class Batch<K, V> {
     private readonly most: number,
   ) {
     this.limit = pLimit(underWay);
+    showInUse('batches', () => this.limit.activeCount + this.limit.pendingCount);
   }
 
   async get(key: K): Promise<V> {

@@ -6,6 +6,7 @@ import { entries } from '../bounds.js';
 import { Invalidations } from '../cache/invalidations.js';
 import { CONFIG, type Config } from '../config.token.js';
 import { Background } from '../lifecycle/background.js';
+import { showInUse } from '../metrics/in-use.js';
 import { frugalSocket } from './copy-lines.js';
 import { Pipeline } from './pipeline.js';
 import { poolOf } from './pool.js';
@@ -146,6 +147,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   private open(options: PoolConfig): Pool {
     const pool = quiet(new Pool(options));
     this.own.push(pool);
+    showInUse('other_connections', () => pool.totalCount - pool.idleCount + pool.waitingCount);
     return pool;
   }
 }

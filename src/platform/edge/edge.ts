@@ -9,7 +9,9 @@ import { failWith, requestId } from '../http/request-guard.js';
 import { splitUrl } from '../http/split-url.js';
 import { type AccessLog, isProbe } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
+import { showInUse } from '../metrics/in-use.js';
 import type { Admission, Priority } from '../overload/admission.js';
+import type { Backlog } from '../overload/backlog.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
 import { TransientMap } from '../transient-map.js';
 import { Guest } from './gate.js';
@@ -48,6 +50,7 @@ export class Edge {
   private cache!: Cache;
   private throttle!: Throttle;
   private admission!: Admission;
+  private backlog!: Backlog;
   private identify: (authorization: string) => Caller | undefined = () => undefined;
   private isClosing = false;
   private second = 0;
@@ -58,6 +61,7 @@ export class Edge {
     config: Config,
     private readonly log: AccessLog,
   ) {
+    showInUse('edge_loads', () => this.underWay.size);
     this.answersReads = config.EDGE;
     this.origins = new Set(config.CORS_ORIGINS);
     const seconds = Math.floor(config.KEEP_ALIVE_TIMEOUT_MS / 1000);
@@ -65,10 +69,11 @@ export class Edge {
   }
 
   /** To be called when the app is put together; before that nothing is let in. */
-  open(cache: Cache, throttle: Throttle, admission: Admission): void {
+  open(cache: Cache, throttle: Throttle, admission: Admission, backlog: Backlog): void {
     this.cache = cache;
     this.throttle = throttle;
     this.admission = admission;
+    this.backlog = backlog;
   }
 
   /** From now on each answer, also of the pipeline, is the last on its connection and says so. */
@@ -98,6 +103,7 @@ export class Edge {
   private handle(request: IncomingMessage, response: ServerResponse, pipeline: RequestListener): void {
     const begun = performance.now();
     if (this.isClosing) response.shouldKeepAlive = false;
+    if (this.hasLeftTooMuch(request)) return void this.refuse(request, response);
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (isRead && this.answersReads && isPlain(request)) {
       const { authorization } = request.headers;
@@ -125,7 +131,7 @@ export class Edge {
     const go = (read: Read | undefined) => {
       if (!read) return void pipeline(request, response);
       const [answer, stale] = read instanceof Answer ? [read] : [read.value, staleness(read)];
-      this.answer(arrival, this.wireOf(answer, lane), stale);
+      this.answer(arrival, this.wireOf(answer, lane, url), stale);
     };
     const work = () => {
       const match = lane.path.exec(path) as RegExpExecArray;
@@ -172,14 +178,32 @@ export class Edge {
     const { method = '', url = '' } = request;
     if (isSpent(request)) response.shouldKeepAlive = false;
     const limit = this.throttle.countIfLimited(request);
-    refuse(response, splitUrl(url)[0], id, this.headersOf(request, response, id, limit), method === 'HEAD');
+    const own = this.headersOf(request, response, id, limit);
+    this.leave(request, response, refuse(response, splitUrl(url)[0], id, own, method === 'HEAD'));
     if (response.shouldKeepAlive) this.admission.tire(request);
     httpMetrics.of(method, UNKNOWN_ROUTE, 503).observe(0);
     this.log.write(request, 503, id, 0);
   }
 
+  /** Of an address. Users are looked at when they are known, and probes are not refused for what others did. */
+  private hasLeftTooMuch(request: IncomingMessage): boolean {
+    if (this.backlog.bytes === 0 || request.headers.authorization !== undefined) return false;
+    return !isProbe(request.url ?? '') && !this.backlog.isWelcome(this.throttle.addressOf(request));
+  }
+
+  /** What its reader has not taken at once waits for it, and keeps no place of those who are worked for. */
+  private leave(request: IncomingMessage, response: ServerResponse, bytes: number, callerId?: string): void {
+    if (response.writableFinished) return;
+    request.place?.answered();
+    this.backlog.add(response, bytes, callerId ?? this.throttle.addressOf(request));
+  }
+
   private answer(arrival: Arrival, wire: Wire, stale: string | undefined): void {
-    const accepted = arrival.request.headers['accept-encoding'];
+    const { request, response, caller } = arrival;
+    const key = () => caller?.id ?? this.throttle.addressOf(request);
+    if (this.backlog.bytes > 0 && !this.backlog.hasRoom(request.socket, key(), wire.plain.body.length))
+      return void this.refuse(request, response);
+    const accepted = request.headers['accept-encoding'];
     const variant = accepted === undefined ? wire.plain : wire.in(choose(accepted));
     if (variant instanceof Promise) void variant.then((made) => this.send(arrival, wire, made, stale));
     else this.send(arrival, wire, variant, stale);
@@ -191,14 +215,17 @@ export class Edge {
     const id = requestId(request);
     const isKnown = wire.isKnown(headers['if-none-match'], variant);
     const own = this.headersOf(request, response, id, limit);
-    send(response, variant, isKnown, stale === undefined ? own : `${own}cache-status: ${stale}\r\n`, method === 'HEAD');
+    const all = stale === undefined ? own : `${own}cache-status: ${stale}\r\n`;
+    this.leave(request, response, send(response, variant, isKnown, all, method === 'HEAD'), caller?.id);
     const duration = performance.now() - begun;
     wire.observe(method, response.statusCode, duration);
     this.log.write(request, response.statusCode, id, duration, caller?.id);
   }
 
-  private wireOf(answer: Answer, { route }: Lane): Wire {
-    answer.atEdge ??= new Wire(answer, route, this.origins.size > 0 ? 'Origin' : '');
+  /** @param name what the answer is kept under, if it is */
+  private wireOf(answer: Answer, { route }: Lane, name: string): Wire {
+    const vary = this.origins.size > 0 ? 'Origin' : '';
+    answer.atEdge ??= new Wire(answer, route, vary, (bytes) => this.cache.grow(name, answer, bytes));
     return answer.atEdge as Wire;
   }
 

@@ -20,29 +20,40 @@ export class Guest {
 
   /** Does the work when there is room for it, or calls `refuse`; neither when its caller goes before that. */
   admit(work: () => void, refuse: () => void): void {
-    this.enter(() => {
+    const begin = () => {
       this.response.once('close', () => this.leave(!this.response.writableFinished));
-      if (this.request.headers['content-type'] !== undefined) this.request.place = this;
+      this.request.place = this;
       work();
-    }, refuse);
+    };
+    this.enter(begin, refuse, () => {});
+  }
+
+  /** The answer was given: how long its reader takes says nothing of the server, and keeps nobody else out. */
+  answered(): void {
+    this.leave();
   }
 
   async outside<T>(awaited: Promise<T>): Promise<T> {
     this.leave(false, false);
     const value = await awaited;
     return new Promise((resolve, reject) => {
-      if (this.response.destroyed) return reject(invalid('The request was cut off.'));
+      const gone = () => reject(invalid('The request was cut off.'));
+      if (this.response.destroyed) return gone();
       const refuse = () => reject(tooMuch());
-      this.enter(() => resolve(value), refuse);
+      this.enter(() => resolve(value), refuse, gone);
     });
   }
 
-  private enter(work: () => void, refuse: () => void): void {
+  private enter(work: () => void, refuse: () => void, gone: () => void): void {
     const start = (leave: Leave) => {
       this.leave = leave;
       work();
     };
     const waiting = this.admission.enter(this.priority, start, refuse);
-    if (waiting) this.response.once('close', () => waiting.cancel());
+    if (!waiting) return;
+    this.response.once('close', () => {
+      waiting.cancel();
+      gone();
+    });
   }
 }

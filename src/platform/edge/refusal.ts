@@ -15,9 +15,9 @@ export function isSpent({ headers }: IncomingMessage): boolean {
   return !(length <= SHORT_BODY);
 }
 
-/** Refuses with 503, by text that was put together before: when there is too much to do, this is what is done most. */
-export function refuse(response: ServerResponse, path: string, id: string, own: string, isHead: boolean): void {
+/** Refuses with 503, by text that was put together before: when there is too much to do, this is what is done most. @returns how many bytes */
+export function refuse(response: ServerResponse, path: string, id: string, own: string, isHead: boolean): number {
   const body = asBytes(`${BEGIN}${JSON.stringify(path).slice(1, -1)}${MIDDLE}${id}${END}`);
   const head = `${HEAD}content-length: ${body.length}\r\n${own}\r\n`;
-  sendText(response, PROBLEM.status, isHead ? head : head + body);
+  return sendText(response, PROBLEM.status, isHead ? head : head + body);
 }

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Answer } from '../http/answer.js';
-import { type Choice, type Encoding, encode, gains, tagOf } from '../http/compression.js';
+import { type Choice, type Encoding, encode, gains, isBusy, tagOf } from '../http/compression.js';
 import { isNotModified } from '../http/entity-tag.js';
 import { SECURITY } from '../http/headers.js';
 import { httpMetrics, type Series } from '../metrics/http-metrics.js';
@@ -29,9 +29,12 @@ export interface Variant {
   etag: string | undefined;
   found: string;
   notModified: string;
-  /** Each character is a byte, as the head's are. */
-  body: string;
+  /** A text of which each character is a byte, as the head's are; when it is long, bytes: all its readers share them. */
+  body: string | Buffer;
 }
+
+/** Up to so many bytes Node hands a text to the system without a copy that waits with it. */
+const SHORT_BYTES = 16_384;
 
 /**
  * An answer as bytes, the same that the pipeline would send. Node would put the head together from some twenty headers
@@ -44,11 +47,15 @@ export class Wire {
   private readonly found: Series;
   private readonly variants: { [encoding in Encoding]?: Variant | Promise<Variant> } = {};
 
-  /** @param vary what it depends on beside Accept-Encoding */
+  /**
+   * @param vary what it depends on beside Accept-Encoding
+   * @param grows is told how many bytes an encoding takes that is kept from now on
+   */
   constructor(
     private readonly answer: Answer,
     private readonly route: string,
     private readonly vary: string,
+    private readonly grows: (bytes: number) => void,
   ) {
     this.found = httpMetrics.of('GET', route, 200);
     this.isPublic = answer.options.headers?.['cache-control']?.startsWith('public') === true;
@@ -71,6 +78,7 @@ export class Wire {
     if (encoding === undefined || !(isNeeded || gains(this.answer.text))) return this.plain;
     const known = this.variants[encoding];
     if (known) return known;
+    if (isBusy() && !isNeeded) return this.plain;
     const made = this.make(encoding);
     this.variants[encoding] = made;
     return made;
@@ -91,7 +99,9 @@ export class Wire {
   private variant(encoding: Encoding | undefined, body: string | Buffer): Variant {
     const { etag: plain, headers = {}, type } = this.answer.options;
     const etag = plain && encoding ? tagOf(plain, encoding) : plain;
-    const bytes = typeof body === 'string' ? asBytes(body) : body.toString('latin1');
+    const bytes = kept(body);
+    // A short text of ASCII is the answer's own.
+    if (bytes !== body || typeof body !== 'string') this.grows(bytes.length);
     const vary = this.vary ? `${this.vary}, Accept-Encoding` : 'Accept-Encoding';
     const head = `${lines(headers)}${etag ? `etag: ${etag}${LINE}` : ''}vary: ${vary}${LINE}`;
     const content =
@@ -101,23 +111,42 @@ export class Wire {
   }
 }
 
-/** Sends a variant with headers of this one request. */
-export function send(response: ServerResponse, variant: Variant, isKnown: boolean, own: string, isHead: boolean): void {
+function kept(body: string | Buffer): string | Buffer {
+  if (typeof body !== 'string') return body.length > SHORT_BYTES ? body : body.toString('latin1');
+  return body.length > SHORT_BYTES ? Buffer.from(body) : asBytes(body);
+}
+
+/** Sends a variant with headers of this one request. @returns how many bytes */
+export function send(
+  response: ServerResponse,
+  variant: Variant,
+  isKnown: boolean,
+  own: string,
+  isHead: boolean,
+): number {
+  const { body } = variant;
   // To HEAD, 304 says how long the body would be: Fastify does.
-  const length = isKnown && isHead ? `content-length: ${variant.body.length}${LINE}` : '';
+  const length = isKnown && isHead ? `content-length: ${body.length}${LINE}` : '';
   const head = `${isKnown ? NOT_MODIFIED : FOUND}${own}${isKnown ? variant.notModified + length : variant.found}${LINE}`;
-  sendText(response, isKnown ? 304 : 200, isKnown || isHead ? head : head + variant.body);
+  if (isKnown || isHead) return sendText(response, isKnown ? 304 : 200, head);
+  return typeof body === 'string' ? sendText(response, 200, head + body) : sendText(response, 200, head, body);
 }
 
 /**
  * Sends a whole answer as text, of which each character is a byte: Node takes it from `_header`, where its own writeHead()
- * puts the head, and sends it in one piece.
+ * puts the head, and sends it in one piece. Bytes behind it go out with it, and are not copied.
+ * @returns how many bytes both are
  */
-export function sendText(response: ServerResponse, status: number, text: string): void {
+export function sendText(response: ServerResponse, status: number, text: string, bytes?: Buffer): number {
   const raw = response as unknown as { _header: string; _hasBody: boolean; _last: boolean };
   raw._last = !response.shouldKeepAlive;
   response.statusCode = status;
   raw._header = text;
-  raw._hasBody = false;
-  response.end();
+  raw._hasBody = bytes !== undefined;
+  if (bytes === undefined) {
+    response.end();
+    return text.length;
+  }
+  response.end(bytes);
+  return text.length + bytes.length;
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Config } from '../config.token.js';
+import { showInUse } from '../metrics/in-use.js';
 import { TransientMap } from '../transient-map.js';
 import { parseJson } from './json.js';
 import { Problem, unavailable } from './problem.js';
@@ -15,10 +16,10 @@ declare module 'fastify' {
 declare module 'node:http' {
   interface IncomingMessage {
     /**
-     * The place that it has in hand: left to others while something is awaited from its caller, who may be slow. Set by who
-     * has admitted the request.
+     * The place that it has in hand: left to others while something is awaited from its caller, who may be slow, and when the
+     * answer was given. Set by who has admitted the request.
      */
-    place?: { outside<T>(awaited: Promise<T>): Promise<T> };
+    place?: { outside<T>(awaited: Promise<T>): Promise<T>; answered(): void };
   }
 }
 
@@ -65,7 +66,9 @@ class Bodies {
   constructor(
     private readonly limit: number,
     private readonly most: number,
-  ) {}
+  ) {
+    showInUse('body_bytes', () => this.size);
+  }
 
   /** @throws Problem content-too-large as soon as the body is known to pass the limit, temporary-reduced-capacity */
   async read(payload: IncomingMessage): Promise<unknown> {

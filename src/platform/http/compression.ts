@@ -1,10 +1,19 @@
 import { pipeline, type Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, createBrotliCompress, createGzip, gzip } from 'node:zlib';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import Negotiator from 'negotiator';
 import { isTooLong } from './accept.js';
+import { splitUrl } from './split-url.js';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route gives out a few files, which never change: each encoding of one is made once, and kept for all readers. */
+    kept?: boolean;
+  }
+}
 
 export type Encoding = 'br' | 'gzip';
 
@@ -16,8 +25,18 @@ const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
 
 const compress = { br: promisify(brotliCompress), gzip: promisify(gzip) };
 
+/** More would wait for a thread, each with its body: then answers go out as they are. */
+const MOST_AT_ONCE = 32;
+let underWay = 0;
+export const isBusy = (): boolean => underWay >= MOST_AT_ONCE;
+
 export async function encode(encoding: Encoding, bytes: Buffer): Promise<Buffer> {
-  return encoding === 'br' ? compress.br(bytes, BROTLI) : compress.gzip(bytes);
+  underWay++;
+  try {
+    return await (encoding === 'br' ? compress.br(bytes, BROTLI) : compress.gzip(bytes));
+  } finally {
+    underWay--;
+  }
 }
 
 /** Whether a body is long enough to gain from it. */
@@ -64,19 +83,45 @@ function variantOf(request: FastifyRequest, reply: FastifyReply, payload: unknow
   if (payload === null || payload === undefined || reply.hasHeader('content-range')) return payload;
   const accepted = request.headers['accept-encoding'];
   const { encoding, isNeeded } = accepted === undefined ? PLAIN : choose(accepted);
+  const isFile = request.routeOptions.config.kept && reply.statusCode === 200;
   if (isStream(payload)) {
     if (encoding) mark(reply, encoding);
-    if (!encoding || request.method === 'HEAD') return payload;
-    return pipeline(payload, encoding === 'br' ? createBrotliCompress(BROTLI) : createGzip(), ignore);
+    if (request.method === 'HEAD') return files.get(fileName(request.url, encoding)) ?? payload;
+    if (isFile) return fileOf(request.url, encoding, payload);
+    return encoding ? compressed(payload, encoding) : payload;
   }
   const body = payload as string | Buffer;
-  const isCompressed = encoding !== undefined && (isNeeded || gains(body));
+  const isCompressed = encoding !== undefined && (isNeeded || (gains(body) && (isFile || !isBusy())));
   if (isCompressed) mark(reply, encoding);
   if (reply.statusCode === 304) {
     reply.removeHeader('content-type').removeHeader('content-encoding');
     if (request.method === 'GET') return null;
   }
+  if (isFile) return fileOf(request.url, isCompressed ? encoding : undefined, body);
   return isCompressed ? encode(encoding, Buffer.from(body as string)) : body;
+}
+
+const compressed = (stream: Readable, encoding: Encoding): Readable =>
+  pipeline(stream, encoding === 'br' ? createBrotliCompress(BROTLI) : createGzip(), ignore);
+
+const files = new Map<string, Promise<Buffer>>();
+
+const fileName = (url: string, encoding: Encoding | undefined) => `${encoding} ${splitUrl(url)[0]}`;
+
+/** A file whole: with a stream and a compressor for each reader, hundreds of slow ones would take all memory. */
+function fileOf(url: string, encoding: Encoding | undefined, body: Readable | string | Buffer): Promise<Buffer> {
+  const name = fileName(url, encoding);
+  const known = files.get(name);
+  if (known && isStream(body)) body.destroy();
+  const file = known ?? fileFrom(body, encoding);
+  files.set(name, file);
+  file.catch(() => files.delete(name));
+  return file;
+}
+
+async function fileFrom(body: Readable | string | Buffer, encoding: Encoding | undefined): Promise<Buffer> {
+  if (isStream(body)) return buffer(encoding ? compressed(body, encoding) : body);
+  return encoding ? encode(encoding, Buffer.from(body as string)) : Buffer.from(body as string);
 }
 
 const PLAIN: Choice = { encoding: undefined, isNeeded: false };

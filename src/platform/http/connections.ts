@@ -1,33 +1,76 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config.token.js';
+import { showInUse } from '../metrics/in-use.js';
 
 const SWEEP_MS = 100;
 
 /** A connection, with the answer that is under way on it, which Node keeps there, and how many requests have come. */
-export type Connection = Socket & { _httpMessage?: ServerResponse<IncomingMessage> | null; requests?: number };
+export type Connection = Socket & { _httpMessage?: ServerResponse | null; requests?: number };
+
+/** Requests that may wait behind others of their connections, in this process: some 4 KiB each. */
+const MAX_PIPELINED = 2000;
+
+/** Requests that were sent before the one in front of them was answered. Node takes whatever comes with one read: a thousand. */
+class Pipelined {
+  private readonly waiting = new Map<Connection, number>();
+  private count = 0;
+
+  constructor() {
+    showInUse('pipelined_requests', () => this.count);
+  }
+
+  /** Does the work when those in front were answered, as other servers do: or one connection could take all places. */
+  behind(connection: Connection, response: ServerResponse, work: () => void): void {
+    if (connection.destroyed) return;
+    this.count++;
+    this.waiting.set(connection, (this.waiting.get(connection) ?? 0) + 1);
+    response.once('close', () => this.remove(connection));
+    response.once('socket', work);
+    if (this.count > MAX_PIPELINED) this.endLongest();
+  }
+
+  private remove(connection: Connection): void {
+    const waiting = this.waiting.get(connection);
+    if (waiting === undefined) return;
+    this.count--;
+    if (waiting > 1) this.waiting.set(connection, waiting - 1);
+    else this.waiting.delete(connection);
+  }
+
+  private endLongest(): void {
+    const [longest, count] = [...this.waiting].reduce((one, other) => (other[1] > one[1] ? other : one));
+    this.count -= count;
+    this.waiting.delete(longest.destroy());
+  }
+}
 
 /**
- * Ends connections on which nothing moves for a while as they are owed an answer, as when a reader takes nothing; a sender
- * who is too slow is told before. Node's own server.setTimeout() would start a clock for every answer, also for one that
- * goes out at once. And says to the last request that a connection may send that it is; what is sent behind it is not read
- * (RFC 9112, 9.6), where Node's own maxRequestsPerSocket would answer with a bare 503.
+ * Ends connections on which nothing moves for a while as they are owed an answer; a sender who is too slow is told before.
+ * Node's own server.setTimeout() would start a clock for every answer, also for one that goes out at once. Has each
+ * connection's requests answered one after another. And says to the last request that a connection may send that it is; what
+ * is sent behind it is not read (RFC 9112, 9.6), where Node's own maxRequestsPerSocket would answer with a bare 503.
  * @param listener of the server's requests
  */
 export function withinLimits(
   listener: RequestListener,
   { REQUEST_TIMEOUT_MS, MAX_REQUESTS_PER_CONNECTION: most }: Config,
 ): RequestListener {
+  const pipelined = new Pipelined();
   return (request, response) => {
     const connection: Connection = request.socket;
     const count = (connection.requests ?? 0) + 1;
     connection.requests = count;
     if (count > most) return;
     if (count === most) response.shouldKeepAlive = false;
-    listener(request, response);
-    // Node sets the clock anew when the answer is done.
-    if (!response.writableFinished) connection.setTimeout(2 * REQUEST_TIMEOUT_MS);
+    const work = () => {
+      listener(request, response);
+      // Node sets the clock anew when the answer is done.
+      if (!response.writableFinished) connection.setTimeout(2 * REQUEST_TIMEOUT_MS);
+    };
+    if (connection._httpMessage === response) work();
+    else pipelined.behind(connection, response, work);
   };
 }
 

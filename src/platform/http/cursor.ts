@@ -1,7 +1,7 @@
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.token.js';
-import type { Page } from './page.js';
+import { PAGE_BYTES, type Page } from './page.js';
 import { invalid } from './problem.js';
 
 /** A list that is given out in pages. */
@@ -13,6 +13,16 @@ interface Paged<T> {
   /** An item as JSON text. */
   show(item: T): string;
   positionOf(item: T): string[];
+}
+
+/** The first of the texts that fit into a page. */
+function fitting(texts: string[]): string[] {
+  let bytes = 0;
+  const end = texts.findIndex((text, at) => {
+    bytes += Buffer.byteLength(text);
+    return at > 0 && bytes > PAGE_BYTES;
+  });
+  return end < 0 ? texts : texts.slice(0, end);
 }
 
 const FOREIGN = { pointer: 'cursor', detail: 'was not made by this list with these filters' };
@@ -36,12 +46,10 @@ export class Cursors {
     const scope = JSON.stringify(list.scope);
     // One more than is given out tells whether there is a next page.
     const found = await list.find(limit + 1, cursor === undefined ? undefined : this.open(cursor, scope));
-    const items = found.slice(0, limit);
-    const isLast = found.length <= limit;
-    return {
-      items: items.map(list.show),
-      nextCursor: isLast ? null : this.seal(list.positionOf(items.at(-1) as T), scope),
-    };
+    const items = fitting(found.slice(0, limit).map(list.show));
+    const last = found[items.length - 1];
+    const isWhole = items.length === found.length;
+    return { items, nextCursor: isWhole ? null : this.seal(list.positionOf(last as T), scope) };
   }
 
   /** @param scope what the list is of, its order and its filters */

@@ -2,6 +2,9 @@ import { z } from 'zod';
 import { Answer } from './answer.js';
 import { splitUrl } from './split-url.js';
 
+/** Bytes of the items of a page together: the one that would pass them, unless it is the first, begins the next page. */
+export const PAGE_BYTES = 1_048_576;
+
 /** The parameters that every list has. */
 export const pageParameters = {
   limit: z
@@ -11,7 +14,7 @@ export const pageParameters = {
     .pipe(z.number().min(1, 'must be a whole number from 1'))
     .prefault('20')
     .meta({
-      description: 'How many items at most; more than 100 counts as 100.',
+      description: 'How many items at most; more than 100 counts as 100. Of large ones fewer come: 1 MiB together.',
       type: 'integer',
       minimum: 1,
       default: 20,

@@ -77,7 +77,7 @@ export async function handOver(logger: Logger): Promise<void> {
  * up. What is left at the exit is written then.
  */
 function buffered(): DestinationStream {
-  const most = { maxWrite: 1_048_576, maxLength: 67_108_864 };
+  const most = { maxWrite: 1_048_576, maxLength: 16_777_216 };
   const output = pino.destination({ dest: 1, sync: false, minLength: 16_000, contentMode: 'buffer', ...most });
   const write = output.write.bind(output) as unknown as (bytes: Uint8Array) => boolean;
   const [flush, flushSync] = [output.flush.bind(output), output.flushSync.bind(output)];

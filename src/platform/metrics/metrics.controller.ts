@@ -13,6 +13,9 @@ import { allMetrics, type Figures } from './all-workers.js';
 @SkipThrottle()
 @Controller()
 export class MetricsController {
+  /** Who asks while they are being put together gets the same. */
+  private readonly underWay = new Map<RegistryContentType, Promise<string>>();
+
   @Get()
   @Anyone()
   @ApiProduces('text/plain', 'application/openmetrics-text')
@@ -23,11 +26,23 @@ export class MetricsController {
   })
   async metrics(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     const isOpen = request.headers.accept?.includes('application/openmetrics-text');
-    const figures = await allMetrics();
-    const registry = AggregatorRegistry.aggregate<RegistryContentType>(isOpen ? figures.map(withoutTotal) : figures);
-    registry.setContentType(isOpen ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE);
-    await reply.header('content-type', registry.contentType).send(await registry.metrics());
+    const type = isOpen ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE;
+    const text = this.underWay.get(type) ?? textOf(type);
+    this.underWay.set(type, text);
+    try {
+      await reply.header('content-type', type).send(await text);
+    } finally {
+      this.underWay.delete(type);
+    }
   }
+}
+
+async function textOf(type: RegistryContentType): Promise<string> {
+  const figures = await allMetrics();
+  const isOpen = type === Registry.OPENMETRICS_CONTENT_TYPE;
+  const registry = AggregatorRegistry.aggregate<RegistryContentType>(isOpen ? figures.map(withoutTotal) : figures);
+  registry.setContentType(type);
+  return registry.metrics();
 }
 
 /** In OpenMetrics a counter's name ends in _total in its values alone; prom-client adds it there. */

@@ -1,3 +1,4 @@
+import { showInUse } from '../metrics/in-use.js';
 import { utilizationMeter } from './utilization.js';
 
 /** Above this the event loop has no time to spare. */
@@ -29,7 +30,9 @@ export class Rest {
   private readonly resting: { socket: Refused['socket']; since: number }[] = [];
 
   /** @param utilization of the event loop since the last call, 0 to 1 */
-  constructor(private readonly utilization: () => number = utilizationMeter()) {}
+  constructor(private readonly utilization: () => number = utilizationMeter()) {
+    showInUse('resting_connections', () => this.resting.length);
+  }
 
   answer(): void {
     this.answered++;

@@ -1,0 +1,181 @@
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { Counter } from 'prom-client';
+import { unavailable } from '../http/problem.js';
+import { showInUse } from '../metrics/in-use.js';
+import type { Throttle } from '../throttle/throttle.js';
+
+/** How often connections are looked at that owe something to their reader, ms. */
+const LOOK_MS = 250;
+/** Of what may wait, the part that one caller's answers may take, and the part beyond which who is slow has to hurry. */
+const CALLER_PART = 1 / 4;
+const PRESSED_PART = 1 / 2;
+/** Then a reader has to take so many bytes in so long, ms: 8 KiB/s, which is less than any network has that answers are read over. */
+const PACE_BYTES = 16_384;
+const PACE_MS = 2000;
+
+/** A longer answer is refused when there is no room for it; a shorter one is let in, and ends its connection instead. */
+const LONG_BYTES = 16_384;
+
+const givenUp = new Counter({
+  name: 'answers_given_up_total',
+  help: 'Connections that were ended because their readers took nothing of what they had asked for.',
+});
+
+/** A connection on which answers wait. */
+interface Waiting {
+  /** Who asked for the first of them, to whom all count. */
+  caller: string;
+  answers: number;
+  bytes: number;
+  /** What the system had taken of them when its reader last made progress, and when that was. */
+  taken: number;
+  since: number;
+}
+
+/** How far Node has come with a connection: bytes that it gave to libuv, and those of them that the system has not taken yet. */
+type Handle = { bytesWritten: number; writeQueueSize: number };
+const handleOf = (socket: Socket) => (socket as Socket & { _handle?: Handle | null })._handle;
+const takenOf = (socket: Socket) => {
+  const handle = handleOf(socket);
+  return handle ? handle.bytesWritten - handle.writeQueueSize : 0;
+};
+
+export interface BacklogOptions {
+  /** Bytes that may wait for all readers together. */
+  most: number;
+  /** Who takes nothing for so long is given up, ms. */
+  patienceMs: number;
+}
+
+/**
+ * Answers that were given and that their readers have not taken. They lie in this process until then: who asks for much and
+ * reads nothing would end it. Of all that waits one caller (user, or address) may have a quarter; who takes nothing is
+ * given up after SEND_TIMEOUT_MS, and once half of the room is taken after two seconds at less than 8 KiB/s, the largest first.
+ * What the system takes at once never comes here.
+ */
+export class Backlog {
+  /** What waits now. */
+  bytes = 0;
+  private readonly callers = new Map<string, number>();
+  private readonly connections = new Map<Socket, Waiting>();
+  private readonly timer = setInterval(() => this.look(), LOOK_MS).unref();
+
+  /** @param now a clock, in ms */
+  constructor(
+    private readonly options: BacklogOptions,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    showInUse('answer_bytes', () => this.bytes);
+    showInUse('answer_connections', () => this.connections.size);
+  }
+
+  /** Whether a caller may ask for more; who has left too much lying may not. */
+  isWelcome(caller: string): boolean {
+    return this.bytes === 0 || (this.callers.get(caller) ?? 0) < this.options.most * CALLER_PART;
+  }
+
+  /** Whether an answer of so many bytes may wait on a connection, if it has to. */
+  hasRoom(socket: Socket, caller: string, bytes: number): boolean {
+    if (this.bytes === 0 || bytes < LONG_BYTES) return true;
+    return this.fits(this.connections.get(socket)?.caller ?? caller, bytes);
+  }
+
+  /**
+   * To be called with an answer that was given whole, and not taken at once.
+   * @param bytes of a stream, 0: its source waits for the reader
+   */
+  add(response: ServerResponse, bytes: number, caller: string): void {
+    const { socket } = response.req;
+    if (socket.destroyed) return;
+    const waiting = this.waitingOn(socket, caller);
+    waiting.answers++;
+    this.count(waiting, bytes);
+    response.once('close', () => {
+      if (this.connections.get(socket) !== waiting) return;
+      this.count(waiting, -bytes);
+      if (--waiting.answers === 0) this.connections.delete(socket);
+    });
+    // A long answer was refused where there was no room. Who has none for a short one has left others unread.
+    if (bytes < LONG_BYTES && !this.fits(waiting.caller, 0)) this.giveUp(socket, waiting);
+  }
+
+  /** Stops the timer. */
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  /** Its own timer calls this every LOOK_MS: gives up who takes nothing. */
+  look(): void {
+    const now = this.now();
+    const enough = this.options.most * PRESSED_PART;
+    const isPressed = this.bytes > enough;
+    const slow: [Socket, Waiting][] = [];
+    for (const [socket, waiting] of this.connections) {
+      const taken = takenOf(socket);
+      const progress = taken - waiting.taken;
+      // A stream whose source has nothing to give owes nothing.
+      if (socket.writableLength === 0 || progress >= (isPressed ? PACE_BYTES : 1))
+        Object.assign(waiting, { taken, since: now });
+      else if (now - waiting.since >= Math.min(PACE_MS, this.options.patienceMs)) slow.push([socket, waiting]);
+    }
+    slow.sort(([, a], [, b]) => b.bytes - a.bytes);
+    for (const [socket, waiting] of slow)
+      if (this.bytes > enough || now - waiting.since >= this.options.patienceMs) this.giveUp(socket, waiting);
+  }
+
+  private fits(caller: string, bytes: number): boolean {
+    const { most } = this.options;
+    return this.bytes + bytes <= most && (this.callers.get(caller) ?? 0) + bytes <= most * CALLER_PART;
+  }
+
+  private waitingOn(socket: Socket, caller: string): Waiting {
+    let waiting = this.connections.get(socket);
+    if (!waiting) {
+      waiting = { caller, answers: 0, bytes: 0, taken: takenOf(socket), since: this.now() };
+      this.connections.set(socket, waiting);
+    }
+    return waiting;
+  }
+
+  private count(waiting: Waiting, bytes: number): void {
+    waiting.bytes += bytes;
+    this.bytes += bytes;
+    const all = (this.callers.get(waiting.caller) ?? 0) + bytes;
+    if (all === 0) this.callers.delete(waiting.caller);
+    else this.callers.set(waiting.caller, all);
+  }
+
+  private giveUp(socket: Socket, waiting: Waiting): void {
+    this.connections.delete(socket);
+    this.count(waiting, -waiting.bytes);
+    givenUp.inc();
+    socket.destroy();
+  }
+}
+
+const tooMuch = () => unavailable('There is no room for an answer of this length just now.');
+
+/** Counts what the pipeline answers, and refuses reads whose answers find no room. To be registered behind all that changes answers. */
+export function registerBacklog(fastify: FastifyInstance, backlog: Backlog, throttle: Throttle): void {
+  fastify.addHook('onSend', ({ raw, caller, method }, reply, payload, done) => {
+    const answer = isLong(payload) ? Buffer.from(payload) : payload;
+    const isRead = method === 'GET' || method === 'HEAD';
+    const bytes = Buffer.isBuffer(answer) || typeof answer === 'string' ? answer.length : 0;
+    const callerKey = () => caller?.id ?? throttle.addressOf(raw);
+    if (isRead && bytes >= LONG_BYTES && reply.statusCode < 400 && !backlog.hasRoom(raw.socket, callerKey(), bytes)) {
+      for (const name of OF_THE_ANSWER) reply.removeHeader(name);
+      return done(tooMuch());
+    }
+    done(null, answer);
+    if (reply.raw.writableFinished) return;
+    if (bytes > 0) raw.place?.answered();
+    backlog.add(reply.raw, bytes, callerKey());
+  });
+}
+
+/** A long text would wait twice: as it is, and as the bytes that Node makes of it. */
+const isLong = (payload: unknown): payload is string => typeof payload === 'string' && payload.length >= LONG_BYTES;
+
+const OF_THE_ANSWER = ['etag', 'last-modified', 'link', 'content-length', 'content-encoding'];
