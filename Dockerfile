@@ -24,7 +24,7 @@ USER 1000:1000
 EXPOSE 3000
 # As `npm start`, with a heap that the container's memory limit leaves room for. Node obeys SIGTERM by itself, and nothing
 # here leaves orphans: it needs no init.
-ENTRYPOINT ["node", "--expose-gc", "--max-semi-space-size=8", "--no-allocation-site-pretenuring", "--max-old-space-size-percentage=40"]
+ENTRYPOINT ["node", "--disable-sigusr1", "--expose-gc", "--max-semi-space-size=8", "--no-allocation-site-pretenuring", "--max-old-space-size-percentage=40"]
 CMD ["dist/floodgate.cjs"]
 
 ARG VERSION=0.1.0

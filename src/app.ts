@@ -8,7 +8,7 @@ import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
 import { startEmbedded } from './embedded.js';
 import { Cache } from './platform/cache/cache.js';
-import { databaseProblem } from './platform/database/database-problem.js';
+import { databaseProblem, sqlState } from './platform/database/database-problem.js';
 import { prepareSchema } from './platform/database/schema.js';
 import { Servers } from './platform/database/servers.js';
 import { Edge } from './platform/edge/edge.js';
@@ -43,7 +43,7 @@ export async function createApp(given: Config, tracing?: Tracing): Promise<App> 
   const embedded = given.DATABASE_URL ? undefined : await startEmbedded(given, logger);
   const config = embedded ? { ...given, DATABASE_URL: embedded.url } : given;
   try {
-    await prepareSchema(config);
+    await prepareSchema(config, (text) => logger.info(text));
     const { nest, edge } = await assemble(config, logger, tracing);
     const lifecycle = nest.get(Lifecycle);
     return {
@@ -69,8 +69,9 @@ export async function createApp(given: Config, tracing?: Tracing): Promise<App> 
     };
   } catch (error) {
     await embedded?.stop();
-    if (error instanceof StartError || !databaseProblem(error)) throw error;
-    throw new StartError(`The database was lost: ${(error as Error).message}`);
+    if (error instanceof StartError || !(databaseProblem(error) || sqlState(error))) throw error;
+    const what = databaseProblem(error) ? 'The database was lost' : 'PostgreSQL refused what the start needs';
+    throw new StartError(`${what}: ${(error as Error).message}`);
   }
 }
 

@@ -25,9 +25,9 @@ export const settings = z.object({
   DATA_DIR: z.string().min(1).default('.data'),
 
   /** PostgreSQL 18 or newer. Without it, development starts its own. */
-  DATABASE_URL: setting.url('postgres:', 'postgresql:').optional().meta({ secret: true, required: true }),
+  DATABASE_URL: setting.databaseUrl.optional().meta({ secret: true, required: true }),
   /** A direct connection for migrations when DATABASE_URL leads through a pooler. */
-  DATABASE_MIGRATION_URL: setting.url('postgres:', 'postgresql:').optional().meta({ secret: true }),
+  DATABASE_MIGRATION_URL: setting.databaseUrl.optional().meta({ secret: true }),
   /** Connections per process. */
   DATABASE_POOL_SIZE: setting.integer(2, 1000).default(10),
   /** How long a request waits for a connection before it is refused with 503. */
@@ -41,13 +41,15 @@ export const settings = z.object({
   /** This process gives up on a query after this, whatever PostgreSQL does. */
   DATABASE_QUERY_TIMEOUT_MS: setting.integer(1, 3_600_000).default(15_000),
   /** Read replicas, separated by commas: lists of records, statistics and exports are read there. */
-  DATABASE_REPLICA_URLS: setting.list(setting.url('postgres:', 'postgresql:')).optional().meta({ secret: true }),
+  DATABASE_REPLICA_URLS: setting.list(setting.databaseUrl).optional().meta({ secret: true }),
   /** A replica further behind is left out. Who has written reads from the primary for twice this time. */
   DATABASE_REPLICA_MAX_LAG_MS: setting.integer(100, 600_000).default(5000),
   /** Exports and atomic uploads at the same time per process and server, on connections beside the pool. */
   STREAM_CONCURRENCY: setting.integer(1, 100).default(2),
   /** Bring the schema up to date at start. Production runs `npm run migrate` before a rollout instead. */
   MIGRATE_ON_START: setting.flag.default(true).meta({ production: 'false' }),
+  /** How long to wait while another process migrates; then it says who that is, and gives up. */
+  MIGRATION_WAIT_MS: setting.integer(0, 86_400_000).default(600_000),
 
   /** Redis, with its user and password, if any: the cache's second tier, messages between replicas, shared limits. */
   REDIS_URL: setting.redisUrl.optional().meta({ secret: true }),

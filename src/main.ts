@@ -24,6 +24,11 @@ async function startApp(config: Config): Promise<Running> {
   return createApp(config, tracing);
 }
 
+/** From a terminal that closes, from systemd beside SIGTERM, from a container's host that loses its power: they begin a stop, and hasten none. */
+const GENTLE: NodeJS.Signals[] = ['SIGHUP', 'SIGPWR'];
+/** Sent in the belief that something is read or written anew: by default the first opens the inspector, and the other one ends the process. */
+const IGNORED: NodeJS.Signals[] = ['SIGUSR1', 'SIGUSR2'];
+
 /**
  * The first signal begins an orderly stop, once the start has come so far that there is something to stop;
  * a second one ends the process at once, as does a stop that takes too long. A worker, which is sent signals by its
@@ -46,7 +51,7 @@ function stopOnSignals(starting: Promise<Running>, timeoutMs: number): () => boo
     return end(1);
   };
   const stop = async (signal: NodeJS.Signals) => {
-    if (isStopping && cluster.isWorker) return;
+    if (isStopping && (cluster.isWorker || GENTLE.includes(signal))) return;
     if (isStopping) return endNow(`${signal} again: ending at once.`);
     isStopping = true;
     setTimeout(() => void endNow('Not done in time: ending with requests in hand.'), timeoutMs).unref();
@@ -57,7 +62,8 @@ function stopOnSignals(starting: Promise<Running>, timeoutMs: number): () => boo
     await end(0);
   };
   const onSignal = (signal: NodeJS.Signals) => void stop(signal).catch(fail);
-  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  for (const signal of ['SIGTERM', 'SIGINT', ...GENTLE]) process.on(signal, onSignal);
+  for (const signal of IGNORED) process.on(signal, () => {});
   return () => isStopping;
 }
 

@@ -64,7 +64,8 @@ export class StatsService {
         ? null
         : rows<{ value: unknown; count: number }>(
             `SELECT data -> ${field} AS value, count(*)::int AS count FROM records
-             WHERE ${where} AND data ? ${field} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${COMMONEST}`,
+             WHERE ${where} AND data ? ${field} GROUP BY 1
+             ORDER BY 2 DESC, (data -> ${field})::text COLLATE "C" LIMIT ${COMMONEST}`,
             by,
           ),
     ]);

@@ -1,9 +1,10 @@
-import { Controller, Get } from '@nestjs/common';
+import { Controller, Get, type OnApplicationBootstrap } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
 import { SkipThrottle } from '@nestjs/throttler';
 import { z } from 'zod';
 import { Database } from '../platform/database/database.js';
+import { PrimaryWatch } from '../platform/database/primary-watch.js';
 import { Answer } from '../platform/http/answer.js';
 import { Anyone } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
@@ -15,9 +16,8 @@ const healthSchema = z
   .object({ status: z.enum(['ok', 'degraded']), checks: z.record(z.string(), z.looseObject({ status: z.string() })) })
   .meta({ id: 'Health' });
 
-/** PostgreSQL is asked no more often, however many ask for readiness. */
-const REMEMBERED_MS = 500;
 const TIMEOUT_MS = 1500;
+const DATABASE = 'postgresql';
 const ACCELERATOR = 'redis';
 
 /** What PostgreSQL or its driver said is for the log, not for whoever asks. */
@@ -29,7 +29,7 @@ const says = (failure: string) => (): never => {
 @ApiTags('operations')
 @SkipThrottle()
 @Controller('health')
-export class HealthController {
+export class HealthController implements OnApplicationBootstrap {
   private schemaIsCurrent = false;
 
   constructor(
@@ -37,7 +37,13 @@ export class HealthController {
     private readonly database: Database,
     private readonly lifecycle: Lifecycle,
     private readonly redis: Redis,
+    private readonly primary: PrimaryWatch,
   ) {}
+
+  /** So that it is known even if PostgreSQL is lost before anybody asks. */
+  async onApplicationBootstrap(): Promise<void> {
+    await this.schema();
+  }
 
   @Get('live')
   @Anyone()
@@ -68,11 +74,8 @@ export class HealthController {
   }
 
   private postgres() {
-    return this.indicators
-      .check('postgresql')
-      .attempt(() => this.database.ping().catch(says('does not answer')))
-      .withTimeout(TIMEOUT_MS)
-      .cacheFor(REMEMBERED_MS);
+    const indicator = this.indicators.check(DATABASE);
+    return this.primary.flaw ? indicator.down(this.primary.flaw) : indicator.up();
   }
 
   /** Without it the work is done all the same, only slower. */
@@ -83,7 +86,7 @@ export class HealthController {
   }
 
   /** Once current, always current: a newer schema does not stop a process that runs. */
-  private schema() {
+  private schema(): HealthIndicatorResult | PromiseLike<HealthIndicatorResult> {
     const indicator = this.indicators.check('schema');
     if (this.schemaIsCurrent) return indicator.up();
     return indicator
@@ -97,7 +100,9 @@ export class HealthController {
   private async answer(...checks: (HealthIndicatorResult | PromiseLike<HealthIndicatorResult>)[]): Promise<Answer> {
     const details: HealthIndicatorResult = Object.assign({}, ...(await Promise.all(checks)));
     const down = Object.keys(details).filter((name) => details[name]?.status !== 'up');
-    const failed = down.filter((name) => name !== ACCELERATOR);
+    // Without PostgreSQL what is kept can still be served, by whichever replica: only one that is alone with that is left out.
+    const isBorne = (name: string) => name === ACCELERATOR || (name === DATABASE && !this.primary.isAlone);
+    const failed = down.filter((name) => !isBorne(name));
     if (failed.length === 0) {
       const status = down.length === 0 ? 'ok' : 'degraded';
       return new Answer({ status, checks: details }, { headers: { 'cache-control': 'no-store' } });

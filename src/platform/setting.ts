@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parameterFlaw } from './database/url.js';
 import { canDecode } from './http/split-url.js';
 
 /** What a variable has beside its type and default. */
@@ -35,9 +36,16 @@ export const url = (...protocols: string[]) =>
     )
     .refine(canDecode, 'must be a URL in which a % of a password is written %25');
 
+export const databaseUrl = url('postgres:', 'postgresql:').superRefine((text, context) => {
+  const flaw = URL.canParse(text) ? parameterFlaw(text) : undefined;
+  if (flaw) context.addIssue(flaw);
+});
+
 const hasDatabase = (text: string) => !URL.canParse(text) || /^\/?\d*$/.test(new URL(text).pathname);
 const DATABASE = 'must have the number of a database behind its host, or nothing';
-export const redisUrl = url('redis:', 'rediss:').refine(hasDatabase, DATABASE);
+const isBare = (text: string) => !URL.canParse(text) || /^[^?#]*$/.test(text);
+const BARE = 'must end with its database: nothing behind a ? or # would be heeded';
+export const redisUrl = url('redis:', 'rediss:').refine(isBare, BARE).refine(hasDatabase, DATABASE);
 
 const isOrigin = (text: string) => URL.canParse(text) && new URL(text).origin === text;
 export const origin = z.string().refine(isOrigin, 'must be origins like https://app.example.com');

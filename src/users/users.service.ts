@@ -36,7 +36,10 @@ export class UsersService {
 
   /** The user whose address and password these are; takes the same time whether the address is known or not. */
   async authenticate(email: string, password: string): Promise<User | undefined> {
-    const user = await this.users.createQueryBuilder('u').where('lower(u.email) = lower(:email)', { email }).getOne();
+    const user = await this.users
+      .createQueryBuilder('u')
+      .where('lower(u.email) = lower(:email COLLATE "C")', { email })
+      .getOne();
     const isRight = await this.passwords.verify(password, user?.passwordHash);
     return user && isRight && !user.disabled ? user : undefined;
   }
@@ -56,7 +59,7 @@ export class UsersService {
         const query = this.users.createQueryBuilder('u').orderBy('u.createdAt', 'DESC').addOrderBy('u.id', 'DESC');
         if (role) query.andWhere('u.role = :role', { role });
         const prefix = email?.replace(/[\\%_]/g, '\\$&');
-        if (prefix) query.andWhere(`lower(u.email) LIKE lower(:prefix) || '%'`, { prefix });
+        if (prefix) query.andWhere(`lower(u.email) LIKE lower(:prefix COLLATE "C") || '%'`, { prefix });
         if (after) query.andWhere('(u.created_at, u.id) < (:at, :id)', { at: after[0], id: after[1] });
         return query.limit(limit).getMany();
       },

@@ -19,7 +19,7 @@ export const ROWS: Record<number, { fault: string; mustBe: string }> = {
   11: {
     fault: 'PostgreSQL stopped',
     mustBe:
-      '503 with Retry-After within the acquire time-out; live 200, ready 503; cached public reads go on, marked stale',
+      '503 with Retry-After within the acquire time-out; live 200; ready 200 `degraded` on all replicas; cached public reads go on, marked stale, also on connections opened meanwhile',
   },
   12: { fault: 'all backends terminated', mustBe: 'no crash; broken clients leave the pool' },
   13: { fault: 'a query that sleeps', mustBe: 'cancelled by the statement time-out; the connection is usable' },
@@ -79,6 +79,19 @@ export const ROWS: Record<number, { fault: string; mustBe: string }> = {
   48: {
     fault: 'settings missing, misspelt, out of range, default secrets in production',
     mustBe: 'does not start; one line per mistake',
+  },
+  49: {
+    fault: 'this replica alone is cut off from PostgreSQL',
+    mustBe: 'ready 503 on it within 5 s, 200 on the others; back by itself',
+  },
+  50: {
+    fault: 'failover: the old primary lives on as a standby under open connections, the name leads to the new one',
+    mustBe:
+      'writes succeed again within 10 s of the change of the name, without a restart; nothing acknowledged is lost',
+  },
+  51: {
+    fault: 'a database whose DateStyle, TimeZone, IntervalStyle, isolation, collation and search_path are odd',
+    mustBe: 'every answer is the same as on a plain one',
   },
   55: {
     fault: 'readers who take nothing of large answers',

@@ -31,6 +31,8 @@ export interface Forwarder {
   hold(what: 'everything' | 'answers'): void;
   /** Lets nothing through, for good, on the connections that there are, of which nobody is told; new ones are as good as ever. */
   lose(): void;
+  /** New connections go to another server, as when a name has moved; those that there are stay where they are. */
+  leadTo(target: string): void;
   /** What was held comes through. */
   release(): void;
   /** Every piece takes so much longer each way; 0 ends it. */
@@ -41,7 +43,7 @@ export interface Forwarder {
 }
 
 export async function forward(target: string): Promise<Forwarder> {
-  const { hostname, port } = new URL(target);
+  let { hostname, port } = new URL(target);
   const faults: Faults = { latencyMs: 0, jitterMs: 0, held: new Set(), bytesLeft: Number.POSITIVE_INFINITY };
   const ways = new Set<Way>();
   const server = createServer((near) => {
@@ -85,6 +87,9 @@ export async function forward(target: string): Promise<Forwarder> {
     },
     lose: () => {
       for (const way of ways) way.isLost = true;
+    },
+    leadTo: (other) => {
+      ({ hostname, port } = new URL(other));
     },
     release: () => {
       faults.held.clear();

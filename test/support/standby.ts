@@ -44,6 +44,12 @@ export class TestServer implements TestDatabase {
     });
   }
 
+  /** Starts it again as a standby of another one, which has all that it has. */
+  async follow(other: TestServer): Promise<void> {
+    makeStandby(this.data, other);
+    await this.restart();
+  }
+
   async query<Row = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<Row[]> {
     const client = new pg.Client({ connectionString: this.url });
     await client.connect();
@@ -79,14 +85,7 @@ export async function startPair(): Promise<Pair> {
   const primary = await TestServer.start(join(folder, 'primary'));
   await primary.stop();
   execFileSync('cp', ['-a', join(folder, 'primary'), join(folder, 'standby')]);
-  const data = join(folder, 'standby', 'postgres');
-  const { hostname, port, username, password } = new URL(primary.url);
-  const source = `host=${hostname} port=${port} user=${username} password=${password}`;
-  writeFileSync(join(data, 'standby.signal'), '');
-  appendFileSync(
-    join(data, 'postgresql.conf'),
-    `\nprimary_conninfo = '${source}'\nwal_retrieve_retry_interval = 200ms\n`,
-  );
+  makeStandby(join(folder, 'standby', 'postgres'), primary);
   await primary.restart();
   const standby = await TestServer.start(join(folder, 'standby'));
   return {
@@ -98,4 +97,14 @@ export async function startPair(): Promise<Pair> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+function makeStandby(data: string, source: TestServer): void {
+  const { hostname, port, username, password } = new URL(source.url);
+  const from = `host=${hostname} port=${port} user=${username} password=${password}`;
+  writeFileSync(join(data, 'standby.signal'), '');
+  appendFileSync(
+    join(data, 'postgresql.conf'),
+    `\nprimary_conninfo = '${from}'\nwal_retrieve_retry_interval = 200ms\n`,
+  );
 }

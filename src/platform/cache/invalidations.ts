@@ -186,7 +186,8 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     if (overtaken.length > 0) this.tell(overtaken);
   }
 
-  private dropAll(): void {
+  /** To be called when it is not known what of all that was read is still so. */
+  dropAll(): void {
     this.missedAt = performance.now();
     // What was put into the second tier lately may come there behind a removal of which nothing was heard.
     for (const name of this.put.keys()) this.owe(name);

@@ -13,6 +13,10 @@ const connectionErrors = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH
 const connectionTexts =
   /timeout exceeded when trying to connect|timeout expired|Connection terminated|Query read timeout|not queryable|Cannot use a pool|Client was closed/;
 
+/** What a server says that takes no writes: it is in recovery, or was told so. */
+export const READ_ONLY = '25006';
+export const TOO_MANY_CONNECTIONS = '53300';
+
 /** The SQLSTATE of a failed query, with or without TypeORM around it. */
 export function sqlState(error: unknown): string | undefined {
   const { code, severity } = driverError(error) as { code?: unknown; severity?: unknown };
@@ -21,7 +25,8 @@ export function sqlState(error: unknown): string | undefined {
 
 /** Whether the connection is as good as before: PostgreSQL refused a statement, or we went no further. */
 export const isOrderly = (error: unknown): boolean =>
-  error instanceof Problem || (driverError(error) as { severity?: unknown }).severity === 'ERROR';
+  error instanceof Problem ||
+  ((driverError(error) as { severity?: unknown }).severity === 'ERROR' && sqlState(error) !== READ_ONLY);
 
 /** The name of the constraint that a statement broke. */
 export const brokenConstraint = (error: unknown): string | undefined =>

@@ -6,8 +6,11 @@ import type { Config } from '../config.token.js';
 import { parseExactly } from '../exact-json.js';
 import { CopyOut } from './copy-out.js';
 import { Database } from './database.js';
+import { PatientPool } from './patient-pool.js';
 import { ImpatientClient } from './pool.js';
+import { PrimaryWatch } from './primary-watch.js';
 import { Servers } from './servers.js';
+import { remarkOnMode, urlForPg } from './url.js';
 
 const IDLE_TIMEOUT_MS = 60_000;
 
@@ -18,12 +21,17 @@ for (const type of [types.builtins.JSON, types.builtins.JSONB]) types.setTypePar
 @Module({})
 export class DatabaseModule {
   static forRoot(config: Config, logger: Logger): DynamicModule {
+    for (const url of [config.DATABASE_URL as string, ...(config.DATABASE_REPLICA_URLS ?? [])]) {
+      const remark = remarkOnMode(url);
+      if (remark) logger.warn(remark);
+    }
     return {
       module: DatabaseModule,
       imports: [
         TypeOrmModule.forRoot({
           type: 'postgres',
-          url: config.DATABASE_URL,
+          url: urlForPg(config.DATABASE_URL as string),
+          driver: { Pool: PatientPool },
           applicationName: 'floodgate',
           autoLoadEntities: true,
           installExtensions: false,
@@ -42,8 +50,8 @@ export class DatabaseModule {
           },
         }),
       ],
-      providers: [Servers, Database, CopyOut],
-      exports: [Servers, Database, CopyOut],
+      providers: [Servers, PrimaryWatch, Database, CopyOut],
+      exports: [Servers, PrimaryWatch, Database, CopyOut],
     };
   }
 }

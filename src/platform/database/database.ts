@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import type { Pool, PoolClient } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
-import { isOrderly, sqlState } from './database-problem.js';
+import { isOrderly, sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
 import { SCHEMA_VERSION } from './migrations/index.js';
 import { schemaVersion } from './schema.js';
 import { type Server, Servers } from './servers.js';
@@ -64,11 +64,6 @@ export class Database {
     return from === 'pool' ? persist(lent) : lent();
   }
 
-  /** Fails when PostgreSQL does not answer. */
-  async ping(): Promise<void> {
-    await this.servers.primary.probe.query('SELECT 1');
-  }
-
   async hasCurrentSchema(): Promise<boolean> {
     return (await schemaVersion(this.servers.primary.probe)) >= SCHEMA_VERSION;
   }
@@ -88,9 +83,15 @@ async function persist<T>(work: () => Promise<T>): Promise<T> {
 
 async function read<Row>({ pool, pipeline }: Server, { isShort, ...statement }: Statement, values: unknown[]) {
   const query = { ...statement, values };
-  const { rows } = await (isShort
-    ? pipeline.query(query, isShort === 'many')
-    : lend(pool, (client) => client.query(query)));
+  if (isShort && !pipeline.isResting) {
+    try {
+      const { rows } = await pipeline.query(query, isShort === 'many');
+      return rows as Row[];
+    } catch (error) {
+      if (sqlState(error) !== TOO_MANY_CONNECTIONS) throw error;
+    }
+  }
+  const { rows } = await lend(pool, (client) => client.query(query));
   return rows as Row[];
 }
 

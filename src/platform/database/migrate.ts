@@ -6,7 +6,7 @@ async function main(): Promise<void> {
   const config = loadConfig();
   if (!config.DATABASE_URL)
     throw new Error('DATABASE_URL is missing: the embedded PostgreSQL is migrated by npm start.');
-  const done = await migrate(config);
+  const done = await migrate(config, (text) => process.stderr.write(`${text}\n`));
   process.stdout.write(done.length > 0 ? `Migrated: ${done.join(', ')}\n` : 'The schema is up to date.\n');
 }
 

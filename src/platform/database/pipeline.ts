@@ -1,8 +1,11 @@
 import type { Writable } from 'node:stream';
-import type { ClientConfig, QueryConfig, QueryResult } from 'pg';
+import type { PoolConfig, QueryConfig, QueryResult } from 'pg';
+import { sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
 import { ImpatientClient } from './pool.js';
 
 const CONNECTIONS = 2;
+/** Where PostgreSQL has no places left, these are left to the pool for so long. */
+const REST_MS = 5000;
 
 /**
  * Short reads on a few connections of their own, sent without waiting for the answer before: all of a turn of the event
@@ -11,13 +14,32 @@ const CONNECTIONS = 2;
  */
 export class Pipeline {
   private readonly clients: (Promise<ImpatientClient> | undefined)[] = new Array(CONNECTIONS).fill(undefined);
+  /** Whose promises these are. */
+  private readonly inUse: ImpatientClient[] = [];
   private turn = 0;
+  private restingUntil = 0;
 
-  constructor(private readonly options: ClientConfig) {}
+  constructor(private readonly options: PoolConfig) {}
 
   /** Connects, so that the first reads need not wait for it; what fails is tried again when it is needed. */
   async open(): Promise<void> {
     await Promise.allSettled(this.clients.map((client, slot) => client ?? this.client(slot)));
+  }
+
+  /** Whether short reads are to go through the pool for now. */
+  get isResting(): boolean {
+    return performance.now() < this.restingUntil;
+  }
+
+  /** Leaves its places to others for a while. */
+  rest(): void {
+    this.restingUntil = performance.now() + REST_MS;
+    this.renew();
+  }
+
+  /** Ends its connections, when what is asked on them has been answered. */
+  renew(): void {
+    for (const client of this.clients.splice(0, CONNECTIONS, undefined, undefined)) client?.then(end, () => {});
   }
 
   /**
@@ -42,19 +64,17 @@ export class Pipeline {
 
   private async connect(slot: number): Promise<ImpatientClient> {
     // What is asked here is planned once: with ids in an array PostgreSQL would do so each time, which takes longer than the read.
-    let isOurs = true;
-    const client = new ImpatientClient({
-      ...this.options,
-      pipeline: true,
-      options: '-c plan_cache_mode=force_generic_plan',
-    });
+    const settings = { plan_cache_mode: 'force_generic_plan' };
+    const client = new ImpatientClient({ ...this.options, pipeline: true, settings });
     const forget = () => {
-      // It may end after it has failed, when there is another one already.
-      if (isOurs) this.clients[slot] = undefined;
-      isOurs = false;
+      // It may end when there is another one already.
+      if (this.inUse[slot] === client) this.clients[slot] = undefined;
     };
+    this.inUse[slot] = client;
     client.on('error', forget).on('end', forget);
-    await client.connect().catch((error) => {
+    const opened = client.connect().then(() => this.options.onConnect?.(client));
+    await opened.catch((error) => {
+      if (sqlState(error) === TOO_MANY_CONNECTIONS) this.restingUntil = performance.now() + REST_MS;
       forget();
       throw error;
     });
@@ -67,4 +87,8 @@ export class Pipeline {
     stream.cork();
     setImmediate(() => stream.uncork());
   }
+}
+
+function end(client: ImpatientClient): void {
+  client.end().catch(() => {});
 }

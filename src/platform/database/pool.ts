@@ -1,10 +1,31 @@
 import type { Socket } from 'node:net';
-import { Client, type ClientConfig, type Pool, type QueryResult } from 'pg';
+import { Client, type ClientConfig, type QueryResult } from 'pg';
 import type { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { READ_ONLY } from './database-problem.js';
+import type { PatientPool } from './patient-pool.js';
+import { startupParameters } from './session.js';
 
 /** TypeORM's own pool, for what TypeORM has no word for: named statements, COPY, and its figures. */
-export const poolOf = (dataSource: DataSource): Pool => (dataSource.driver as PostgresDriver).master;
+export const poolOf = (dataSource: DataSource): PatientPool => (dataSource.driver as PostgresDriver).master;
+
+/** As long as a timer can run. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** What a connection says when a write was refused because its server takes none. */
+export const MISLED = 'misled';
+
+export interface ConnectionOptions extends ClientConfig {
+  /** Settings of PostgreSQL's for this connection alone. */
+  settings?: Record<string, string>;
+}
+
+declare module 'pg' {
+  interface Client {
+    /** What it sends when it connects. */
+    getStartupConf(): Record<string, string>;
+  }
+}
 
 /** A query that was given up (query_timeout). */
 export const givenUp = () => new Error('Query read timeout');
@@ -15,13 +36,28 @@ export const givenUp = () => new Error('Query read timeout');
  * promise and time-out are used for COPY only: V8 lets each query that had one grow old, and with it all rows of its result.
  */
 export class ImpatientClient extends Client {
+  readonly openedAt = performance.now();
   private readonly patienceMs: number;
+  private readonly settings: Record<string, string>;
 
-  constructor({ query_timeout, ...options }: ClientConfig) {
+  constructor({ query_timeout, settings = {}, ...options }: ConnectionOptions) {
     super(options);
     // A lost connection says so by its query that fails; without a listener its event would end the process.
     this.on('error', () => {});
-    this.patienceMs = Number(query_timeout);
+    this.patienceMs = Number(query_timeout ?? LONGEST_MS);
+    this.settings = settings;
+    // A server that takes no writes any more is the wrong one, whoever asked: this connection is not to be used again.
+    this.connection.on('errorMessage', ({ code }: { code?: string }) => {
+      if (code !== READ_ONLY) return;
+      this.emit(MISLED);
+      process.nextTick(() => void this.end());
+    });
+  }
+
+  /** As pg makes them, and what no server's habits may decide. */
+  override getStartupConf(): Record<string, string> {
+    const { options, ...parameters } = super.getStartupConf();
+    return { ...startupParameters(this.settings, options), ...parameters };
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: pg has many ways to be called

@@ -1,17 +1,34 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import type { Client, Pool } from 'pg';
 import { DataSource } from 'typeorm';
 import type { Config } from '../config.token.js';
 import { StartError } from '../start-error.js';
+import { sqlState } from './database-problem.js';
 import { migrations, SCHEMA_VERSION } from './migrations/index.js';
+import { ImpatientClient } from './pool.js';
+import { urlForPg } from './url.js';
 
 /** Any number that nothing else in the database uses as an advisory lock. */
 const MIGRATION_LOCK = 7_310_421_801;
 const LOCK_POLL_MS = 200;
 const CONNECT_TIMEOUT_MS = 5000;
+/** What PostgreSQL says to a setting that it does not know: it is too old. */
+const UNDEFINED_OBJECT = '42704';
+const TOO_OLD = 'PostgreSQL 18 or newer is needed: this one is older.';
+
+/** Who has the lock, in words. */
+const HOLDER = `
+  SELECT format('process %s of PostgreSQL (%s, %s)', pid, coalesce(nullif(application_name, ''), 'without a name'),
+    coalesce('from ' || host(client_addr), 'local')) AS holder
+  FROM pg_locks JOIN pg_stat_activity USING (pid)
+  WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32) + objid::bigint = $1`;
+
+/** Told what an operator should know of a wait. */
+export type Say = (text: string) => void;
 
 /** The version of the schema that is there; 0 in an empty database. */
-export async function schemaVersion(database: pg.Client | pg.Pool): Promise<number> {
+export async function schemaVersion(database: Client | Pool): Promise<number> {
   const table = await database.query(`SELECT to_regclass('migrations') AS name`);
   if (table.rows[0]?.name == null) return 0;
   const newest = await database.query('SELECT coalesce(max("timestamp"), 0) AS version FROM migrations');
@@ -20,31 +37,39 @@ export async function schemaVersion(database: pg.Client | pg.Pool): Promise<numb
 
 /**
  * Sees to it that the schema fits this build, before anything else uses it.
- * @throws StartError when the database cannot be reached, is too old, or its schema is newer than this build
+ * @throws StartError when the database cannot be used, is too old or of another encoding, or its schema is newer than this build
  */
-export async function prepareSchema(config: Config): Promise<void> {
+export async function prepareSchema(config: Config, say: Say): Promise<void> {
   const version = await withClient(config, async (client) => {
-    const { rows } = await client.query('SHOW server_version_num');
-    if (Number(rows[0].server_version_num) < 180_000)
-      throw new StartError('PostgreSQL 18 or newer is needed: this one is older.');
+    const { rows } = await client.query(
+      `SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding`,
+    );
+    const [{ version, encoding }] = rows;
+    if (version < 180_000) throw new StartError(TOO_OLD);
+    if (encoding !== 'UTF8')
+      throw new StartError(`The database has the encoding ${encoding}, which lacks letters: make one with UTF8.`);
     return schemaVersion(client);
   });
   const versions = `The database's schema (${version}) is newer than this build (${SCHEMA_VERSION})`;
   if (version > SCHEMA_VERSION) throw new StartError(`${versions}: run a newer build.`);
-  if (config.MIGRATE_ON_START && version < SCHEMA_VERSION) await migrate(config);
+  if (config.MIGRATE_ON_START && version < SCHEMA_VERSION) await migrate(config, say);
 }
 
 /**
  * Runs the migrations that the database lacks, one process at a time: others wait and then find nothing to do.
  * @returns the names of those that were run
+ * @throws StartError when one fails, or the wait takes longer than MIGRATION_WAIT_MS
  */
-export function migrate(config: Config): Promise<string[]> {
+export function migrate(config: Config, say: Say): Promise<string[]> {
   return withClient(config, async (client) => {
-    // To wait within PostgreSQL would hold up a CREATE INDEX CONCURRENTLY of the one who has the lock.
-    const tryLock = () => client.query('SELECT pg_try_advisory_lock($1) AS is_ours', [MIGRATION_LOCK]);
-    while (!(await tryLock()).rows[0].is_ours) await sleep(LOCK_POLL_MS);
-    const url = migrationUrl(config);
-    const dataSource = new DataSource({ type: 'postgres', url, migrations, installExtensions: false });
+    await takeTurn(client, config.MIGRATION_WAIT_MS, say);
+    const dataSource = new DataSource({
+      type: 'postgres',
+      url: migrationUrl(config),
+      migrations,
+      installExtensions: false,
+      extra: { Client: ImpatientClient },
+    });
     await dataSource.initialize();
     try {
       return (await dataSource.runMigrations({ transaction: 'each' })).map(({ name }) => name);
@@ -54,26 +79,50 @@ export function migrate(config: Config): Promise<string[]> {
   });
 }
 
-const migrationUrl = (config: Config) => (config.DATABASE_MIGRATION_URL ?? config.DATABASE_URL) as string;
+/** To wait within PostgreSQL would hold up a CREATE INDEX CONCURRENTLY of the one who has the lock. */
+async function takeTurn(client: Client, waitMs: number, say: Say): Promise<void> {
+  const until = performance.now() + waitMs;
+  let told = '';
+  for (;;) {
+    const { rows } = await client.query('SELECT pg_try_advisory_lock($1) AS "isOurs"', [MIGRATION_LOCK]);
+    if (rows[0].isOurs) return;
+    const [found] = (await client.query<{ holder: string }>(HOLDER, [MIGRATION_LOCK])).rows;
+    const holder = found?.holder ?? told;
+    if (performance.now() > until)
+      throw new StartError(`The schema is being migrated by ${holder}, and was still after ${waitMs} ms: giving up.`);
+    if (holder !== told) say(`The schema is being migrated by ${holder}: waiting for it.`);
+    told = holder;
+    await sleep(LOCK_POLL_MS);
+  }
+}
 
-async function withClient<T>(config: Config, work: (client: pg.Client) => Promise<T>): Promise<T> {
+const migrationUrl = (config: Config) => urlForPg((config.DATABASE_MIGRATION_URL ?? config.DATABASE_URL) as string);
+
+async function withClient<T>(config: Config, work: (client: Client) => Promise<T>): Promise<T> {
   const client = await connect(migrationUrl(config));
   try {
     return await work(client);
+  } catch (error) {
+    if (error instanceof StartError || !sqlState(error)) throw error;
+    throw new StartError(`PostgreSQL refused what the start needs of its schema: ${(error as Error).message}`);
   } finally {
     await client.end().catch(() => {});
   }
 }
 
-async function connect(url: string): Promise<pg.Client> {
+async function connect(url: string): Promise<Client> {
   try {
     // Throws when a file that the URL names cannot be read.
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
-    client.on('error', () => {});
+    const client = new ImpatientClient({
+      connectionString: url,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      application_name: 'floodgate migrations',
+    });
     await client.connect();
     return client;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
+    if (code === UNDEFINED_OBJECT) throw new StartError(TOO_OLD);
     throw new StartError(`The database at ${new URL(url).host} cannot be used: ${message || code}`);
   }
 }

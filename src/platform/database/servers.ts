@@ -1,6 +1,6 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
-import { type ClientConfig, Pool, type PoolConfig } from 'pg';
+import type { ClientBase, PoolConfig } from 'pg';
 import { DataSource } from 'typeorm';
 import { entries } from '../bounds.js';
 import { Invalidations } from '../cache/invalidations.js';
@@ -8,8 +8,10 @@ import { CONFIG, type Config } from '../config.token.js';
 import { Background } from '../lifecycle/background.js';
 import { showInUse } from '../metrics/in-use.js';
 import { frugalSocket } from './copy-lines.js';
+import { PatientPool } from './patient-pool.js';
 import { Pipeline } from './pipeline.js';
-import { poolOf } from './pool.js';
+import { MISLED, poolOf } from './pool.js';
+import { urlForPg } from './url.js';
 
 /** How often servers are looked at, and how long one may take to answer. */
 const CHECK_INTERVAL_MS = 1000;
@@ -19,16 +21,18 @@ const WRITER = 'writer:';
 const WRITERS_REMEMBERED = 50_000;
 /** How soon PostgreSQL breaks off what it does on a stream's connection that is gone. */
 export const ABANDONED_AFTER_MS = 100;
+/** In recovery, or told to be so. */
+export const TAKES_NO_WRITES = `SELECT current_setting('transaction_read_only')::boolean AS is`;
 
 /** One PostgreSQL, with a pool for requests and one for what takes as long as its caller does (exports, atomic uploads). */
 export interface Server {
   host: string;
-  pool: Pool;
+  pool: PatientPool;
   /** For short reads. */
   pipeline: Pipeline;
-  streams: Pool;
+  streams: PatientPool;
   /** A connection apart: a pool that is all in use must not make its server look dead. */
-  probe: Pool;
+  probe: PatientPool;
   isFit: boolean;
 }
 
@@ -40,6 +44,8 @@ export interface Server {
 @Injectable()
 export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly primary: Server;
+  /** Whether a connection was seen to lead to a server that takes no writes, since `renew` was called last. */
+  areMisled = false;
   private readonly logger = new Logger(Servers.name);
   private readonly replicas: Server[];
   private readonly writers: LRUCache<string, true>;
@@ -57,9 +63,10 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     @Inject(CONFIG) private readonly config: Config,
   ) {
     const pool = quiet(poolOf(dataSource));
-    this.primary = this.serverAt('primary', pool.options, pool);
-    this.replicas = (config.DATABASE_REPLICA_URLS ?? []).map((connectionString) =>
-      this.serverAt(new URL(connectionString).host, { ...pool.options, connectionString }),
+    const look = { onConnect: (client: ClientBase) => this.look(client) };
+    this.primary = this.serverAt('primary', Object.assign(pool.options, look), pool);
+    this.replicas = (config.DATABASE_REPLICA_URLS ?? []).map((url) =>
+      this.serverAt(new URL(url).host, { ...pool.options, connectionString: urlForPg(url), onConnect: ignore }),
     );
     this.writers = new LRUCache({ ...entries(WRITERS_REMEMBERED), ttl: 2 * config.DATABASE_REPLICA_MAX_LAG_MS });
     others.listen({
@@ -97,6 +104,14 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     return this.writers.has(callerId) || performance.now() < this.suspectedUntil || !this.others.areHeard;
   }
 
+  /** Has every connection to the primary made anew, for which its name is looked up again, and what was read on them forgotten. */
+  renew(): void {
+    this.logger.warn('Connections led to a PostgreSQL that takes no writes: all are made anew.');
+    this.areMisled = false;
+    for (const part of [this.primary.pool, this.primary.streams, this.primary.pipeline]) part.renew();
+    this.others.dropAll();
+  }
+
   /** To be called when a caller's write is done. */
   wrote(callerId: string): void {
     this.writers.set(callerId, true);
@@ -105,6 +120,18 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
 
   async onApplicationShutdown(): Promise<void> {
     await Promise.all(this.own.map((pool) => pool.end()));
+  }
+
+  /** Where a new connection to the primary really leads. */
+  private async look(client: ClientBase): Promise<void> {
+    const mislead = () => {
+      this.areMisled = true;
+    };
+    client.once(MISLED, mislead);
+    const { rows } = await client.query(TAKES_NO_WRITES);
+    if (rows[0].is) mislead();
+    // Before anything is written here that could not be read elsewhere.
+    else if (this.areMisled) this.renew();
   }
 
   /** Notes where the primary is. While it is gone, what replicas have is the best there is. */
@@ -139,13 +166,14 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     // Not every system that PostgreSQL runs on can do it; there it notices when it next sends something.
     const check = `SET client_connection_check_interval = ${ABANDONED_AFTER_MS}`;
     streams.on('connect', (client) => void client.query(check).catch(ignore));
-    const pipeline = new Pipeline(options as ClientConfig);
+    const pipeline = new Pipeline(options);
+    pool.onStarved = () => pipeline.rest();
     this.own.push(pipeline);
     return { host, pool, pipeline, streams, probe: this.open(probe), isFit: false };
   }
 
-  private open(options: PoolConfig): Pool {
-    const pool = quiet(new Pool(options));
+  private open(options: PoolConfig): PatientPool {
+    const pool = quiet(new PatientPool(options));
     this.own.push(pool);
     showInUse('other_connections', () => pool.totalCount - pool.idleCount + pool.waitingCount);
     return pool;
@@ -153,11 +181,11 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
 }
 
 /** That a connection was lost is told by whoever uses it; without a listener a pool's event would end the process. */
-const quiet = (pool: Pool): Pool => pool.on('error', ignore);
+const quiet = (pool: PatientPool): PatientPool => pool.on('error', ignore);
 
 function ignore(): void {}
 
 async function positionOf({ probe }: Server, expression: string): Promise<number> {
-  const { rows } = await probe.query(`SELECT pg_wal_lsn_diff(${expression}, '0/0')::float8 AS position`);
-  return rows[0].position;
+  const { rows } = await probe.query(`SELECT pg_wal_lsn_diff(${expression}, '0/0')::bigint AS position`);
+  return Number(rows[0].position);
 }

@@ -1,8 +1,9 @@
 import { Initial1764000000000 } from './1764000000000-initial.js';
 import { Idempotency1764100000000 } from './1764100000000-idempotency.js';
+import { Collations1764200000000 } from './1764200000000-collations.js';
 
 /** Every migration, oldest first. A released one is never changed: add another. */
-export const migrations = [Initial1764000000000, Idempotency1764100000000];
+export const migrations = [Initial1764000000000, Idempotency1764100000000, Collations1764200000000];
 
 /** The schema's version that this build needs: the time in its newest migration's name. */
 export const SCHEMA_VERSION = Math.max(...migrations.map((migration) => Number(migration.name.slice(-13))));

@@ -1,0 +1,72 @@
+import { Pool, type PoolClient, type PoolConfig } from 'pg';
+import { sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
+import type { ImpatientClient } from './pool.js';
+
+/** Where no connection could be opened, none is tried again for so long. */
+const REST_MS = 250;
+
+type Done = (release?: Error | boolean) => void;
+type Taken = (error: Error | undefined, client: PoolClient | undefined, done: Done) => void;
+
+/**
+ * A pool in which who comes first to open a connection does not fail with it: where PostgreSQL refuses another one, or others
+ * stand, it waits like anybody else for one that is given back, as long as DATABASE_ACQUIRE_TIMEOUT_MS.
+ */
+export class PatientPool extends Pool {
+  /** Called when PostgreSQL refuses the only connection. */
+  onStarved: () => void = () => {};
+  private readonly most: number;
+  /** Connections that have been opened and not ended. */
+  private standing = 0;
+  private renewedAt = 0;
+
+  constructor(options: PoolConfig) {
+    super(options);
+    this.most = this.options.max;
+    this.on('connect', () => this.standing++).on('remove', () => this.standing--);
+    // The pool removes what is being ended.
+    this.on('release', (_error, client) => {
+      if ((client as unknown as ImpatientClient).openedAt < this.renewedAt) void client.end();
+    });
+  }
+
+  override connect(): Promise<PoolClient>;
+  override connect(callback: Taken): void;
+  override connect(callback?: Taken): Promise<PoolClient> | undefined {
+    const until = performance.now() + (this.options.connectionTimeoutMillis ?? 0);
+    if (callback) return void this.take(callback, until);
+    return new Promise((resolve, reject) => {
+      this.take((error, client) => (error ? reject(error) : resolve(client as PoolClient)), until);
+    });
+  }
+
+  /** Has every connection that stands now ended, those in use when they are given back. */
+  renew(): void {
+    this.renewedAt = performance.now();
+    for (let count = this.idleCount; count > 0; count--) this.take((_error, _client, done) => done(), 0);
+  }
+
+  private take(callback: Taken, until: number): void {
+    super.connect((error, client, done) => {
+      if (!error || performance.now() > until || !this.isWorthWaiting(error)) return callback(error, client, done);
+      this.makeDo();
+      this.take(callback, until);
+    });
+  }
+
+  private isWorthWaiting(error: Error): boolean {
+    return !this.ending && (this.standing > 0 || sqlState(error) === TOO_MANY_CONNECTIONS);
+  }
+
+  /** For a while with the connections that there are. */
+  private makeDo(): void {
+    if (this.standing === 0) this.onStarved();
+    const isResting = this.options.max < this.most;
+    this.options.max = Math.min(this.standing, this.most - 1);
+    if (isResting) return;
+    setTimeout(() => {
+      this.options.max = this.most;
+      if (this.waitingCount > 0) this.take((_error, _client, done) => done(), 0);
+    }, REST_MS).unref();
+  }
+}
