@@ -167,9 +167,10 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     const check = `SET client_connection_check_interval = ${ABANDONED_AFTER_MS}`;
     streams.on('connect', (client) => void client.query(check).catch(ignore));
     const pipeline = new Pipeline(options);
-    pool.onStarved = () => pipeline.rest();
     this.own.push(pipeline);
-    return { host, pool, pipeline, streams, probe: this.open(probe), isFit: false };
+    const server = { host, pool, pipeline, streams, probe: this.open(probe), isFit: false };
+    for (const starved of [pool, streams, server.probe]) starved.onStarved = () => pipeline.rest();
+    return server;
   }
 
   private open(options: PoolConfig): PatientPool {

@@ -1,0 +1,114 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { ADMIN } from '../support/app.js';
+import { Client } from '../support/client.js';
+import { makeCollection, must, until } from '../support/collections.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { endPrograms, productionSettings, startMain } from '../support/process.js';
+import { TestServer } from '../support/standby.js';
+
+const BURSTS = 5;
+const AT_ONCE = 8;
+
+afterEach(endPrograms);
+
+/** Signed in at a process that was started, and a collection there. */
+async function start(url: string) {
+  const program = startMain({
+    ...productionSettings(url),
+    ADMIN_EMAIL: ADMIN.email,
+    ADMIN_PASSWORD: ADMIN.password,
+    CACHE_TTL_MS: '0',
+  });
+  const admin = await new Client(await program.url()).signIn(ADMIN.email, ADMIN.password);
+  return { program, admin, set: await makeCollection(admin, 'public', `c${randomBytes(4).toString('hex')}`) };
+}
+
+/** Bursts of all kinds of requests, none of which is refused. */
+async function expectServed({ admin, set }: Awaited<ReturnType<typeof start>>): Promise<void> {
+  for (let burst = 0; burst < BURSTS; burst++) {
+    const asked = Array.from({ length: AT_ONCE }, () => [
+      admin.post(set.records, { data: {} }),
+      admin.get(set.path),
+      admin.get(set.records),
+      admin.get('/api/v1/data'),
+    ]).flat();
+    for (const answer of await Promise.all(asked)) expect(answer.status).toBeLessThan(300);
+  }
+}
+
+describe.each([3, 4, 6])('a role that may open %d connections', (limit) => {
+  let database: TestDatabase;
+  const role = `few_${randomBytes(4).toString('hex')}`;
+  beforeAll(async () => {
+    database = await createDatabase();
+    await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'of-the-few' CONNECTION LIMIT ${limit}`);
+    await database.query(`GRANT ALL ON SCHEMA public TO ${role}`);
+  });
+  afterAll(async () => {
+    await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    await database.drop();
+  });
+
+  it('is enough: who comes first to open one that is refused waits for one that is open', async () => {
+    const url = new URL(database.url);
+    Object.assign(url, { username: role, password: 'of-the-few' });
+    const one = await start(url.href);
+    await expectServed(one);
+    expect(one.program.stderr).toBe('');
+  });
+});
+
+it('others hold all connections but a few: it serves with those, and says that others are refused', async () => {
+  const server = await TestServer.start();
+  const held: pg.Client[] = [];
+  try {
+    await server.query('ALTER SYSTEM SET max_connections = 20');
+    await server.query('ALTER SYSTEM SET superuser_reserved_connections = 2');
+    await server.stop();
+    await server.restart();
+    await server.query(`CREATE ROLE app LOGIN PASSWORD 'of-the-app'; GRANT ALL ON SCHEMA public TO app`);
+    const url = new URL(server.url);
+    Object.assign(url, { username: 'app', password: 'of-the-app' });
+    const one = await start(url.href);
+    for (;;) {
+      const client = new pg.Client({ connectionString: url.href });
+      client.on('error', () => {});
+      try {
+        await client.connect();
+        held.push(client);
+      } catch {
+        break;
+      }
+    }
+    await expectServed(one);
+    // Also when it has to look for a place again.
+    await server.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'floodgate'`);
+    for (;;) {
+      const client = new pg.Client({ connectionString: url.href });
+      client.on('error', () => {});
+      try {
+        await client.connect();
+        held.push(client);
+      } catch {
+        break;
+      }
+    }
+    const anyone = new Client(one.admin.url);
+    const ready = async () => (await anyone.get('/health/ready')).body;
+    await until(async () => (await ready()).checks.postgresql.status === 'down');
+    expect(await ready()).toMatchObject({
+      status: 'degraded',
+      checks: { postgresql: { message: 'refuses connections' } },
+    });
+    const waiting = one.admin.post(one.set.records, { data: {} });
+    await Promise.all(held.splice(0).map((client) => client.end()));
+    must(201, await waiting);
+    await expectServed(one);
+    await until(async () => (await ready()).status === 'ok');
+  } finally {
+    await Promise.all(held.map((client) => client.end().catch(() => {})));
+    await endPrograms();
+    await server.drop();
+  }
+}, 90_000);
