@@ -24,7 +24,7 @@ export const settings = z.object({
   /** Where development keeps its database and its secrets. Not used in production. */
   DATA_DIR: z.string().min(1).default('.data'),
 
-  /** PostgreSQL 18 or newer. Without it, development starts its own. */
+  /** PostgreSQL 18 or newer, with `?sslmode=verify-full` over TLS. Without it, development starts its own. */
   DATABASE_URL: setting.databaseUrl.optional().meta({ secret: true, required: true }),
   /** A direct connection for migrations when DATABASE_URL leads through a pooler. */
   DATABASE_MIGRATION_URL: setting.databaseUrl.optional().meta({ secret: true }),

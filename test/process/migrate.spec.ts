@@ -34,7 +34,7 @@ describe('the migration command', () => {
     const programs = Array.from({ length: 5 }, () => startMigrate(productionSettings(database.url)));
     for (const program of programs) {
       expect(await program.end()).toEqual({ code: 0, signal: null });
-      expect(program.stderr).toBe('');
+      expect(program.stderr).toMatch(/^(?:The schema is being migrated by process \d+ .+: waiting for it\.\n)*$/);
     }
     expect(programs.filter(({ stdout }) => stdout.startsWith('Migrated: '))).toHaveLength(1);
     expect(programs.filter(({ stdout }) => stdout === 'The schema is up to date.\n')).toHaveLength(4);
@@ -43,16 +43,36 @@ describe('the migration command', () => {
   });
 
   it('does not hold up who has its turn and makes an index concurrently', async () => {
-    const has = new pg.Client({ connectionString: database.url });
+    const has = new pg.Client({ connectionString: database.url, application_name: 'a deploy' });
     await has.connect();
     await has.query(`SELECT pg_advisory_lock(7310421801); CREATE TABLE large (n integer); SET lock_timeout = '5s'`);
     const waiting = startMigrate(productionSettings(database.url));
     await pause(1500);
     await has.query('CREATE INDEX CONCURRENTLY ON large (n)');
-    expect(waiting.stdout).toBe('');
+    expect([waiting.stdout, waiting.stderr]).toEqual([
+      '',
+      expect.stringMatching(
+        /^The schema is being migrated by process \d+ of PostgreSQL \(a deploy, .+\): waiting for it\.\n$/,
+      ),
+    ]);
     await has.end();
     expect(await waiting.end()).toEqual({ code: 0, signal: null });
     expect(waiting.stdout).toMatch(/^Migrated: /);
+  });
+
+  it('gives up after MIGRATION_WAIT_MS, and says who has the lock', async () => {
+    const has = new pg.Client({ connectionString: database.url, application_name: 'a deploy' });
+    await has.connect();
+    await has.query('SELECT pg_advisory_lock(7310421801)');
+    for (const start of [startMigrate, startMain]) {
+      const waiting = start({ ...productionSettings(database.url), MIGRATION_WAIT_MS: '1000' });
+      expect(await waiting.end()).toEqual({ code: 1, signal: null });
+      expect(waiting.stderr).toMatch(
+        /^The schema is being migrated by process \d+ of PostgreSQL \(a deploy, .+\), and was still after 1000 ms: giving up\.$/m,
+      );
+      expect(waiting.stdout + waiting.stderr).not.toMatch(/^ +at /m);
+    }
+    await has.end();
   });
 
   it('takes DATABASE_MIGRATION_URL where there is one', async () => {

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer } from 'node:net';
 import { Client } from '../support/client.js';
 import { until } from '../support/collections.js';
@@ -102,6 +103,71 @@ describe('the built app says in a line why it does not start, when', () => {
 
   it('its database cannot be reached', async () => {
     await expectRefusal(startMain(productionSettings('postgres://u:hidden-word@127.0.0.1:1/x')), [/127\.0\.0\.1:1\b/]);
+  });
+
+  it('its role may not make tables', async () => {
+    const own = await createDatabase();
+    const role = `reader_${randomBytes(4).toString('hex')}`;
+    await own.query(`CREATE ROLE ${role} LOGIN PASSWORD 'of-the-reader'`);
+    try {
+      const url = new URL(own.url);
+      Object.assign(url, { username: role, password: 'of-the-reader' });
+      const program = startMain(productionSettings(url.href));
+      await expectRefusal(program, [
+        /^PostgreSQL refused what the start needs of its schema: permission denied for schema public$/,
+      ]);
+      // Tables that are there, and that it may not read.
+      await startMain(productionSettings(own.url)).url();
+      await expectRefusal(startMain(productionSettings(url.href)), [/permission denied for table migrations$/]);
+      await own.query(`GRANT SELECT ON migrations TO ${role}`);
+      const reading = {
+        ...productionSettings(url.href),
+        ADMIN_EMAIL: 'a@example.com',
+        ADMIN_PASSWORD: 'of-the-first-admin',
+      };
+      await expectRefusal(startMain(reading), [
+        /^PostgreSQL refused what the start needs: permission denied for table users$/,
+      ]);
+    } finally {
+      await endPrograms();
+      await own.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+      await own.drop();
+    }
+  });
+
+  it.each(['LATIN1', 'SQL_ASCII'])('its database is encoded in %s', async (encoding) => {
+    const name = `encoded_${randomBytes(4).toString('hex')}`;
+    await database.query(
+      `CREATE DATABASE ${name} TEMPLATE template0 ENCODING '${encoding}' LOCALE 'C' LOCALE_PROVIDER libc`,
+    );
+    try {
+      const url = new URL(database.url);
+      url.pathname = name;
+      await expectRefusal(startMain(productionSettings(url.href)), [
+        new RegExp(`^The database has the encoding ${encoding}, which lacks letters: make one with UTF8\\.$`),
+      ]);
+    } finally {
+      await database.query(`DROP DATABASE ${name} WITH (FORCE)`);
+    }
+  });
+
+  it.each([
+    ['DATABASE_URL', '?sslmod=require', /^DATABASE_URL must have no parameter sslmod: there are sslmode, /],
+    ['DATABASE_URL', '?sslmode=verify_full', /^DATABASE_URL must have as sslmode one of disable, verify-full, /],
+    ['DATABASE_URL', '?sslmode=verify-full&sslmode=disable', /^DATABASE_URL must have sslmode only once$/],
+    ['DATABASE_URL', '?ssl=true', /^DATABASE_URL must have no parameter ssl:/],
+    ['DATABASE_URL', '?statement_timeout=0', /^DATABASE_URL must have no parameter statement_timeout:/],
+    ['DATABASE_URL', '#sslmode=verify-full', /^DATABASE_URL must be a URL in which a # is written %23$/],
+    ['DATABASE_MIGRATION_URL', '?sslmod=require', /^DATABASE_MIGRATION_URL must have no parameter sslmod:/],
+    ['DATABASE_REPLICA_URLS', '?sslmod=require', /^DATABASE_REPLICA_URLS must have no parameter sslmod:/],
+  ])('what stands behind %s, %s, would not be heeded', async (name, rest, reason) => {
+    await expectRefusal(startMain({ ...productionSettings(database.url), [name]: database.url + rest }), [reason]);
+  });
+
+  it.each(['?tls=true', '#1', '/0?db=1', '?'])('REDIS_URL ends with %s', async (rest) => {
+    await expectRefusal(startMain({ ...productionSettings(database.url), REDIS_URL: `redis://127.0.0.1:1${rest}` }), [
+      /^REDIS_URL must end with its database: nothing behind a \? or # would be heeded$/,
+    ]);
   });
 
   it('its database takes connections and then says nothing', async () => {

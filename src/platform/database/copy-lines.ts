@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { Readable, type Writable } from 'node:stream';
 import type { Connection, Submittable } from 'pg';
-import { givenUp } from './pool.js';
+import { givenUp } from './impatient-client.js';
 
 const COPY_DATA = 'd'.charCodeAt(0);
 /** The end of a statement before the COPY, its beginning, a notice, a setting: nothing of these is ours. */

@@ -6,11 +6,11 @@ import type { Config } from '../config.token.js';
 import { parseExactly } from '../exact-json.js';
 import { CopyOut } from './copy-out.js';
 import { Database } from './database.js';
-import { PatientPool } from './patient-pool.js';
-import { ImpatientClient } from './pool.js';
+import { ImpatientClient } from './impatient-client.js';
+import { PatientPool } from './pool.js';
 import { PrimaryWatch } from './primary-watch.js';
 import { Servers } from './servers.js';
-import { remarkOnMode, urlForPg } from './url.js';
+import { urlForPg } from './url.js';
 
 const IDLE_TIMEOUT_MS = 60_000;
 
@@ -21,16 +21,12 @@ for (const type of [types.builtins.JSON, types.builtins.JSONB]) types.setTypePar
 @Module({})
 export class DatabaseModule {
   static forRoot(config: Config, logger: Logger): DynamicModule {
-    for (const url of [config.DATABASE_URL as string, ...(config.DATABASE_REPLICA_URLS ?? [])]) {
-      const remark = remarkOnMode(url);
-      if (remark) logger.warn(remark);
-    }
     return {
       module: DatabaseModule,
       imports: [
         TypeOrmModule.forRoot({
           type: 'postgres',
-          url: urlForPg(config.DATABASE_URL as string),
+          url: config.DATABASE_URL && urlForPg(config.DATABASE_URL),
           driver: { Pool: PatientPool },
           applicationName: 'floodgate',
           autoLoadEntities: true,

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import type { PoolConfig, QueryConfig, QueryResult } from 'pg';
 import { sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
-import { ImpatientClient } from './pool.js';
+import { ImpatientClient } from './impatient-client.js';
 
 const CONNECTIONS = 2;
 /** Where PostgreSQL has no places left, these are left to the pool for so long. */

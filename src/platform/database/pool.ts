@@ -1,91 +1,77 @@
-import type { Socket } from 'node:net';
-import { Client, type ClientConfig, type QueryResult } from 'pg';
+import { Pool, type PoolClient, type PoolConfig } from 'pg';
 import type { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
-import { READ_ONLY } from './database-problem.js';
-import type { PatientPool } from './patient-pool.js';
-import { startupParameters } from './session.js';
+import { sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
+import type { ImpatientClient } from './impatient-client.js';
+
+/** Where no connection could be opened, none is tried again for so long. */
+const REST_MS = 250;
 
 /** TypeORM's own pool, for what TypeORM has no word for: named statements, COPY, and its figures. */
 export const poolOf = (dataSource: DataSource): PatientPool => (dataSource.driver as PostgresDriver).master;
 
-/** As long as a timer can run. */
-const LONGEST_MS = 2 ** 31 - 1;
-
-/** What a connection says when a write was refused because its server takes none. */
-export const MISLED = 'misled';
-
-export interface ConnectionOptions extends ClientConfig {
-  /** Settings of PostgreSQL's for this connection alone. */
-  settings?: Record<string, string>;
-}
-
-declare module 'pg' {
-  interface Client {
-    /** What it sends when it connects. */
-    getStartupConf(): Record<string, string>;
-  }
-}
-
-/** A query that was given up (query_timeout). */
-export const givenUp = () => new Error('Query read timeout');
+type Done = (release?: Error | boolean) => void;
+type Taken = (error: Error | undefined, client: PoolClient | undefined, done: Done) => void;
 
 /**
- * A connection that ends when a query on it is given up (query_timeout). Nothing that is asked behind it would ever be
- * answered, neither the ROLLBACK of its transaction nor what TypeORM, which puts it back into the pool, asks next. pg's own
- * promise and time-out are used for COPY only: V8 lets each query that had one grow old, and with it all rows of its result.
+ * A pool in which who comes first to open a connection does not fail with it: where PostgreSQL refuses another one, or others
+ * stand, it waits like anybody else for one that is given back, as long as DATABASE_ACQUIRE_TIMEOUT_MS.
  */
-export class ImpatientClient extends Client {
-  readonly openedAt = performance.now();
-  private readonly patienceMs: number;
-  private readonly settings: Record<string, string>;
+export class PatientPool extends Pool {
+  /** Called when PostgreSQL refuses the only connection. */
+  onStarved: () => void = () => {};
+  private readonly most: number;
+  /** Connections that have been opened and not ended. */
+  private standing = 0;
+  private renewedAt = 0;
 
-  constructor({ query_timeout, settings = {}, ...options }: ConnectionOptions) {
+  constructor(options: PoolConfig) {
     super(options);
-    // A lost connection says so by its query that fails; without a listener its event would end the process.
-    this.on('error', () => {});
-    this.patienceMs = Number(query_timeout ?? LONGEST_MS);
-    this.settings = settings;
-    // A server that takes no writes any more is the wrong one, whoever asked: this connection is not to be used again.
-    this.connection.on('errorMessage', ({ code }: { code?: string }) => {
-      if (code !== READ_ONLY) return;
-      this.emit(MISLED);
-      process.nextTick(() => void this.end());
+    this.most = this.options.max;
+    this.on('connect', () => this.standing++).on('remove', () => this.standing--);
+    // The pool removes what is being ended.
+    this.on('release', (_error, client) => {
+      if ((client as unknown as ImpatientClient).openedAt < this.renewedAt) void client.end();
     });
   }
 
-  /** As pg makes them, and what no server's habits may decide. */
-  override getStartupConf(): Record<string, string> {
-    const { options, ...parameters } = super.getStartupConf();
-    return { ...startupParameters(this.settings, options), ...parameters };
+  override connect(): Promise<PoolClient>;
+  override connect(callback: Taken): void;
+  override connect(callback?: Taken): Promise<PoolClient> | undefined {
+    const until = performance.now() + (this.options.connectionTimeoutMillis ?? 0);
+    if (callback) return void this.take(callback, until);
+    return new Promise((resolve, reject) => {
+      this.take((error, client) => (error ? reject(error) : resolve(client as PoolClient)), until);
+    });
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: pg has many ways to be called
-  override query(...given: any[]): any {
-    const [query] = given;
-    if (typeof query.submit === 'function')
-      return super.query(Object.assign(query, { query_timeout: this.patienceMs }));
-    const callback = typeof given.at(-1) === 'function' ? given.pop() : undefined;
-    const asked = this.ask(given as [string]);
-    return callback ? void asked.then((result) => callback(undefined, result), callback) : asked;
+  /** Has every connection that stands now ended, those in use when they are given back. */
+  renew(): void {
+    this.renewedAt = performance.now();
+    for (let count = this.idleCount; count > 0; count--) this.take((_error, _client, done) => done(), 0);
   }
 
-  private async ask(given: [string]): Promise<QueryResult> {
-    try {
-      return await new Promise((resolve, reject) => {
-        const timer = setTimeout(() => {
-          reject(givenUp());
-          (this.connection as unknown as { stream: Socket }).stream.destroy();
-        }, this.patienceMs);
-        super.query(...given, (error, result) => {
-          clearTimeout(timer);
-          return error ? reject(error) : resolve(result);
-        });
-      });
-    } catch (error) {
-      // To where it was asked, not to where the answer was read.
-      Error.captureStackTrace(error as Error);
-      throw error;
-    }
+  private take(callback: Taken, until: number): void {
+    super.connect((error, client, done) => {
+      if (!error || performance.now() > until || !this.isWorthWaiting(error)) return callback(error, client, done);
+      this.makeDo();
+      this.take(callback, until);
+    });
+  }
+
+  private isWorthWaiting(error: Error): boolean {
+    return !this.ending && (this.standing > 0 || sqlState(error) === TOO_MANY_CONNECTIONS);
+  }
+
+  /** For a while with the connections that there are. */
+  private makeDo(): void {
+    if (this.standing === 0) this.onStarved();
+    const isResting = this.options.max < this.most;
+    this.options.max = Math.min(this.standing, this.most - 1);
+    if (isResting) return;
+    setTimeout(() => {
+      this.options.max = this.most;
+      if (this.waitingCount > 0) this.take((_error, _client, done) => done(), 0);
+    }, REST_MS).unref();
   }
 }

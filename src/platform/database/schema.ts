@@ -4,8 +4,8 @@ import { DataSource } from 'typeorm';
 import type { Config } from '../config.token.js';
 import { StartError } from '../start-error.js';
 import { sqlState } from './database-problem.js';
+import { ImpatientClient } from './impatient-client.js';
 import { migrations, SCHEMA_VERSION } from './migrations/index.js';
-import { ImpatientClient } from './pool.js';
 import { urlForPg } from './url.js';
 
 /** Any number that nothing else in the database uses as an advisory lock. */

@@ -8,10 +8,10 @@ import { CONFIG, type Config } from '../config.token.js';
 import { Background } from '../lifecycle/background.js';
 import { showInUse } from '../metrics/in-use.js';
 import { frugalSocket } from './copy-lines.js';
-import { PatientPool } from './patient-pool.js';
+import { MISLED } from './impatient-client.js';
 import { Pipeline } from './pipeline.js';
-import { MISLED, poolOf } from './pool.js';
-import { urlForPg } from './url.js';
+import { PatientPool, poolOf } from './pool.js';
+import { remarkOnMode, urlForPg } from './url.js';
 
 /** How often servers are looked at, and how long one may take to answer. */
 const CHECK_INTERVAL_MS = 1000;
@@ -62,6 +62,10 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     private readonly others: Invalidations,
     @Inject(CONFIG) private readonly config: Config,
   ) {
+    for (const url of [config.DATABASE_URL as string, ...(config.DATABASE_REPLICA_URLS ?? [])]) {
+      const remark = remarkOnMode(url);
+      if (remark) this.logger.warn(remark);
+    }
     const pool = quiet(poolOf(dataSource));
     const look = { onConnect: (client: ClientBase) => this.look(client) };
     this.primary = this.serverAt('primary', Object.assign(pool.options, look), pool);
