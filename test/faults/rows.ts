@@ -98,4 +98,8 @@ export const ROWS: Record<number, { fault: string; mustBe: string }> = {
     mustBe:
       "the process lives within 256 MiB under the image's flags; what is owed is bounded; others' p99 ≤ 2× normal; normal within 10 s",
   },
+  56: {
+    fault: 'callers who reset at every step of every kind of request, admission full and empty',
+    mustBe: 'every account (places, bytes, slots, connections) is back at zero',
+  },
 };
