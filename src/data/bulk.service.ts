@@ -6,7 +6,7 @@ import type { PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
-import { isOrderly } from '../platform/database/database-problem.js';
+import { databaseProblem, isOrderly } from '../platform/database/database-problem.js';
 import { tooLarge } from '../platform/http/body.js';
 import { fingerprintOf, type IdempotencyKey } from '../platform/http/idempotency.js';
 import { invalid, notFound, Problem } from '../platform/http/problem.js';
@@ -80,7 +80,9 @@ export class BulkService {
 
   private async store(upload: Upload, within: Within): Promise<string> {
     const { collection, atomic, isLines, body, begun, held } = upload;
-    const { BULK_LIMIT_BYTES, RECORD_LIMIT_BYTES } = this.config;
+    const { BULK_LIMIT_BYTES, BODY_LIMIT_BYTES, RECORD_LIMIT_BYTES } = this.config;
+    // An item may be what a record's own request may be.
+    const limits = { item: BODY_LIMIT_BYTES, data: RECORD_LIMIT_BYTES };
     const send = async (text: string, progress: Progress) => {
       // With a bad line in it, the rest of an atomic upload is only looked at.
       if (atomic && progress.report.failed > 0) return;
@@ -90,10 +92,10 @@ export class BulkService {
         if (!atomic) await held?.save(client, progress);
       });
     };
-    const batches = new Batches(collection.id, RECORD_LIMIT_BYTES, send, begun);
+    const batches = new Batches(collection.id, limits, send, begun);
     try {
       const chunks = bounded(body, BULK_LIMIT_BYTES);
-      for await (const items of (isLines ? splitLines : splitArray)(chunks, RECORD_LIMIT_BYTES)) {
+      for await (const items of (isLines ? splitLines : splitArray)(chunks, limits.item)) {
         for (const item of items) await batches.take(item);
       }
       await batches.end();
@@ -102,8 +104,10 @@ export class BulkService {
       const { inserted } = batches.progress.report;
       if (!atomic && !begun?.isFinished)
         this.logger.warn(`A bulk upload to ${collection.name} ended early, with ${inserted} records stored.`);
-      if (error instanceof SyntaxError) throw invalid('The body is not one JSON array.');
-      throw error;
+      const problem = toProblem(error);
+      // What another request with its key has stored is not of this one.
+      if (!problem || problem.type === 'idempotency-key-reused') throw error;
+      throw problem.with({ inserted: atomic ? 0 : inserted }, error as Error);
     }
     const { progress } = batches;
     const { report } = progress;
@@ -115,6 +119,12 @@ export class BulkService {
     if (held) await within((client) => held.save(client, progress, json));
     return json;
   }
+}
+
+/** What a caller can be told of a failure; undefined for one of our own. */
+function toProblem(error: unknown): Problem | undefined {
+  if (error instanceof SyntaxError) return invalid(`The body ${error.message}.`);
+  return error instanceof Problem ? error : databaseProblem(error);
 }
 
 /** @throws Problem content-too-large when more than `limit` bytes come */

@@ -7,7 +7,7 @@ type Found = [line: number, text: string | null];
 async function split(by: Split, limit: number, chunks: Buffer[]): Promise<Found[]> {
   const items: Item[] = [];
   for await (const some of by(chunks, limit)) items.push(...some);
-  return items.map(({ line, bytes }) => [line, bytes === null ? null : bytes.toString('latin1')]);
+  return items.map(({ line, bytes, isTooLong }) => [line, isTooLong ? null : bytes.toString('latin1')]);
 }
 
 const lines = (text: string, limit = 100) => split(splitLines, limit, [Buffer.from(text)]);

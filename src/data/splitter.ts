@@ -1,7 +1,10 @@
-/** One JSON text out of an upload: its place from 1, and its bytes, or null when it is longer than allowed. */
+import { createHash, type Hash } from 'node:crypto';
+
+/** One JSON text out of an upload: its place from 1, and its bytes; of one that is longer than allowed, their hash. */
 export interface Item {
   line: number;
-  bytes: Buffer | null;
+  bytes: Buffer;
+  isTooLong: boolean;
 }
 
 /** Cuts an upload into its items as it comes, holding no more than a chunk's and one that is not complete. */
@@ -10,37 +13,69 @@ export type Split = (chunks: AsyncIterable<Buffer> | Iterable<Buffer>, limit: nu
 const code = (character: string) => character.charCodeAt(0);
 const [NEWLINE, QUOTE, BACKSLASH, COMMA] = [code('\n'), code('"'), code('\\'), code(',')];
 const [OPEN, CLOSE, BRACE, UNBRACE] = [code('['), code(']'), code('{'), code('}')];
+/** No JSON begins with the first byte of a byte order mark. */
+const BOM = 0xef;
 const isSpace = (byte: number) => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
-const isBlank = (bytes: Buffer | null) => bytes?.every(isSpace) ?? false;
-
-/** An item of which the first bytes came in chunks before; of one that is too long already, no more is kept. */
-const join = (begun: Buffer, bytes: Buffer, limit: number): Buffer =>
-  begun.length === 0 ? bytes : begun.length > limit ? begun : Buffer.concat([begun, bytes]);
-const within = (bytes: Buffer, limit: number) => (bytes.length > limit ? null : bytes);
+const isBlank = ({ bytes, isTooLong }: Omit<Item, 'line'>) => !isTooLong && bytes.every(isSpace);
 const NOTHING = Buffer.alloc(0);
+
+/** An item as far as it has come. */
+class Begun {
+  private bytes: Buffer = NOTHING;
+  private length = 0;
+  /** Of one that is too long. */
+  private hash: Hash | undefined;
+
+  constructor(private readonly limit: number) {}
+
+  add(chunk: Buffer): void {
+    const length = this.length + chunk.length;
+    if (!this.hash && length > this.limit) {
+      this.hash = createHash('sha256').update(this.bytes.subarray(0, this.length));
+      this.bytes = NOTHING;
+    }
+    if (this.hash) return void this.hash.update(chunk);
+    if (length > this.bytes.length) {
+      const longer = Buffer.allocUnsafeSlow(Math.min(2 * length, this.limit));
+      this.bytes.copy(longer, 0, 0, this.length);
+      this.bytes = longer;
+    }
+    chunk.copy(this.bytes, this.length);
+    this.length = length;
+  }
+
+  /** The whole item, which ends with these bytes. */
+  end(chunk: Buffer): Omit<Item, 'line'> {
+    if (this.length === 0 && !this.hash && chunk.length <= this.limit) return { bytes: chunk, isTooLong: false };
+    this.add(chunk);
+    const { hash } = this;
+    const bytes = hash ? hash.digest() : this.bytes.subarray(0, this.length);
+    [this.bytes, this.length, this.hash] = [NOTHING, 0, undefined];
+    return { bytes, isTooLong: hash !== undefined };
+  }
+}
 
 /**
  * One JSON text a line (application/x-ndjson); blank lines are passed over but counted.
  * @param limit bytes of the longest line
  */
 export const splitLines: Split = async function* (chunks, limit) {
-  let rest: Buffer = NOTHING;
+  const begun = new Begun(limit);
   let line = 0;
   for await (const chunk of chunks) {
     const items: Item[] = [];
     let start = 0;
     for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, start)) {
-      const bytes = within(join(rest, chunk.subarray(start, at), limit), limit);
+      const item = begun.end(chunk.subarray(start, at));
       line++;
-      if (!isBlank(bytes)) items.push({ line, bytes });
-      rest = NOTHING;
+      if (!isBlank(item)) items.push({ line, ...item });
       start = at + 1;
     }
-    rest = join(rest, chunk.subarray(start), limit);
+    begun.add(chunk.subarray(start));
     yield items;
   }
-  const bytes = within(rest, limit);
-  if (!isBlank(bytes)) yield [{ line: line + 1, bytes }];
+  const item = begun.end(NOTHING);
+  if (!isBlank(item)) yield [{ line: line + 1, ...item }];
 };
 
 /** Finds the commas between an array's elements and its end. Whether an element is JSON shows later. */
@@ -70,7 +105,7 @@ class Elements {
 export const splitArray: Split = async function* (chunks, limit) {
   const elements = new Elements();
   let state = 'before' as 'before' | 'inside' | 'behind';
-  let rest: Buffer = NOTHING;
+  const begun = new Begun(limit);
   let line = 0;
   for await (const chunk of chunks) {
     const items: Item[] = [];
@@ -79,20 +114,21 @@ export const splitArray: Split = async function* (chunks, limit) {
       const byte = chunk[at] as number;
       if (state !== 'inside') {
         if (isSpace(byte)) continue;
-        if (state === 'behind' || byte !== OPEN) throw new SyntaxError('not one array');
+        if (byte === BOM && state === 'before')
+          throw new SyntaxError('begins with a byte order mark, which JSON does not have');
+        if (state === 'behind' || byte !== OPEN) throw new SyntaxError('is not one JSON array');
         state = 'inside';
         start = at + 1;
       } else if (elements.isEnd(byte)) {
-        const bytes = within(join(rest, chunk.subarray(start, at), limit), limit);
-        rest = NOTHING;
+        const item = begun.end(chunk.subarray(start, at));
         start = at + 1;
         if (byte === CLOSE) state = 'behind';
         // An empty array has no element; anywhere else an empty element is a mistake.
-        if (line > 0 || byte === COMMA || !isBlank(bytes)) items.push({ line: ++line, bytes });
+        if (line > 0 || byte === COMMA || !isBlank(item)) items.push({ line: ++line, ...item });
       }
     }
-    if (state === 'inside') rest = join(rest, chunk.subarray(start), limit);
+    if (state === 'inside') begun.add(chunk.subarray(start));
     yield items;
   }
-  if (state !== 'behind') throw new SyntaxError('array not closed');
+  if (state !== 'behind') throw new SyntaxError('ends before its JSON array does');
 };

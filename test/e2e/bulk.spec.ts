@@ -94,18 +94,25 @@ describe('a bulk upload of lines', () => {
     expect(body).toEqual({ inserted: 1, failed: 1, errors: [{ line: 2, pointer: '', detail }] });
   });
 
-  it('refuses a line over 65,536 bytes and goes on behind it', async () => {
-    const line = (bytes: number) => `{"data":{"x":"${'x'.repeat(bytes - 17)}"}}`;
-    const body = [line(65_536), line(65_537), line(300_000), '{"data":{"n":4}}'].join('\n');
-    const answer = must(200, await upload(body)).body;
-    expect(answer).toEqual({
+  it('refuses data over 65,536 bytes and lines over 1,048,576, and goes on behind them', async () => {
+    const line = (bytes: number) => `{"data":{"x":"${'x'.repeat(bytes - 8)}"}}`;
+    const body = [line(65_536), line(65_537), line(2_000_000), '{"data":{"n":4}}'].join('\n');
+    expect(must(200, await upload(body)).body).toEqual({
       inserted: 2,
       failed: 2,
       errors: [
-        { line: 2, pointer: '', detail },
+        { line: 2, pointer: '/data', detail },
         { line: 3, pointer: '', detail },
       ],
     });
+  });
+
+  it('counts neither white space nor what is around data', async () => {
+    const data = `{ "x" : "${'x'.repeat(65_528)}" }`;
+    const record = `${' '.repeat(70_000)}{ "data": ${data}, "occurredAt": "2001-01-01T00:00:00Z" }\t`;
+    expect(must(200, await upload(`${record}\r\n${record}`)).body).toEqual({ inserted: 2, failed: 0, errors: [] });
+    const array = await upload(`[${record}\n,\n${record}\n]`, 'application/json');
+    expect(must(200, array).body).toEqual({ inserted: 2, failed: 0, errors: [] });
   });
 
   it('gives data back exactly', async () => {

@@ -44,6 +44,16 @@ describe('an upload under an Idempotency-Key that was finished', () => {
     expect(await tally(app.database, set)).toEqual([first.body.inserted, first.body.inserted]);
   });
 
+  it('keeps its key from one that differs within a line that is too long', async () => {
+    const [key, other] = [freshKey(), freshKey()];
+    const text = (end: string) => `${lines(1, 2)}{"data":{"x":"${'x'.repeat(1_500_000)}${end}"}}\n`;
+    const first = must(200, await upload(text('a'), key));
+    expect(first.body).toMatchObject({ inserted: 2, failed: 1 });
+    expectProblem(await upload(text('b'), key), 'idempotency-key-reused');
+    expect(must(200, await upload(text('a'), key)).text).toBe(first.text);
+    must(200, await upload(text('b'), other));
+  });
+
   it('keeps its key from any other body, collection, form and caller', async () => {
     const key = freshKey();
     must(200, await upload(lines(1, 6000), key));
@@ -56,6 +66,7 @@ describe('an upload under an Idempotency-Key that was finished', () => {
       lines(1, 12_000),
       `${lines(1, 6000)}{"data":1}`,
     ];
+    others.push(`\n${lines(1, 6000)}`);
     for (const text of others) expectProblem(await upload(text, key), 'idempotency-key-reused');
     expectProblem(await upload(lines(1, 6000), key, `${bulk}?atomic=true`), 'idempotency-key-reused');
     expectProblem(await ada.post(bulk, '[]', key), 'idempotency-key-reused');

@@ -35,7 +35,7 @@ export const ApiIdempotencyKey = () =>
     name: 'idempotency-key',
     required: false,
     description:
-      'Your own name for this request, under which it takes effect once: a retry within 24 hours gets the first answer.',
+      'Your own name for this request, under which it takes effect once: a retry with the same content within 24 hours gets the first answer. A request that was refused and stored nothing leaves its key free, for another body too.',
     schema: { type: 'string', pattern: KEY.source },
   });
 

@@ -58,6 +58,12 @@ export class Problem extends Error {
     this.status = problemTypes[type].status;
   }
 
+  /** The same, which says more, of a failure that shows in the log. */
+  with(members: Record<string, unknown>, { stack = '' }: Error): Problem {
+    const said = new Problem(this.type, this.detail, { ...this.members, ...members }, this.headers);
+    return Object.assign(said, { stack });
+  }
+
   /** The document, for a request that is known by its path and id. */
   toDocument(instance: string, requestId: string): Record<string, unknown> {
     const { status, title } = problemTypes[this.type];
