@@ -8,6 +8,8 @@ const TEXT = '^[^\\u0000]*$';
 
 const options = {
   target: 'draft-2020-12',
+  // Data, of which JSON Schema says more than its check (see below).
+  unrepresentable: 'any',
   io: 'input',
   override: ({ jsonSchema }: { jsonSchema: Schema }) => {
     const { type, format } = jsonSchema;
@@ -23,6 +25,7 @@ const options = {
 
 const jsonValue = { $ref: '#/components/schemas/JsonValue' };
 const anyObject = {
+  type: 'object',
   propertyNames: { pattern: TEXT, not: { const: '__proto__' } },
   additionalProperties: jsonValue,
   not: {
@@ -34,14 +37,15 @@ const anyObject = {
 
 /** Any JSON that can be given back exactly as it came. */
 const JSON_VALUE = {
-  description: 'Any JSON. Integers lie within ±(2^53−1), strings hold no NUL, nesting ends at 32 levels.',
-  type: ['null', 'boolean', 'number', 'string', 'array', 'object'],
+  description:
+    'Any JSON. Numbers lie within ±(2^53−1) and have 400 decimals at most, strings hold no NUL, nesting ends at 32 levels.',
   minimum: Number.MIN_SAFE_INTEGER,
   maximum: Number.MAX_SAFE_INTEGER,
   pattern: TEXT,
   // The same again; put so that generators of types, which cannot write an array of itself, see an array of anything.
   items: { not: { not: jsonValue } },
   ...anyObject,
+  type: ['null', 'boolean', 'number', 'string', 'array', 'object'],
 };
 
 export const problemSchema = z
@@ -56,7 +60,7 @@ export const problemSchema = z
       .array(z.object({ line: z.int().optional(), pointer: z.string().meta({ pattern: '^' }), detail: z.string() }))
       .optional()
       .meta({ description: 'What is wrong: a JSON Pointer into the body (or its line), or the name of a parameter.' }),
-    inserted: z.int().optional().meta({ description: 'Of an atomic bulk upload: none.' }),
+    inserted: z.int().optional().meta({ description: 'Of a bulk upload: how many records are stored all the same.' }),
     failed: z.int().optional().meta({ description: 'Of an atomic bulk upload: how many lines are bad.' }),
     'violated-policies': z
       .array(z.string())

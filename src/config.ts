@@ -125,11 +125,11 @@ export const settings = z.object({
   IDEMPOTENCY_LEASE_MS: setting.integer(100, 600_000).default(30_000),
   /** How long clients and proxies may use a public record without asking again. */
   PUBLIC_MAX_AGE_S: setting.integer(0, 86_400).default(0),
-  /** Largest JSON body. */
+  /** Largest JSON body, and largest line of a bulk upload. */
   BODY_LIMIT_BYTES: setting.integer(1024, 67_108_864).default(1_048_576),
   /** Largest bulk upload; it is streamed, not held. */
   BULK_LIMIT_BYTES: setting.integer(1024, 1_073_741_824).default(67_108_864),
-  /** Largest `data` of a record, and largest line of a bulk upload. */
+  /** Largest `data` of a record: as JSON without white space, its numbers written out. */
   RECORD_LIMIT_BYTES: setting.integer(64, 1_048_576).default(65_536),
   /** All bodies that are being received take no more; beyond, the one that has taken longest is refused with 503. */
   BODY_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(33_554_432),

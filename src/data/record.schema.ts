@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isObject } from '../platform/exact-json.js';
 import { Answer } from '../platform/http/answer.js';
 import { parseJson } from '../platform/http/json.js';
 import { pageOf, pageParameters } from '../platform/http/page.js';
@@ -19,13 +20,20 @@ const moment = z.iso
   .transform((text) => new Date(text).toISOString());
 
 const occurredAt = moment.meta({
-  description: 'When it happened (RFC 3339); now, if left out.',
+  description: 'When it happened (RFC 3339), cut to milliseconds; now, if left out.',
   examples: ['2001-01-01T12:30:00Z'],
 });
 
 const data = z
-  .looseObject({})
-  .meta({ id: 'Data', description: 'Any JSON object.', examples: [{ delay: 14, distance: 405 }] });
+  .custom<Record<string, unknown>>(isObject, {
+    error: ({ input }) => (input === undefined ? 'is missing' : 'must be an object'),
+  })
+  .meta({
+    id: 'Data',
+    description:
+      'Any JSON object, of 65,536 bytes without white space and with its numbers written out (`1e-3` is `0.001`). It comes back with the same values, each number to its last digit; what may differ is the order of names, white space, escapes, and the form of a number (`1e2` is `100`, `1.0` may be `1`, `-0` is `0`). Of members with the same name the last one counts.',
+    examples: [{ delay: 14, distance: 405 }],
+  });
 
 export const recordInputSchema = z
   .strictObject({ data, occurredAt: occurredAt.optional() })
@@ -60,7 +68,7 @@ function toObjectText(text: string, context: z.RefinementCtx): string {
   let detail = 'must be a JSON object';
   try {
     const value = parseJson(Buffer.from(text), 'where');
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return JSON.stringify(value);
+    if (isObject(value)) return JSON.stringify(value);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     const [mistake] = (error.members.errors as Mistake[] | undefined) ?? [];

@@ -18,7 +18,6 @@ import { DataRecord } from './record.entity.js';
 import { type RecordInput, type RecordPatch, type RecordQuery, recordPath } from './record.schema.js';
 import type { RecordPageRow, StoredRecord } from './record.statements.js';
 import { CREATE_MANY, FIND_KEY, GET_MANY, listStatement, UPDATE } from './record.statements.js';
-import { storedLength } from './stored-length.js';
 
 /** A page that can have no more is not measured: of the usual 20 records. */
 const WHOLE_BYTES = 20 * 65_536;
@@ -194,7 +193,8 @@ export class RecordsService {
   private toText(data: Record<string, unknown>): string {
     const text = JSON.stringify(data);
     const limit = this.config.RECORD_LIMIT_BYTES;
-    if (storedLength(text) > limit) throw new Problem('content-too-large', `A record's data may have ${limit} bytes.`);
+    if (Buffer.byteLength(text) > limit)
+      throw new Problem('content-too-large', `A record's data may have ${limit} bytes.`);
     return text;
   }
 }

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { parseExactly } from './exact-json.js';
 
 /** Names that JSON has to escape, beside ones that it need not. */
@@ -28,4 +29,39 @@ it('takes the last of two members of one name, and leaves values alone', () => {
 it('throws at what is no JSON', () => {
   for (const text of ['', '{"\\\\":}', '{"\\\\":1', '{"\\x":1}', "{'\\\\':1}"])
     expect(() => parseExactly(text)).toThrow(SyntaxError);
+});
+
+/** The value of a number in JSON, times 10^1000. */
+function scaled(text: string): bigint {
+  const [, sign, whole, fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text)!;
+  return BigInt(`${sign}${whole}${fraction}`) * 10n ** BigInt(1000 - fraction.length + Number(exponent));
+}
+
+it('keeps the value of every number to its last digit, written without an exponent', () => {
+  const digits = (maxLength: number) => fc.string({ unit: fc.constantFrom(...'0123456789'), minLength: 1, maxLength });
+  const number = fc.tuple(
+    fc.constantFrom('', '-'),
+    digits(15).map((text) => text.replace(/^0+(?=\d)/, '')),
+    fc.option(
+      digits(30).map((text) => `.${text}`),
+      { nil: '' },
+    ),
+    fc.option(
+      fc.integer({ min: -300, max: 0 }).map((exponent) => `e${exponent}`),
+      { nil: '' },
+    ),
+  );
+  fc.assert(
+    fc.property(
+      number.map((parts) => parts.join('')),
+      fc.constantFrom('', ' '),
+      (source, space) => {
+        const text = JSON.stringify(parseExactly(`{"a":[${space}${source}]}`));
+        expect(text).toMatch(/^\{"a":\[-?\d+(\.\d+)?\]\}$/);
+        expect(scaled(text.slice(6, -2))).toBe(scaled(source));
+        expect(JSON.stringify(parseExactly(source))).toBe(text.slice(6, -2));
+      },
+    ),
+    { numRuns: 2000 },
+  );
 });

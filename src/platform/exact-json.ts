@@ -1,29 +1,55 @@
+import { Decimal, isWrittenOut, toNumber } from './decimal.js';
+
+/** Numbers that may have another value as a double, or be written otherwise: of 16 digits, with an exponent, or very small. */
+const SUSPECT = /(?:^|[:,[\s])-?(?:\d[\d.]{15}|\d[\d.]*[eE]|0\.0{6})[\d.eE+-]*/g;
+
 /**
- * JSON.parse, but for a flaw of V8 12.8 and later (nodejs/node#63785): when it has met a name with a backslash, it may
- * take another name with an escape for that one. The result then holds a backslash in a name, so what does is read again
- * with numbers in place of its names, which hold no escapes.
- * @throws SyntaxError
+ * JSON.parse, but for two things. Numbers that it would round are Decimals. And a flaw of V8 12.8 and later
+ * (nodejs/node#63785): when it has met a name with a backslash, it may take another name with an escape for that one. The
+ * result then holds a backslash in a name, so what does is read again with numbers in place of its names, which hold no
+ * escapes.
+ * @throws SyntaxError; RangeError for what is nested some thousand levels deep
  */
 export function parseExactly(text: string): unknown {
-  const value = JSON.parse(text);
+  const parse = isRounded(text) ? parseNumbers : JSON.parse;
+  const value = parse(text);
   if (!text.includes('\\') || !hasBackslashName(value)) return value;
   const names: string[] = [];
   const numbered = text.replace(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?/g, (token, colon?: string) => {
     if (colon === undefined) return token;
     return `"${names.push(JSON.parse(token.slice(0, -colon.length))) - 1}"${colon}`;
   });
-  return renamed(JSON.parse(numbered), names);
+  return renamed(parse(numbered), names);
 }
 
+/** Whether a value that was read is a JSON object. */
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Decimal);
+
+/** Whether JSON.parse may change a number in a text; what looks like one in a string counts too. */
+function isRounded(text: string): boolean {
+  const suspects = text.match(SUSPECT);
+  return suspects?.some((suspect) => !isKept(/^[-\d]/.test(suspect) ? suspect : suspect.slice(1))) ?? false;
+}
+
+const isKept = (number: string) => String(Number(number)) === number && isWrittenOut(number);
+
+type Reviver = (this: unknown, key: string, value: unknown) => unknown;
+
+const parseNumbers = (text: string): unknown => JSON.parse(text, revive as Reviver);
+
+const revive = (_: string, value: unknown, { source }: { source: string }): unknown =>
+  typeof value === 'number' ? toNumber(value, source) : value;
+
 function hasBackslashName(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
   if (Array.isArray(value)) return value.some(hasBackslashName);
+  if (!isObject(value)) return false;
   return Object.entries(value).some(([name, member]) => name.includes('\\') || hasBackslashName(member));
 }
 
 function renamed(value: unknown, names: string[]): unknown {
-  if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return value.map((element) => renamed(element, names));
+  if (!isObject(value)) return value;
   const entries = Object.entries(value);
   return Object.fromEntries(entries.map(([number, member]) => [names[Number(number)], renamed(member, names)]));
 }

@@ -66,6 +66,67 @@ describe('data comes back exactly as it was', () => {
   });
 });
 
+describe('numbers come back to the last digit', () => {
+  const written: [string, string][] = [
+    ['0.12345678901234567890', '0.12345678901234567890'],
+    ['4503599627370497.5', '4503599627370497.5'],
+    ['-9007199254740990.999', '-9007199254740990.999'],
+    ['1e-400', `0.${'0'.repeat(399)}1`],
+    ['5e-324', `0.${'0'.repeat(323)}5`],
+    ['-1.50e-7', '-0.000000150'],
+    ['123.456E+2', '12345.6'],
+    ['100e-2', '1'],
+    ['1e15', '1000000000000000'],
+    ['0e-99999', '0'],
+    ['-0', '0'],
+    ['0.30000000000000004', '0.30000000000000004'],
+  ];
+
+  it.each(written)('%s', async (source, text) => {
+    const { records, path: collection } = await makeCollection(ada);
+    const body = `{"data":{"n":${source},"list":[{"\\\\":${source}}],"s":"1e-999 ${source}"}}`;
+    const kept = [`"n": ${text}`, `[{"\\\\": ${text}}]`, `"s": "1e-999 ${source}"`];
+    const shows = (answer: { text: string }) => {
+      for (const one of kept) expect(answer.text).toContain(one);
+    };
+    const made = must(201, await ada.post(records, body));
+    const path = made.headers.get('location') as string;
+    shows(made);
+    for (let n = 0; n < 2; n++) shows(must(200, await app.client.get(path)));
+    shows(must(200, await ada.patch(path, '{"data":{"x":1}}', { 'if-match': '*' })));
+    shows(must(200, await ada.put(path, body, { 'if-match': '*' })));
+    for (const query of ['records?limit=1', 'records/export', `records?where={"n":${encodeURIComponent(source)}}`])
+      shows(must(200, await app.client.get(`${collection}/${query}`)));
+    must(200, await ada.delete(path, { 'if-match': '*' }).then((answer) => ({ ...answer, status: 200 })));
+    expect(must(200, await ada.post(`${records}/bulk`, `[${body}]`)).body.inserted).toBe(1);
+    shows(must(200, await app.client.get(`${records}`)));
+    for (let n = 0; n < 2; n++)
+      expect(must(200, await app.client.get(`${collection}/stats?by=n`)).text).toMatch(
+        new RegExp(`"value" ?: ?${text.replace('.', '[.]')},`),
+      );
+  });
+
+  it.each(['1e308', '-1e16', '9007199254740991.5', '1e-401', `0.${'1'.repeat(401)}`, '1e-999999999'])(
+    'but for %s, which is refused',
+    async (source) => {
+      const before = await countRecords();
+      for (const body of [`{"data":{"n":[${source}]}}`, `{"data":${source}}`])
+        expect((await ada.post(set.records, body)).status).toBe(400);
+      expect(await countRecords()).toBe(before);
+    },
+  );
+});
+
+describe('data that only looks long', () => {
+  it('is taken, whatever its texts look like', async () => {
+    const data = { note: '1e-999 '.repeat(66), ids: Array(999).fill('0199b3c2-1e5e-7d31-95e9-5e-123456789') };
+    const { path } = await makeRecord(ada, set, data);
+    must(200, await ada.patch(path, { data: { x: 1 } }, { 'if-match': '*' }));
+    must(200, await ada.put(path, { data }, { 'if-match': '*' }));
+    expect(must(200, await ada.post(`${set.records}/bulk`, [{ data }])).body.inserted).toBe(1);
+  });
+});
+
 describe('what cannot be kept or is not known is refused, pointed at and not stored', () => {
   const refused: [string, string, string][] = [
     ['a NUL in a text', '{"data":{"a":"x\\u0000"}}', '/data/a'],

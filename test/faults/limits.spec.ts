@@ -113,6 +113,12 @@ limit('MAX_PIPELINED', async () => {
   expect(await answered(4000)).toBeLessThan(2001);
 });
 
+limit('MAX_DECIMALS', async () => {
+  const data = (decimals: number) => `{"data":{"n":0.${'1'.repeat(decimals)}}}`;
+  expect((await one.admin.post(set.records, data(400))).status).toBe(201);
+  expect((await one.admin.post(set.records, data(401))).status).toBe(400);
+});
+
 limit('extensions of a chunk', async () => {
   const chunked = (length: number) =>
     exchange(

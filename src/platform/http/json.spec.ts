@@ -37,7 +37,8 @@ it('reads any JSON that can be kept exactly', () => {
   })).any;
   fc.assert(
     fc.property(value, (given) => {
-      expect(parseJson(Buffer.from(JSON.stringify(given)))).toEqual(JSON.parse(JSON.stringify(given)));
+      const text = JSON.stringify(given);
+      expect(JSON.parse(JSON.stringify(parseJson(Buffer.from(text))))).toEqual(JSON.parse(text));
     }),
   );
 });
@@ -73,19 +74,26 @@ it.each([
   '5e-324',
   '0.1',
 ])('takes %s', (text) => {
-  expect(parseJson(Buffer.from(text))).toEqual(JSON.parse(text));
+  expect(JSON.parse(JSON.stringify(parseJson(Buffer.from(text))))).toEqual(JSON.parse(text));
 });
 
 it.each([[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xe2, 0x82]])('refuses the bytes %j, … as no UTF-8', (...bytes) => {
   expect(refusal(Buffer.from([0x22, ...bytes, 0x22]))).toBe('The body is not valid UTF-8.');
 });
 
-it.each(['', ' ', '{', '[1,]', "'a'", 'NaN', '01', '{"a":1}{', '"\n"', '\ufeff1', 'undefined'])(
+it.each(['', ' ', '{', '[1,]', "'a'", 'NaN', '01', '{"a":1}{', '"\n"', 'undefined'])(
   'refuses %j as no JSON, in its own words',
   (text) => {
     expect(refusal(text)).toMatch(/^The body is not valid JSON(: see character \d+)?\.$/);
   },
 );
+
+it.each([
+  ['\ufeff1', /byte order mark/],
+  [`${nested(100_000).slice(0, 100_000)}1e-9${']'.repeat(100_000)}`, /nested deeper than 32 levels/],
+])('says what is wrong with %.20s', (text, detail) => {
+  expect(refusal(text)).toMatch(detail);
+});
 
 it('never pollutes the prototype of all objects', () => {
   expect(() => parseJson(Buffer.from('{"__proto__":{"polluted":1}}'))).toThrow(Problem);

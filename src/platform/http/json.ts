@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { parseExactly } from '../exact-json.js';
+import { Decimal, MAX_DECIMALS } from '../decimal.js';
+import { isObject, parseExactly } from '../exact-json.js';
 import { invalid, type Mistake } from './problem.js';
 
 /** Deepest nesting of arrays and objects in any JSON that is read. */
@@ -12,10 +13,12 @@ export const MAX_DEPTH = 32;
 export function parseJson(bytes: Buffer, what = 'The body'): unknown {
   if (!isUtf8(bytes)) throw invalid(`${what} is not valid UTF-8.`);
   const text = bytes.toString('utf8');
+  if (text.startsWith('\ufeff')) throw invalid(`${what} begins with a byte order mark, which JSON does not have.`);
   let value: unknown;
   try {
     value = parseExactly(text);
   } catch (error) {
+    if (error instanceof RangeError) throw invalid(`${what} is nested deeper than ${MAX_DEPTH} levels.`);
     const position = /position (\d+)/.exec((error as Error).message)?.[1];
     throw invalid(`${what} is not valid JSON${position ? `: see character ${Number(position) + 1}` : ''}.`);
   }
@@ -29,6 +32,7 @@ function findFlaw(value: unknown, depth: number, escapes: boolean): Mistake | un
   if (typeof value === 'string') return escapes ? stringFlaw(value) : undefined;
   if (typeof value === 'number') return numberFlaw(value);
   if (typeof value !== 'object' || value === null) return undefined;
+  if (value instanceof Decimal) return decimalFlaw(value);
   if (depth > MAX_DEPTH) return flaw(`is nested deeper than ${MAX_DEPTH} levels`);
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index++) {
@@ -47,7 +51,7 @@ function findFlaw(value: unknown, depth: number, escapes: boolean): Mistake | un
 
 function keyFlaw(key: string, member: unknown, escapes: boolean): Mistake | undefined {
   if (key === '__proto__') return flaw('is a name that is not allowed');
-  if (key === 'constructor' && typeof member === 'object' && member !== null && Object.hasOwn(member, 'prototype'))
+  if (key === 'constructor' && isObject(member) && Object.hasOwn(member, 'prototype'))
     return flaw('must not hold a prototype');
   return escapes ? stringFlaw(key) : undefined;
 }
@@ -57,13 +61,14 @@ function stringFlaw(text: string): Mistake | undefined {
   return text.isWellFormed() ? undefined : flaw('holds half of a surrogate pair');
 }
 
-/** Every integer past 2^53-1 is still past it after rounding, and 1e999 becomes Infinity, so the value tells. */
-function numberFlaw(value: number): Mistake | undefined {
-  if (!Number.isFinite(value)) return flaw('is a number too large to be kept exactly');
-  return Number.isInteger(value) && !Number.isSafeInteger(value)
-    ? flaw('is an integer beyond ±9007199254740991, which cannot be kept exactly')
+/** What lies past 2^53-1 still does after rounding, and 1e999 becomes Infinity, so the value tells. */
+const numberFlaw = (value: number): Mistake | undefined =>
+  Math.abs(value) > Number.MAX_SAFE_INTEGER
+    ? flaw('is a number beyond ±9007199254740991, which many a reader could not keep exactly')
     : undefined;
-}
+
+const decimalFlaw = ({ decimals }: Decimal): Mistake | undefined =>
+  decimals > MAX_DECIMALS ? flaw(`is a number with more than ${MAX_DECIMALS} decimals`) : undefined;
 
 const flaw = (detail: string): Mistake => ({ pointer: '', detail });
 

@@ -1,7 +1,4 @@
-type Json = Record<string, unknown>;
-
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+import { isObject } from '../exact-json.js';
 
 /** The target after the patch (RFC 7396): null removes a member, anything but an object replaces. Neither input is changed. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
