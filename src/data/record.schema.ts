@@ -102,7 +102,7 @@ export type RecordQuery = z.infer<typeof recordQuery>;
 export const exportQuery = z.strictObject({ order, ...filterParameters });
 export type ExportQuery = z.infer<typeof exportQuery>;
 
-const field = z.string().min(1).max(256);
+const field = z.string().max(256);
 
 export const statsQuery = z.strictObject({
   bucket: z
@@ -120,7 +120,7 @@ export const statsSchema = z
   .object({
     total: z.object({
       count,
-      isEstimate: z.boolean().meta({ description: 'Up to 10,000 records are counted; beyond, PostgreSQL estimates.' }),
+      isEstimate: z.boolean().meta({ description: 'False: they are counted, all that the buckets are of.' }),
     }),
     bucket: z.string(),
     buckets: z
@@ -133,7 +133,6 @@ export const statsSchema = z
       .meta({ description: 'The 20 commonest values of the field, commonest first; null without `by`.' }),
   })
   .meta({ id: 'Stats' });
-export type Stats = z.infer<typeof statsSchema>;
 
 export const bulkQuery = z.strictObject({
   atomic: z

@@ -25,6 +25,9 @@ export interface RecordPageRow {
 const time = (column: string) =>
   `left(to_json(${column} AT TIME ZONE INTERVAL '0' + INTERVAL '1 us')::text, 24) || 'Z"'`;
 
+/** The same as text. */
+export const momentOf = (column: string) => `trim('"' FROM ${time(column)})`;
+
 /** Text put together in PostgreSQL costs half of what rows made into objects and then into JSON cost. */
 const JSON_TEXT = `'{"id":"' || id || '","data":' || data || ',"occurredAt":' || ${time('occurred_at')}
   || ',"version":' || version || ',"createdAt":' || ${time('created_at')} || ',"updatedAt":' || ${time('updated_at')} || '}'`;
@@ -108,7 +111,7 @@ function cutPage(limit: number): string {
 
 const pageOf = (isShown: string, isLast: string) => `
     SELECT string_agg(json, ',') FILTER (WHERE ${isShown}) AS items,
-      trim('"' FROM ${time(`max(occurred_at) FILTER (WHERE ${isLast})`)}) AS at, max(id::text) FILTER (WHERE ${isLast}) AS id
+      ${momentOf(`max(occurred_at) FILTER (WHERE ${isLast})`)} AS at, max(id::text) FILTER (WHERE ${isLast}) AS id
     FROM placed`;
 
 /** What a list, an export and statistics may be narrowed to. */

@@ -48,6 +48,33 @@ describe('statistics', () => {
     expect(await ask(anyone)).toEqual([2, 0]);
   });
 
+  it('never go back for who has seen more, on either process', async () => {
+    for (const { anyone } of [two.here, two.there]) expect(await ask(anyone)).toEqual([1, 0]);
+    await add();
+    for (const one of [two.here, two.there]) await until(async () => (await ask(at(one, owner)))[0] === 2, 1);
+    // Nobody who has just written any more; what is kept is not yet over its time.
+    await pause(1050);
+    for (let n = 0; n < 5; n++) for (const one of [two.here, two.there]) expect((await ask(at(one, owner)))[0]).toBe(2);
+    await pause(KEPT_MS);
+    for (const one of [two.here, two.there]) expect((await ask(at(one, owner)))[0]).toBe(2);
+  });
+
+  it('are counted before they are given out when nobody has asked for long', async () => {
+    for (const { anyone } of [two.here, two.there]) expect(await ask(anyone)).toEqual([1, 0]);
+    await add();
+    await pause(2.2 * KEPT_MS);
+    for (const { anyone } of [two.here, two.there]) expect(await ask(anyone)).toEqual([2, 0]);
+  });
+
+  it('on one process are forgotten when another has counted anew', async () => {
+    for (const { anyone } of [two.here, two.there]) expect(await ask(anyone)).toEqual([1, 0]);
+    await add();
+    await pause(1.2 * KEPT_MS);
+    await ask(two.here.anyone);
+    await until(async () => (await ask(two.here.anyone))[0] === 2, 2);
+    await until(async () => (await ask(two.there.anyone))[0] === 2, 1);
+  });
+
   it('are on the other process no older than on the one that counted them', async () => {
     const begun = Date.now();
     expect(await ask(two.here.anyone)).toEqual([1, 0]);

@@ -14,6 +14,9 @@ import { Invalidations, KEY_VERSION, SECOND_TIER_TTL_MS } from './invalidations.
 const TURN_MS = 10_000;
 const TURN_POLL_MS = 50;
 
+/** What an older finding in another process' first tier depends on. */
+export const foundTag = (name: string): string => `found:${name}`;
+
 /** cache-manager's store over whichever connection stands: redisStore() would make one that nobody listens to for errors. */
 export function redisTier(redis: Redis): Keyv {
   const commands = {
@@ -68,7 +71,7 @@ export class SharedTier {
   /**
    * Works something dear out, on one replica at a time: the others wait for what it finds.
    * @param maxAgeMs an older one is not taken
-   * @returns what was found, and how long ago
+   * @returns what was found, and how long ago that began: others forget what depends on an older one (see foundTag)
    */
   async once<T>(name: string, maxAgeMs: number, work: () => Promise<T>): Promise<{ value: T; ageMs: number }> {
     const deadline = Date.now() + TURN_MS;
@@ -85,16 +88,20 @@ export class SharedTier {
       );
       if (isOurs) {
         try {
-          const value = await work();
-          await this.redis.attempt(() => this.manager.set(name, { value, at: Date.now() }, maxAgeMs), undefined);
-          return { value, ageMs: 0 };
+          const at = Date.now();
+          const found = await timed(work);
+          const left = Math.ceil(maxAgeMs - found.ageMs);
+          if (left > 0)
+            await this.redis.attempt(() => this.manager.set(name, { value: found.value, at }, left), undefined);
+          this.invalidations.tell([foundTag(name)]);
+          return found;
         } finally {
           void this.redis.attempt((client) => client.eval(RELEASE, { keys: [turn], arguments: [token] }), undefined);
         }
       }
       await sleep(TURN_POLL_MS);
     }
-    return { value: await work(), ageMs: 0 };
+    return timed(work);
   }
 
   /** What is worked out by turns has a time of its own. */
@@ -105,6 +112,12 @@ export class SharedTier {
   private get isUsed(): boolean {
     return this.invalidations.areHeard && this.redis.isUp;
   }
+}
+
+/** What is found is as old as the work on it. */
+async function timed<T>(work: () => Promise<T>): Promise<{ value: T; ageMs: number }> {
+  const begun = performance.now();
+  return { value: await work(), ageMs: performance.now() - begun };
 }
 
 /** Ends a turn, if it is still ours. */

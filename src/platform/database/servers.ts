@@ -19,6 +19,8 @@ const CHECK_TIMEOUT_MS = 1500;
 /** How other processes are told who has written here. */
 const WRITER = 'writer:';
 const WRITERS_REMEMBERED = 50_000;
+/** Behind that time, for what was kept before its end. */
+const WRITERS_REMEMBERED_MS = 60_000;
 /** How soon PostgreSQL breaks off what it does on a stream's connection that is gone. */
 export const ABANDONED_AFTER_MS = 100;
 /** In recovery, or told to be so. */
@@ -48,11 +50,13 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   areMisled = false;
   private readonly logger = new Logger(Servers.name);
   private readonly replicas: Server[];
-  private readonly writers: LRUCache<string, true>;
+  /** Until when who has written reads from the primary. */
+  private readonly writers: LRUCache<string, number>;
   /** Where the primary was, oldest first, back to the lag that is allowed: [time in ms, WAL position]. */
   private positions: [at: number, position: number][] = [];
   /** All but the primary's pool, which is TypeORM's to end. */
   private readonly own: { end(): Promise<void> }[] = [];
+  private readonly writerMs: number;
   private turn = 0;
   private suspectedUntil = 0;
 
@@ -72,14 +76,15 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     this.replicas = (config.DATABASE_REPLICA_URLS ?? []).map((url) =>
       this.serverAt(new URL(url).host, { ...pool.options, connectionString: urlForPg(url), onConnect: ignore }),
     );
-    this.writers = new LRUCache({ ...entries(WRITERS_REMEMBERED), ttl: 2 * config.DATABASE_REPLICA_MAX_LAG_MS });
+    this.writerMs = 2 * config.DATABASE_REPLICA_MAX_LAG_MS;
+    this.writers = new LRUCache({ ...entries(WRITERS_REMEMBERED), ttl: this.writerMs + WRITERS_REMEMBERED_MS });
     others.listen({
       drop: (names) => {
-        for (const name of names) if (name.startsWith(WRITER)) this.writers.set(name.slice(WRITER.length), true);
+        for (const name of names) if (name.startsWith(WRITER)) this.noteWriter(name.slice(WRITER.length));
       },
       // Messages were lost: anybody may have written on another process.
       dropAll: () => {
-        this.suspectedUntil = performance.now() + this.writers.ttl;
+        this.suspectedUntil = performance.now() + this.writerMs;
       },
     });
   }
@@ -105,7 +110,21 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   /** Whether a caller may miss own work in anything that is a little old. */
   hasWritten(callerId: string | undefined): boolean {
     if (callerId === undefined) return false;
-    return this.writers.has(callerId) || performance.now() < this.suspectedUntil || !this.others.areHeard;
+    return performance.now() < Math.max(this.writerUntil(callerId), this.suspectedUntil) || !this.others.areHeard;
+  }
+
+  /** Until when a caller who has written has read from the primary (performance.now()); 0 for any other. */
+  writerUntil(callerId: string | undefined): number {
+    return (callerId !== undefined && this.writers.get(callerId)) || 0;
+  }
+
+  /** By how much what is read here for who has not written may be behind. */
+  get mostBehindMs(): number {
+    return this.replicas.length > 0 ? this.config.DATABASE_REPLICA_MAX_LAG_MS + CHECK_INTERVAL_MS : 0;
+  }
+
+  private noteWriter(callerId: string): void {
+    this.writers.set(callerId, performance.now() + this.writerMs);
   }
 
   /** Has every connection to the primary made anew, for which its name is looked up again, and what was read on them forgotten. */
@@ -118,7 +137,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
 
   /** To be called when a caller's write is done. */
   wrote(callerId: string): void {
-    this.writers.set(callerId, true);
+    this.noteWriter(callerId);
     if (this.replicas.length > 0) this.others.tell([WRITER + callerId]);
   }
 
