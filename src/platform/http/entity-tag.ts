@@ -1,7 +1,7 @@
 import { invalid, Problem } from './problem.js';
 
-const TAGS = /^\s*(?:(?:W\/)?"[\x21\x23-\x7e]*"\s*(?:,\s*|$))+$/;
-const TAG = /(W\/)?"([\x21\x23-\x7e]*)"/g;
+/** An element of a list (RFC 9110, 5.6.1), which may be empty, and its comma. */
+const ELEMENT = /[ \t]*(?:(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)/y;
 
 /**
  * The strong entity tag of one version of a thing. The time of its making is part of it, so that
@@ -14,14 +14,25 @@ export const entityTag = (thing: { version: number; createdAt: Date }): string =
 /** A compressed variant has its own tag, by suffix; it is the same version. */
 const withoutVariant = (tag: string) => tag.replace(/-(?:gzip|br)$/, '');
 
-function listed(header: string, current: string, weakToo: boolean): boolean {
-  if (header.trim() === '*') return true;
-  const wanted = current.slice(1, -1);
-  for (const [, weak, tag] of header.matchAll(TAG)) {
-    if ((weakToo || !weak) && withoutVariant(tag as string) === wanted) return true;
-  }
-  return false;
+interface Tag {
+  tag: string;
+  isWeak: boolean;
 }
+
+/** The tags of a list; none where it is no such list. */
+function tagsIn(header: string): Tag[] {
+  const tags: Tag[] = [];
+  ELEMENT.lastIndex = 0;
+  while (ELEMENT.lastIndex < header.length) {
+    const found = ELEMENT.exec(header);
+    if (!found) return [];
+    if (found[2] !== undefined) tags.push({ tag: found[2], isWeak: found[1] !== undefined });
+  }
+  return tags;
+}
+
+const isAny = (header: string) => header.trim() === '*';
+const isOf = (current: string, { tag }: Tag) => withoutVariant(tag) === current.slice(1, -1);
 
 /**
  * Whether the change that a caller asks for is based on what is there now (RFC 9110, 13.1.1).
@@ -30,11 +41,14 @@ function listed(header: string, current: string, weakToo: boolean): boolean {
 export function assertIfMatch(header: string | undefined, current: string | undefined): void {
   if (header === undefined)
     throw new Problem('precondition-required', 'Send If-Match with the entity tag (ETag) that you last read.');
-  if (header.trim() !== '*' && !TAGS.test(header)) throw invalid('If-Match is not a list of entity tags.');
-  if (current === undefined || !listed(header, current, false))
+  const tags = tagsIn(header);
+  if (!isAny(header) && tags.length === 0) throw invalid('If-Match is not a list of entity tags.');
+  if (current === undefined)
+    throw new Problem('precondition-failed', 'There is nothing here that If-Match could match: leave it out.');
+  if (!isAny(header) && !tags.some((tag) => !tag.isWeak && isOf(current, tag)))
     throw new Problem('precondition-failed', 'Read it again: it is no longer what If-Match says.');
 }
 
 /** Whether the caller already has this version (RFC 9110, 13.1.2). */
 export const isNotModified = (header: string | undefined, current: string): boolean =>
-  header !== undefined && listed(header, current, true);
+  header !== undefined && (isAny(header) || tagsIn(header).some((tag) => isOf(current, tag)));

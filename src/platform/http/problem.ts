@@ -12,7 +12,7 @@ export const problemTypes = {
   'method-not-allowed': { status: 405, title: 'This resource does not take that method' },
   'request-timeout': { status: 408, title: 'The request took too long to arrive' },
   conflict: { status: 409, title: 'The request conflicts with what is there' },
-  'precondition-failed': { status: 412, title: 'The thing has changed meanwhile' },
+  'precondition-failed': { status: 412, title: 'What is there is not what If-Match says' },
   'content-too-large': { status: 413, title: 'The content is too large' },
   'uri-too-long': { status: 414, title: 'The address is too long' },
   'unsupported-media-type': { status: 415, title: 'The content is of a type that is not read here' },
