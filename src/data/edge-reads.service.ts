@@ -7,6 +7,7 @@ import { Edge } from '../platform/edge/edge.js';
 import { Answer } from '../platform/http/answer.js';
 import type { Caller } from '../platform/http/caller.js';
 import { pageAnswer } from '../platform/http/page.js';
+import { readQuery } from '../platform/http/query.js';
 import type { Collection } from './collection.entity.js';
 import { cacheControl, collectionAnswer } from './collection.schema.js';
 import { CollectionsService, type Found, isReader } from './collections.service.js';
@@ -81,13 +82,10 @@ export class EdgeReads implements OnModuleInit {
   }
 }
 
-/** The query as the pipeline would read it; undefined, and not kept, when it has to be looked at there. */
+/** The query as the pipeline reads it; undefined, and not kept, when it has to be looked at there. */
 function parse(query: string): RecordQuery | undefined {
-  // It would take a first question mark of the query for the one before it.
-  const parameters = [...new URLSearchParams(`?${query}`)];
-  const names = new Set(parameters.map(([parameter]) => parameter));
-  const { data } = recordQuery.safeParse(Object.fromEntries(parameters));
-  return names.size === parameters.length && !/\ufffd|\0/.test(parameters.join()) ? data : undefined;
+  const parameters = readQuery(query);
+  return parameters && recordQuery.safeParse(parameters).data;
 }
 
 const ifFound = (entry: Entry<unknown> | undefined) =>

@@ -13,6 +13,7 @@ import { registerConnections, withinLimits } from './connections.js';
 import { answerClientError, answerProblem, refuseTunnels } from './errors.js';
 import { registerHeaders } from './headers.js';
 import { notFound, Problem } from './problem.js';
+import { readQuery } from './query.js';
 import { registerRequestGuard, requestId } from './request-guard.js';
 
 /** Largest request headers, in bytes; Node answers 431 beyond. */
@@ -55,7 +56,8 @@ export class HttpAdapter extends FastifyAdapter {
       clientErrorHandler: answerClientError,
       frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
         answerProblem(request, reply, error),
-      routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+      // What is no query is refused before anybody looks at it.
+      routerOptions: { maxParamLength: MAX_PARAM_LENGTH, querystringParser: (query) => readQuery(query) ?? {} },
       // Zod checks and JSON.stringify writes: Fastify's own compilers are not even loaded.
       schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
     });

@@ -2,10 +2,8 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { invalid, Problem } from './problem.js';
-import { canDecode } from './split-url.js';
-
-/** More parameters than any route has, by far. */
-const MAX_QUERY_PARAMETERS = 100;
+import { readQuery } from './query.js';
+import { splitUrl } from './split-url.js';
 
 /** RFC 9112, 3.2, but for commas, which no host has, so that several in one show. */
 const HOST = /^(?:\[[\da-f:.]+\]|[\w.~%!$&'()*+;=-]*)(?::\d{0,5})?$/i;
@@ -49,13 +47,9 @@ function flawOf({ url = '/', headers, httpVersion }: IncomingMessage): Problem |
   if (coding !== undefined && (coding.toLowerCase() !== 'chunked' || httpVersion === '1.0'))
     return ambiguous('The Transfer-Encoding is not one that is read here.');
   if (/[^\x21-\x7e]|%00/.test(url)) return invalid('The address holds characters that are not allowed.');
-  const query = url.indexOf('?') + 1;
-  if (query > 0 && !isDecentQuery(url.slice(query))) return invalid('The query is not valid percent-encoded UTF-8.');
+  if (!readQuery(splitUrl(url)[1])) return invalid('The query is not valid percent-encoded UTF-8.');
   const encoding = headers['content-encoding']?.toLowerCase() ?? 'identity';
   if (encoding === 'identity') return undefined;
   const detail = 'A body is read only without Content-Encoding.';
   return new Problem('unsupported-media-type', detail, {}, { 'accept-encoding': 'identity' });
 }
-
-const isDecentQuery = (query: string) =>
-  query.split('&', MAX_QUERY_PARAMETERS + 1).length <= MAX_QUERY_PARAMETERS && canDecode(query);
