@@ -93,19 +93,26 @@ export class CollectionsService {
    */
   put(caller: Caller, name: string, { visibility, description = null }: CollectionInput, ifMatch: string | undefined) {
     const { id: ownerId } = caller;
-    return this.changing(name, async (manager, collection) => {
-      if (!isReader(caller, collection)) {
-        // To a stranger, a private collection is a name that is taken, and nothing that could match.
-        if (ifMatch !== undefined) assertIfMatch(ifMatch, undefined);
-        if (collection) throw taken();
-        const made = manager.create(Collection, { name, visibility, description, ownerId });
-        return { collection: await manager.save(made).catch(toProblem), isNew: true };
-      }
-      assertWriter(caller, collection);
-      assertIfMatch(ifMatch, entityTag(collection));
-      Object.assign(collection, { visibility, description });
-      return { collection: await manager.save(collection), isNew: false };
-    });
+    const attempt = () =>
+      this.changing(name, async (manager, collection) => {
+        if (!isReader(caller, collection)) {
+          // To a stranger, a private collection is a name that is taken, and nothing that could match.
+          if (ifMatch !== undefined) assertIfMatch(ifMatch, undefined);
+          if (collection) throw taken();
+          const made = manager.create(Collection, { name, visibility, description, ownerId });
+          return { collection: await manager.save(made), isNew: true };
+        }
+        assertWriter(caller, collection);
+        assertIfMatch(ifMatch, entityTag(collection));
+        Object.assign(collection, { visibility, description });
+        return { collection: await manager.save(collection), isNew: false };
+      });
+    // Somebody else was sooner: what to say depends on who that was.
+    const again = (error: unknown) => {
+      if (brokenConstraint(error) === 'collections_name') return attempt();
+      throw error;
+    };
+    return attempt().catch(again).catch(toProblem);
   }
 
   /** Gone at once for every reader; its records are removed behind (see RemovalsService). */
@@ -133,7 +140,7 @@ function assertWriter(caller: Caller, collection: Collection): void {
     throw new Problem('forbidden', 'Only its owner and admins may change this collection.');
 }
 
-/** Two callers may take a name at the same time: the second one is told so. And its owner may have been deleted just now. */
+/** A name may be let go of and taken once more meanwhile. And its owner may have been deleted just now. */
 function toProblem(error: unknown): never {
   if (brokenConstraint(error) === 'collections_owner_id_fkey') throw badToken();
   if (brokenConstraint(error) === 'collections_name') throw taken();

@@ -106,6 +106,19 @@ describe('PUT /api/v1/data/{collection}', () => {
     expect((await ada.get(open.path)).body.visibility).toBe('public');
   });
 
+  it('answers 428 to its owner who makes one twice at once, whoever is sooner', async () => {
+    for (let round = 0; round < 20; round++) {
+      const path = `/api/v1/data/twice-${round}`;
+      const answers = await Promise.all([1, 2, 3].map(() => ada.put(path, { visibility: 'private' })));
+      expect(answers.map(({ status }) => status).sort()).toEqual([201, 428, 428]);
+    }
+  });
+
+  it('says of If-Match where there is nothing that there is nothing', async () => {
+    const answer = await ada.put('/api/v1/data/never-made', { visibility: 'private' }, { 'if-match': '*' });
+    expect([answer.status, answer.body.detail]).toEqual([412, expect.stringMatching(/There is nothing/)]);
+  });
+
   it('gives a name that two users take at once to one of them: 201 and 409', async () => {
     for (let round = 0; round < 10; round++) {
       const path = at(freshName());
