@@ -14,10 +14,21 @@ const isInRange = (text: string) => {
   return year >= 1 && year <= 9999;
 };
 
-const moment = z.iso
-  .datetime({ offset: true, abort: true })
-  .refine(isInRange, 'must lie in the years 0001 to 9999')
-  .transform((text) => new Date(text).toISOString());
+const timestamp = z
+  .string()
+  .toUpperCase()
+  .refine((text) => !/:60[.Z+-]/.test(text), { error: 'is a leap second, which cannot be kept', abort: true })
+  .check(z.iso.datetime({ offset: true, abort: true }))
+  .refine(isInRange, 'must lie in the years 0001 to 9999');
+
+const moment = timestamp.transform((text) => new Date(text).toISOString());
+
+/** What lies between two milliseconds is before the later one, and records have no others. */
+const bound = timestamp.transform((text) => {
+  const isBetween = /\.\d{3}\d*[1-9]/.test(text);
+  // The first moment of the year 10000, as PostgreSQL writes it.
+  return new Date(new Date(text).getTime() + (isBetween ? 1 : 0)).toISOString().replace(/^\+0/, '');
+});
 
 const occurredAt = moment.meta({
   description: 'When it happened (RFC 3339), cut to milliseconds; now, if left out.',
@@ -79,8 +90,8 @@ function toObjectText(text: string, context: z.RefinementCtx): string {
 }
 
 const filterParameters = {
-  from: moment.optional().meta({ description: 'Not before this moment.' }),
-  to: moment.optional().meta({ description: 'Before this moment.' }),
+  from: bound.optional().meta({ description: 'Not before this moment.' }),
+  to: bound.optional().meta({ description: 'Before this moment.' }),
   where: z
     .string()
     .max(4096)

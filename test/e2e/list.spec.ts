@@ -97,6 +97,36 @@ describe('a list of records', () => {
     expect(body.errors).toEqual([{ pointer: query.split('=', 1)[0], detail: expect.any(String) }]);
   });
 
+  it.each(['where=%7B%22a%22%3A%22%zz%22%7D', 'where={"a":"50%"}', 'limit=1&x=%', 'where={"a":"%ff"}', 'where={}%00'])(
+    'refuses ?%s every time, whoever asks',
+    async (query) => {
+      // A known token and nobody are answered before the pipeline, where they can be.
+      for (const client of [ada, app.client, await app.user(), ada, app.client])
+        expect((await client.get(`${set.records}?${query}`)).status).toBe(400);
+    },
+  );
+
+  it('begins and ends at moments that are finer than a millisecond', async () => {
+    const fine = await makeCollection(ada);
+    const times = ['2001-01-01T00:00:00.001Z', '2001-01-01T00:00:00.002Z', '9999-12-31T23:59:59.999Z'];
+    await fill(
+      fine,
+      times.map((occurredAt, n) => ({ data: { n }, occurredAt })),
+    );
+    const found = async (query: string) => {
+      const { body } = must(200, await app.client.get(`${fine.records}?order=asc&${query}`));
+      const { body: counted } = must(200, await ada.get(`${fine.path}/stats?${query}`));
+      expect(counted.total.count).toBe(body.items.length);
+      return body.items.map(({ data }: Item) => data.n);
+    };
+    expect(await found('from=2001-01-01T00:00:00.0010Z')).toEqual([0, 1, 2]);
+    expect(await found('from=2001-01-01t00:00:00.0010001z')).toEqual([1, 2]);
+    expect(await found('to=2001-01-01T00:00:00.0010001Z')).toEqual([0]);
+    expect(await found('to=2001-01-01T00:00:00.0020Z')).toEqual([0]);
+    expect(await found('from=2001-01-01T01:00:00.0015%2B01:00&to=9999-12-31T23:59:59.9995Z')).toEqual([1, 2]);
+    expect(await found('from=9999-12-31T23:59:59.9995Z')).toEqual([]);
+  });
+
   it('leads through all its pages by its Link header', async () => {
     const where = '{"text":"a?b%26c=d%20%C3%A9"}';
     for (const query of ['limit=4', `order=asc&limit=7&where=${where}`, `from=${day(3)}&limit=100`]) {

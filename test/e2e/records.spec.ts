@@ -48,12 +48,25 @@ describe('POST records', () => {
   it.each([
     ['2001-06-01T00:30:00+02:00', '2001-05-31T22:30:00.000Z'],
     ['2001-06-01T00:30:00.9999-11:30', '2001-06-01T12:00:00.999Z'],
+    ['2001-06-01t00:30:00.5z', '2001-06-01T00:30:00.500Z'],
+    ['2001-06-01t00:30:00-00:00', '2001-06-01T00:30:00.000Z'],
     ['0001-01-01T00:00:00Z', '0001-01-01T00:00:00.000Z'],
     ['9999-12-31T23:59:59.999Z', '9999-12-31T23:59:59.999Z'],
   ])('keeps %s as %s', async (given, kept) => {
     const { body } = must(201, await ada.post(set.records, { data: {}, occurredAt: given }));
     expect(body.occurredAt).toBe(kept);
   });
+
+  it.each(['2016-12-31T23:59:60Z', '2016-12-31t18:59:60.5-05:00'])(
+    'says of %s that it is a leap second',
+    async (moment) => {
+      const { status, body } = await ada.post(set.records, { data: {}, occurredAt: moment });
+      expect([status, body.errors]).toEqual([
+        400,
+        [{ pointer: '/occurredAt', detail: expect.stringMatching(/leap second/) }],
+      ]);
+    },
+  );
 
   it('refuses an occurredAt that is no RFC 3339 timestamp of the years 0001 to 9999', async () => {
     const times = [
