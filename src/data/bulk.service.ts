@@ -62,7 +62,7 @@ export class BulkService {
       throw tooLarge(limit);
     }
     const fingerprint = fingerprintOf('bulk', collection.id, isLines ? 'lines' : 'array', String(atomic));
-    const claimed = key && (await this.keys.claim(key, fingerprint));
+    const claimed = key && (await this.keys.claim(key, collection.id, fingerprint));
     const upload: Upload = { collection, atomic, isLines, body, ...claimed };
     const isReplayed = claimed?.begun.isFinished ?? false;
     const connected = <T>(pool: 'pool' | 'streams', work: (client: PoolClient) => Promise<T>) =>

@@ -52,10 +52,10 @@ export const CREATE_MANY: Statement = {
              WITH ORDINALITY AS asked (asked_id, data, at, caller_id, key, fingerprint, n) JOIN collections c ON c.id = asked_id),
          answer AS (SELECT *, ${JSON_TEXT} AS json FROM input),
          taken AS (
-           INSERT INTO idempotency_keys AS k (caller_id, key, fingerprint, body)
-           SELECT caller_id, key, fingerprint, json FROM answer WHERE key IS NOT NULL ORDER BY caller_id, key
+           INSERT INTO idempotency_keys AS k (caller_id, key, fingerprint, body, collection_id)
+           SELECT caller_id, key, fingerprint, json, collection_id FROM answer WHERE key IS NOT NULL ORDER BY caller_id, key
            ON CONFLICT (caller_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, body = excluded.body,
-             items = 0, digest = NULL, report = NULL, holder = NULL, created_at = now()
+             collection_id = excluded.collection_id, items = 0, digest = NULL, report = NULL, holder = NULL, created_at = now()
            WHERE k.created_at < now() - ${KEPT} RETURNING caller_id, key),
          good AS (SELECT * FROM answer WHERE key IS NULL OR (caller_id, key) IN (SELECT * FROM taken)),
          made AS (

@@ -10,10 +10,10 @@ const EXPIRED = `k.created_at < now() - ${KEPT}`;
 
 /** Takes a key that is new, that was let go of with its upload unfinished, or that has expired. */
 const CLAIM = `
-  INSERT INTO idempotency_keys AS k (caller_id, key, holder, fingerprint, held_until)
-  VALUES ($1, $2, $3, $4, now() + $5 * interval '1 ms')
+  INSERT INTO idempotency_keys AS k (caller_id, key, holder, fingerprint, held_until, collection_id)
+  VALUES ($1, $2, $3, $4, now() + $5 * interval '1 ms', $6)
   ON CONFLICT (caller_id, key) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until,
-    fingerprint = excluded.fingerprint,
+    fingerprint = excluded.fingerprint, collection_id = excluded.collection_id,
     items = CASE WHEN ${EXPIRED} THEN 0 ELSE k.items END,
     digest = CASE WHEN ${EXPIRED} THEN NULL ELSE k.digest END,
     report = CASE WHEN ${EXPIRED} THEN NULL ELSE k.report END,
@@ -89,10 +89,15 @@ export class UploadKeys {
    * @returns how far the upload under this key has come, and the hold on it, unless it was finished before
    * @throws Problem conflict while another one holds the key, idempotency-key-reused when that was of another request
    */
-  async claim({ callerId, key }: IdempotencyKey, fingerprint: Buffer): Promise<{ begun: Progress; held?: HeldKey }> {
+  async claim(
+    { callerId, key }: IdempotencyKey,
+    collectionId: string,
+    fingerprint: Buffer,
+  ): Promise<{ begun: Progress; held?: HeldKey }> {
     const leaseMs = this.config.IDEMPOTENCY_LEASE_MS;
     const holder = randomUUID();
-    const [begun] = await this.database.rows<Progress>({ text: CLAIM }, [callerId, key, holder, fingerprint, leaseMs]);
+    const claim = [callerId, key, holder, fingerprint, leaseMs, collectionId];
+    const [begun] = await this.database.rows<Progress>({ text: CLAIM }, claim);
     if (begun) return { begun, held: new HeldKey(this.database, [callerId, key, holder], leaseMs) };
     const [found] = await this.database.rows<Found>({ text: FIND }, [callerId, key]);
     if (found && !found.fingerprint.equals(fingerprint)) throw isOtherRequest();

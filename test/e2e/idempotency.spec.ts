@@ -3,7 +3,7 @@ import { loadConfig } from '../../src/config.js';
 import { UploadKeys } from '../../src/data/upload-keys.js';
 import { startApp, type TestApp, testEnvironment } from '../support/app.js';
 import type { Client, Response } from '../support/client.js';
-import { etagOf, type MadeCollection, makeCollection, must } from '../support/collections.js';
+import { etagOf, type MadeCollection, makeCollection, must, until } from '../support/collections.js';
 import { expectProblem } from '../support/problem.js';
 import { openSocket } from '../support/raw.js';
 import { tally, untilFree } from '../support/uploads.js';
@@ -189,5 +189,34 @@ describe('after 24 hours', () => {
       [old, young].map((key) => key['idempotency-key']),
     ]);
     expect(left.map(({ key }) => key)).toEqual([young['idempotency-key']]);
+  });
+});
+
+describe('what is kept under a key', () => {
+  const keptOf = async (who: Client) =>
+    (await app.database.query('SELECT FROM idempotency_keys WHERE caller_id::text = $1', [who.userId])).length;
+  const use = async (who: Client, records: string) => {
+    must(201, await who.post(records, { data: { secret: 1 } }, freshKey()));
+    must(200, await who.post(`${records}/bulk`, [{ data: {} }, { data: 'secret' }], freshKey()));
+  };
+
+  it('goes with the collection that it is of, and stays for others', async () => {
+    const eve = await app.user();
+    const other = await makeCollection(eve);
+    const gone = await makeCollection(eve);
+    await use(eve, other.records);
+    await use(eve, gone.records);
+    expect(await keptOf(eve)).toBe(4);
+    must(204, await eve.delete(gone.path, { 'if-match': '*' }));
+    await until(async () => (await keptOf(eve)) === 2);
+  });
+
+  it('goes with its caller, wherever the records are', async () => {
+    const admin = await app.user();
+    must(200, await app.admin.patch(`/api/v1/users/${admin.userId}`, { role: 'admin' }, { 'if-match': '*' }));
+    await use(admin, set.records);
+    must(204, await app.admin.delete(`/api/v1/users/${admin.userId}`, { 'if-match': '*' }));
+    await until(async () => (await keptOf(admin)) === 0);
+    expect(await count()).toBe(2);
   });
 });

@@ -1,9 +1,15 @@
 import { Initial1764000000000 } from './1764000000000-initial.js';
 import { Idempotency1764100000000 } from './1764100000000-idempotency.js';
 import { Collations1764200000000 } from './1764200000000-collations.js';
+import { KeyRemovals1764300000000 } from './1764300000000-key-removals.js';
 
 /** Every migration, oldest first. A released one is never changed: add another. */
-export const migrations = [Initial1764000000000, Idempotency1764100000000, Collations1764200000000];
+export const migrations = [
+  Initial1764000000000,
+  Idempotency1764100000000,
+  Collations1764200000000,
+  KeyRemovals1764300000000,
+];
 
 /** The schema's version that this build needs: the time in its newest migration's name. */
 export const SCHEMA_VERSION = Math.max(...migrations.map((migration) => Number(migration.name.slice(-13))));
