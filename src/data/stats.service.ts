@@ -32,7 +32,10 @@ export class StatsService {
    */
   async of(collection: Collection, query: StatsQuery, callerId: string | undefined): Promise<Entry<string>> {
     const count = async () => unkept(await this.count(collection, query, callerId));
-    if (this.servers.hasWritten(callerId)) return count();
+    if (this.servers.hasWritten(callerId)) {
+      this.servers.tellOf(callerId);
+      return count();
+    }
     const name = `stats:${collection.id}:${JSON.stringify(query)}`;
     // What a replica says may be old already.
     const keptMs = Math.max(Math.min(KEPT_MS - this.servers.mostBehindMs, this.cache.lifetime.ttlMs), 0);

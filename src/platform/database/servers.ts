@@ -38,6 +38,12 @@ export interface Server {
   isFit: boolean;
 }
 
+/** Who has written: until when all is read from the primary, and whether other processes know. */
+interface Writer {
+  until: number;
+  isTold: boolean;
+}
+
 /**
  * The primary and its read replicas (DATABASE_REPLICA_URLS). A replica is used while it answers and is no further behind
  * than DATABASE_REPLICA_MAX_LAG_MS; checked every second. Who has just written, on any process, reads from the primary for
@@ -50,8 +56,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   areMisled = false;
   private readonly logger = new Logger(Servers.name);
   private readonly replicas: Server[];
-  /** Until when who has written reads from the primary. */
-  private readonly writers: LRUCache<string, number>;
+  private readonly writers: LRUCache<string, Writer>;
   /** Where the primary was, oldest first, back to the lag that is allowed: [time in ms, WAL position]. */
   private positions: [at: number, position: number][] = [];
   /** All but the primary's pool, which is TypeORM's to end. */
@@ -80,7 +85,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     this.writers = new LRUCache({ ...entries(WRITERS_REMEMBERED), ttl: this.writerMs + WRITERS_REMEMBERED_MS });
     others.listen({
       drop: (names) => {
-        for (const name of names) if (name.startsWith(WRITER)) this.noteWriter(name.slice(WRITER.length));
+        for (const name of names) if (name.startsWith(WRITER)) this.noteWriter(name.slice(WRITER.length), true);
       },
       // Messages were lost: anybody may have written on another process.
       dropAll: () => {
@@ -115,7 +120,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
 
   /** Until when a caller who has written has read from the primary (performance.now()); 0 for any other. */
   writerUntil(callerId: string | undefined): number {
-    return (callerId !== undefined && this.writers.get(callerId)) || 0;
+    return (callerId !== undefined && this.writers.get(callerId)?.until) || 0;
   }
 
   /** By how much what is read here for who has not written may be behind. */
@@ -123,8 +128,10 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     return this.replicas.length > 0 ? this.config.DATABASE_REPLICA_MAX_LAG_MS + CHECK_INTERVAL_MS : 0;
   }
 
-  private noteWriter(callerId: string): void {
-    this.writers.set(callerId, performance.now() + this.writerMs);
+  /** To be called when a caller's write is done. Without replicas, others need not know before something was seen of it. */
+  wrote(callerId: string): void {
+    this.noteWriter(callerId, false);
+    if (this.replicas.length > 0) this.tellOf(callerId);
   }
 
   /** Has every connection to the primary made anew, for which its name is looked up again, and what was read on them forgotten. */
@@ -135,10 +142,16 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     this.others.dropAll();
   }
 
-  /** To be called when a caller's write is done. */
-  wrote(callerId: string): void {
-    this.noteWriter(callerId);
-    if (this.replicas.length > 0) this.others.tell([WRITER + callerId]);
+  /** Has other processes give a caller who has written here nothing that is older. */
+  tellOf(callerId: string | undefined): void {
+    const writer = callerId === undefined ? undefined : this.writers.get(callerId);
+    if (!writer || writer.isTold) return;
+    writer.isTold = true;
+    this.others.tell([WRITER + callerId]);
+  }
+
+  private noteWriter(callerId: string, isTold: boolean): void {
+    this.writers.set(callerId, { until: performance.now() + this.writerMs, isTold });
   }
 
   async onApplicationShutdown(): Promise<void> {
