@@ -4,7 +4,6 @@ import type { Config } from '../config.token.js';
 import { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 import { choose } from '../http/compression.js';
-import { corsHeaders } from '../http/headers.js';
 import { failWith, requestId } from '../http/request-guard.js';
 import { splitUrl } from '../http/split-url.js';
 import { type AccessLog, isProbe } from '../logging/access-log.js';
@@ -16,14 +15,13 @@ import type { Counted, Throttle } from '../throttle/throttle.js';
 import { TransientMap } from '../transient-map.js';
 import { Guest } from './gate.js';
 import type { Lane, Read } from './lane.js';
+import { OwnHeaders } from './own-headers.js';
 import { isPlain } from './plain.js';
 import { isSpent, refuse } from './refusal.js';
-import { lines, send, type Variant, Wire } from './wire.js';
+import { send, type Variant, Wire } from './wire.js';
 
 /** A read that failed sooner is tried again, by the pipeline: its connection may have gone. Later, its time is up. */
 const AGAIN_MS = 100;
-
-const CLOSE = 'connection: close\r\n';
 
 /** A request, when it came (performance.now()), from whom, and what that one has left. */
 interface Arrival {
@@ -44,8 +42,7 @@ export class Edge {
   private readonly priorities: [RegExp, Priority][] = [];
   /** Targets of which a shared load is under way: who asks now waits with the others, and costs nothing. */
   private readonly underWay = new TransientMap<string, true>();
-  private readonly origins: Set<string>;
-  private readonly keepAlive: string;
+  private readonly headers: OwnHeaders;
   private readonly answersReads: boolean;
   private cache!: Cache;
   private throttle!: Throttle;
@@ -53,9 +50,6 @@ export class Edge {
   private backlog!: Backlog;
   private identify: (authorization: string) => Caller | undefined = () => undefined;
   private isClosing = false;
-  private second = 0;
-  private unlimited = '';
-  private limited = '';
 
   constructor(
     config: Config,
@@ -63,15 +57,14 @@ export class Edge {
   ) {
     showInUse('edge_loads', () => this.underWay.size);
     this.answersReads = config.EDGE;
-    this.origins = new Set(config.CORS_ORIGINS);
-    const seconds = Math.floor(config.KEEP_ALIVE_TIMEOUT_MS / 1000);
-    this.keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${seconds}\r\n`;
+    this.headers = new OwnHeaders(config);
   }
 
   /** To be called when the app is put together; before that nothing is let in. */
   open(cache: Cache, throttle: Throttle, admission: Admission, backlog: Backlog): void {
     this.cache = cache;
     this.throttle = throttle;
+    this.headers.policy = throttle.policy;
     this.admission = admission;
     this.backlog = backlog;
   }
@@ -178,7 +171,7 @@ export class Edge {
     const { method = '', url = '' } = request;
     if (isSpent(request)) response.shouldKeepAlive = false;
     const limit = this.throttle.countIfLimited(request);
-    const own = this.headersOf(request, response, id, limit);
+    const own = this.ownOf(request, response, id, limit);
     this.leave(request, response, refuse(response, splitUrl(url)[0], id, own, method === 'HEAD'));
     if (response.shouldKeepAlive) this.admission.tire(request);
     httpMetrics.of(method, UNKNOWN_ROUTE, 503).observe(0);
@@ -214,7 +207,7 @@ export class Edge {
     const { headers, method = '' } = request;
     const id = requestId(request);
     const isKnown = wire.isKnown(headers['if-none-match'], variant);
-    const own = this.headersOf(request, response, id, limit);
+    const own = this.ownOf(request, response, id, limit);
     const all = stale === undefined ? own : `${own}cache-status: ${stale}\r\n`;
     this.leave(request, response, send(response, variant, isKnown, all, method === 'HEAD'), caller?.id);
     const duration = performance.now() - begun;
@@ -224,34 +217,13 @@ export class Edge {
 
   /** @param name what the answer is kept under, if it is */
   private wireOf(answer: Answer, { route }: Lane, name: string): Wire {
-    const vary = this.origins.size > 0 ? 'Origin' : '';
-    answer.atEdge ??= new Wire(answer, route, vary, (bytes) => this.cache.grow(name, answer, bytes));
+    answer.atEdge ??= new Wire(answer, route, this.headers.vary, (bytes) => this.cache.grow(name, answer, bytes));
     return answer.atEdge as Wire;
   }
 
-  /** The headers of this one answer, as lines; of few pieces, which are what a string costs. */
-  private headersOf(
-    { headers: { origin } }: IncomingMessage,
-    response: ServerResponse,
-    id: string,
-    limit: Counted | undefined,
-  ): string {
+  private ownOf(request: IncomingMessage, response: ServerResponse, id: string, limit: Counted | undefined): string {
     // It may have come before.
     if (this.isClosing) response.shouldKeepAlive = false;
-    let own = `${limit ? this.sameForAll(true) + limit.header : this.sameForAll(false)}\r\nx-request-id: ${id}\r\n`;
-    if (!response.shouldKeepAlive) own = own.replace(this.keepAlive, CLOSE);
-    if (origin && this.origins.has(origin)) own += lines(corsHeaders(origin));
-    return own;
-  }
-
-  /** Headers that change no more often than the time of day, which HTTP has in seconds, up to a value or a line's end. */
-  private sameForAll(isLimited: boolean): string {
-    const second = Math.floor(Date.now() / 1000);
-    if (second !== this.second) {
-      this.second = second;
-      this.unlimited = `${this.keepAlive}date: ${new Date(second * 1000).toUTCString()}`;
-      this.limited = `${this.unlimited}\r\nratelimit-policy: ${this.throttle.policy}\r\nratelimit: `;
-    }
-    return isLimited ? this.limited : this.unlimited;
+    return this.headers.of(request, response.shouldKeepAlive, id, limit?.header);
   }
 }
