@@ -9,7 +9,7 @@ import type { Item } from './splitter.js';
 /** Rows that one COPY takes: 5,000 were as fast as one stream of all (0.97 against 1.08 of psql's \copy). */
 const BATCH_ROWS = 5000;
 /** A batch of large records is sent earlier: this bounds the memory of one upload, in characters. */
-const BATCH_LENGTH = 4_194_304;
+const BATCH_LENGTH = 2_097_152;
 const ERRORS_REPORTED = 1000;
 
 /** How far an upload has come: what a retry under the same Idempotency-Key goes on from. */
@@ -31,6 +31,7 @@ export class Batches {
   private length = 0;
   private items = 0;
   private sending: Promise<void> = Promise.resolve();
+  private sendingLength = 0;
   private readonly now = new Date().toISOString();
 
   constructor(
@@ -44,6 +45,11 @@ export class Batches {
   ) {
     this.report = begun?.report ?? { inserted: 0, failed: 0, errors: [] };
     this.hash = begun && createHash('sha256');
+  }
+
+  /** What is not stored yet, in characters. */
+  get held(): number {
+    return this.length + this.sendingLength;
   }
 
   /** What has been stored and refused so far. */
@@ -72,6 +78,11 @@ export class Batches {
   /** Sends what is left and waits for it. */
   async end(): Promise<void> {
     if (this.begun && this.items < this.begun.items) throw isOtherRequest();
+    await this.store();
+  }
+
+  /** Sends what there is, and waits for it. */
+  async store(): Promise<void> {
     await this.flush();
     await this.sending;
   }
@@ -82,15 +93,19 @@ export class Batches {
   }
 
   private async flush(): Promise<void> {
-    const { rows } = this;
-    if (rows.length === 0) return;
+    const count = this.rows.length;
+    if (count === 0) return;
+    await this.sending;
+    // The rows are not needed beside their text.
+    const text = this.rows.join('');
     this.rows = [];
     this.length = 0;
-    await this.sending;
+    this.sendingLength = text.length;
     const { progress } = this;
-    progress.report.inserted += rows.length;
-    this.sending = this.send(rows.join(''), progress).then(() => {
-      this.report.inserted += rows.length;
+    progress.report.inserted += count;
+    this.sending = this.send(text, progress).then(() => {
+      this.report.inserted += count;
+      this.sendingLength = 0;
     });
     // Whoever waits next meets the failure; until then it must not count as unhandled.
     this.sending.catch(() => {});

@@ -9,11 +9,12 @@ import { Database } from '../platform/database/database.js';
 import { databaseProblem, isOrderly } from '../platform/database/database-problem.js';
 import { tooLarge } from '../platform/http/body.js';
 import { fingerprintOf, type IdempotencyKey } from '../platform/http/idempotency.js';
-import { invalid, notFound, Problem } from '../platform/http/problem.js';
+import { invalid, notFound, Problem, unavailable } from '../platform/http/problem.js';
 import { Batches, type Progress } from './batches.js';
 import type { Collection } from './collection.entity.js';
-import { splitArray, splitLines } from './splitter.js';
+import { type Item, splitArray, splitLines } from './splitter.js';
 import { type HeldKey, UploadKeys } from './upload-keys.js';
+import { UploadMemory } from './upload-memory.js';
 
 const COPY = 'COPY records (collection_id, data, occurred_at) FROM STDIN';
 const IS_THERE = { name: 'collection_is_there', text: 'SELECT 1 FROM collections WHERE id = $1' };
@@ -29,6 +30,11 @@ interface Upload {
   held?: HeldKey;
 }
 
+/** How much of an upload has come. */
+interface Arrived {
+  bytes: number;
+}
+
 /** Lends a connection in a transaction: in one for each piece of work, or always in the same. */
 type Within = <T>(work: (client: PoolClient) => Promise<T>) => Promise<T>;
 
@@ -36,6 +42,7 @@ type Within = <T>(work: (client: PoolClient) => Promise<T>) => Promise<T>;
 @Injectable()
 export class BulkService {
   private readonly logger = new Logger(BulkService.name);
+  private readonly memory = new UploadMemory();
 
   constructor(
     private readonly database: Database,
@@ -94,11 +101,9 @@ export class BulkService {
     };
     const batches = new Batches(collection.id, limits, send, begun);
     try {
-      const chunks = bounded(body, BULK_LIMIT_BYTES);
-      for await (const items of (isLines ? splitLines : splitArray)(chunks, limits.item)) {
-        for (const item of items) await batches.take(item);
-      }
-      await batches.end();
+      const arrived = { bytes: 0 };
+      const chunks = bounded(body, BULK_LIMIT_BYTES, arrived);
+      await this.takeAll((isLines ? splitLines : splitArray)(chunks, limits.item), batches, arrived);
     } catch (error) {
       await batches.settle();
       const { inserted } = batches.progress.report;
@@ -119,6 +124,43 @@ export class BulkService {
     if (held) await within((client) => held.save(client, progress, json));
     return json;
   }
+
+  /** Takes items as they come; while none do, what there is may have to be stored at once. */
+  private async takeAll(items: AsyncGenerator<Item[]>, batches: Batches, arrived: Arrived): Promise<void> {
+    const holder = this.memory.open();
+    let itemsEnd = 0;
+    const hold = () => this.memory.hold(holder, batches.held, arrived.bytes - itemsEnd);
+    const store = async () => {
+      await batches.store();
+      hold();
+    };
+    const received = async (next: Promise<IteratorResult<Item[]>>) => {
+      // Whoever waits for it meets its failure, unless the upload has been given up.
+      next.catch(() => {});
+      for (;;) {
+        const asked = new Promise<'store' | 'end'>((resolve) => {
+          holder.yield = resolve;
+        });
+        const found = await Promise.race([next, asked]);
+        holder.yield = undefined;
+        if (found === 'end') throw unavailable('There are too many uploads on their way just now.');
+        if (found !== 'store') return found;
+        await store();
+      }
+    };
+    try {
+      for (;;) {
+        const { done, value } = await received(items.next());
+        if (done) break;
+        for (const item of value) await batches.take(item);
+        if (value.length > 0) itemsEnd = arrived.bytes;
+        if (hold()) await store();
+      }
+      await batches.end();
+    } finally {
+      this.memory.close(holder);
+    }
+  }
 }
 
 /** What a caller can be told of a failure; undefined for one of our own. */
@@ -128,11 +170,10 @@ function toProblem(error: unknown): Problem | undefined {
 }
 
 /** @throws Problem content-too-large when more than `limit` bytes come */
-async function* bounded(chunks: AsyncIterable<Buffer>, limit: number): AsyncGenerator<Buffer> {
-  let length = 0;
+async function* bounded(chunks: AsyncIterable<Buffer>, limit: number, arrived: Arrived): AsyncGenerator<Buffer> {
   for await (const chunk of chunks) {
-    length += chunk.length;
-    if (length > limit) throw tooLarge(limit);
+    arrived.bytes += chunk.length;
+    if (arrived.bytes > limit) throw tooLarge(limit);
     yield chunk;
   }
 }

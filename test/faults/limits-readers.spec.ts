@@ -1,14 +1,18 @@
 import { once } from 'node:events';
 import { type MadeCollection, makeCollection, must, until } from '../support/collections.js';
 import { limit } from '../support/limit.js';
+import { imageOf, pause } from '../support/process.js';
 import { openSocket } from '../support/raw.js';
 import { type Single, startSingle } from '../support/single.js';
 import { NDJSON } from '../support/uploads.js';
-import { figuresOf } from '../support/watch.js';
+import { figuresOf, mostMemoryOf } from '../support/watch.js';
+
+const CONTAINER_MIB = 256;
 
 let one: Single;
 beforeAll(async () => {
-  one = await startSingle({ SEND_TIMEOUT_MS: '1500', ANSWER_MEMORY_BYTES: '4194304' });
+  const { flags, environment } = imageOf(CONTAINER_MIB);
+  one = await startSingle({ ...environment, SEND_TIMEOUT_MS: '1500', ANSWER_MEMORY_BYTES: '4194304' }, flags);
 }, 60_000);
 afterEach(() => one.expectUnharmed());
 afterAll(() => one.close());
@@ -57,4 +61,31 @@ limit('ANSWER_MEMORY_BYTES', async () => {
   await until(async () => (await givenUp()) > before && (await waiting()) === 0, 10);
   expect((await one.anyone.get(long)).status).toBe(200);
   reader.destroy();
+});
+
+limit('UPLOAD_MEMORY_BYTES', async () => {
+  const { records } = await makeCollection(one.admin);
+  const row = `${JSON.stringify({ data: { text: 'x'.repeat(30_000) } })}\n`;
+  const head = `POST ${records}/bulk HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${one.admin.tokens?.accessToken}\r\nContent-Type: application/x-ndjson\r\nContent-Length: 60000000\r\n\r\n`;
+  const senders = [];
+  let most = 0;
+  // Each sends less than a batch, and then nothing more; every other one ends in a line that does not end.
+  for (let i = 0; i < 60; i++) {
+    const socket = openSocket(one.url);
+    socket.write(head + row.repeat(100) + (i % 2 === 0 ? '' : `{"data":{"x":"${'x'.repeat(900_000)}`));
+    senders.push(socket);
+    await pause(30);
+    most = Math.max(most, (await figuresOf(one.anyone))('resources_in_use{resource="upload_bytes"}'));
+  }
+  await pause(500);
+  // Those of which rows wait have stored them, as far as there was no room for all.
+  expect(most).toBeLessThan(12_582_912 + 8_388_608);
+  expect(mostMemoryOf(one.program)).toBeLessThan(CONTAINER_MIB);
+  for (const socket of senders) socket.destroy();
+  const left = async () => (await figuresOf(one.anyone))('resources_in_use{resource="upload_bytes"}');
+  await until(async () => (await left()) === 0, 10);
+  const [{ count }] = (await one.database.query<{ count: number }>('SELECT count(*)::int AS count FROM records')) as [
+    { count: number },
+  ];
+  expect(count).toBeGreaterThan(1000);
 });

@@ -77,6 +77,10 @@ const under = (key: string | number, { pointer, detail }: Mistake): Mistake => (
   detail,
 });
 
+/** Of a longer name an answer shows so many characters: a report of a thousand may have to. */
+const LONGEST_NAME = 200;
+const shown = (name: string) => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
+
 /** One step of a JSON Pointer (RFC 6901); what is not well-formed is shown by U+FFFD. */
 export const escapePointer = (key: string | number): string =>
-  String(key).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1');
+  shown(String(key)).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1');
