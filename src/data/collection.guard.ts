@@ -36,7 +36,9 @@ export class CollectionGuard implements CanActivate {
     // Throws: it says what is wrong with a name that is none.
     if (!COLLECTION.test(name)) return this.check.transform(name, parameter).then(() => false);
     const mayWrite = this.reflector.get<Right>(RIGHT, context.getHandler()) === 'write';
-    const go = ({ value }: Entry<Found>) => {
+    const go = (entry: Entry<Found>) => {
+      const { value } = entry;
+      request.madeOf = entry;
       request.collection = mayWrite
         ? this.collections.forWriting(request.caller as Caller, value)
         : this.collections.forReading(request.caller, value);

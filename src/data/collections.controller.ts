@@ -1,3 +1,4 @@
+import { CacheKey } from '@nestjs/cache-manager';
 import { Body, Controller, Delete, Get, Headers, Inject, Param, Put, Query, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
@@ -53,6 +54,7 @@ export class CollectionsController {
   }
 
   @Get(':collection')
+  @CacheKey((context) => schema.collectionPath(context.switchToHttp().getRequest().params.collection))
   @ForReaders()
   @Operation('getCollection', 'Read a collection', { answer: 'The collection.', body: schema.collectionSchema })
   get(@CurrentCollection() collection: Collection): Answer {

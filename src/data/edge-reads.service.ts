@@ -67,8 +67,9 @@ export class EdgeReads implements OnModuleInit {
   ) {
     // Nothing here takes a query: whether it is a decent one is for the pipeline to say.
     if (query !== '') return undefined;
-    const fetch = (found: Found | Promise<Found>) => this.cache.fetch(path, () => keep(() => answer(name, found, id)));
     const found = this.collections.find(name);
+    const fetch = (collection: Found | Promise<Found>) =>
+      this.cache.fetch(path, () => keep(() => answer(name, collection, id), found));
     if (!(found instanceof Promise)) {
       if (!isReader(caller, found.value)) return undefined;
       const entry = fetch(found.value);

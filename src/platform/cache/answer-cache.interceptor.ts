@@ -2,11 +2,18 @@ import type { CacheKeyFactory, Cache as CacheManager } from '@nestjs/cache-manag
 import { CACHE_KEY_METADATA, CACHE_MANAGER, CacheInterceptor } from '@nestjs/cache-manager';
 import { type CallHandler, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { lastValueFrom, type Observable, of } from 'rxjs';
 import type { Answer } from '../http/answer.js';
 import { Problem } from '../http/problem.js';
-import { Cache, type Loaded, staleness } from './cache.js';
+import { Cache, type Entry, type Loaded, staleness } from './cache.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What was kept and the answer is made of: a guard that finds it says so. */
+    madeOf?: Entry;
+  }
+}
 
 /**
  * Keeps the answers of reads whose routes are marked with @CacheKey, by the name that it gives. It comes behind the
@@ -25,7 +32,8 @@ export class AnswerCacheInterceptor extends CacheInterceptor {
   override async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const name = this.trackBy(context);
     if (name === undefined) return next.handle();
-    const fetched = this.cache.fetch(name, () => keep(() => lastValueFrom(next.handle())));
+    const { madeOf } = context.switchToHttp().getRequest<FastifyRequest>();
+    const fetched = this.cache.fetch(name, () => keep(() => lastValueFrom(next.handle()), madeOf));
     const entry = fetched instanceof Promise ? await fetched : fetched;
     if (entry.value instanceof Problem) throw entry.value;
     const stale = staleness(entry);
@@ -40,11 +48,14 @@ export class AnswerCacheInterceptor extends CacheInterceptor {
   }
 }
 
-/** An answer as the cache takes it. That there is no such thing is kept too, for a while. */
-export async function keep(read: () => Promise<Answer>): Promise<Loaded<Answer | Problem>> {
+/** An answer as the cache takes it, with what it is made of. That there is no such thing is kept too, for a while. */
+export async function keep(
+  read: () => Promise<Answer>,
+  madeOf?: Entry | Promise<Entry>,
+): Promise<Loaded<Answer | Problem>> {
   try {
     const answer = await read();
-    return { value: answer, bytes: answer.bytes, tags: answer.options.tags };
+    return { value: answer, bytes: answer.bytes, tags: answer.options.tags, madeOf: await madeOf };
   } catch (error) {
     if (error instanceof Problem && error.type === 'not-found') return { value: error, bytes: 0, isAbsent: true };
     throw error;

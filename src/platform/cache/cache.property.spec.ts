@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { loadConfig } from '../../config.js';
 import { Background } from '../lifecycle/background.js';
 import { Redis } from '../redis/redis.js';
-import { Cache, type Loaded } from './cache.js';
+import { Cache, type Entry, type Loaded, staleness } from './cache.js';
 import { Invalidations } from './invalidations.js';
 
 const SEED = 20_260_131;
@@ -129,4 +129,33 @@ it('has one of 10,000 readers at a time load, also behind its time, and gives al
     expect(loads).toBe(round);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+});
+
+it('has what is made of something past its time be no fresher, until that can be had anew', async () => {
+  const { cache } = new World(1);
+  const fail = () => Promise.reject(new Error('failed'));
+  const readSet = (load: () => Promise<Loaded<string>>) => cache.fetch('set', load, { ttlMs: 1, staleMs: 60_000 });
+  const readThing = (set: Entry) =>
+    cache.fetch('thing', async () => ({ value: 'thing', bytes: 1, madeOf: set }), { ttlMs: 60_000, staleMs: 60_000 });
+  await readSet(async () => ({ value: 'set', bytes: 1 }));
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await readSet(fail);
+  await settled();
+  const set = await readSet(fail);
+  const { freshUntil, retryAt } = await readThing(set);
+  expect({ freshUntil, retryAt }).toEqual({ freshUntil: set.freshUntil, retryAt: set.retryAt });
+  expect(staleness(cache.peek('thing', performance.now()) as Entry)).toMatch(/ttl=-1$/);
+
+  set.retryAt = 0;
+  cache.invalidate('set', 'thing');
+  const renewed = await readThing(await readSet(async () => ({ value: 'set', bytes: 1 })));
+  expect(staleness(renewed)).toBeUndefined();
+});
+
+it('says from memory that there is no such thing, but not when that is over and cannot be asked', async () => {
+  const { cache } = new World(1);
+  const lifetime = { ttlMs: 1, staleMs: 60_000 };
+  await cache.fetch('none', async () => ({ value: undefined, bytes: 1, isAbsent: true }), lifetime);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await expect(cache.fetch('none', () => Promise.reject(new Error('failed')), lifetime)).rejects.toThrow('failed');
 });

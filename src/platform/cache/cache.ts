@@ -16,6 +16,8 @@ export interface Loaded<T> {
   tags?: string[] | undefined;
   /** It was worked out so long ago, on another process. */
   ageMs?: number;
+  /** What was kept and it is made of: where that was past its time, it is no fresher. */
+  madeOf?: Entry | undefined;
   /** There is no such thing: kept for a short while only. */
   isAbsent?: boolean;
 }
@@ -120,7 +122,9 @@ export class Cache {
     const renewed = this.load(name, load, lifetime).catch((error) => {
       // What was changed meanwhile, or may have been without a word here, is nobody's to have.
       const isKnown = this.others.areHeard && this.entries.get(name) === entry && !isDead(entry);
-      if (!isKnown || lifetime.staleMs === 0 || (error instanceof Problem && error.status < 500)) throw error;
+      // That there is no such thing is never said from memory alone.
+      const isLasting = entry.staleUntil > entry.freshUntil;
+      if (!isKnown || !isLasting || (error instanceof Problem && error.status < 500)) throw error;
       this.counts.failures++;
       entry.retryAt = performance.now() + RETRY_MS;
       return entry;
@@ -174,14 +178,16 @@ export class Cache {
 
   private keep<T>(
     name: string,
-    { value, bytes, tags = [], ageMs = 0, isAbsent }: Loaded<T>,
+    { value, bytes, tags = [], ageMs = 0, madeOf, isAbsent }: Loaded<T>,
     lifetime: Lifetime,
     begun: number,
   ) {
     const ttlMs =
       (isAbsent ? Math.min(ABSENT_MS, lifetime.ttlMs) : lifetime.ttlMs) * (1 + JITTER * (2 * Math.random() - 1));
-    const storedAt = performance.now() - ageMs;
-    const freshUntil = storedAt + ttlMs;
+    const now = performance.now();
+    const storedAt = now - ageMs;
+    const stale = madeOf && madeOf.freshUntil < now ? madeOf : undefined;
+    const freshUntil = Math.min(storedAt + ttlMs, stale?.freshUntil ?? Number.POSITIVE_INFINITY);
     const staleUntil = isAbsent ? freshUntil : freshUntil + lifetime.staleMs;
     const isSpoiled = begun < this.spoiledBefore || [name, ...tags].some((one) => (this.spoiled.get(one) ?? 0) > begun);
     const entry: Entry<T> = {
@@ -190,7 +196,7 @@ export class Cache {
       storedAt,
       freshUntil,
       staleUntil,
-      retryAt: 0,
+      retryAt: stale?.retryAt ?? 0,
       tags: tags.map((tag) => this.tag(tag)),
       isSpoiled,
     };
