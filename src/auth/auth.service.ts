@@ -17,16 +17,16 @@ export class AuthService {
   /** @throws Problem invalid-credentials, the same whatever was wrong */
   async login({ email, password }: Credentials): Promise<Tokens> {
     const user = await this.users.authenticate(email, password);
-    const begun = user && (await this.sessions.begin(user));
-    if (!begun) throw new Problem('invalid-credentials', 'No user has this email and this password.');
-    return this.issue(begun);
+    const tokens = user && (await this.sessions.begin(user, (begun) => this.issue(begun)));
+    if (!tokens) throw new Problem('invalid-credentials', 'No user has this email and this password.');
+    return tokens;
   }
 
   /** @throws Problem invalid-token when the refresh token is spent, ended or was never good */
   async refresh(refreshToken: string): Promise<Tokens> {
-    const continued = await this.sessions.refresh(refreshToken);
-    if (!continued) throw new Problem('invalid-token', 'The refresh token is not valid, or no longer: sign in again.');
-    return this.issue(continued);
+    const tokens = await this.sessions.refresh(refreshToken, (continued) => this.issue(continued));
+    if (!tokens) throw new Problem('invalid-token', 'The refresh token is not valid, or no longer: sign in again.');
+    return tokens;
   }
 
   private async issue({ user, sessionId, refreshToken }: Continued): Promise<Tokens> {

@@ -58,8 +58,11 @@ export class SessionsService {
     this.lifetime = { ttlMs: config.SESSION_CHECK_MS, staleMs: 0 };
   }
 
-  /** @returns undefined when the user was disabled, deleted or given another password since their own was checked */
-  async begin({ id, passwordHash }: User): Promise<Continued | undefined> {
+  /**
+   * @param issue makes of it what is answered, before the commit: behind it, a failure would leave what nobody was told of
+   * @returns undefined when the user was disabled, deleted or given another password since their own was checked
+   */
+  async begin<T>({ id, passwordHash }: User, issue: (begun: Continued) => Promise<T>): Promise<T | undefined> {
     return this.database.transaction(async (manager) => {
       // The lock waits for a change that is under way, which ends only the sessions that it sees.
       const user = await manager.findOne(User, {
@@ -70,15 +73,16 @@ export class SessionsService {
       const begun = { userId: id, seed: randomBytes(SEED_BYTES), generation: 1 };
       const { identifiers } = await manager.insert(Session, { ...begun, ...this.life });
       const sessionId: string = identifiers[0]?.id;
-      return { user, sessionId, refreshToken: this.tokenOf({ ...begun, id: sessionId }) };
+      return issue({ user, sessionId, refreshToken: this.tokenOf({ ...begun, id: sessionId }) });
     });
   }
 
   /**
    * Spends a refresh token for the next one. One that was spent before is a sign of theft: its session ends.
+   * @param issue as above
    * @returns undefined when the token is not good
    */
-  async refresh(token: string): Promise<Continued | undefined> {
+  async refresh<T>(token: string, issue: (continued: Continued) => Promise<T>): Promise<T | undefined> {
     return this.withSession(token, async (session, generation, manager) => {
       const isCurrent = generation === session.generation;
       const isTolerated =
@@ -94,16 +98,17 @@ export class SessionsService {
         await manager.update(Session, session.id, { generation: session.generation, ...this.life });
       }
       const user = await manager.findOneBy(User, { id: session.userId, disabled: false });
-      return user ? { user, sessionId: session.id, refreshToken: this.tokenOf(session) } : undefined;
+      return user ? issue({ user, sessionId: session.id, refreshToken: this.tokenOf(session) }) : undefined;
     });
   }
 
   /** Ends the session of a refresh token, spent or not; one that is not good changes nothing. */
   async end(token: string): Promise<void> {
-    await this.withSession(token, async (session, _generation, manager) => {
-      await manager.remove(session);
-      this.cache.invalidate(sessionName(session.id));
+    const ended = await this.withSession(token, async ({ id }, _generation, manager) => {
+      await manager.delete(Session, id);
+      return id;
     });
+    if (ended) this.cache.invalidate(sessionName(ended));
   }
 
   /** Ends a user's sessions within a transaction, but for the one given. */
