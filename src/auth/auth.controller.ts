@@ -6,7 +6,7 @@ import { Anyone } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { Limited } from '../platform/throttle/limited.js';
 import { SessionsService } from '../users/sessions.service.js';
-import { type NewUser, newUserSchema, userAnswer, userPath, userSchema } from '../users/user.schema.js';
+import { type NewUser, newUserSchema, userSchema } from '../users/user.schema.js';
 import { UsersService } from '../users/users.service.js';
 import type { Credentials, RefreshToken } from './auth.schema.js';
 import { credentialsSchema, jwksSchema, refreshTokenSchema, tokensSchema } from './auth.schema.js';
@@ -34,8 +34,7 @@ export class AuthController {
     problems: ['conflict'],
   })
   async register(@Body({ schema: newUserSchema }) body: NewUser): Promise<Answer> {
-    const user = await this.users.create(body);
-    return userAnswer(user, { location: userPath(user.id) });
+    return this.users.create(body);
   }
 
   @Post('login')

@@ -43,14 +43,15 @@ export class CollectionsController {
     body: schema.collectionSchema,
     problems: ['conflict'],
   })
-  async put(
+  put(
     @CurrentCaller() caller: Caller,
     @Param('collection', { schema: schema.collectionName }) name: string,
     @Body({ schema: schema.collectionInputSchema }) input: schema.CollectionInput,
     @Headers('if-match') ifMatch?: string,
   ): Promise<Answer> {
-    const { collection, isNew } = await this.collections.put(caller, name, input, ifMatch);
-    return schema.collectionAnswer(collection, this.config.PUBLIC_MAX_AGE_S, isNew);
+    const maxAge = this.config.PUBLIC_MAX_AGE_S;
+    const show = (collection: Collection, isNew: boolean) => schema.collectionAnswer(collection, maxAge, isNew);
+    return this.collections.put(caller, name, input, ifMatch, show);
   }
 
   @Get(':collection')

@@ -89,9 +89,16 @@ export class CollectionsService {
 
   /**
    * Makes a collection, or changes it when it is there.
+   * @param show makes the answer, before the commit: behind it, a failure would be told of what is done
    * @throws Problem conflict when the name is another's, forbidden, precondition-required, precondition-failed
    */
-  put(caller: Caller, name: string, { visibility, description = null }: CollectionInput, ifMatch: string | undefined) {
+  put<T>(
+    caller: Caller,
+    name: string,
+    { visibility, description = null }: CollectionInput,
+    ifMatch: string | undefined,
+    show: (collection: Collection, isNew: boolean) => T,
+  ): Promise<T> {
     const { id: ownerId } = caller;
     const attempt = () =>
       this.changing(name, async (manager, collection) => {
@@ -100,12 +107,12 @@ export class CollectionsService {
           if (ifMatch !== undefined) assertIfMatch(ifMatch, undefined);
           if (collection) throw taken();
           const made = manager.create(Collection, { name, visibility, description, ownerId });
-          return { collection: await manager.save(made), isNew: true };
+          return show(await manager.save(made), true);
         }
         assertWriter(caller, collection);
         assertIfMatch(ifMatch, entityTag(collection));
         Object.assign(collection, { visibility, description });
-        return { collection: await manager.save(collection), isNew: false };
+        return show(await manager.save(collection), false);
       });
     // Somebody else was sooner: what to say depends on who that was.
     const again = (error: unknown) => {

@@ -60,7 +60,7 @@ export class UsersController {
     @Body({ schema: schema.userPatchSchema }) patch: schema.UserPatch,
     @Headers('if-match') ifMatch?: string,
   ): Promise<Answer> {
-    return schema.userAnswer(await this.users.update(caller, id, patch, ifMatch));
+    return this.users.update(caller, id, patch, ifMatch);
   }
 
   @Delete(':id')

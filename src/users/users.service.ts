@@ -4,6 +4,7 @@ import { type EntityManager, Repository } from 'typeorm';
 import { Cache } from '../platform/cache/cache.js';
 import { Database } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
+import type { Answer } from '../platform/http/answer.js';
 import type { Caller } from '../platform/http/caller.js';
 import { Cursors } from '../platform/http/cursor.js';
 import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
@@ -12,7 +13,8 @@ import { invalid, notFound, Problem } from '../platform/http/problem.js';
 import { PasswordsService } from './passwords.service.js';
 import { SessionsService } from './sessions.service.js';
 import { User } from './user.entity.js';
-import { type NewUser, presentUser, type UserPatch, type UserQuery, userPath, userTag } from './user.schema.js';
+import type { NewUser, UserPatch, UserQuery } from './user.schema.js';
+import { presentUser, userAnswer, userPath, userTag } from './user.schema.js';
 
 const missing = () => notFound('There is no user with this id.');
 
@@ -27,11 +29,18 @@ export class UsersService {
     private readonly cache: Cache,
   ) {}
 
-  /** @throws Problem conflict when the address is taken */
-  async create({ email, password, name }: NewUser, role: User['role'] = 'user'): Promise<User> {
+  /**
+   * @returns the answer, made before the commit: behind it, a failure would be told of what is done
+   * @throws Problem conflict when the address is taken
+   */
+  async create({ email, password, name }: NewUser, role: User['role'] = 'user'): Promise<Answer> {
     const passwordHash = await this.passwords.hash(password);
     const user = this.users.create({ email, name, role, passwordHash, disabled: false });
-    return this.database.transaction((manager) => manager.save(user)).catch(toProblem);
+    const work = this.database.transaction(async (manager) => {
+      const { id } = await manager.save(user);
+      return userAnswer(user, { location: userPath(id) });
+    });
+    return work.catch(toProblem);
   }
 
   /** The user whose address and password these are; takes the same time whether the address is known or not. */
@@ -69,10 +78,11 @@ export class UsersService {
   }
 
   /**
+   * @returns the answer, made before the commit
    * @throws Problem forbidden for what only admins may change, invalid-request for a wrong current password,
    *   conflict for a taken address or the last admin
    */
-  async update(caller: Caller, id: string, patch: UserPatch, ifMatch: string | undefined): Promise<User> {
+  async update(caller: Caller, id: string, patch: UserPatch, ifMatch: string | undefined): Promise<Answer> {
     if (caller.role !== 'admin' && (patch.role !== undefined || patch.disabled !== undefined))
       throw new Problem('forbidden', 'Only an admin changes role and disabled.');
     const passwordHash = await this.newPasswordHash(caller, id, patch, ifMatch);
@@ -83,7 +93,7 @@ export class UsersService {
       Object.assign(user, { name, email, role, disabled, ...(passwordHash ? { passwordHash } : {}) });
       if (disabled) await this.sessions.endAll(manager, id);
       else if (passwordHash) await this.sessions.endAll(manager, id, id === caller.id ? caller.sessionId : undefined);
-      return manager.save(user);
+      return userAnswer(await manager.save(user));
     });
     return work.finally(() => this.cache.invalidate(userPath(id), userTag(id))).catch(toProblem);
   }

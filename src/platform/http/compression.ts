@@ -92,13 +92,20 @@ function variantOf(request: FastifyRequest, reply: FastifyReply, payload: unknow
   }
   const body = payload as string | Buffer;
   const isCompressed = encoding !== undefined && (isNeeded || (gains(body) && (isFile || !isBusy())));
+  const tag = reply.getHeader('etag');
   if (isCompressed) mark(reply, encoding);
   if (reply.statusCode === 304) {
     reply.removeHeader('content-type').removeHeader('content-encoding');
     if (request.method === 'GET') return null;
   }
   if (isFile) return fileOf(request.url, isCompressed ? encoding : undefined, body);
-  return isCompressed ? encode(encoding, Buffer.from(body as string)) : body;
+  if (!isCompressed) return body;
+  return encode(encoding, Buffer.from(body as string)).catch(() => {
+    // For want of memory, say: it goes out as it is, for what it tells of is done.
+    reply.removeHeader('content-encoding');
+    if (tag) reply.header('etag', tag);
+    return body;
+  });
 }
 
 const compressed = (stream: Readable, encoding: Encoding): Readable =>
