@@ -28,7 +28,7 @@ export const settings = z.object({
   DATABASE_URL: setting.databaseUrl.optional().meta({ secret: true, required: true }),
   /** A direct connection for migrations when DATABASE_URL leads through a pooler. */
   DATABASE_MIGRATION_URL: setting.databaseUrl.optional().meta({ secret: true }),
-  /** Connections per process. */
+  /** Connections that requests share, per process and server; some more are kept for short reads, exports and the watch. */
   DATABASE_POOL_SIZE: setting.integer(2, 1000).default(10),
   /** How long a request waits for a connection before it is refused with 503. */
   DATABASE_ACQUIRE_TIMEOUT_MS: setting.integer(1, 60_000).default(2000),
@@ -61,7 +61,7 @@ export const settings = z.object({
   SINGLE_REPLICA: setting.flag.default(false),
   /** How long what was read is kept, if nobody changes it; 0 keeps nothing. */
   CACHE_TTL_MS: setting.integer(0, 86_400_000).default(60_000),
-  /** How long behind that it is still given out while it is read anew. */
+  /** How long behind that it is still given out while it is read anew; later, only where that fails; with 0, never. */
   CACHE_STALE_MS: setting.integer(0, 86_400_000).default(600_000),
   /** What is kept in this process takes no more. */
   CACHE_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(33_554_432),
@@ -69,7 +69,7 @@ export const settings = z.object({
   ADMISSION_MAX_REQUESTS: setting.integer(10, 100_000).default(1000),
   /** How long a request may wait to be taken in hand before it is refused with 503. */
   ADMISSION_WAIT_MS: setting.integer(1, 60_000).default(500),
-  /** Answer public reads before the pipeline: the same answers, several times as fast. */
+  /** Answer hot reads before the pipeline: the same answers, several times as fast. */
   EDGE: setting.flag.default(true),
 
   /** Signs cursors and refresh tokens. Every replica needs the same. Development makes one. */
@@ -123,7 +123,7 @@ export const settings = z.object({
   CORS_ORIGINS: setting.list(setting.origin).optional(),
   /** After so long without a sign of life, an upload under an Idempotency-Key counts as crashed and may be tried again. */
   IDEMPOTENCY_LEASE_MS: setting.integer(100, 600_000).default(30_000),
-  /** How long clients and proxies may use a public record without asking again. */
+  /** How long clients and proxies may use a public record or collection without asking again. */
   PUBLIC_MAX_AGE_S: setting.integer(0, 86_400).default(0),
   /** Largest JSON body, and largest line of a bulk upload. */
   BODY_LIMIT_BYTES: setting.integer(1024, 67_108_864).default(1_048_576),

@@ -46,7 +46,8 @@ export class PasswordsService {
   }
 
   private derive(password: string, nonce: Buffer, parameters: typeof PARAMETERS): Promise<Buffer> {
-    if (this.limit.pendingCount >= this.longestQueue) throw unavailable('Too many sign-ins at once.');
+    if (this.limit.pendingCount >= this.longestQueue)
+      throw unavailable('Too many passwords wait to be checked just now.');
     const message = password.normalize('NFKC');
     return this.limit(() => derive('argon2id', { message, nonce, tagLength: HASH_BYTES, ...parameters }));
   }

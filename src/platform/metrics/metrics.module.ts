@@ -29,17 +29,26 @@ const utilization = utilizationMeter();
       },
     }),
     ...gauges(DataSource, 'db_client_connection', {
-      pending_requests: ['Requests that wait for a connection to PostgreSQL.', (source) => poolOf(source).waitingCount],
-      max: ['Connections to PostgreSQL that this process may open.', (source) => poolOf(source).options.max],
+      pending_requests: [
+        'Requests that wait for a connection of the pool to PostgreSQL.',
+        (source) => poolOf(source).waitingCount,
+      ],
+      max: [
+        'Connections that the pool to PostgreSQL may open; others come beside it.',
+        (source) => poolOf(source).options.max,
+      ],
     }),
     ...gauges(Admission, 'admission', {
-      limit: ['Requests that may be in hand at the same time, as of now.', ({ limit }) => limit],
-      in_flight: ['Requests in hand.', ({ inFlight }) => inFlight],
+      limit: [
+        'Reads and writes that may be in hand at the same time, as of now; sign-ins and uploads have places of their own.',
+        ({ limit }) => limit,
+      ],
+      in_flight: ['Requests in hand, of all kinds.', ({ inFlight }) => inFlight],
       queued: ['Requests that wait to be taken in hand.', ({ queued }) => queued],
     }),
     makeGaugeProvider({
       name: 'db_client_connection_count',
-      help: 'Connections to PostgreSQL by state.',
+      help: 'Connections of the pool to PostgreSQL, by state.',
       labelNames: ['db_client_connection_state'],
       inject: [DataSource],
       collect(this: Gauge, source: DataSource) {

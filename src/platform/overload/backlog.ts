@@ -20,7 +20,7 @@ const LONG_BYTES = 16_384;
 
 const givenUp = new Counter({
   name: 'answers_given_up_total',
-  help: 'Connections that were ended because their readers took nothing of what they had asked for.',
+  help: 'Connections that were ended because their readers took nothing, or too little while much waited, of what they had asked for.',
 });
 
 /** A connection on which answers wait. */
