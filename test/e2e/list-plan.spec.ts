@@ -46,6 +46,7 @@ async function explain(options: string, filter: Partial<ListFilter>): Promise<Pl
     collectionId: ids[0] as string,
     order: 'desc',
     limit: 20,
+    isCut: false,
     ...filter,
   });
   const [row] = await app.database.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
