@@ -137,10 +137,12 @@ function markWrites(fastify: FastifyInstance, servers: Servers): void {
 const PAGE_FILES =
   /^\/docs\/(?:swagger-ui\.css|swagger-ui-(?:bundle|standalone-preset)\.js|favicon-(?:16|32)x\d\d\.png)$/;
 
+const isDocument = (url: string) => url === '/openapi.json' || url === '/docs' || url.startsWith('/docs/');
+
 /** /openapi.json as `npm run documents` made it, and a page for people at /docs that needs nothing from elsewhere. */
 function serveDocument(nest: NestFastifyApplication, fastify: FastifyInstance): void {
   fastify.addHook('onRoute', (route) => {
-    if (/^\/(?:docs(?:\/|$)|openapi\.json$)/.test(route.url)) route.config = { ...route.config, kept: true };
+    if (isDocument(route.url)) route.config = { ...route.config, kept: true };
     if (route.url !== '/docs/*') return;
     route.onRequest = (request, _reply, done) =>
       done(PAGE_FILES.test(splitUrl(request.url)[0]) ? undefined : notFound());

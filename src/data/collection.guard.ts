@@ -3,7 +3,7 @@ import { applyDecorators, createParamDecorator, Injectable, SetMetadata, UseGuar
 import { Reflector } from '@nestjs/core';
 import { ApiParam } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import type { Entry } from '../platform/cache/cache.js';
+import type { Entry } from '../platform/cache/entry.js';
 import { Anyone, type Caller } from '../platform/http/caller.js';
 import { ValidationPipe } from '../platform/http/validation.js';
 import type { Collection } from './collection.entity.js';

@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
-import { Cache, type Entry } from '../platform/cache/cache.js';
+import { Cache } from '../platform/cache/cache.js';
+import type { Entry } from '../platform/cache/entry.js';
 import { Database, type Statement } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
 import { badToken, type Caller } from '../platform/http/caller.js';

@@ -1,7 +1,8 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { keep } from '../platform/cache/answer-cache.interceptor.js';
-import { Cache, type Entry } from '../platform/cache/cache.js';
+import { Cache } from '../platform/cache/cache.js';
+import type { Entry } from '../platform/cache/entry.js';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { Edge } from '../platform/edge/edge.js';
 import { Answer } from '../platform/http/answer.js';

@@ -5,7 +5,7 @@ import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiBody, ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { staleness } from '../platform/cache/cache.js';
+import { staleness } from '../platform/cache/entry.js';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { CopyOut } from '../platform/database/copy-out.js';
 import { Answer } from '../platform/http/answer.js';

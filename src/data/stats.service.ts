@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { escapeLiteral } from 'pg';
-import { Cache, type Entry, unkept } from '../platform/cache/cache.js';
+import { Cache } from '../platform/cache/cache.js';
+import { type Entry, unkept } from '../platform/cache/entry.js';
 import { foundTag, SharedTier } from '../platform/cache/shared-tier.js';
 import { Database } from '../platform/database/database.js';
 import { Servers } from '../platform/database/servers.js';

@@ -1,7 +1,8 @@
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { type EntityManager, Not, Raw } from 'typeorm';
-import { Cache, type Lifetime, type Loaded } from '../platform/cache/cache.js';
+import { Cache } from '../platform/cache/cache.js';
+import type { Lifetime, Loaded } from '../platform/cache/entry.js';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import type { Caller, Role } from '../platform/http/caller.js';

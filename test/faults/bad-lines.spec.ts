@@ -9,7 +9,8 @@ import { lines, NDJSON, tally, untilFree } from '../support/uploads.js';
 
 /** Rows that are stored at a time. */
 const BATCH = 5000;
-const LINE_LIMIT = 65_536;
+/** Of `data`, whatever stands around it. */
+const DATA_LIMIT = 65_536;
 
 let two: Replicas;
 let ada: Client;
@@ -38,11 +39,11 @@ const framings: Framing[] = ['declared', 'chunked'];
 
 for (const framing of framings) {
   row(43, `a whole upload, ${framing}`, async () => {
-    const long = (bytes: number) => `{"data":{"x":"${'x'.repeat(bytes - 17)}"}}\n`;
+    const long = (bytes: number) => `{"data":{"x":"${'x'.repeat(bytes - 8)}"}}\n`;
     const text = [
       `${lines(1, 1)}{"data":1}\n`,
       `${lines(2, 3999)}{"data":{"n":\n`,
-      long(LINE_LIMIT) + long(LINE_LIMIT + 1) + long(10_000_000),
+      long(DATA_LIMIT) + long(DATA_LIMIT + 1) + long(10_000_000),
       // The last one is cut off, and nothing comes behind it.
       `${lines(4000, 6000)}{"data":{"n":7`,
     ].join('');

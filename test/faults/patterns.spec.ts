@@ -57,6 +57,7 @@ const INNER = [
     'platform/setting.ts',
     'platform/secrets.ts',
     'platform/stack.ts',
+    'platform/database/url.ts',
     'platform/logging/nest-logger.ts',
   ],
   ...['users/passwords.service.ts', 'platform/database/database-problem.ts', 'platform/http/compression.ts'],

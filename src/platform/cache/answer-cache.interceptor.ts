@@ -6,7 +6,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { lastValueFrom, type Observable, of } from 'rxjs';
 import type { Answer } from '../http/answer.js';
 import { Problem } from '../http/problem.js';
-import { Cache, type Entry, type Loaded, staleness } from './cache.js';
+import { Cache } from './cache.js';
+import { type Entry, type Loaded, staleness } from './entry.js';
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { loadConfig } from '../../config.js';
 import { Background } from '../lifecycle/background.js';
 import { Redis } from '../redis/redis.js';
-import { Cache, type Entry, type Loaded, staleness } from './cache.js';
+import { Cache } from './cache.js';
+import { type Entry, type Loaded, staleness } from './entry.js';
 import { Invalidations } from './invalidations.js';
 
 const SEED = 20_260_131;

@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { type Cache, type Entry, staleness } from '../cache/cache.js';
+import type { Cache } from '../cache/cache.js';
+import { type Entry, staleness } from '../cache/entry.js';
 import type { Config } from '../config.token.js';
 import { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';

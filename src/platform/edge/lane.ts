@@ -1,4 +1,4 @@
-import type { Entry } from '../cache/cache.js';
+import type { Entry } from '../cache/entry.js';
 import type { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 

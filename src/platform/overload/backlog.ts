@@ -87,8 +87,9 @@ export class Backlog {
    * @param bytes of a stream, 0: its source waits for the reader
    */
   add(response: ServerResponse, bytes: number, caller: string): void {
-    const { socket } = response.req;
-    if (socket.destroyed) return;
+    // Node lets go of it when it has ended.
+    const socket = response.req.socket as Socket | null;
+    if (!socket || socket.destroyed) return;
     const waiting = this.waitingOn(socket, caller);
     waiting.answers++;
     this.count(waiting, bytes);
