@@ -192,10 +192,13 @@ export class Edge {
     this.backlog.add(response, bytes, callerId ?? this.throttle.addressOf(request));
   }
 
+  private hasRoom({ request, caller }: Arrival, bytes: number): boolean {
+    return this.backlog.hasRoom(request.socket, caller?.id ?? this.throttle.addressOf(request), bytes);
+  }
+
   private answer(arrival: Arrival, wire: Wire, stale: string | undefined): void {
-    const { request, response, caller } = arrival;
-    const key = () => caller?.id ?? this.throttle.addressOf(request);
-    if (this.backlog.bytes > 0 && !this.backlog.hasRoom(request.socket, key(), wire.plain.body.length))
+    const { request, response } = arrival;
+    if (this.backlog.bytes > 0 && !this.hasRoom(arrival, wire.plain.body.length))
       return void this.refuse(request, response);
     const accepted = request.headers['accept-encoding'];
     const variant = accepted === undefined ? wire.plain : wire.in(choose(accepted));

@@ -58,19 +58,19 @@ export function withinLimits(
   { REQUEST_TIMEOUT_MS, MAX_REQUESTS_PER_CONNECTION: most }: Config,
 ): RequestListener {
   const pipelined = new Pipelined();
+  const work: RequestListener = (request, response) => {
+    listener(request, response);
+    // Node sets the clock anew when the answer is done.
+    if (!response.writableFinished) request.socket.setTimeout(2 * REQUEST_TIMEOUT_MS);
+  };
   return (request, response) => {
     const connection: Connection = request.socket;
     const count = (connection.requests ?? 0) + 1;
     connection.requests = count;
     if (count > most) return;
     if (count === most) response.shouldKeepAlive = false;
-    const work = () => {
-      listener(request, response);
-      // Node sets the clock anew when the answer is done.
-      if (!response.writableFinished) connection.setTimeout(2 * REQUEST_TIMEOUT_MS);
-    };
-    if (connection._httpMessage === response) work();
-    else pipelined.behind(connection, response, work);
+    if (connection._httpMessage === response) work(request, response);
+    else pipelined.behind(connection, response, () => work(request, response));
   };
 }
 

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Counter } from 'prom-client';
 import { unavailable } from '../http/problem.js';
 import { showInUse } from '../metrics/in-use.js';
@@ -160,19 +160,20 @@ const tooMuch = () => unavailable('There is no room for an answer of this length
 
 /** Counts what the pipeline answers, and refuses reads whose answers find no room. To be registered behind all that changes answers. */
 export function registerBacklog(fastify: FastifyInstance, backlog: Backlog, throttle: Throttle): void {
-  fastify.addHook('onSend', ({ raw, caller, method }, reply, payload, done) => {
+  const keyOf = ({ caller, raw }: FastifyRequest) => caller?.id ?? throttle.addressOf(raw);
+  fastify.addHook('onSend', (request, reply, payload, done) => {
+    const { raw } = request;
     const answer = isLong(payload) ? Buffer.from(payload) : payload;
-    const isRead = method === 'GET' || method === 'HEAD';
     const bytes = Buffer.isBuffer(answer) || typeof answer === 'string' ? answer.length : 0;
-    const callerKey = () => caller?.id ?? throttle.addressOf(raw);
-    if (isRead && bytes >= LONG_BYTES && reply.statusCode < 400 && !backlog.hasRoom(raw.socket, callerKey(), bytes)) {
+    const isRead = raw.method === 'GET' || raw.method === 'HEAD';
+    if (backlog.bytes > 0 && isRead && reply.statusCode < 400 && !backlog.hasRoom(raw.socket, keyOf(request), bytes)) {
       for (const name of OF_THE_ANSWER) reply.removeHeader(name);
       return done(tooMuch());
     }
     done(null, answer);
     if (reply.raw.writableFinished) return;
     if (bytes > 0) raw.place?.answered();
-    backlog.add(reply.raw, bytes, callerKey());
+    backlog.add(reply.raw, bytes, keyOf(request));
   });
 }
 
