@@ -187,7 +187,7 @@ export class Edge {
 
   /** What its reader has not taken at once waits for it, and keeps no place of those who are worked for. */
   private leave(request: IncomingMessage, response: ServerResponse, bytes: number, callerId?: string): void {
-    if (response.writableFinished) return;
+    if (response.writableLength === 0) return;
     request.place?.answered();
     this.backlog.add(response, bytes, callerId ?? this.throttle.addressOf(request));
   }

@@ -60,8 +60,8 @@ export function withinLimits(
   const pipelined = new Pipelined();
   const work: RequestListener = (request, response) => {
     listener(request, response);
-    // Node sets the clock anew when the answer is done.
-    if (!response.writableFinished) request.socket.setTimeout(2 * REQUEST_TIMEOUT_MS);
+    // Node sets the clock anew when the answer is done, which it calls finished only in a later turn.
+    if (!response.writableEnded || response.writableLength > 0) request.socket.setTimeout(2 * REQUEST_TIMEOUT_MS);
   };
   return (request, response) => {
     const connection: Connection = request.socket;

@@ -171,8 +171,9 @@ export function registerBacklog(fastify: FastifyInstance, backlog: Backlog, thro
       return done(tooMuch());
     }
     done(null, answer);
-    if (reply.raw.writableFinished) return;
-    if (bytes > 0) raw.place?.answered();
+    const isGiven = reply.raw.writableEnded;
+    if (isGiven && reply.raw.writableLength === 0) return;
+    if (isGiven) raw.place?.answered();
     backlog.add(reply.raw, bytes, keyOf(request));
   });
 }
