@@ -71,29 +71,23 @@ it('others hold all connections but a few: it serves with those, and says that o
     const url = new URL(server.url);
     Object.assign(url, { username: 'app', password: 'of-the-app' });
     const one = await start(url.href);
-    for (;;) {
-      const client = new pg.Client({ connectionString: url.href });
-      client.on('error', () => {});
-      try {
-        await client.connect();
-        held.push(client);
-      } catch {
-        break;
+    const holdAll = async () => {
+      for (;;) {
+        const client = new pg.Client({ connectionString: url.href });
+        client.on('error', () => {});
+        try {
+          await client.connect();
+          held.push(client);
+        } catch {
+          return;
+        }
       }
-    }
+    };
+    await holdAll();
     await expectServed(one);
     // Also when it has to look for a place again.
     await server.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'floodgate'`);
-    for (;;) {
-      const client = new pg.Client({ connectionString: url.href });
-      client.on('error', () => {});
-      try {
-        await client.connect();
-        held.push(client);
-      } catch {
-        break;
-      }
-    }
+    await holdAll();
     const anyone = new Client(one.admin.url);
     const ready = async () => (await anyone.get('/health/ready')).body;
     await until(async () => (await ready()).checks.postgresql.message === 'refuses connections');

@@ -52,7 +52,12 @@ export const untilLetGo = (house: House, descriptors: number) =>
   untilNone(async () => {
     const found: string[] = [];
     for (const replica of house.replicas) {
-      for (const name of ['admission_in_flight', 'admission_queued', 'db_client_connection_pending_requests'])
+      for (const name of [
+        'admission_in_flight',
+        'admission_queued',
+        'db_client_connection_pending_requests',
+        'resources_in_use',
+      ])
         if ((await replica.figure(name)) !== 0) found.push(`${name} of ${replica.url} is not 0`);
       const open = replica.descriptors;
       if (open > descriptors + DESCRIPTORS)
