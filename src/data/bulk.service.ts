@@ -12,7 +12,7 @@ import { fingerprintOf, type IdempotencyKey } from '../platform/http/idempotency
 import { invalid, notFound, Problem, unavailable } from '../platform/http/problem.js';
 import { Batches, type Progress } from './batches.js';
 import type { Collection } from './collection.entity.js';
-import { type Item, splitArray, splitLines } from './splitter.js';
+import { Begun, type Item, splitArray, splitLines } from './splitter.js';
 import { type HeldKey, UploadKeys } from './upload-keys.js';
 import { UploadMemory } from './upload-memory.js';
 
@@ -28,11 +28,6 @@ interface Upload {
   /** Under an Idempotency-Key: how far it has come, and the hold on the key unless it was finished before. */
   begun?: Progress;
   held?: HeldKey;
-}
-
-/** How much of an upload has come. */
-interface Arrived {
-  bytes: number;
 }
 
 /** Lends a connection in a transaction: in one for each piece of work, or always in the same. */
@@ -101,9 +96,8 @@ export class BulkService {
     };
     const batches = new Batches(collection.id, limits, send, begun);
     try {
-      const arrived = { bytes: 0 };
-      const chunks = bounded(body, BULK_LIMIT_BYTES, arrived);
-      await this.takeAll((isLines ? splitLines : splitArray)(chunks, limits.item), batches, arrived);
+      const item = new Begun(limits.item);
+      await this.takeAll((isLines ? splitLines : splitArray)(bounded(body, BULK_LIMIT_BYTES), item), batches, item);
     } catch (error) {
       await batches.settle();
       const { inserted } = batches.progress.report;
@@ -126,12 +120,13 @@ export class BulkService {
   }
 
   /** Takes items as they come; while none do, what there is may have to be stored at once. */
-  private async takeAll(items: AsyncGenerator<Item[]>, batches: Batches, arrived: Arrived): Promise<void> {
+  private async takeAll(items: AsyncGenerator<Item[]>, batches: Batches, begun: Begun): Promise<void> {
     const holder = this.memory.open();
-    let itemsEnd = 0;
-    const hold = () => this.memory.hold(holder, batches.held, arrived.bytes - itemsEnd);
+    const hold = () => this.memory.hold(holder, batches.held, begun.held);
     const store = async () => {
+      holder.isStoring = true;
       await batches.store();
+      holder.isStoring = false;
       hold();
     };
     const received = async (next: Promise<IteratorResult<Item[]>>) => {
@@ -144,8 +139,12 @@ export class BulkService {
         const found = await Promise.race([next, asked]);
         holder.yield = undefined;
         if (found === 'end') throw unavailable('There are too many uploads on their way just now.');
-        if (found !== 'store') return found;
-        await store();
+        if (found === 'store') await store();
+        else {
+          // It may have been asked at the same time.
+          holder.isStoring = false;
+          return found;
+        }
       }
     };
     try {
@@ -153,11 +152,11 @@ export class BulkService {
         const { done, value } = await received(items.next());
         if (done) break;
         for (const item of value) await batches.take(item);
-        if (value.length > 0) itemsEnd = arrived.bytes;
         if (hold()) await store();
       }
       await batches.end();
     } finally {
+      await batches.settle();
       this.memory.close(holder);
     }
   }
@@ -170,10 +169,11 @@ function toProblem(error: unknown): Problem | undefined {
 }
 
 /** @throws Problem content-too-large when more than `limit` bytes come */
-async function* bounded(chunks: AsyncIterable<Buffer>, limit: number, arrived: Arrived): AsyncGenerator<Buffer> {
+async function* bounded(chunks: AsyncIterable<Buffer>, limit: number): AsyncGenerator<Buffer> {
+  let length = 0;
   for await (const chunk of chunks) {
-    arrived.bytes += chunk.length;
-    if (arrived.bytes > limit) throw tooLarge(limit);
+    length += chunk.length;
+    if (length > limit) throw tooLarge(limit);
     yield chunk;
   }
 }

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
-import { type Item, type Split, splitArray, splitLines } from './splitter.js';
+import { Begun, type Item, type Split, splitArray, splitLines } from './splitter.js';
 
 type Found = [line: number, text: string | null];
 
 /** All items of the chunks, as text. */
 async function split(by: Split, limit: number, chunks: Buffer[]): Promise<Found[]> {
   const items: Item[] = [];
-  for await (const some of by(chunks, limit)) items.push(...some);
+  for await (const some of by(chunks, new Begun(limit))) items.push(...some);
   return items.map(({ line, bytes, isTooLong }) => [line, isTooLong ? null : bytes.toString('latin1')]);
 }
 

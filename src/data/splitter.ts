@@ -8,7 +8,7 @@ export interface Item {
 }
 
 /** Cuts an upload into its items as it comes, holding no more than a chunk's and one that is not complete. */
-export type Split = (chunks: AsyncIterable<Buffer> | Iterable<Buffer>, limit: number) => AsyncGenerator<Item[]>;
+export type Split = (chunks: AsyncIterable<Buffer> | Iterable<Buffer>, begun: Begun) => AsyncGenerator<Item[]>;
 
 const code = (character: string) => character.charCodeAt(0);
 const [NEWLINE, QUOTE, BACKSLASH, COMMA] = [code('\n'), code('"'), code('\\'), code(',')];
@@ -20,13 +20,19 @@ const isBlank = ({ bytes, isTooLong }: Omit<Item, 'line'>) => !isTooLong && byte
 const NOTHING = Buffer.alloc(0);
 
 /** An item as far as it has come. */
-class Begun {
+export class Begun {
   private bytes: Buffer = NOTHING;
   private length = 0;
   /** Of one that is too long. */
   private hash: Hash | undefined;
 
+  /** @param limit bytes of the longest item */
   constructor(private readonly limit: number) {}
+
+  /** Bytes that it takes. */
+  get held(): number {
+    return this.bytes.length;
+  }
 
   add(chunk: Buffer): void {
     const length = this.length + chunk.length;
@@ -57,10 +63,8 @@ class Begun {
 
 /**
  * One JSON text a line (application/x-ndjson); blank lines are passed over but counted.
- * @param limit bytes of the longest line
  */
-export const splitLines: Split = async function* (chunks, limit) {
-  const begun = new Begun(limit);
+export const splitLines: Split = async function* (chunks, begun) {
   let line = 0;
   for await (const chunk of chunks) {
     const items: Item[] = [];
@@ -99,13 +103,11 @@ class Elements {
 
 /**
  * The elements of one JSON array.
- * @param limit bytes of the longest element
  * @throws SyntaxError when what comes is no array, goes on behind its end, or does not come to it
  */
-export const splitArray: Split = async function* (chunks, limit) {
+export const splitArray: Split = async function* (chunks, begun) {
   const elements = new Elements();
   let state = 'before' as 'before' | 'inside' | 'behind';
-  const begun = new Begun(limit);
   let line = 0;
   for await (const chunk of chunks) {
     const items: Item[] = [];

@@ -3,10 +3,14 @@ import { showInUse } from '../platform/metrics/in-use.js';
 /** Bytes, about, that uploads may hold which are not stored yet, all together; while they are stored it is twice as much. */
 const UPLOAD_MEMORY_BYTES = 12_582_912;
 
+/** An item that has not come to its end keeps nobody else out as long as it has no more bytes. */
+const SMALL_REST_BYTES = 65_536;
+
 /** What an upload holds: rows that wait for more or are being stored, and an item that has not come to its end. */
 interface Holder {
   rows: number;
   rest: number;
+  isStoring: boolean;
   /** Tells it, where it waits for its caller, to store its rows or, where it has none, that there is no room for it. */
   yield: ((how: 'store' | 'end') => void) | undefined;
 }
@@ -27,22 +31,26 @@ export class UploadMemory {
   }
 
   open(): Holder {
-    const holder: Holder = { rows: 0, rest: 0, yield: undefined };
+    const holder: Holder = { rows: 0, rest: 0, isStoring: false, yield: undefined };
     this.holders.add(holder);
     return holder;
   }
 
-  /** @returns whether that is too much for all together */
+  /** @returns whether that is too much for all together, beside what is about to be stored */
   hold(holder: Holder, rows: number, rest: number): boolean {
     this.bytes += rows + rest - bytesOf(holder);
     Object.assign(holder, { rows, rest });
-    let over = this.bytes - UPLOAD_MEMORY_BYTES;
+    if (this.bytes <= UPLOAD_MEMORY_BYTES) return false;
+    const holders = [...this.holders];
+    const leaving = holders.reduce((sum, one) => sum + (one.isStoring ? one.rows : 0), 0);
+    let over = this.bytes - leaving - UPLOAD_MEMORY_BYTES;
     const isOver = over > 0;
-    const idle = isOver ? [...this.holders].filter((one) => one.yield && bytesOf(one) > 0) : [];
-    for (const one of idle.sort((a, b) => bytesOf(b) - bytesOf(a))) {
+    for (const one of holders.sort((a, b) => bytesOf(b) - bytesOf(a))) {
       if (over <= 0) break;
-      over -= bytesOf(one);
-      one.yield?.(one.rows > 0 ? 'store' : 'end');
+      if (!one.yield || (one.rows === 0 && one.rest <= SMALL_REST_BYTES)) continue;
+      over -= one.rows || one.rest;
+      one.yield(one.rows > 0 ? 'store' : 'end');
+      one.isStoring = one.rows > 0;
       one.yield = undefined;
     }
     return isOver;

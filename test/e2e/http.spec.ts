@@ -44,6 +44,12 @@ describe('what is not HTTP', () => {
     expectProblem(await sendRaw(app.url, post(`${JSON_TYPE}Content-Length: -1\r\n`)), 'invalid-request');
   });
 
+  it('is refused with a fragment in its target, by which one address could have many names', async () => {
+    for (const target of ['/openapi.json#1', '/docs/swagger-ui-init.js#1', '/api/v1/data#a?limit=1'])
+      expectProblem(await sendRaw(app.url, `GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`), 'invalid-request');
+    expect((await sendRaw(app.url, 'GET /%6fpenapi.json HTTP/1.1\r\nHost: x\r\n\r\n')).status).toBe(200);
+  });
+
   it('is refused without a Host', async () => {
     expectProblem(await sendRaw(app.url, 'GET /health/live HTTP/1.1\r\n\r\n'), 'invalid-request');
   });

@@ -197,10 +197,7 @@ export class Edge {
   }
 
   private answer(arrival: Arrival, wire: Wire, stale: string | undefined): void {
-    const { request, response } = arrival;
-    if (this.backlog.bytes > 0 && !this.hasRoom(arrival, wire.plain.body.length))
-      return void this.refuse(request, response);
-    const accepted = request.headers['accept-encoding'];
+    const accepted = arrival.request.headers['accept-encoding'];
     const variant = accepted === undefined ? wire.plain : wire.in(choose(accepted));
     if (variant instanceof Promise) void variant.then((made) => this.send(arrival, wire, made, stale));
     else this.send(arrival, wire, variant, stale);
@@ -208,6 +205,8 @@ export class Edge {
 
   private send(arrival: Arrival, wire: Wire, variant: Variant, stale: string | undefined): void {
     const { request, response, begun, limit, caller } = arrival;
+    if (this.backlog.bytes > 0 && !this.hasRoom(arrival, variant.body.length))
+      return void this.refuse(request, response);
     const { headers, method = '' } = request;
     const id = requestId(request);
     const isKnown = wire.isKnown(headers['if-none-match'], variant);

@@ -86,8 +86,8 @@ function variantOf(request: FastifyRequest, reply: FastifyReply, payload: unknow
   const isFile = request.routeOptions.config.kept && reply.statusCode === 200;
   if (isStream(payload)) {
     if (encoding) mark(reply, encoding);
-    if (request.method === 'HEAD') return files.get(fileName(request.url, encoding)) ?? payload;
-    if (isFile) return fileOf(request.url, encoding, payload);
+    if (request.method === 'HEAD') return files.get(fileName(request, encoding)) ?? payload;
+    if (isFile) return fileOf(request, encoding, payload);
     return encoding ? compressed(payload, encoding) : payload;
   }
   const body = payload as string | Buffer;
@@ -98,7 +98,7 @@ function variantOf(request: FastifyRequest, reply: FastifyReply, payload: unknow
     reply.removeHeader('content-type').removeHeader('content-encoding');
     if (request.method === 'GET') return null;
   }
-  if (isFile) return fileOf(request.url, isCompressed ? encoding : undefined, body);
+  if (isFile) return fileOf(request, isCompressed ? encoding : undefined, body);
   if (!isCompressed) return body;
   return encode(encoding, Buffer.from(body as string)).catch(() => {
     // For want of memory, say: it goes out as it is, for what it tells of is done.
@@ -113,11 +113,18 @@ const compressed = (stream: Readable, encoding: Encoding): Readable =>
 
 const files = new Map<string, Promise<Buffer>>();
 
-const fileName = (url: string, encoding: Encoding | undefined) => `${encoding} ${splitUrl(url)[0]}`;
+/** By its route, where that is of one file: an address can be written in many ways. */
+function fileName({ routeOptions: { url = '' }, url: target }: FastifyRequest, encoding: Encoding | undefined): string {
+  return `${encoding} ${url.includes('*') ? splitUrl(target)[0] : url}`;
+}
 
 /** A file whole: with a stream and a compressor for each reader, hundreds of slow ones would take all memory. */
-function fileOf(url: string, encoding: Encoding | undefined, body: Readable | string | Buffer): Promise<Buffer> {
-  const name = fileName(url, encoding);
+function fileOf(
+  request: FastifyRequest,
+  encoding: Encoding | undefined,
+  body: Readable | string | Buffer,
+): Promise<Buffer> {
+  const name = fileName(request, encoding);
   const known = files.get(name);
   if (known && isStream(body)) body.destroy();
   const file = known ?? fileFrom(body, encoding);

@@ -9,8 +9,9 @@ const SWEEP_MS = 100;
 /** A connection, with the answer that is under way on it, which Node keeps there, and how many requests have come. */
 export type Connection = Socket & { _httpMessage?: ServerResponse | null; requests?: number };
 
-/** Requests that may wait behind others of their connections, in this process: some 4 KiB each. */
+/** Requests that may wait behind others of their connections, in this process: some 4 KiB each; of one with a body Node takes 128 KiB. */
 const MAX_PIPELINED = 2000;
+const WITH_BODY = 32;
 
 /** Requests that were sent before the one in front of them was answered. Node takes whatever comes with one read: a thousand. */
 class Pipelined {
@@ -24,18 +25,20 @@ class Pipelined {
   /** Does the work when those in front were answered, as other servers do: or one connection could take all places. */
   behind(connection: Connection, response: ServerResponse, work: () => void): void {
     if (connection.destroyed) return;
-    this.count++;
-    this.waiting.set(connection, (this.waiting.get(connection) ?? 0) + 1);
-    response.once('close', () => this.remove(connection));
+    const { 'content-length': length = '0', 'transfer-encoding': coding } = response.req.headers;
+    const weight = length === '0' && coding === undefined ? 1 : WITH_BODY;
+    this.count += weight;
+    this.waiting.set(connection, (this.waiting.get(connection) ?? 0) + weight);
+    response.once('close', () => this.remove(connection, weight));
     response.once('socket', work);
     if (this.count > MAX_PIPELINED) this.endLongest();
   }
 
-  private remove(connection: Connection): void {
+  private remove(connection: Connection, weight: number): void {
     const waiting = this.waiting.get(connection);
     if (waiting === undefined) return;
-    this.count--;
-    if (waiting > 1) this.waiting.set(connection, waiting - 1);
+    this.count -= weight;
+    if (waiting > weight) this.waiting.set(connection, waiting - weight);
     else this.waiting.delete(connection);
   }
 
@@ -67,7 +70,8 @@ export function withinLimits(
     const connection: Connection = request.socket;
     const count = (connection.requests ?? 0) + 1;
     connection.requests = count;
-    if (count > most) return;
+    // Never answered, but there as long as the answers before them are not.
+    if (count > most) return pipelined.behind(connection, response, () => {});
     if (count === most) response.shouldKeepAlive = false;
     if (connection._httpMessage === response) work(request, response);
     else pipelined.behind(connection, response, () => work(request, response));

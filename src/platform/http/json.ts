@@ -23,7 +23,7 @@ export function parseJson(bytes: Buffer, what = 'The body'): unknown {
     throw invalid(`${what} is not valid JSON${position ? `: see character ${Number(position) + 1}` : ''}.`);
   }
   const flaw = findFlaw(value, 1, text.includes('\\u'));
-  if (flaw) throw invalid(`${what} holds something that cannot be taken.`, [flaw]);
+  if (flaw) throw invalid(`${what} holds something that cannot be taken.`, [{ ...flaw, pointer: shown(flaw.pointer) }]);
   return value;
 }
 
@@ -77,9 +77,9 @@ const under = (key: string | number, { pointer, detail }: Mistake): Mistake => (
   detail,
 });
 
-/** Of a longer name an answer shows so many characters: a report of a thousand may have to. */
+/** Of a longer name or pointer an answer shows so many characters: a report may have to show a thousand. */
 const LONGEST_NAME = 200;
-const shown = (name: string) => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
+export const shown = (name: string) => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
 
 /** One step of a JSON Pointer (RFC 6901); what is not well-formed is shown by U+FFFD. */
 export const escapePointer = (key: string | number): string =>

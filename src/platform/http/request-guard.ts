@@ -46,7 +46,7 @@ function flawOf({ url = '/', headers, httpVersion }: IncomingMessage): Problem |
     return ambiguous('The Host header is missing, there twice, or no host.');
   if (coding !== undefined && (coding.toLowerCase() !== 'chunked' || httpVersion === '1.0'))
     return ambiguous('The Transfer-Encoding is not one that is read here.');
-  if (/[^\x21-\x7e]|%00/.test(url)) return invalid('The address holds characters that are not allowed.');
+  if (/[^\x21-\x7e]|#|%00/.test(url)) return invalid('The address holds characters that are not allowed.');
   if (!readQuery(splitUrl(url)[1])) return invalid('The query is not valid percent-encoded UTF-8.');
   const encoding = headers['content-encoding']?.toLowerCase() ?? 'identity';
   if (encoding === 'identity') return undefined;

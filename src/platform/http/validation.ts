@@ -1,6 +1,6 @@
 import { type ArgumentMetadata, Injectable, StandardSchemaValidationPipe } from '@nestjs/common';
 import { z } from 'zod';
-import { escapePointer } from './json.js';
+import { escapePointer, shown } from './json.js';
 import { invalid, type Mistake } from './problem.js';
 
 /** Says what is wrong in this API's own words: a library's may change with its version. */
@@ -44,7 +44,7 @@ const MOST_MISTAKES = 100;
 /** The first issues as mistakes; a name that is not known is pointed at itself. */
 export function toMistakes(issues: readonly z.core.$ZodIssue[], asParameter = false): Mistake[] {
   const locate = (path: readonly PropertyKey[]) =>
-    asParameter ? String(path[0] ?? '') : path.map((step) => `/${escapePointer(String(step))}`).join('');
+    asParameter ? String(path[0] ?? '') : shown(path.map((step) => `/${escapePointer(String(step))}`).join(''));
   const told = issues.flatMap((issue) => {
     const paths = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
     return paths.slice(0, MOST_MISTAKES).map((path) => ({ pointer: locate(path), detail: issue.message }));

@@ -17,6 +17,9 @@ const PACE_MS = 2000;
 
 /** A longer answer is refused when there is no room for it; a shorter one is let in, and ends its connection instead. */
 const LONG_BYTES = 16_384;
+/** A text of so many characters is made bytes of; what an answer takes beside its body: head, request, their objects. */
+const LONG_TEXT = 4096;
+const BESIDE_BYTES = 2048;
 
 const givenUp = new Counter({
   name: 'answers_given_up_total',
@@ -92,10 +95,10 @@ export class Backlog {
     if (!socket || socket.destroyed) return;
     const waiting = this.waitingOn(socket, caller);
     waiting.answers++;
-    this.count(waiting, bytes);
+    this.count(waiting, bytes + BESIDE_BYTES);
     response.once('close', () => {
       if (this.connections.get(socket) !== waiting) return;
-      this.count(waiting, -bytes);
+      this.count(waiting, -bytes - BESIDE_BYTES);
       if (--waiting.answers === 0) this.connections.delete(socket);
     });
     // A long answer was refused where there was no room. Who has none for a short one has left others unread.
@@ -164,9 +167,14 @@ export function registerBacklog(fastify: FastifyInstance, backlog: Backlog, thro
   fastify.addHook('onSend', (request, reply, payload, done) => {
     const { raw } = request;
     const answer = isLong(payload) ? Buffer.from(payload) : payload;
-    const bytes = Buffer.isBuffer(answer) || typeof answer === 'string' ? answer.length : 0;
-    const isRead = raw.method === 'GET' || raw.method === 'HEAD';
-    if (backlog.bytes > 0 && isRead && reply.statusCode < 400 && !backlog.hasRoom(raw.socket, keyOf(request), bytes)) {
+    const isSent = raw.method !== 'HEAD' && (Buffer.isBuffer(answer) || typeof answer === 'string');
+    const bytes = isSent ? answer.length : 0;
+    if (
+      backlog.bytes > 0 &&
+      raw.method === 'GET' &&
+      reply.statusCode < 400 &&
+      !backlog.hasRoom(raw.socket, keyOf(request), bytes)
+    ) {
       for (const name of OF_THE_ANSWER) reply.removeHeader(name);
       return done(tooMuch());
     }
@@ -179,6 +187,6 @@ export function registerBacklog(fastify: FastifyInstance, backlog: Backlog, thro
 }
 
 /** A long text would wait twice: as it is, and as the bytes that Node makes of it. */
-const isLong = (payload: unknown): payload is string => typeof payload === 'string' && payload.length >= LONG_BYTES;
+const isLong = (payload: unknown): payload is string => typeof payload === 'string' && payload.length >= LONG_TEXT;
 
 const OF_THE_ANSWER = ['etag', 'last-modified', 'link', 'content-length', 'content-encoding'];
