@@ -8,7 +8,8 @@ import { type Figures, row } from '../support/row.js';
 let two: Replicas;
 let ada: Client;
 beforeAll(async () => {
-  two = await startReplicas();
+  // On a slow machine a hundred who wait for one row take longer than a caller usually may.
+  two = await startReplicas({ DATABASE_ACQUIRE_TIMEOUT_MS: '15000', DATABASE_LOCK_TIMEOUT_MS: '15000' });
   ada = await two.user();
   await warm(two);
 }, 60_000);
