@@ -99,7 +99,6 @@ export class BulkService {
       const item = new Begun(limits.item);
       await this.takeAll((isLines ? splitLines : splitArray)(bounded(body, BULK_LIMIT_BYTES), item), batches, item);
     } catch (error) {
-      await batches.settle();
       const { inserted } = batches.progress.report;
       if (!atomic && !begun?.isFinished)
         this.logger.warn(`A bulk upload to ${collection.name} ended early, with ${inserted} records stored.`);
@@ -121,43 +120,37 @@ export class BulkService {
 
   /** Takes items as they come; while none do, what there is may have to be stored at once. */
   private async takeAll(items: AsyncGenerator<Item[]>, batches: Batches, begun: Begun): Promise<void> {
-    const holder = this.memory.open();
-    const hold = () => this.memory.hold(holder, batches.held, begun.held);
+    const share = this.memory.open();
+    const hold = () => this.memory.hold(share, batches.held, begun.held);
     const store = async () => {
-      holder.isStoring = true;
+      share.isStoring = true;
       await batches.store();
-      holder.isStoring = false;
+      share.isStoring = false;
       hold();
     };
-    const received = async (next: Promise<IteratorResult<Item[]>>) => {
+    const receive = () => {
+      const next = items.next();
       // Whoever waits for it meets its failure, unless the upload has been given up.
       next.catch(() => {});
-      for (;;) {
-        const asked = new Promise<'store' | 'end'>((resolve) => {
-          holder.yield = resolve;
-        });
-        const found = await Promise.race([next, asked]);
-        holder.yield = undefined;
-        if (found === 'end') throw unavailable('There are too many uploads on their way just now.');
-        if (found === 'store') await store();
-        else {
-          // It may have been asked at the same time.
-          holder.isStoring = false;
-          return found;
-        }
-      }
+      return next;
     };
     try {
-      for (;;) {
-        const { done, value } = await received(items.next());
-        if (done) break;
-        for (const item of value) await batches.take(item);
+      for (let next = receive(); ; ) {
+        const found = await share.orDemand(next);
+        if (found === 'end') throw unavailable('There are too many uploads on their way just now.');
+        if (found === 'store') {
+          await store();
+          continue;
+        }
+        if (found.done) break;
+        for (const item of found.value) await batches.take(item);
         if (hold()) await store();
+        next = receive();
       }
       await batches.end();
     } finally {
       await batches.settle();
-      this.memory.close(holder);
+      this.memory.close(share);
     }
   }
 }

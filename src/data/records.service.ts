@@ -140,10 +140,9 @@ export class RecordsService {
     const { limit, cursor, order, from, to, where } = query;
     const scope = JSON.stringify(['records', collection.id, order, from, to, where]);
     const after = cursor === undefined ? undefined : this.cursors.open(cursor, scope);
-    const { statement, values } = listStatement({
-      ...{ collectionId: collection.id, order, from, to, where, after, limit },
-      isCut: limit * this.config.RECORD_LIMIT_BYTES > WHOLE_BYTES,
-    });
+    const isCut = limit * this.config.RECORD_LIMIT_BYTES > WHOLE_BYTES;
+    const filter = { collectionId: collection.id, order, from, to, where, after, limit, isCut };
+    const { statement, values } = listStatement(filter);
     const [page] = await this.database.replicaRows<RecordPageRow>(callerId, statement, values);
     const { items, at, id } = page as RecordPageRow;
     const nextCursor = at === null ? null : this.cursors.seal([at, id as string], scope);

@@ -61,9 +61,7 @@ export class Begun {
   }
 }
 
-/**
- * One JSON text a line (application/x-ndjson); blank lines are passed over but counted.
- */
+/** One JSON text a line (application/x-ndjson); blank lines are passed over but counted. */
 export const splitLines: Split = async function* (chunks, begun) {
   let line = 0;
   for await (const chunk of chunks) {

@@ -64,15 +64,15 @@ export class StatsService {
         SELECT data -> ${field} AS value, count(*) FROM records
         WHERE ${where} AND data ? ${field} GROUP BY 1
         ORDER BY 2 DESC, (data -> ${field})::text COLLATE "C" LIMIT ${COMMONEST}) AS commonest)`;
+    const begun = `date_trunc(${escapeLiteral(bucket)}, occurred_at, 'UTC')`;
     const text = `
       SELECT json_build_object('total', json_build_object('count', coalesce(max(total), 0), 'isEstimate', false),
         'bucket', ${escapeLiteral(bucket)}, 'buckets', coalesce(json_agg(json_build_object('from', begun, 'count', count)), '[]'),
         'by', ${field || 'NULL'}, 'values', ${field ? values : 'NULL::json'}) AS stats
       FROM (
-        SELECT ${momentOf(`date_trunc(${escapeLiteral(bucket)}, occurred_at, 'UTC')`)} AS begun, count(*),
+        SELECT ${momentOf(begun)} AS begun, count(*),
           sum(count(*)) OVER () AS total
-        FROM records WHERE ${where} GROUP BY date_trunc(${escapeLiteral(bucket)}, occurred_at, 'UTC')
-        ORDER BY date_trunc(${escapeLiteral(bucket)}, occurred_at, 'UTC') DESC LIMIT ${BUCKETS}) AS counted`;
+        FROM records WHERE ${where} GROUP BY ${begun} ORDER BY ${begun} DESC LIMIT ${BUCKETS}) AS counted`;
     const [counted] = await this.database.replicaRows<{ stats: unknown }>(callerId, { text }, given);
     return JSON.stringify(counted?.stats);
   }

@@ -6,58 +6,80 @@ const UPLOAD_MEMORY_BYTES = 12_582_912;
 /** An item that has not come to its end keeps nobody else out as long as it has no more bytes. */
 const SMALL_REST_BYTES = 65_536;
 
-/** What an upload holds: rows that wait for more or are being stored, and an item that has not come to its end. */
-interface Holder {
-  rows: number;
-  rest: number;
-  isStoring: boolean;
-  /** Tells it, where it waits for its caller, to store its rows or, where it has none, that there is no room for it. */
-  yield: ((how: 'store' | 'end') => void) | undefined;
-}
+/** What is demanded of an upload that waits for its caller: to store its rows or, where it has none, to end, for want of room. */
+type Demand = 'store' | 'end';
 
-const bytesOf = ({ rows, rest }: Holder) => rows + rest;
+/** What one upload holds: rows that wait for more or are being stored, and an item that has not come to its end. */
+class Share {
+  rows = 0;
+  rest = 0;
+  isStoring = false;
+  private demand: ((demand: Demand) => void) | undefined;
+
+  get bytes(): number {
+    return this.rows + this.rest;
+  }
+
+  /** Whether it waits for its caller, and has something to give up. */
+  get canYield(): boolean {
+    return this.demand !== undefined && (this.rows > 0 || this.rest > SMALL_REST_BYTES);
+  }
+
+  /** What is awaited from the caller or, if that comes before it, what is demanded. */
+  async orDemand<T>(awaited: Promise<T>): Promise<T | Demand> {
+    const demanded = new Promise<Demand>((resolve) => {
+      this.demand = resolve;
+    });
+    const found = await Promise.race([awaited, demanded]);
+    this.demand = undefined;
+    // Both may have come at the same time.
+    this.isStoring = found === 'store';
+    return found;
+  }
+
+  /** @returns bytes that will be free */
+  yield(): number {
+    this.isStoring = this.rows > 0;
+    this.demand?.(this.isStoring ? 'store' : 'end');
+    this.demand = undefined;
+    return this.rows || this.rest;
+  }
+}
 
 /**
  * Uploads are slow as their callers are, and each holds a batch meanwhile: a few hundred would take all memory. When they hold
  * too much, those that wait for their callers store what they have, the largest first, and the others before they read on.
  */
 export class UploadMemory {
-  private readonly holders = new Set<Holder>();
+  private readonly shares = new Set<Share>();
   private bytes = 0;
 
   constructor() {
-    showInUse('uploads', () => this.holders.size);
+    showInUse('uploads', () => this.shares.size);
     showInUse('upload_bytes', () => this.bytes);
   }
 
-  open(): Holder {
-    const holder: Holder = { rows: 0, rest: 0, isStoring: false, yield: undefined };
-    this.holders.add(holder);
-    return holder;
+  open(): Share {
+    const share = new Share();
+    this.shares.add(share);
+    return share;
   }
 
   /** @returns whether that is too much for all together, beside what is about to be stored */
-  hold(holder: Holder, rows: number, rest: number): boolean {
-    this.bytes += rows + rest - bytesOf(holder);
-    Object.assign(holder, { rows, rest });
+  hold(share: Share, rows: number, rest: number): boolean {
+    this.bytes += rows + rest - share.bytes;
+    Object.assign(share, { rows, rest });
     if (this.bytes <= UPLOAD_MEMORY_BYTES) return false;
-    const holders = [...this.holders];
-    const leaving = holders.reduce((sum, one) => sum + (one.isStoring ? one.rows : 0), 0);
+    const shares = [...this.shares];
+    const leaving = shares.reduce((sum, one) => sum + (one.isStoring ? one.rows : 0), 0);
     let over = this.bytes - leaving - UPLOAD_MEMORY_BYTES;
     const isOver = over > 0;
-    for (const one of holders.sort((a, b) => bytesOf(b) - bytesOf(a))) {
-      if (over <= 0) break;
-      if (!one.yield || (one.rows === 0 && one.rest <= SMALL_REST_BYTES)) continue;
-      over -= one.rows || one.rest;
-      one.yield(one.rows > 0 ? 'store' : 'end');
-      one.isStoring = one.rows > 0;
-      one.yield = undefined;
-    }
+    for (const one of shares.sort((a, b) => b.bytes - a.bytes)) if (over > 0 && one.canYield) over -= one.yield();
     return isOver;
   }
 
-  close(holder: Holder): void {
-    this.bytes -= bytesOf(holder);
-    this.holders.delete(holder);
+  close(share: Share): void {
+    this.bytes -= share.bytes;
+    this.shares.delete(share);
   }
 }

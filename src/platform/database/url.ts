@@ -1,10 +1,12 @@
-/** How the connection is kept from others: pg's words, and what each means here. */
+/** Modes that pg takes for verify-full today, and what is to be said of them. */
+const PROVEN = 'the connection is encrypted and the server must prove its name, as with verify-full';
+/** How the connection is kept from others: pg's words, and what those mean here that do not say it. */
 const MODES: Record<string, string | undefined> = {
   disable: undefined,
   'verify-full': undefined,
-  prefer: 'the connection is encrypted and the server must prove its name, as with verify-full',
-  require: 'the connection is encrypted and the server must prove its name, as with verify-full',
-  'verify-ca': 'the connection is encrypted and the server must prove its name, as with verify-full',
+  prefer: PROVEN,
+  require: PROVEN,
+  'verify-ca': PROVEN,
   'no-verify': 'the connection is encrypted, but whoever answers is believed to be the server',
 };
 const VALUES: Record<string, string[] | undefined> = {
@@ -45,7 +47,7 @@ export function parameterFlaw(url: string): string | undefined {
 export function urlForPg(url: string): string {
   const given = new URL(url);
   const mode = given.searchParams.get('sslmode');
-  if (mode === null || mode === 'no-verify' || MODES[mode] === undefined) return url;
+  if (mode === null || MODES[mode] !== PROVEN) return url;
   given.searchParams.set('sslmode', 'verify-full');
   return given.href;
 }

@@ -126,8 +126,11 @@ function fileOf(
 ): Promise<Buffer> {
   const name = fileName(request, encoding);
   const known = files.get(name);
-  if (known && isStream(body)) body.destroy();
-  const file = known ?? fileFrom(body, encoding);
+  if (known) {
+    if (isStream(body)) body.destroy();
+    return known;
+  }
+  const file = fileFrom(body, encoding);
   files.set(name, file);
   file.catch(() => files.delete(name));
   return file;

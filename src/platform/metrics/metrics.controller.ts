@@ -27,17 +27,19 @@ export class MetricsController {
   async metrics(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     const isOpen = request.headers.accept?.includes('application/openmetrics-text');
     const type = isOpen ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE;
-    const text = this.underWay.get(type) ?? textOf(type);
+    await reply.header('content-type', type).send(await this.textOf(type));
+  }
+
+  private textOf(type: RegistryContentType): Promise<string> {
+    const underWay = this.underWay.get(type);
+    if (underWay) return underWay;
+    const text = makeText(type).finally(() => this.underWay.delete(type));
     this.underWay.set(type, text);
-    try {
-      await reply.header('content-type', type).send(await text);
-    } finally {
-      this.underWay.delete(type);
-    }
+    return text;
   }
 }
 
-async function textOf(type: RegistryContentType): Promise<string> {
+async function makeText(type: RegistryContentType): Promise<string> {
   const figures = await allMetrics();
   const isOpen = type === Registry.OPENMETRICS_CONTENT_TYPE;
   const registry = AggregatorRegistry.aggregate<RegistryContentType>(isOpen ? figures.map(withoutTotal) : figures);

@@ -39,9 +39,8 @@ interface Waiting {
 
 /** How far Node has come with a connection: bytes that it gave to libuv, and those of them that the system has not taken yet. */
 type Handle = { bytesWritten: number; writeQueueSize: number };
-const handleOf = (socket: Socket) => (socket as Socket & { _handle?: Handle | null })._handle;
 const takenOf = (socket: Socket) => {
-  const handle = handleOf(socket);
+  const { _handle: handle } = socket as Socket & { _handle?: Handle | null };
   return handle ? handle.bytesWritten - handle.writeQueueSize : 0;
 };
 
@@ -76,7 +75,7 @@ export class Backlog {
 
   /** Whether a caller may ask for more; who has left too much lying may not. */
   isWelcome(caller: string): boolean {
-    return this.bytes === 0 || (this.callers.get(caller) ?? 0) < this.options.most * CALLER_PART;
+    return (this.callers.get(caller) ?? 0) < this.options.most * CALLER_PART;
   }
 
   /** Whether an answer of so many bytes may wait on a connection, if it has to. */
