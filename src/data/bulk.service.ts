@@ -7,9 +7,8 @@ import { from as copyFrom } from 'pg-copy-streams';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import { databaseProblem, isOrderly } from '../platform/database/database-problem.js';
-import { tooLarge } from '../platform/http/body.js';
 import { fingerprintOf, type IdempotencyKey } from '../platform/http/idempotency.js';
-import { invalid, notFound, Problem, unavailable } from '../platform/http/problem.js';
+import { invalid, notFound, Problem, tooLarge, unavailable } from '../platform/http/problem.js';
 import { Batches, type Progress } from './batches.js';
 import type { Collection } from './collection.entity.js';
 import { Begun, type Item, splitArray, splitLines } from './splitter.js';
@@ -53,16 +52,10 @@ export class BulkService {
    *   conflict and idempotency-key-reused as for any request with a key
    */
   async load(collection: Collection, request: FastifyRequest, atomic: boolean, key?: IdempotencyKey) {
-    const { 'content-type': type, 'content-length': length } = request.headers;
+    const { 'content-type': type } = request.headers;
     if (!type) throw invalid('The body is missing.');
     const isLines = /^\s*application\/x-ndjson/i.test(type);
     const body = request.body as Readable;
-    const limit = this.config.BULK_LIMIT_BYTES;
-    if (Number(length) > limit) {
-      // Read on, or the caller who still sends may not come to read the answer.
-      body.resume();
-      throw tooLarge(limit);
-    }
     const fingerprint = fingerprintOf('bulk', collection.id, isLines ? 'lines' : 'array', String(atomic));
     const claimed = key && (await this.keys.claim(key, collection.id, fingerprint));
     const upload: Upload = { collection, atomic, isLines, body, ...claimed };

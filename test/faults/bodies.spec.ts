@@ -158,7 +158,7 @@ row(29, 'a gzip bomb', async () => {
   const peak = await peakOf(one.program, async () => {
     for (const [coding, bomb] of bombs) {
       for (const target of targets()) {
-        const headers = `Content-Encoding: ${coding}\r\nContent-Length: ${bomb.length}\r\n`;
+        const headers = `Connection: close\r\nContent-Encoding: ${coding}\r\nContent-Length: ${bomb.length}\r\n`;
         statuses.add((await pour(withHeaders(target, headers), bomb, 1)).status);
       }
     }

@@ -5,6 +5,7 @@ import type { Config } from '../config.token.js';
 import { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 import { choose } from '../http/compression.js';
+import { linger } from '../http/connections.js';
 import { failWith, requestId } from '../http/request-guard.js';
 import { splitUrl } from '../http/split-url.js';
 import { type AccessLog, isProbe } from '../logging/access-log.js';
@@ -18,7 +19,7 @@ import { Guest } from './gate.js';
 import type { Lane, Read } from './lane.js';
 import { OwnHeaders } from './own-headers.js';
 import { isPlain } from './plain.js';
-import { isSpent, refuse } from './refusal.js';
+import { refuse } from './refusal.js';
 import { send, type Variant, Wire } from './wire.js';
 
 /** A read that failed sooner is tried again, by the pipeline: its connection may have gone. Later, its time is up. */
@@ -170,7 +171,7 @@ export class Edge {
   private refuse(request: IncomingMessage, response: ServerResponse): void {
     const id = requestId(request);
     const { method = '', url = '' } = request;
-    if (isSpent(request)) response.shouldKeepAlive = false;
+    if (linger(request)) response.shouldKeepAlive = false;
     const limit = this.throttle.countIfLimited(request);
     const own = this.ownOf(request, response, id, limit);
     this.leave(request, response, refuse(response, splitUrl(url)[0], id, own, method === 'HEAD'));
@@ -210,7 +211,7 @@ export class Edge {
     const { headers, method = '' } = request;
     const id = requestId(request);
     const isKnown = wire.isKnown(headers['if-none-match'], variant);
-    const own = this.ownOf(request, response, id, limit);
+    const own = wire.isShared ? this.ownOf(request, response) : this.ownOf(request, response, id, limit);
     const all = stale === undefined ? own : `${own}cache-status: ${stale}\r\n`;
     this.leave(request, response, send(response, variant, isKnown, all, method === 'HEAD'), caller?.id);
     const duration = performance.now() - begun;
@@ -224,7 +225,7 @@ export class Edge {
     return answer.atEdge as Wire;
   }
 
-  private ownOf(request: IncomingMessage, response: ServerResponse, id: string, limit: Counted | undefined): string {
+  private ownOf(request: IncomingMessage, response: ServerResponse, id?: string, limit?: Counted): string {
     // It may have come before.
     if (this.isClosing) response.shouldKeepAlive = false;
     return this.headers.of(request, response.shouldKeepAlive, id, limit?.header);

@@ -7,7 +7,7 @@ import type { Config } from '../config.token.js';
 import { registerAcceptCheck } from './accept.js';
 import { registerAcceptors } from './acceptors.js';
 import { Answer } from './answer.js';
-import { registerBodyParsers } from './body.js';
+import { registerBodyTypes } from './body.js';
 import { registerCompression } from './compression.js';
 import { registerConnections, withinLimits } from './connections.js';
 import { answerClientError, answerProblem, refuseTunnels } from './errors.js';
@@ -63,7 +63,7 @@ export class HttpAdapter extends FastifyAdapter {
     });
     const fastify = this.getInstance<FastifyInstance>();
     fastify.decorateRequest('caller', undefined);
-    registerBodyParsers(fastify, config);
+    registerBodyTypes(fastify, config);
     registerHeaders(fastify, config.CORS_ORIGINS ?? []);
     registerRequestGuard(fastify);
     registerAcceptCheck(fastify);

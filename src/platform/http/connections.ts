@@ -1,4 +1,4 @@
-import type { RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config.token.js';
@@ -6,8 +6,16 @@ import { showInUse } from '../metrics/in-use.js';
 
 const SWEEP_MS = 100;
 
-/** A connection, with the answer that is under way on it, which Node keeps there, and how many requests have come. */
-export type Connection = Socket & { _httpMessage?: ServerResponse | null; requests?: number };
+/** A connection, with the answer that is under way on it, which Node keeps there. */
+export type Connection = Socket & {
+  _httpMessage?: ServerResponse | null;
+  /** How many requests have come. */
+  requests?: number;
+  /** A body is on its way from a caller with a good token. */
+  isKnown?: boolean;
+  /** The rest of a body is awaited, only to be thrown away. */
+  isLingering?: boolean;
+};
 
 /** Requests that may wait behind others of their connections, in this process: some 4 KiB each; of one with a body Node takes 128 KiB. */
 const MAX_PIPELINED = 2000;
@@ -49,6 +57,52 @@ class Pipelined {
   }
 }
 
+/** The rest of a body of so many bytes, most often there already, is worth the connection. */
+const SHORT_BODY = 65_536;
+/** So long who was answered before may take to send it, ms; and so long who was given the last answer, to read that. */
+const LINGER_MS = 2000;
+const LAST_MS = 500;
+
+/**
+ * To be called when a request is answered that may not have come whole: a short rest is read and thrown away, for a while.
+ * @returns whether the answer has to be the last on its connection
+ */
+export function linger(request: IncomingMessage): boolean {
+  if (request.complete) return false;
+  const { 'content-length': length = '0', 'transfer-encoding': coding } = request.headers;
+  if (length === '0' && coding === undefined) return false;
+  // Who was not told to send may do so or not: what comes next could be the body, or another request.
+  const isLast = coding !== undefined || Number(length) > SHORT_BODY || request.awaitsContinue === true;
+  // Node lets go of it when it has ended.
+  const connection = request.socket as Connection | null;
+  if (!connection || connection.isLingering || connection.destroyed) return isLast;
+  connection.isLingering = true;
+  const timer = setTimeout(() => connection.destroy(), LINGER_MS).unref();
+  request.once('close', () => {
+    clearTimeout(timer);
+    connection.isLingering = false;
+  });
+  if (isLast) endLater(connection, request);
+  return isLast;
+}
+
+/**
+ * Node would end both ways at once behind the last answer, and the system then takes back what the caller has not read of it,
+ * since there is more to come (RFC 9112, 9.6). So only our way is ended, and the other not read: that costs nothing.
+ */
+function endLater(connection: Connection, request: IncomingMessage): void {
+  const end = connection.destroySoon;
+  connection.destroySoon = () => {
+    connection.end();
+    // Node reads on first, to throw away what is left.
+    setImmediate(() => connection.pause());
+    setTimeout(() => connection.destroy(), LAST_MS).unref();
+  };
+  request.once('close', () => {
+    connection.destroySoon = end;
+  });
+}
+
 /**
  * Ends connections on which nothing moves for a while as they are owed an answer; a sender who is too slow is told before.
  * Node's own server.setTimeout() would start a clock for every answer, also for one that goes out at once. Has each
@@ -84,6 +138,10 @@ export function withinLimits(
  */
 export function registerConnections(fastify: FastifyInstance, most: number): void {
   const { server } = fastify;
+  fastify.addHook('onResponse', ({ raw }, _reply, done) => {
+    linger(raw);
+    done();
+  });
   const connections = new Set<Connection>();
   /** The longest there first; those who were heard meanwhile are left out when room is needed. */
   const unheard = new Set<Connection>();
@@ -91,12 +149,12 @@ export function registerConnections(fastify: FastifyInstance, most: number): voi
   const makeRoom = (newcomer: Socket) => {
     for (const socket of unheard) {
       unheard.delete(socket);
-      if (socket.bytesWritten > 0 || socket._httpMessage?.req.complete) continue;
+      if (socket.isKnown || socket.bytesWritten > 0 || socket._httpMessage?.req.complete) continue;
       connections.delete(socket.destroy());
       return;
     }
     server.closeIdleConnections();
-    for (const socket of connections) if (socket.destroyed) connections.delete(socket);
+    for (const socket of connections) if (socket.destroyed || socket.isLingering) connections.delete(socket.destroy());
     if (connections.size >= most) newcomer.destroy();
   };
   server.on('connection', (socket: Socket) => {

@@ -4,7 +4,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { databaseProblem } from '../database/database-problem.js';
 import { overLimit } from '../throttle/throttle.js';
-import type { Connection } from './connections.js';
+import { type Connection, linger } from './connections.js';
 import { SECURITY } from './headers.js';
 import { invalid, notFound, Problem, type ProblemType, problemTypes } from './problem.js';
 import { requestId } from './request-guard.js';
@@ -44,8 +44,7 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
     request.log[level](about, `answered ${problem.status}: ${problem.detail}`);
   }
   if (reply.sent) return;
-  // What is left of an unread body would be taken for the next request.
-  if (!request.raw.complete && hasBody(request)) reply.header('connection', 'close');
+  if (linger(request.raw)) reply.header('connection', 'close');
   reply
     .code(problem.status)
     // Of the answer that was to be, or of a stream that failed before its first byte.
@@ -63,9 +62,6 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
     // Bytes, because Fastify would give text a charset, which this media type does not have.
     .send(Buffer.from(JSON.stringify(problem.toDocument(splitUrl(request.url)[0], request.id))));
 }
-
-const hasBody = ({ headers }: FastifyRequest) =>
-  headers['transfer-encoding'] !== undefined || Number(headers['content-length']) > 0;
 
 /** The last filter: whatever Nest's pipeline throws. */
 @Catch()

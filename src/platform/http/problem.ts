@@ -80,3 +80,7 @@ export const notFound = (detail = 'There is nothing here.'): Problem => new Prob
 /** Not now; `seconds` is when a retry makes sense. */
 export const unavailable = (detail: string, seconds = 1): Problem =>
   new Problem('temporary-reduced-capacity', detail, {}, { 'retry-after': String(seconds) });
+
+/** A body is longer than `limit` bytes. */
+export const tooLarge = (limit: number): Problem =>
+  new Problem('content-too-large', `The body is larger than ${limit} bytes.`);
