@@ -22,9 +22,11 @@ const IF_NONE_MATCH = {
 
 const REQUEST_ID = '5ff37bd8-4707-4d1f-9c3c-0a5a7bdcc3f1';
 
+const NOT_SHARED = 'Not on what a shared cache may give to many.';
+
 /** Headers by name: what they say, and an example. */
 const HEADERS: Record<string, [description: string, example: string]> = {
-  'X-Request-Id': ["The request's id: the caller's own, or a new one.", REQUEST_ID],
+  'X-Request-Id': [`The request's id: the caller's own, or a new one. ${NOT_SHARED}`, REQUEST_ID],
   'Cache-Control': ['What caches may do with the answer.', 'private, no-cache'],
   Vary: ['Request headers that the answer depends on.', 'Accept-Encoding'],
   'Content-Encoding': ['How the body is compressed, if it is.', 'gzip'],
@@ -36,10 +38,13 @@ const HEADERS: Record<string, [description: string, example: string]> = {
   ],
   Location: ['Where the new thing is.', '/api/v1/data/flights'],
   'RateLimit-Policy': [
-    'The limits that the caller is under (draft-ietf-httpapi-ratelimit-headers): `q` requests in `w` seconds.',
+    `The limits that the caller is under (draft-ietf-httpapi-ratelimit-headers): \`q\` requests in \`w\` seconds. ${NOT_SHARED}`,
     '"default";q=600;w=60',
   ],
-  RateLimit: ['What is left of each: no more than `r` requests within the next `t` seconds.', '"default";r=599;t=1'],
+  RateLimit: [
+    `What is left of each: no more than \`r\` requests within the next \`t\` seconds. ${NOT_SHARED}`,
+    '"default";r=599;t=1',
+  ],
   'Retry-After': ['Seconds after which a retry makes sense.', '1'],
   'WWW-Authenticate': ['How to prove who you are (RFC 6750).', 'Bearer error="invalid_token"'],
   'Idempotency-Replayed': ['`true` on an answer that was given before.', 'true'],
@@ -53,7 +58,8 @@ function titled(name: string): string {
   return name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
 }
 
-const ALWAYS = ['X-Request-Id', ...Object.keys(SECURITY).map(titled)];
+const ON_ALL = Object.keys(SECURITY).map(titled);
+const ALWAYS = ['X-Request-Id', ...ON_ALL];
 const CACHING = ['Cache-Control', 'Vary'];
 const LIMITS = ['RateLimit-Policy', 'RateLimit'];
 const WITH_PROBLEM: Partial<Record<number, string[]>> = {
@@ -92,7 +98,7 @@ const headers = (): Schema =>
   Object.fromEntries(
     Object.entries(HEADERS).map(([name, [description, example]]) => [
       name,
-      { description, required: ALWAYS.includes(name), schema: { type: 'string' }, example },
+      { description, required: ON_ALL.includes(name), schema: { type: 'string' }, example },
     ]),
   );
 

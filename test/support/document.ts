@@ -44,7 +44,7 @@ export function drift(method: string, path: string, status: number, headers: Hea
   if (!response) return [`${where}: the status is not in the document`];
   return [
     ...headerDrift(response, headers),
-    ...limitDrift(status, headers, pathname),
+    ...ownDrift(status, method, headers, pathname),
     ...bodyDrift(response, headers, text, method),
   ].map((line) => `${where}: ${line}`);
 }
@@ -79,13 +79,19 @@ function headerDrift({ headers: named = {} }: ResponseObject, headers: Headers):
   ];
 }
 
-/** Every answer below /api says what is left of its limits, and no other does; but for what the HTTP parser refuses. */
-function limitDrift(status: number, headers: Headers, pathname: string): string[] {
+/**
+ * Every answer that no shared cache may keep has an id, and below /api says what is left of its limits; no other does. But for
+ * what the HTTP parser refuses.
+ */
+function ownDrift(status: number, method: string, headers: Headers, pathname: string): string[] {
   if ([400, 408, 431].includes(status) && headers.get('connection') === 'close') return [];
-  const isLimited = pathname.startsWith('/api/');
-  return ['ratelimit', 'ratelimit-policy']
-    .filter((name) => headers.has(name) !== isLimited)
-    .map((name) => `the header ${name} is ${isLimited ? 'missing' : 'too much'}`);
+  const control = headers.get('cache-control') ?? '';
+  const isShared = ['GET', 'HEAD'].includes(method) && /^public, max-age=[1-9]/.test(control);
+  const isLimited = !isShared && pathname.startsWith('/api/');
+  const expected = { 'x-request-id': !isShared, ratelimit: isLimited, 'ratelimit-policy': isLimited };
+  return Object.entries(expected)
+    .filter(([name, isThere]) => headers.has(name) !== isThere)
+    .map(([name, isThere]) => `the header ${name} is ${isThere ? 'missing' : 'too much'}`);
 }
 
 function bodyDrift({ content = {} }: ResponseObject, headers: Headers, text: string, method: string): string[] {

@@ -24,10 +24,14 @@ export class OwnHeaders {
     this.keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${seconds}\r\n`;
   }
 
-  /** @param limit as RateLimit, where there is one */
-  of({ headers: { origin } }: IncomingMessage, isKept: boolean, id: string, limit: string | undefined): string {
+  /**
+   * @param id of the request; undefined for what goes to many
+   * @param limit as RateLimit, where there is one
+   */
+  of({ headers: { origin } }: IncomingMessage, isKept: boolean, id?: string, limit?: string): string {
     const same = this.sameForAll(limit !== undefined);
-    let own = `${limit === undefined ? same : same + limit}\r\nx-request-id: ${id}\r\n`;
+    let own = `${limit === undefined ? same : same + limit}\r\n`;
+    if (id !== undefined) own += `x-request-id: ${id}\r\n`;
     if (!isKept) own = own.replace(this.keepAlive, CLOSE);
     if (origin && this.origins.has(origin)) own += lines(corsHeaders(origin));
     return own;

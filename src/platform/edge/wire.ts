@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Answer } from '../http/answer.js';
 import { type Choice, type Encoding, encode, gains, isBusy, tagOf } from '../http/compression.js';
 import { isNotModified } from '../http/entity-tag.js';
-import { SECURITY } from '../http/headers.js';
+import { isShared, SECURITY } from '../http/headers.js';
 import { httpMetrics, type Series } from '../metrics/http-metrics.js';
 
 const LINE = '\r\n';
@@ -43,6 +43,8 @@ const SHORT_BYTES = 16_384;
 export class Wire {
   readonly plain: Variant;
   readonly isPublic: boolean;
+  /** Caches may give it to many: nothing in it may be one caller's. */
+  readonly isShared: boolean;
   /** Of GET with 200, by far the most. */
   private readonly found: Series;
   private readonly variants: { [encoding in Encoding]?: Variant | Promise<Variant> } = {};
@@ -58,7 +60,9 @@ export class Wire {
     private readonly grows: (bytes: number) => void,
   ) {
     this.found = httpMetrics.of('GET', route, 200);
-    this.isPublic = answer.options.headers?.['cache-control']?.startsWith('public') === true;
+    const control = answer.options.headers?.['cache-control'] ?? '';
+    this.isPublic = control.startsWith('public');
+    this.isShared = isShared(control);
     this.plain = this.variant(undefined, answer.text);
   }
 
