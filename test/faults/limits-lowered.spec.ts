@@ -50,8 +50,8 @@ function open(bytes: string): { socket: Socket; closed: Promise<[received: strin
   };
 }
 const LIVE = 'GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n';
-const begunBody = (bytes: number, sent: number) =>
-  `POST ${LOGIN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${bytes}\r\n\r\n${' '.repeat(sent)}`;
+const begunBody = (bytes: number, sent: number, token = '') =>
+  `POST ${LOGIN} HTTP/1.1\r\nHost: x\r\n${token}Content-Type: application/json\r\nContent-Length: ${bytes}\r\n\r\n${' '.repeat(sent)}`;
 
 limit('HEADERS_TIMEOUT_MS', async () => {
   const [received, ms] = await open('GET / HTTP/1.1\r\nHost: x\r\n').closed;
@@ -113,16 +113,26 @@ limit('MAX_CONNECTIONS', async () => {
 });
 
 limit('BODY_MEMORY_BYTES', async () => {
-  const bodies = [];
-  for (let i = 0; i < 4; i++) {
-    bodies.push(open(begunBody(500_000, 400_000)));
-    await pause(100);
-  }
-  const answers = await Promise.all(bodies.map(({ closed }) => closed));
-  // There is room for two of them, and the last ones are the last to go.
-  expect(answers.map(([received]) => statusOf(received))).toEqual([503, 503, 408, 408]);
-  expect(answers[0]?.[0]).toMatch(/^retry-after: 1/im);
-  expect(answers[0]?.[1]).toBeLessThan(1000);
+  const [small, large] = (await Promise.all([one.user(), one.user()])).map(
+    ({ tokens }) => `Authorization: Bearer ${tokens?.accessToken}\r\n`,
+  );
+  const begin = async (...bodies: string[]) => {
+    const all = [];
+    for (const body of bodies) {
+      all.push(open(body));
+      await pause(100);
+    }
+    return Promise.all(all.map(({ closed }) => closed));
+  };
+  const body = begunBody(500_000, 400_000, large);
+  const answers = await begin(begunBody(500_000, 300_000, small), body, body, body);
+  // There is room for two of them. The first to go are of the one who has most of them, and there the oldest.
+  expect(answers.map(([received]) => statusOf(received))).toEqual([408, 503, 503, 408]);
+  expect(answers[1]?.[0]).toMatch(/^retry-after: 1/im);
+  expect(answers[1]?.[1]).toBeLessThan(1000);
+  // Who has no token has a quarter of it, with all others who have none.
+  const strangers = await begin(begunBody(500_000, 150_000), begunBody(500_000, 150_000), begunBody(500_000, 150_000));
+  expect(strangers.map(([received]) => statusOf(received))).toEqual([503, 503, 408]);
   expect((await one.anyone.post('/api/v1/auth/logout', { refreshToken: 'x'.padEnd(200) })).status).toBe(204);
 });
 

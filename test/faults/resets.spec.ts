@@ -154,7 +154,7 @@ async function expectNothingHeld(): Promise<void> {
   expect(await inUse()).toEqual({});
   // A body that is as large as they may be, in two pieces.
   const body = JSON.stringify({ refreshToken: 'x' }).padEnd(1_000_000);
-  const head = `POST /api/v1/auth/logout HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const head = `POST /api/v1/auth/logout HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${one.admin.tokens?.accessToken}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
   const answers = await Promise.all(Array.from({ length: 3 }, () => exchange(one.url, head + body)));
   expect(answers.map((answer) => answer.slice(9, 12))).toEqual(['204', '204', '204']);
   await one.expectUnharmed();

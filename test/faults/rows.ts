@@ -102,4 +102,8 @@ export const ROWS: Record<number, { fault: string; mustBe: string }> = {
     fault: 'callers who reset at every step of every kind of request, admission full and empty',
     mustBe: 'every account (places, bytes, slots, connections) is back at zero',
   },
+  57: {
+    fault: 'strangers with junk tokens, half bodies and `Expect: 100-continue`, beside signed-in users who send slowly',
+    mustBe: 'refused by their head alone; none of the signed-in is refused',
+  },
 };
