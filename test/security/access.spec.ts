@@ -4,7 +4,8 @@ import { freshName, makeCollection, makeRecord, must } from '../support/collecti
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { type Operation, operations } from '../support/operations.js';
 import { endPrograms, productionSettings, startMain } from '../support/process.js';
-import { ACCESS, CALLERS, type Caller, type Target, targetsOf } from './access.js';
+import { sendRaw } from '../support/raw.js';
+import { ACCESS, BEHIND_THE_BODY, CALLERS, type Caller, type Target, targetsOf } from './access.js';
 
 /** Stands in everything that is private. */
 const MARK = 'only-for-its-owner';
@@ -71,8 +72,12 @@ const BODIES: Record<string, () => Promise<unknown>> = {
   updateUser: async () => ({ name: 'Renamed' }),
 };
 
-async function ask(client: Client, { id, method, path, body }: Operation, { values }: Thing, target: Target) {
-  const where = path.replace(/\{(\w+)\}/g, (_, name) => values[name] as string);
+const pathOf = ({ path }: Operation, { values }: Thing) =>
+  path.replace(/\{(\w+)\}/g, (_, name) => values[name] as string);
+
+async function ask(client: Client, operation: Operation, thing: Thing, target: Target) {
+  const { id, method, body } = operation;
+  const where = pathOf(operation, thing);
   const isNew = target === 'a new collection';
   const headers: Record<string, string> =
     ['PUT', 'PATCH', 'DELETE'].includes(method) && !isNew ? { 'if-match': '*' } : {};
@@ -106,6 +111,27 @@ describe('ASVS 8.2.1, 8.2.2:', () => {
     // Who is refused has changed nothing, and learnt nothing.
     expect(await look()).toEqual(before);
     if (thing.isSecret) expect(answer.text).not.toContain(MARK);
+  });
+});
+
+/** The status for a request whose body does not come. */
+async function statusBeforeBody({ tokens }: Client, operation: Operation, thing: Thing): Promise<number> {
+  const authorization = tokens ? `Authorization: Bearer ${tokens.accessToken}\r\n` : '';
+  const head = `${operation.method} ${pathOf(operation, thing)} HTTP/1.1\r\nHost: x\r\n${authorization}If-Match: *\r\n`;
+  const { status } = await sendRaw(
+    anyone.url,
+    `${head}Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n`,
+  );
+  return status;
+}
+
+describe('before the body,', () => {
+  const refused = table.filter(
+    ({ operation, status, id }) =>
+      operation.body !== undefined && status >= 400 && !BEHIND_THE_BODY[id]?.includes(status),
+  );
+  it.each(refused)('$caller is answered $status to $id of $target', async ({ operation, target, caller, status }) => {
+    expect(await statusBeforeBody(clients[caller], operation, await make(target))).toBe(status);
   });
 });
 

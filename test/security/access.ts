@@ -59,6 +59,9 @@ export const ACCESS: Record<string, Partial<Record<Target, Answers>>> = {
   getMetrics: anyone(),
 };
 
+/** Every refusal comes before a byte of the body is taken, but for these: what is there under a name is looked at under its lock. */
+export const BEHIND_THE_BODY: Record<string, readonly number[]> = { putCollection: [403, 412] };
+
 /** The targets that a row must speak of, by the operation's path. */
 export function targetsOf(path: string, method: string): Target[] {
   if (path.includes('{collection}')) {
