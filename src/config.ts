@@ -131,7 +131,7 @@ export const settings = z.object({
   BULK_LIMIT_BYTES: setting.integer(1024, 1_073_741_824).default(67_108_864),
   /** Largest `data` of a record: as JSON without white space, its numbers written out. */
   RECORD_LIMIT_BYTES: setting.integer(64, 1_048_576).default(65_536),
-  /** All bodies that are being received take no more; beyond, the one that has taken longest is refused with 503. */
+  /** All bodies that are being received take no more; beyond, the oldest of the caller with most of them is refused with 503. */
   BODY_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(33_554_432),
   /** All answers that wait for their readers take no more, those of one caller a quarter: a tenth of a pod's 256 MiB. */
   ANSWER_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(25_165_824),

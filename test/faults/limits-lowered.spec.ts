@@ -136,6 +136,18 @@ limit('BODY_MEMORY_BYTES', async () => {
   expect((await one.anyone.post('/api/v1/auth/logout', { refreshToken: 'x'.padEnd(200) })).status).toBe(204);
 });
 
+limit('LINGER_MS', async () => {
+  const answered = begunBody(500, 100, 'Authorization: Bearer junk\r\n');
+  const [received, ms] = await open(answered).closed;
+  expect([statusOf(received), /^connection: close/im.test(received)]).toEqual([401, false]);
+  expect([ms >= 1400, ms < 6000]).toEqual([true, true]);
+  // Whose rest comes in time asks on.
+  const { socket, closed } = open(answered);
+  await once(socket, 'data');
+  socket.write(`${' '.repeat(400)}${LIVE.replace('Host: x', 'Host: x\r\nConnection: close')}`);
+  expect((await closed)[0]).toMatch(/^HTTP\/1\.1 401 .*HTTP\/1\.1 200 /s);
+});
+
 limit('PASSWORD_HASH_QUEUE', async () => {
   const tries = Array.from({ length: 4 }, () => one.anyone.post(LOGIN, { email: 'a@example.com', password: 'wrong' }));
   const statuses = (await Promise.all(tries)).map(({ status }) => status);

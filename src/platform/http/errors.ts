@@ -74,7 +74,7 @@ export class ProblemFilter implements ExceptionFilter {
 
 /** What the HTTP parser refuses has no request yet: it is answered on the socket, once, and behind earlier requests. */
 export function answerClientError(error: Error & { code?: string }, socket: Connection): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  if (error.code === 'ECONNRESET' || !socket.writable || socket.isLingering) return void socket.destroy();
   const current = socket._httpMessage;
   if (current?.req.complete) {
     socket.pause();
