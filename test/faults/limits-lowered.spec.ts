@@ -110,6 +110,24 @@ limit('MAX_CONNECTIONS', async () => {
   expect(statusOf(await exchange(one.url, LIVE))).toBe(200);
   for (const { socket } of [...idle, kept]) socket.destroy();
   await pause(200);
+  // Where all have been answered and send again, the first who has no token goes, and then the first who has one.
+  const { tokens } = await one.user();
+  const again = async (token: string) => {
+    const one = open(LIVE);
+    await once(one.socket, 'data');
+    one.socket.write(begunBody(500, 100, token));
+    return one;
+  };
+  const known = await again(`Authorization: Bearer ${tokens?.accessToken}\r\n`);
+  const strangers = [];
+  while (strangers.length < MOST - 1) strangers.push(await again(''));
+  await pause(200);
+  for (let i = 0; i < MOST - 1; i++) strangers.push(await again(''));
+  await pause(200);
+  expect(strangers.map(({ socket }) => socket.destroyed)).toEqual(strangers.map((_, i) => i < MOST - 1));
+  expect(known.socket.destroyed).toBe(false);
+  for (const { socket } of [...strangers, known]) socket.destroy();
+  await pause(200);
 });
 
 limit('BODY_MEMORY_BYTES', async () => {

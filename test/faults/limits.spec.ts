@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { type MadeCollection, makeCollection, must, readAll, until } from '../support/collections.js';
 import { exchange } from '../support/exchange.js';
 import { limit } from '../support/limit.js';
+import { pause } from '../support/process.js';
 import { openSocket, readAnswer } from '../support/raw.js';
 import { type Single, startSingle } from '../support/single.js';
 import { NDJSON } from '../support/uploads.js';
@@ -152,6 +153,32 @@ limit('MOST_MISTAKES', async () => {
 limit('ERRORS_REPORTED', async () => {
   const { body } = must(200, await one.admin.post(`${set.records}/bulk`, '[]\n'.repeat(3000), NDJSON));
   expect([body.failed, body.errors.length]).toEqual([3000, 1000]);
+});
+
+limit('MAX_BODIES', async () => {
+  const { tokens } = await one.user();
+  const begin = (token: string) => {
+    const socket = openSocket(one.url);
+    socket.write(
+      `POST ${LOGIN} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n `,
+    );
+    return socket;
+  };
+  const other = begin(String(one.admin.tokens?.accessToken));
+  const sockets: Socket[] = [];
+  for (let i = 0; i < 100; i++) {
+    sockets.push(begin(String(tokens?.accessToken)));
+    // In this order.
+    if (i === 0) await pause(300);
+  }
+  await pause(500);
+  const [first] = sockets as [Socket];
+  expect([other, ...sockets].map(({ bytesRead }) => bytesRead)).toEqual(Array(101).fill(0));
+  const answer = readAnswer(first);
+  sockets.push(begin(String(tokens?.accessToken)));
+  expect((await answer).status).toBe(503);
+  expect([other, ...sockets.slice(1)].map(({ bytesRead }) => bytesRead)).toEqual(Array(101).fill(0));
+  for (const socket of [other, ...sockets]) socket.destroy();
 });
 
 limit('PASSWORD_HASH_CONCURRENCY', async () => {

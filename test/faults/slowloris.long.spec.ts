@@ -1,3 +1,4 @@
+import { makeCollection } from '../support/collections.js';
 import { drip, type End } from '../support/crowd.js';
 import { Ledger, type Outcome } from '../support/ledger.js';
 import { endPrograms, pause } from '../support/process.js';
@@ -15,7 +16,7 @@ const SLACK_MS = 6000;
 afterAll(endPrograms);
 
 /** Who is slow with what: nothing at all, a head, the body of each kind of route. */
-function senders(token: string, count: number): { start: string; rest: string }[] {
+function senders(token: string, records: string, count: number): { start: string; rest: string }[] {
   const post = (path: string, headers = '') =>
     `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${headers}Content-Length: 900\r\n\r\n{"a":"`;
   const kinds = [
@@ -24,8 +25,8 @@ function senders(token: string, count: number): { start: string; rest: string }[
     { start: 'GET /api/v1/data HTTP/1.1\r\nHost: x\r\nX-Slow: ', rest: 'a' },
     { start: `POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\n`, rest: 'X-A: a\r\n' },
     { start: post('/api/v1/auth/login'), rest: 'a' },
-    { start: post('/api/v1/data/some/records'), rest: 'a' },
-    { start: post('/api/v1/data/some/records', `Authorization: Bearer ${token}\r\n`), rest: 'a' },
+    { start: post('/api/v1/auth/refresh', `Authorization: Bearer ${token}\r\n`), rest: 'a' },
+    { start: post(records, `Authorization: Bearer ${token}\r\n`), rest: 'a' },
     {
       start: `POST /api/v1/auth/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n`,
       rest: '1\r\n \r\n',
@@ -43,7 +44,8 @@ async function besides(one: Single, count: number) {
   const descriptors = descriptorsOf(one.program);
   const memory = memoryOf(one.program);
   const begun = Date.now();
-  const slow = drip(one.url, senders(one.admin.tokens?.accessToken ?? '', count));
+  const { records } = await makeCollection(one.admin);
+  const slow = drip(one.url, senders(one.admin.tokens?.accessToken ?? '', records, count));
   const open = await slow.opened;
   const figures = await figuresOf(one.anyone);
   const most = { descriptors: descriptorsOf(one.program), memory: memoryOf(one.program) };
@@ -85,12 +87,15 @@ row(
     const one = await startSingle(LIMITS);
     const { ends, open, inHand, seen } = await besides(one, SOCKETS);
     await one.close();
-    expect(open).toBe(SOCKETS);
-    expect([...new Set(ends.map(({ status }) => status))]).toEqual([408]);
+    expect(open).toBeGreaterThanOrEqual(SOCKETS / 2);
+    const count = (status: number) => ends.filter((end) => end.status === status).length;
+    // Of those who send bodies as one caller, a hundred are waited for.
+    expect(count(408) + count(503)).toBe(SOCKETS);
+    expect(count(408)).toBeGreaterThanOrEqual((SOCKETS * 4) / 8);
     expect(latest(ends)).toBeLessThan(REQUEST_MS + SLACK_MS);
     // Those whose body is to come are not in hand: only the others, of whom there are few.
     expect(inHand).toBeLessThan(20);
-    return { 'ended with 408': ends.length, 'after at most': inMs(latest(ends)), ...seen };
+    return { 'ended with 408': count(408), 'with 503': count(503), 'after at most': inMs(latest(ends)), ...seen };
   },
   120_000,
 );
@@ -105,11 +110,12 @@ row(
     await one.close();
     expect(seenMost.descriptors).toBeLessThan(most + 150);
     const count = (status: number) => ends.filter((end) => end.status === status).length;
-    expect(count(0) + count(408)).toBe(SOCKETS);
-    expect(count(0)).toBeGreaterThanOrEqual(SOCKETS - most);
+    expect(count(0) + count(408) + count(503)).toBe(SOCKETS);
+    expect(count(0) + count(503)).toBeGreaterThanOrEqual(SOCKETS - most);
     return {
       'closed for others': count(0),
       'ended with 408': count(408),
+      'with 503': count(503),
       'open at most': seenMost.descriptors,
       ...seen,
     };

@@ -6,6 +6,9 @@ import { type Problem, tooLarge, unavailable } from './problem.js';
 /** Of all that may be held, the part that senders without a token have together. */
 const STRANGERS_PART = 1 / 4;
 
+/** Bodies that one sender may have on their way: each holds a connection. */
+const MAX_BODIES = 100;
+
 /** Who sends bodies: a user, or an address without a token. */
 interface Sender {
   isKnown: boolean;
@@ -85,6 +88,7 @@ export class Bodies {
         reject(problem);
       };
       sender.underWay.add(body);
+      if (sender.underWay.size > MAX_BODIES) this.putOut(sender);
       payload.on('data', (chunk: Buffer) => {
         if (body.length + chunk.length > this.limit) return body.refuse(tooLarge(this.limit));
         this.append(body, chunk, sender);
@@ -109,8 +113,8 @@ export class Bodies {
       chunk.copy(body.bytes, length);
     }
     this.count(sender, body.bytes.length - bytes.length);
-    while (this.strangers > this.most * STRANGERS_PART && this.putOut((one) => !one.isKnown));
-    while (this.size > this.most && this.putOut(() => true));
+    while (this.strangers > this.most * STRANGERS_PART && this.putOut(this.largest((one) => !one.isKnown)));
+    while (this.size > this.most && this.putOut(this.largest(() => true)));
   }
 
   private count(sender: Sender, bytes: number): void {
@@ -119,14 +123,18 @@ export class Bodies {
     if (!sender.isKnown) this.strangers += bytes;
   }
 
-  /** @returns whether there was one */
-  private putOut(isMeant: (sender: Sender) => boolean): boolean {
+  private largest(isMeant: (sender: Sender) => boolean): Sender | undefined {
     let largest: Sender | undefined;
     for (const one of this.senders.values())
       if (one.underWay.size > 0 && isMeant(one) && one.bytes > (largest?.bytes ?? 0)) largest = one;
-    const [oldest] = largest?.underWay ?? [];
-    if (!largest || !oldest) return false;
-    this.count(largest, -oldest.bytes.length);
+    return largest;
+  }
+
+  /** @returns whether there was one */
+  private putOut(sender: Sender | undefined): boolean {
+    const [oldest] = sender?.underWay ?? [];
+    if (!sender || !oldest) return false;
+    this.count(sender, -oldest.bytes.length);
     oldest.bytes = NOTHING;
     oldest.refuse(unavailable('There are too many bodies on their way just now.'));
     return true;

@@ -145,7 +145,10 @@ export function registerConnections(fastify: FastifyInstance, most: number): voi
   const connections = new Set<Connection>();
   /** The longest there first; those who were heard meanwhile are left out when room is needed. */
   const unheard = new Set<Connection>();
-  /** For one more: by the end of who has been there longest without a whole request, else of all who have none under way. */
+  /**
+   * For one more: by the end of who has been there longest without a whole request, else of all who have none under way, else
+   * of who still sends one; of callers with a token last of all.
+   */
   const makeRoom = (newcomer: Socket) => {
     for (const socket of unheard) {
       unheard.delete(socket);
@@ -154,7 +157,13 @@ export function registerConnections(fastify: FastifyInstance, most: number): voi
       return;
     }
     server.closeIdleConnections();
-    for (const socket of connections) if (socket.destroyed || socket.isLingering) connections.delete(socket.destroy());
+    let slow: Connection | undefined;
+    for (const socket of connections) {
+      if (socket.destroyed || socket.isLingering) connections.delete(socket.destroy());
+      else if (socket._httpMessage?.req.complete === false && (!slow || (slow.isKnown && !socket.isKnown)))
+        slow = socket;
+    }
+    if (connections.size >= most && slow) connections.delete(slow.destroy());
     if (connections.size >= most) newcomer.destroy();
   };
   server.on('connection', (socket: Socket) => {
