@@ -172,7 +172,7 @@ export const bulkReportSchema = z
   .meta({ id: 'BulkReport' });
 export type BulkReport = z.infer<typeof bulkReportSchema>;
 
-export const recordId = z.uuid().meta({ description: 'Id of the record.' });
+export const recordId = z.uuid().toLowerCase().meta({ description: 'Id of the record.' });
 
 /** Where a record is, and what it is kept as. */
 export const recordPath = (collection: string, id: string): string =>

@@ -5,7 +5,7 @@ import { pageOf, pageParameters } from '../platform/http/page.js';
 import { isCommonPassword } from './common-passwords.js';
 import type { User } from './user.entity.js';
 
-export const userId = z.uuid().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
+export const userId = z.uuid().toLowerCase().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC, with milliseconds.' });
 
 const EMAIL =
