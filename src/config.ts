@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { addDevelopmentSecrets, type Environment, valueFrom } from './platform/secrets.js';
 import * as setting from './platform/setting.js';
 import { StartError } from './platform/start-error.js';
+import { longPassword } from './users/password.schema.js';
 
 /**
  * Every variable that Floodgate reads: its meaning, type and default; its name ends with its unit.
@@ -98,11 +99,7 @@ export const settings = z.object({
   /** The first admin, made at start when there is none. Development makes admin@example.com. */
   ADMIN_EMAIL: z.email('must be an email address').optional(),
   /** The first admin's password. */
-  ADMIN_PASSWORD: z
-    .string()
-    .regex(/^.{8,128}$/s, 'must have 8 to 128 characters')
-    .optional()
-    .meta({ secret: true }),
+  ADMIN_PASSWORD: longPassword.optional().meta({ secret: true }),
 
   /** Requests that a user, or an address without a token, may send in RATE_LIMIT_WINDOW_S: at once, or evenly. */
   RATE_LIMIT_REQUESTS: setting.integer(1, 1_000_000_000).default(600),

@@ -1,17 +1,23 @@
 import { z } from 'zod';
-
-const text = (longest: number) => z.string().min(1).max(longest);
+import { givenEmail } from '../users/email.schema.js';
+import { givenPassword } from '../users/password.schema.js';
 
 /** Checked no further than their size: a sign-in says nothing of what an address or a password may look like. */
 export const credentialsSchema = z
   .strictObject({
-    email: text(254).meta({ examples: ['ada@example.com'] }),
-    password: text(128).meta({ format: 'password', examples: ['correct-horse-battery'] }),
+    email: givenEmail.meta({ examples: ['ada@example.com'] }),
+    password: givenPassword.meta({ examples: ['correct-horse-battery'] }),
   })
   .meta({ id: 'Credentials' });
 export type Credentials = z.infer<typeof credentialsSchema>;
 
-export const refreshTokenSchema = z.strictObject({ refreshToken: text(256) }).meta({ id: 'RefreshToken' });
+/** What a sign-in looks an address up by, of a body that nobody has checked yet: '' for what is no address. */
+export const emailIn = (body: unknown): string =>
+  credentialsSchema.shape.email.safeParse((body as { email?: unknown } | undefined)?.email).data ?? '';
+
+export const refreshTokenSchema = z
+  .strictObject({ refreshToken: z.string().min(1).max(256) })
+  .meta({ id: 'RefreshToken' });
 export type RefreshToken = z.infer<typeof refreshTokenSchema>;
 
 export const tokensSchema = z

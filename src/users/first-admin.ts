@@ -7,8 +7,8 @@ import { Database } from '../platform/database/database.js';
 import { Problem } from '../platform/http/problem.js';
 import { Background } from '../platform/lifecycle/background.js';
 import { StartError } from '../platform/start-error.js';
-import { isCommonPassword } from './common-passwords.js';
 import { User } from './user.entity.js';
+import { type NewUser, newUserSchema } from './user.schema.js';
 import { UsersService } from './users.service.js';
 
 const RETRY_MS = 1000;
@@ -42,11 +42,10 @@ export class FirstAdmin implements OnApplicationBootstrap {
     if (!(await this.database.hasCurrentSchema())) return false;
     if (await this.users.existsBy({ role: 'admin' })) return true;
     const { ADMIN_EMAIL: email = DEVELOPMENT_EMAIL, ADMIN_PASSWORD } = this.config;
-    if (ADMIN_PASSWORD && isCommonPassword(ADMIN_PASSWORD))
-      throw new StartError('ADMIN_PASSWORD must not be among the most common passwords');
     const password = ADMIN_PASSWORD ?? randomBytes(12).toString('base64url');
+    const admin = checked({ email, password, name: 'Admin' });
     try {
-      await this.service.create({ email, password, name: 'Admin' }, 'admin');
+      await this.service.create(admin, 'admin');
       const said = ADMIN_PASSWORD ? '' : `, password ${password} (said only this once)`;
       this.logger.log(`The first admin is ${email}${said}.`);
     } catch (error) {
@@ -56,4 +55,12 @@ export class FirstAdmin implements OnApplicationBootstrap {
     }
     return true;
   }
+}
+
+/** Holds the settings to what is asked of every user. */
+function checked(admin: NewUser): NewUser {
+  const { data, error } = newUserSchema.safeParse(admin);
+  if (data) return data;
+  const mistakes = error.issues.map(({ path, message }) => `ADMIN_${String(path[0]).toUpperCase()} ${message}`);
+  throw new StartError(mistakes.join('\n'));
 }

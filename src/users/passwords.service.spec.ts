@@ -30,12 +30,6 @@ it('verifies a hash that argon2 itself made, with the parameters that it was mad
   expect(await passwords.verify('differentpassword', hash)).toBe(false);
 });
 
-it('takes the same password however its letters are composed, beyond ASCII too', async () => {
-  const hash = await passwords.hash('pässwörd-ﬁ-密码');
-  expect(await passwords.verify('pa\u0308sswo\u0308rd-fi-密码', hash)).toBe(true);
-  expect(await passwords.verify('password-fi-密码', hash)).toBe(false);
-});
-
 it('hashes for an unknown user too, and never lets one in', async () => {
   const hash = await passwords.hash('correct-horse-battery');
   const timeOf = async (of: string | undefined) => {

@@ -15,7 +15,7 @@ const FORMAT = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([A-Za-z0-9+/]+)\$([
 const derive = promisify(argon2);
 const encode = (bytes: Buffer) => bytes.toString('base64').replace(/=+$/, '');
 
-/** Hashes and checks passwords on threads beside the event loop, a few at a time. */
+/** Hashes and checks passwords, as their schemas give them, on threads beside the event loop, a few at a time. */
 @Injectable()
 export class PasswordsService {
   private readonly limit;
@@ -45,10 +45,9 @@ export class PasswordsService {
     return matches && hash !== undefined;
   }
 
-  private derive(password: string, nonce: Buffer, parameters: typeof PARAMETERS): Promise<Buffer> {
+  private derive(message: string, nonce: Buffer, parameters: typeof PARAMETERS): Promise<Buffer> {
     if (this.limit.pendingCount >= this.longestQueue)
       throw unavailable('Too many passwords wait to be checked just now.');
-    const message = password.normalize('NFKC');
     return this.limit(() => derive('argon2id', { message, nonce, tagLength: HASH_BYTES, ...parameters }));
   }
 }
