@@ -9,7 +9,7 @@ import { SessionsService } from '../users/sessions.service.js';
 import { type NewUser, newUserSchema, userSchema } from '../users/user.schema.js';
 import { UsersService } from '../users/users.service.js';
 import type { Credentials, RefreshToken } from './auth.schema.js';
-import { credentialsSchema, jwksSchema, refreshTokenSchema, tokensSchema } from './auth.schema.js';
+import { credentialsSchema, emailIn, jwksSchema, refreshTokenSchema, tokensSchema } from './auth.schema.js';
 import { AuthService } from './auth.service.js';
 import { TokensService } from './tokens.service.js';
 
@@ -39,7 +39,7 @@ export class AuthController {
 
   @Post('login')
   @Anyone()
-  @Limited('login')
+  @Limited('login', emailIn)
   @Operation('login', 'Sign in', { answer: 'A pair of tokens.', body: tokensSchema, problems: ['invalid-credentials'] })
   async login(@Body({ schema: credentialsSchema }) body: Credentials): Promise<Answer> {
     return new Answer(await this.auth.login(body), SECRET);

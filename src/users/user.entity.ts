@@ -1,10 +1,23 @@
-import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn, UpdateDateColumn, VersionColumn } from 'typeorm';
+import {
+  BeforeInsert,
+  BeforeUpdate,
+  Column,
+  CreateDateColumn,
+  Entity,
+  PrimaryGeneratedColumn,
+  UpdateDateColumn,
+  VersionColumn,
+} from 'typeorm';
 import type { Role } from '../platform/http/caller.js';
+import { fold } from './fold.js';
 
 @Entity('users')
 export class User {
   @PrimaryGeneratedColumn('uuid') id!: string;
   @Column('text') email!: string;
+
+  /** What it is found by; no two users have the same. */
+  @Column('text', { name: 'canonical_email' }) canonicalEmail!: string;
   @Column('text') name!: string;
   @Column('text') role!: Role;
   @Column('boolean') disabled!: boolean;
@@ -12,4 +25,10 @@ export class User {
   @VersionColumn() version!: number;
   @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3 }) createdAt!: Date;
   @UpdateDateColumn({ name: 'updated_at', type: 'timestamptz', precision: 3 }) updatedAt!: Date;
+
+  @BeforeInsert()
+  @BeforeUpdate()
+  protected foldEmail(): void {
+    this.canonicalEmail = fold(this.email);
+  }
 }

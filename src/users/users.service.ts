@@ -43,12 +43,9 @@ export class UsersService {
     return work.catch(toProblem);
   }
 
-  /** The user whose address and password these are; takes the same time whether the address is known or not. */
+  /** The user whose address (folded) and password these are; takes the same time whether the address is known or not. */
   async authenticate(email: string, password: string): Promise<User | undefined> {
-    const user = await this.users
-      .createQueryBuilder('u')
-      .where('lower(u.email) = lower(:email COLLATE "C")', { email })
-      .getOne();
+    const user = await this.users.findOneBy({ canonicalEmail: email });
     const isRight = await this.passwords.verify(password, user?.passwordHash);
     return user && isRight && !user.disabled ? user : undefined;
   }
@@ -68,7 +65,7 @@ export class UsersService {
         const query = this.users.createQueryBuilder('u').orderBy('u.createdAt', 'DESC').addOrderBy('u.id', 'DESC');
         if (role) query.andWhere('u.role = :role', { role });
         const prefix = email?.replace(/[\\%_]/g, '\\$&');
-        if (prefix) query.andWhere(`lower(u.email) LIKE lower(:prefix COLLATE "C") || '%'`, { prefix });
+        if (prefix) query.andWhere('u.canonicalEmail LIKE :pattern', { pattern: `${prefix}%` });
         if (after) query.andWhere('(u.created_at, u.id) < (:at, :id)', { at: after[0], id: after[1] });
         return query.limit(limit).getMany();
       },
@@ -142,6 +139,11 @@ export class UsersService {
   }
 }
 
+/** The constraints that an address which is taken may break: the former is what the release before goes by. */
+const ONE_ADDRESS = ['users_email', 'users_canonical_email'];
+
 function toProblem(error: unknown): never {
-  throw brokenConstraint(error) === 'users_email' ? new Problem('conflict', 'This email address is taken.') : error;
+  throw ONE_ADDRESS.includes(brokenConstraint(error) ?? '')
+    ? new Problem('conflict', 'This email address is taken.')
+    : error;
 }

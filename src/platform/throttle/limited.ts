@@ -11,15 +11,18 @@ import { clock, enforce, idOf, type Limit, Throttle } from './throttle.js';
 
 const LIMITED = Symbol('LIMITED');
 type Purpose = 'login' | 'register' | 'refresh';
+type EmailIn = (body: unknown) => string;
+type Marked = { purpose: Purpose; emailIn: EmailIn };
 type Keyed = Limit & { key: string };
 
 /**
  * Holds a route to an exact limit, before its body is checked or a password hashed: `login` by address with email, so that
  * nobody can lock another one out, and by address, to which a success is given back, so that an office may sign in at nine;
  * `register` and `refresh` by address.
+ * @param emailIn what `login` looks a body's email up by: under any other name one user would have several limits
  */
-export const Limited = (purpose: Purpose) =>
-  applyDecorators(SetMetadata(LIMITED, purpose), UseInterceptors(LimitedInterceptor));
+export const Limited = (purpose: Purpose, emailIn: EmailIn = () => '') =>
+  applyDecorators(SetMetadata(LIMITED, { purpose, emailIn }), UseInterceptors(LimitedInterceptor));
 
 /**
  * Limits that hold over all replicas to the request, in one call to Redis and by Redis' clock. Without Redis each replica
@@ -36,12 +39,12 @@ export class LimitedInterceptor implements NestInterceptor {
 
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const http = context.switchToHttp();
-    const purpose = this.reflector.get<Purpose>(LIMITED, context.getHandler());
-    const limits = this.limitsOf(purpose, http.getRequest<FastifyRequest>());
+    const marked = this.reflector.get<Marked>(LIMITED, context.getHandler());
+    const limits = this.limitsOf(marked, http.getRequest<FastifyRequest>());
     enforce(http.getResponse<FastifyReply>(), await this.take(limits));
     return next.handle().pipe(
       tap(() => {
-        if (purpose === 'login') void this.take(limits.slice(1), -1);
+        if (marked.purpose === 'login') void this.take(limits.slice(1), -1);
       }),
     );
   }
@@ -59,14 +62,13 @@ export class LimitedInterceptor implements NestInterceptor {
     );
   }
 
-  private limitsOf(purpose: Purpose, { raw, body }: FastifyRequest): Keyed[] {
+  private limitsOf({ purpose, emailIn }: Marked, { raw, body }: FastifyRequest): Keyed[] {
     const { LOGIN_LIMIT, LOGIN_ADDRESS_LIMIT, REGISTER_LIMIT, REFRESH_LIMIT } = this.config;
     const windowMs = this.config.AUTH_LIMIT_WINDOW_S * 1000;
     const key = this.throttle.addressOf(raw);
     if (purpose === 'register') return [{ name: purpose, limit: REGISTER_LIMIT, windowMs, key }];
     if (purpose === 'refresh') return [{ name: purpose, limit: REFRESH_LIMIT, windowMs, key }];
-    const email = String((body as { email?: unknown } | undefined)?.email).toLowerCase();
-    const hash = createHash('sha256').update(email).digest('base64url');
+    const hash = createHash('sha256').update(emailIn(body)).digest('base64url');
     return [
       { name: 'login', limit: LOGIN_LIMIT, windowMs, key: `${key}:${hash}` },
       { name: 'login-address', limit: LOGIN_ADDRESS_LIMIT, windowMs, key },

@@ -2,6 +2,8 @@ import { Initial1764000000000 } from './1764000000000-initial.js';
 import { Idempotency1764100000000 } from './1764100000000-idempotency.js';
 import { Collations1764200000000 } from './1764200000000-collations.js';
 import { KeyRemovals1764300000000 } from './1764300000000-key-removals.js';
+import { CanonicalEmail1764400000000 } from './1764400000000-canonical-email.js';
+import { CanonicalEmailIndex1764500000000 } from './1764500000000-canonical-email-index.js';
 
 /** Every migration, oldest first. A released one is never changed: add another. */
 export const migrations = [
@@ -9,6 +11,8 @@ export const migrations = [
   Idempotency1764100000000,
   Collations1764200000000,
   KeyRemovals1764300000000,
+  CanonicalEmail1764400000000,
+  CanonicalEmailIndex1764500000000,
 ];
 
 /** The schema's version that this build needs: the time in its newest migration's name. */
