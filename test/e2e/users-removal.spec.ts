@@ -159,6 +159,13 @@ describe('the first admin', () => {
     expect(await adminsIn(database)).toEqual([{ email: ADMIN.email }]);
   });
 
+  it('has the password of ADMIN_PASSWORD however its letters are composed', async () => {
+    const password = 'ﬁrst pässwörd ９';
+    await run({ ADMIN_PASSWORD: password.normalize('NFD') }, async (client) => {
+      for (const form of ['NFC', 'NFD', 'NFKC']) await client.signIn(ADMIN.email, password.normalize(form));
+    });
+  });
+
   it('is made once by two replicas that start at the same time', async () => {
     await run({ ADMIN_EMAIL: '', ADMIN_PASSWORD: '' });
     expect(await adminsIn(database)).toEqual([]);
