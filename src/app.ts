@@ -25,6 +25,7 @@ import { registerHttpMetrics } from './platform/metrics/http-metrics.js';
 import { Admission } from './platform/overload/admission.js';
 import { Backlog, registerBacklog } from './platform/overload/backlog.js';
 import { StartError } from './platform/start-error.js';
+import { trustText } from './platform/throttle/address.js';
 import { registerThrottle, Throttle } from './platform/throttle/throttle.js';
 import type { Tracing } from './platform/tracing/tracing.js';
 import type { Running } from './workers.js';
@@ -56,6 +57,7 @@ export async function createApp(given: Config, tracing?: Tracing): Promise<App> 
           await embedded?.stop();
           throw error;
         }
+        logger.info(trustText(config.TRUST_PROXY));
         lifecycle.serve();
         tidyWhenIdle();
         return nest.getUrl();

@@ -126,13 +126,26 @@ describe('settings', () => {
     ]);
   });
 
-  it('take addresses and ranges of both families as proxies', () => {
-    const proxies = '10.0.0.0/8,127.0.0.1,fd00::/8';
-    expect(development({ TRUST_PROXY: proxies }).TRUST_PROXY).toBe(proxies);
+  it('take addresses and ranges of both families as proxies, or how many there are', () => {
+    for (const proxies of ['10.0.0.0/8,127.0.0.1,fd00::/8', '1', '10'])
+      expect(development({ TRUST_PROXY: proxies }).TRUST_PROXY).toBe(proxies);
   });
 
-  it('refuse a proxy that only looks like an address', () => {
-    for (const TRUST_PROXY of ['1', '999.1.1.1', '10.0.0.0/99', '::::', 'abc'])
+  it('refuse a proxy that only looks like an address, a range of all there are, and no sensible number', () => {
+    for (const TRUST_PROXY of [
+      '0',
+      '11',
+      '-1',
+      '1.5',
+      '01',
+      '1,127.0.0.1',
+      '999.1.1.1',
+      '10.0.0.0/99',
+      '0.0.0.0/0',
+      '::/0',
+      '::::',
+      'abc',
+    ])
       expect(mistakesOf({ TRUST_PROXY })).toEqual([expect.stringMatching(/^TRUST_PROXY /)]);
   });
 

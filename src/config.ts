@@ -20,8 +20,8 @@ export const settings = z.object({
   WEB_CONCURRENCY: setting.integer(1, 128).default(1),
   /** Where clients reach the API: the issuer (`iss`) of its tokens. */
   PUBLIC_URL: setting.url('http:', 'https:').default('http://localhost:3000'),
-  /** Proxies whose X-Forwarded-For is believed: addresses or CIDR ranges, separated by commas. */
-  TRUST_PROXY: setting.addresses.optional(),
+  /** Proxies whose X-Forwarded-For is believed: how many are in front, or their addresses or CIDR ranges, separated by commas. */
+  TRUST_PROXY: setting.proxies.optional(),
   /** Where development keeps its database and its secrets. Not used in production. */
   DATA_DIR: z.string().min(1).default('.data'),
 

@@ -63,8 +63,15 @@ export const pairs = z
   .regex(/^\s*[\w.-]+\s*=[^,\r\n]*(?:,\s*[\w.-]+\s*=[^,\r\n]*)*$/, 'must be name=value, separated by commas');
 
 const range = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
-const areRanges = (text: string) => text.split(',').every((part) => range.safeParse(part).success);
-export const addresses = z.string().refine(areRanges, 'must be addresses or CIDR ranges, separated by commas');
+const isHops = (text: string) => /^(?:[1-9]|10)$/.test(text);
+// A /0 would be everybody.
+const isRange = (text: string) => range.safeParse(text).success && !text.endsWith('/0');
+export const proxies = z
+  .string()
+  .refine(
+    (text) => isHops(text) || text.split(',').every(isRange),
+    'must be a number of proxies, 1 to 10, or their addresses or CIDR ranges, separated by commas',
+  );
 
 export const pem = (
   read: (text: string) => { asymmetricKeyType?: string; asymmetricKeyDetails?: { namedCurve?: string } },

@@ -81,3 +81,12 @@ row(39, 'rotated in one /64, seen by a proxy', async () => {
   };
   return admittedOf({ TRUST_PROXY: '127.0.0.1' }, (i) => ({ 'x-forwarded-for': within(i) }));
 });
+
+row(39, 'forged by a neighbour in a private range, behind the one proxy of TRUST_PROXY=1', () =>
+  admittedOf({ TRUST_PROXY: '1' }, (i) => {
+    const forged = told(i, i % 2 ? address() : `10.${octet()}.${octet()}.${octet()}`);
+    const before = forged['x-forwarded-for'];
+    // The proxy has seen the same neighbour each time.
+    return { ...forged, 'x-forwarded-for': `${before ? `${before}, ` : ''}10.1.2.3` };
+  }),
+);

@@ -53,6 +53,13 @@ export const GUARDS = {
     ],
     ['Cluster/floodgate-db', '/spec/inheritedMetadata', undefined, 'floodgate > floodgate-db:5432/TCP is shut'],
   ],
+  'believes of addresses what its proxy adds': [
+    ['ConfigMap/floodgate', '/data/TRUST_PROXY', '10.0.0.0/8', 'TRUST_PROXY is 10.0.0.0/8, not 1'],
+    ['ConfigMap/floodgate', '/data/TRUST_PROXY', '2', 'TRUST_PROXY is 2, not 1'],
+    ['ConfigMap/floodgate', '/data/TRUST_PROXY', undefined, 'TRUST_PROXY is undefined, not 1'],
+    ['Gateway/floodgate', '', undefined, 'TRUST_PROXY is 1, not undefined'],
+    ['Ingress/floodgate', '', undefined, 'TRUST_PROXY is 1, not undefined'],
+  ],
   'opens to the world what is for the world': [
     ['HTTPRoute/floodgate', '/spec/rules/0/matches/0/path/value', '/', 'HTTPRoute/floodgate opens /'],
     ['HTTPRoute/floodgate', '/spec/rules/0/matches/0/path/value', '/metrics', 'HTTPRoute/floodgate opens /metrics'],

@@ -6,7 +6,7 @@ export const RUNNING = {
   'starts with what it sets': [
     ['ConfigMap/floodgate', '/data/DRAIN_DELAY', '5000', 'DRAIN_DELAY is no setting'],
     ['ConfigMap/floodgate', '/data/DRAIN_DELAY_MS', '5s', 'DRAIN_DELAY_MS must be a whole number'],
-    ['ConfigMap/floodgate', '/data/TRUST_PROXY', '1', 'TRUST_PROXY must be addresses'],
+    ['ConfigMap/floodgate', '/data/TRUST_PROXY', 'true', 'TRUST_PROXY must be a number of proxies'],
     ['ConfigMap/floodgate', '/data/NODE_ENV', 'development', 'NODE_ENV is not production'],
     ['ConfigMap/floodgate', '/data/MIGRATE_ON_START', undefined, 'MIGRATE_ON_START is not false'],
     ['Deployment/floodgate', `${APP}/env/1`, undefined, 'floodgate: DATABASE_URL is missing'],

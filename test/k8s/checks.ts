@@ -1,5 +1,5 @@
 import { connectionsCheck } from './connections.js';
-import { bodiesCheck, entryCheck } from './entry.js';
+import { bodiesCheck, entryCheck, trustCheck } from './entry.js';
 import { containersCheck, imagesCheck, memoryCheck, restrictedCheck, tokensCheck } from './hardening.js';
 import { metricNamesCheck } from './metrics.js';
 import { networkCheck } from './network.js';
@@ -31,6 +31,7 @@ export const CHECKS = {
   'lets nodes be drained, a pod at a time': budgetCheck,
   'lets through whom it means to, and nobody else': networkCheck,
   'opens to the world what is for the world': entryCheck,
+  'believes of addresses what its proxy adds': trustCheck,
   'takes bodies as large as the app does': bodiesCheck,
   'names the version of every image': imagesCheck,
   'requests the memory that it may use': memoryCheck,

@@ -54,6 +54,16 @@ function entrances(objects: Manifest[]) {
   return [...gateways, ...ingresses];
 }
 
+/**
+ * Of X-Forwarded-For, what the one proxy in front adds is believed, and nothing where there is none: a range would believe
+ * callers within it too.
+ */
+export const trustCheck: Check = (objects) => {
+  const { TRUST_PROXY } = environmentOf(objects, appContainerOf(objects)).environment;
+  const expected = entrances(objects).length > 0 ? '1' : undefined;
+  return TRUST_PROXY === expected ? [] : [`TRUST_PROXY is ${TRUST_PROXY}, not ${expected}`];
+};
+
 /** The gateway refuses no body that the app would take, and none later than the app. */
 export const bodiesCheck: Check = (objects) => {
   if (ofKind(objects, 'Gateway').length === 0) return [];

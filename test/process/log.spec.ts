@@ -143,6 +143,14 @@ describe("the caller's address", () => {
     expect((await entryOf(program, 'chained')).client.ip).toBe('203.0.113.7');
   });
 
+  it('is what the last of so many proxies says, as the start does', async () => {
+    const { program, client } = await start({ TRUST_PROXY: '1' });
+    await client.get('/nowhere', { 'x-forwarded-for': '203.0.113.7, 10.1.2.3', 'x-request-id': 'counted' });
+    expect((await entryOf(program, 'counted')).client.ip).toBe('10.1.2.3');
+    const said = entries(program).filter(({ message }) => message.startsWith('X-Forwarded-For is believed of'));
+    expect(said.map(({ message }) => message)).toEqual([expect.stringContaining('the one proxy in front')]);
+  });
+
   it('is that of the connection when it does not come from one of TRUST_PROXY', async () => {
     const { program, client } = await start({ TRUST_PROXY: '10.0.0.0/8' });
     await client.get('/nowhere', { ...FORGED, 'x-request-id': 'stranger' });

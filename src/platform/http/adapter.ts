@@ -4,6 +4,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest }
 import { LogController } from 'fastify';
 import type { Logger } from 'pino';
 import type { Config } from '../config.token.js';
+import { trustOf } from '../throttle/address.js';
 import { registerAcceptCheck } from './accept.js';
 import { registerAcceptors } from './acceptors.js';
 import { Answer } from './answer.js';
@@ -33,7 +34,7 @@ export class HttpAdapter extends FastifyAdapter {
       logController: new LogController({ disableRequestLogging: true }),
       requestIdHeader: false,
       genReqId: requestId,
-      trustProxy: config.TRUST_PROXY ?? false,
+      trustProxy: trustOf(config.TRUST_PROXY) ?? false,
       bodyLimit: config.BODY_LIMIT_BYTES,
       serverFactory: (pipeline: RequestListener) =>
         createServer(
