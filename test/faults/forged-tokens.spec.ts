@@ -56,6 +56,20 @@ afterAll(async () => {
   for (const database of databases) await database.drop();
 });
 
+/** All other texts that have the bytes of a token's signature for who decodes it: in their last bits, letters or padding. */
+function respellings(token: string): string[] {
+  const end = token.lastIndexOf('.') + 1;
+  const [begun, signature] = [token.slice(0, end), token.slice(end)];
+  const bytes = Buffer.from(signature, 'base64url');
+  const texts = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'].map(
+    (last) => signature.slice(0, -1) + last,
+  );
+  texts.push(bytes.toString('base64'), `${signature}=`, `${signature}==`, `${signature}~`, `${signature}=A`);
+  return texts
+    .filter((text) => text !== signature && Buffer.from(text, 'base64url').equals(bytes))
+    .map((text) => begun + text);
+}
+
 /** Every forgery by its name. */
 async function forgeries(): Promise<Record<string, string>> {
   const real = admin.tokens?.accessToken as string;
@@ -125,6 +139,9 @@ async function forgeries(): Promise<Record<string, string>> {
     ['signature truncated', `${header}.${payload}.${signature.slice(0, -4)}`],
     ['signature doubled', `${real}${signature}`],
     ['signature all zeros', `${header}.${payload}.${Buffer.alloc(64).toString('base64url')}`],
+    ...[real, forge({}, { alg: 'ES256', kid: oddKids[1] }, signedBy(last.privateKey))].flatMap((token) =>
+      respellings(token).map((text, i) => [`signature in other words ${i}, ${token.slice(0, 20)}`, text]),
+    ),
     ['signature of another payload', `${forge({ role: 'owner' }).replace(/[^.]+$/, '')}${signature}`],
     ['signature of another header', `${forge({}, { cty: 'JWT' }).replace(/[^.]+$/, '')}${signature}`],
     ['a fourth part', `${real}.x`],
