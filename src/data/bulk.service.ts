@@ -98,7 +98,7 @@ export class BulkService {
       const problem = toProblem(error);
       // What another request with its key has stored is not of this one.
       if (!problem || problem.type === 'idempotency-key-reused') throw error;
-      throw problem.with({ inserted: atomic ? 0 : inserted }, error as Error);
+      throw problem.with({ inserted: atomic ? 0 : inserted }, error);
     }
     const { progress } = batches;
     const { report } = progress;

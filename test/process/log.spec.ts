@@ -123,6 +123,34 @@ describe('in production the log', () => {
   });
 });
 
+it.each(['ecs', 'pretty'])(
+  'says in one line that a request was refused, and of a failure where it was, in %s',
+  async (format) => {
+    const { program, client } = await start({
+      LOG_FORMAT: format,
+      PASSWORD_HASH_CONCURRENCY: '1',
+      PASSWORD_HASH_QUEUE: '1',
+    });
+    const wrong = { email: ADMIN.email, password: 'wrong' };
+    const tries = await Promise.all(Array.from({ length: 6 }, () => client.post('/api/v1/auth/login', wrong)));
+    const refused = tries.filter(({ status }) => status === 503).length;
+    expect(refused).toBeGreaterThan(0);
+    await program.says(new RegExp(`(?:answered 503[^]*){${refused}}`));
+    const isOfStack = (line: string) => /^\s+at |\\n +at /.test(line);
+    const before = program.stdout.trimEnd().split('\n');
+    expect(before.filter((line) => line.includes('answered 503: Too many passwords'))).toHaveLength(refused);
+    expect(before.filter((line) => isOfStack(line) || !/^[[{]/.test(line))).toEqual([]);
+    await database.query('ALTER TABLE collections RENAME TO gone');
+    try {
+      expect((await client.get('/api/v1/data')).status).toBe(500);
+    } finally {
+      await database.query('ALTER TABLE gone RENAME TO collections');
+    }
+    await program.says(/answered 500/);
+    expect(program.stdout.split('\n').some(isOfStack)).toBe(true);
+  },
+);
+
 describe("the caller's address", () => {
   const FORGED = { 'x-forwarded-for': '203.0.113.7' };
 

@@ -6,7 +6,7 @@ import { databaseProblem } from '../database/database-problem.js';
 import { overLimit } from '../throttle/throttle.js';
 import { type Connection, linger } from './connections.js';
 import { SECURITY } from './headers.js';
-import { invalid, notFound, Problem, type ProblemType, problemTypes } from './problem.js';
+import { causeOf, invalid, notFound, Problem, type ProblemType, problemTypes } from './problem.js';
 import { requestId } from './request-guard.js';
 import { splitUrl } from './split-url.js';
 
@@ -40,7 +40,8 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
   const problem = overLimit(request, reply) ?? toProblem(error);
   if (problem.status >= 500) {
     const level = problem.status === 500 ? 'error' : 'warn';
-    const about = { err: error, http: { request: { id: request.id } } };
+    const failure = causeOf(error);
+    const about = { ...(failure ? { err: failure } : {}), http: { request: { id: request.id } } };
     request.log[level](about, `answered ${problem.status}: ${problem.detail}`);
   }
   if (reply.sent) return;

@@ -59,9 +59,9 @@ export class Problem extends Error {
   }
 
   /** The same, which says more, of a failure that shows in the log. */
-  with(members: Record<string, unknown>, { stack = '' }: Error): Problem {
+  with(members: Record<string, unknown>, failure: unknown): Problem {
     const said = new Problem(this.type, this.detail, { ...this.members, ...members }, this.headers);
-    return Object.assign(said, { stack });
+    return Object.assign(said, { cause: causeOf(failure) });
   }
 
   /** The document, for a request that is known by its path and id. */
@@ -70,6 +70,9 @@ export class Problem extends Error {
     return { type: problemUri(this.type), title, status, detail: this.detail, instance, requestId, ...this.members };
   }
 }
+
+/** What went wrong beneath an error: nothing where it is a refusal, which was meant. */
+export const causeOf = (error: unknown): unknown => (error instanceof Problem ? error.cause : error);
 
 /** Something in the request is wrong; `mistakes` says where. */
 export const invalid = (detail: string, mistakes: Mistake[] = []): Problem =>
