@@ -113,7 +113,7 @@ export const settings = z.object({
   LOGIN_ADDRESS_LIMIT: setting.integer(1, 1_000_000_000).default(60),
   /** How many users may be registered from one address. */
   REGISTER_LIMIT: setting.integer(1, 1_000_000_000).default(60),
-  /** How often tokens may be refreshed from one address. */
+  /** How often one session's tokens may be refreshed, and an address may try with any that are not good. */
   REFRESH_LIMIT: setting.integer(1, 1_000_000_000).default(600),
 
   /** Origins whose pages may call the API, separated by commas. Without it, none may. */

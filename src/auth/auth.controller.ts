@@ -39,7 +39,7 @@ export class AuthController {
 
   @Post('login')
   @Anyone()
-  @Limited('login', emailIn)
+  @Limited('login', { emailIn })
   @Operation('login', 'Sign in', { answer: 'A pair of tokens.', body: tokensSchema, problems: ['invalid-credentials'] })
   async login(@Body({ schema: credentialsSchema }) body: Credentials): Promise<Answer> {
     return new Answer(await this.auth.login(body), SECRET);
@@ -47,7 +47,7 @@ export class AuthController {
 
   @Post('refresh')
   @Anyone()
-  @Limited('refresh')
+  @Limited('refresh', { owners: AuthService })
   @Operation('refresh', 'Spend a refresh token for the next pair', {
     description:
       'A token that was spent before ends its whole session, but for the one before the current, which is tolerated for 10 s: two tabs may refresh at once.',

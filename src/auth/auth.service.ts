@@ -1,13 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { Problem } from '../platform/http/problem.js';
+import type { Owners } from '../platform/throttle/limited.js';
 import { type Continued, SessionsService } from '../users/sessions.service.js';
 import { UsersService } from '../users/users.service.js';
-import type { Credentials, Tokens } from './auth.schema.js';
+import type { Credentials, RefreshToken, Tokens } from './auth.schema.js';
 import { TokensService } from './tokens.service.js';
 
 /** Signing in and staying signed in. */
 @Injectable()
-export class AuthService {
+export class AuthService implements Owners {
   constructor(
     private readonly users: UsersService,
     private readonly sessions: SessionsService,
@@ -27,6 +28,12 @@ export class AuthService {
     const tokens = await this.sessions.refresh(refreshToken, (continued) => this.issue(continued));
     if (!tokens) throw new Problem('invalid-token', 'The refresh token is not valid, or no longer: sign in again.');
     return tokens;
+  }
+
+  /** Whom a refresh is counted for: the session of its token. */
+  async ownerOf(body: unknown): Promise<string | undefined> {
+    const token = (body as Partial<RefreshToken> | null | undefined)?.refreshToken as unknown;
+    return typeof token === 'string' ? this.sessions.sessionOf(token) : undefined;
   }
 
   private async issue({ user, sessionId, refreshToken }: Continued): Promise<Tokens> {

@@ -27,6 +27,8 @@ const FIND = {
          WHERE s.id = $1 AND NOT u.disabled AND s.expires_at > now()`,
 };
 
+const FIND_SEED = { name: 'session_seed', text: 'SELECT seed FROM sessions WHERE id = $1 AND expires_at > now()' };
+
 const sessionName = (id: string) => `session:${id}`;
 
 /** A session that goes on: whose it is, and the refresh token that is good from now on. */
@@ -103,6 +105,14 @@ export class SessionsService {
     });
   }
 
+  /** The session that a token was made for, spent or not; undefined when it has ended, or the token was never good. */
+  async sessionOf(token: string): Promise<string | undefined> {
+    const [, id, generation] = TOKEN.exec(token) ?? [];
+    if (!id) return undefined;
+    const [found] = await this.database.rows<Pick<Session, 'seed'>>(FIND_SEED, [id]);
+    return found && this.isGenuine(token, { id, generation: Number(generation), ...found }) ? id : undefined;
+  }
+
   /** Ends the session of a refresh token, spent or not; one that is not good changes nothing. */
   async end(token: string): Promise<void> {
     const ended = await this.withSession(token, async ({ id }, _generation, manager) => {
@@ -143,10 +153,14 @@ export class SessionsService {
     return this.database.transaction(async (manager) => {
       const session = await manager.findOne(Session, { where: { id, ...ALIVE }, lock: { mode: 'pessimistic_write' } });
       if (!session) return undefined;
-      const expected = this.tokenOf({ ...session, generation: Number(generation) });
-      const isGenuine = expected.length === token.length && timingSafeEqual(Buffer.from(expected), Buffer.from(token));
-      return isGenuine ? work(session, Number(generation), manager) : undefined;
+      const named = Number(generation);
+      return this.isGenuine(token, { ...session, generation: named }) ? work(session, named, manager) : undefined;
     });
+  }
+
+  private isGenuine(token: string, session: Pick<Session, 'id' | 'generation' | 'seed'>): boolean {
+    const expected = this.tokenOf(session);
+    return expected.length === token.length && timingSafeEqual(Buffer.from(expected), Buffer.from(token));
   }
 
   private tokenOf({ id, generation, seed }: Pick<Session, 'id' | 'generation' | 'seed'>): string {

@@ -95,7 +95,7 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
     must(200, await login(ADMIN.email, ADMIN.password, newAddress()));
   });
 
-  it('registering and refreshing are limited by address', async () => {
+  it('registering is limited by address, and refreshing with what is not good', async () => {
     const address = newAddress();
     const register = (i: number) =>
       post('register', { email: `u${i}@${hosts}.com`, password: PASSWORD, name: 'U' }, address);
@@ -106,5 +106,55 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
     const { body } = must(200, await login(ADMIN.email, ADMIN.password, address));
     must(204, await post('logout', { refreshToken: body.refreshToken }, address));
     expect((await new Client(app.url, body).get('/api/v1/users/me')).status).toBe(401);
+  });
+
+  it('refreshing is limited by session, whatever its neighbours do, and by address only with what is not good', async () => {
+    const address = newAddress();
+    const signIn = async () => must(200, await login(ADMIN.email, ADMIN.password, newAddress())).body;
+    const refresh = (refreshToken: unknown) => post('refresh', { refreshToken }, address);
+    const [one, other] = [await signIn(), await signIn()];
+    // Junk, also such as names the session, and what is no text at all.
+    const forged = `${one.refreshToken.slice(0, -1)}${one.refreshToken.endsWith('A') ? 'E' : 'A'}`;
+    const ofNobody = one.refreshToken.replace(/^[^.]+/, '019a0000-0000-7000-8000-000000000000');
+    must(401, await refresh(forged));
+    must(401, await refresh(forged));
+    must(401, await refresh(ofNobody));
+    must(400, await refresh({ $ne: 1 }));
+    must(400, await post('refresh', 'null', address));
+    for (const junk of [forged, ofNobody, 'x', 7]) expectRefusal(await refresh(junk), 'refresh');
+    let { refreshToken } = one;
+    for (let left = 4; left >= 0; left--) {
+      const { body, headers } = must(200, await refresh(refreshToken));
+      expect(headers.get('ratelimit')).toMatch(new RegExp(`"refresh";r=${left};`));
+      refreshToken = body.refreshToken;
+    }
+    expectRefusal(await refresh(refreshToken), 'refresh');
+    // It is the session's wherever it is, and no other's.
+    expectRefusal(await post('refresh', { refreshToken }, newAddress()), 'refresh');
+    must(200, await refresh(other.refreshToken));
+    // One that has ended is like any junk.
+    must(204, await post('logout', { refreshToken }, newAddress()));
+    expectRefusal(await refresh(refreshToken), 'refresh');
+    must(401, await post('refresh', { refreshToken }, newAddress()));
+  });
+
+  it('a refresh with a good access token is not refused for what neighbours have asked for without one', async () => {
+    const small = await startApp({
+      ...settings(),
+      TRUST_PROXY: '127.0.0.1',
+      RATE_LIMIT_REQUESTS: '3',
+      RATE_LIMIT_WINDOW_S: '3600',
+    });
+    try {
+      const address = newAddress();
+      const from = { 'x-forwarded-for': address };
+      for (let i = 0; i < 3; i++) must(200, await small.client.get('/api/v1/data', from));
+      const { accessToken, refreshToken } = small.admin.tokens ?? {};
+      must(429, await small.client.post('/api/v1/auth/refresh', { refreshToken }, from));
+      const authorization = `Bearer ${accessToken}`;
+      must(200, await small.client.post('/api/v1/auth/refresh', { refreshToken }, { ...from, authorization }));
+    } finally {
+      await small.close();
+    }
   });
 });

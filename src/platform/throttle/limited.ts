@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
+import type { CallHandler, ExecutionContext, NestInterceptor, Type } from '@nestjs/common';
 import { applyDecorators, Inject, Injectable, SetMetadata, UseInterceptors } from '@nestjs/common';
-import { Reflector } from '@nestjs/core';
+import { ModuleRef, Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Observable, tap } from 'rxjs';
 import { CONFIG, type Config } from '../config.token.js';
@@ -11,18 +11,27 @@ import { clock, enforce, idOf, type Limit, Throttle } from './throttle.js';
 
 const LIMITED = Symbol('LIMITED');
 type Purpose = 'login' | 'register' | 'refresh';
-type EmailIn = (body: unknown) => string;
-type Marked = { purpose: Purpose; emailIn: EmailIn };
+/** Knows whose a request is by a body that proves it: what others at the address ask for is not held against that one. */
+export interface Owners {
+  /** @param body as it came, unchecked */
+  ownerOf(body: unknown): Promise<string | undefined>;
+}
+interface Whose {
+  /** What `login` looks a body's email up by: under any other name one user would have several limits. */
+  emailIn?: (body: unknown) => string;
+  /** The service that knows owners, if the route has any. */
+  owners?: Type<Owners>;
+}
+type Limiting = Whose & { purpose: Purpose };
 type Keyed = Limit & { key: string };
 
 /**
  * Holds a route to an exact limit, before its body is checked or a password hashed: `login` by address with email, so that
  * nobody can lock another one out, and by address, to which a success is given back, so that an office may sign in at nine;
- * `register` and `refresh` by address.
- * @param emailIn what `login` looks a body's email up by: under any other name one user would have several limits
+ * `register` and `refresh` by owner, or else by address.
  */
-export const Limited = (purpose: Purpose, emailIn: EmailIn = () => '') =>
-  applyDecorators(SetMetadata(LIMITED, { purpose, emailIn }), UseInterceptors(LimitedInterceptor));
+export const Limited = (purpose: Purpose, whose: Whose = {}) =>
+  applyDecorators(SetMetadata(LIMITED, { purpose, ...whose }), UseInterceptors(LimitedInterceptor));
 
 /**
  * Limits that hold over all replicas to the request, in one call to Redis and by Redis' clock. Without Redis each replica
@@ -32,6 +41,7 @@ export const Limited = (purpose: Purpose, emailIn: EmailIn = () => '') =>
 export class LimitedInterceptor implements NestInterceptor {
   constructor(
     private readonly reflector: Reflector,
+    private readonly modules: ModuleRef,
     private readonly settlement: Settlement,
     private readonly throttle: Throttle,
     @Inject(CONFIG) private readonly config: Config,
@@ -39,12 +49,15 @@ export class LimitedInterceptor implements NestInterceptor {
 
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const http = context.switchToHttp();
-    const marked = this.reflector.get<Marked>(LIMITED, context.getHandler());
-    const limits = this.limitsOf(marked, http.getRequest<FastifyRequest>());
+    const limiting = this.reflector.get<Limiting>(LIMITED, context.getHandler());
+    const request = http.getRequest<FastifyRequest>();
+    const { owners } = limiting;
+    const owner = owners && (await this.modules.get(owners, { strict: false }).ownerOf(request.body));
+    const limits = this.limitsOf(limiting, request, owner);
     enforce(http.getResponse<FastifyReply>(), await this.take(limits));
     return next.handle().pipe(
       tap(() => {
-        if (marked.purpose === 'login') void this.take(limits.slice(1), -1);
+        if (limiting.purpose === 'login') void this.take(limits.slice(1), -1);
       }),
     );
   }
@@ -62,13 +75,13 @@ export class LimitedInterceptor implements NestInterceptor {
     );
   }
 
-  private limitsOf({ purpose, emailIn }: Marked, { raw, body }: FastifyRequest): Keyed[] {
+  private limitsOf({ purpose, emailIn }: Limiting, { raw, body }: FastifyRequest, owner: string | undefined): Keyed[] {
     const { LOGIN_LIMIT, LOGIN_ADDRESS_LIMIT, REGISTER_LIMIT, REFRESH_LIMIT } = this.config;
     const windowMs = this.config.AUTH_LIMIT_WINDOW_S * 1000;
-    const key = this.throttle.addressOf(raw);
+    const key = owner ?? this.throttle.addressOf(raw);
     if (purpose === 'register') return [{ name: purpose, limit: REGISTER_LIMIT, windowMs, key }];
     if (purpose === 'refresh') return [{ name: purpose, limit: REFRESH_LIMIT, windowMs, key }];
-    const hash = createHash('sha256').update(emailIn(body)).digest('base64url');
+    const hash = createHash('sha256').update(emailIn?.(body) ?? '').digest('base64url');
     return [
       { name: 'login', limit: LOGIN_LIMIT, windowMs, key: `${key}:${hash}` },
       { name: 'login-address', limit: LOGIN_ADDRESS_LIMIT, windowMs, key },
