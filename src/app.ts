@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { SwaggerModule } from '@nestjs/swagger';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, onRequestHookHandler } from 'fastify';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
@@ -146,8 +146,9 @@ function serveDocument(nest: NestFastifyApplication, fastify: FastifyInstance): 
   fastify.addHook('onRoute', (route) => {
     if (isDocument(route.url)) route.config = { ...route.config, kept: true };
     if (route.url !== '/docs/*') return;
-    route.onRequest = (request, _reply, done) =>
+    const isThere: onRequestHookHandler = (request, _reply, done) =>
       done(PAGE_FILES.test(splitUrl(request.url)[0]) ? undefined : notFound());
+    route.onRequest = [isThere, ...[route.onRequest ?? []].flat()];
   });
   const read = () => JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8'));
   SwaggerModule.setup('docs', nest, read, {

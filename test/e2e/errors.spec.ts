@@ -51,6 +51,24 @@ describe('every error is a problem document', () => {
     }
   });
 
+  it('for a method that nothing here has, wherever, and for OPTIONS of the whole server', async () => {
+    const ask = (line: string) => sendRaw(app.url, `${line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+    for (const line of ['OPTIONS *', 'TRACE *', 'TRACE /', 'TRACE /nowhere', 'PROPFIND /']) {
+      const answer = await ask(line);
+      expectProblem(answer, 'method-not-allowed');
+      expect(answer.headers.get('allow')).toBe('DELETE, GET, HEAD, PATCH, POST, PUT');
+    }
+    for (const method of ['TRACE', 'OPTIONS', 'POST']) {
+      for (const path of ['/docs/swagger-ui.css', '/docs/index.html', '/api/v1/data', '/health/live', '/metrics']) {
+        const answer = await ask(`${method} ${path}`);
+        expectProblem(answer, 'method-not-allowed');
+        expect(answer.headers.get('allow')).toBe('GET, HEAD');
+      }
+    }
+    for (const line of ['OPTIONS /nowhere', 'POST /docs/package.json', 'GET *'])
+      expectProblem(await ask(line), 'not-found');
+  });
+
   it('for a path that is not percent-encoded UTF-8', async () => {
     for (const part of ['%', '%zz', '%ff', '%C0%80', '%ED%A0%80', 'a%2'])
       expectProblem(

@@ -76,7 +76,7 @@ export class HttpAdapter extends FastifyAdapter {
     fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
     this.refuseOtherMethods(fastify);
     fastify.setErrorHandler((error, request, reply) => answerProblem(request, reply, error));
-    fastify.setNotFoundHandler((request, reply) => answerProblem(request, reply, notFound()));
+    fastify.setNotFoundHandler((request, reply) => answerProblem(request, reply, this.unknown(request)));
   }
 
   /** Nest's own handlers would lose what kind of error it was on the way to the filters. */
@@ -103,25 +103,39 @@ export class HttpAdapter extends FastifyAdapter {
       methodsOf.set(url, methods);
       for (const one of [method].flat()) methods.add(one);
     });
+    const seal = (url: string) => {
+      const methods = new Set(methodsOf.get(url));
+      const others = fastify.supportedMethods.filter((method) => !methods.has(method));
+      if (others.length === 0) return;
+      // Before anything else: nobody's body is read for it.
+      const onRequest = () => {
+        throw otherMethod('This resource', methods);
+      };
+      fastify.route({ url, method: others, onRequest, handler: () => {} });
+    };
     this.sealRoutes = () => {
-      for (const [url, methods] of [...methodsOf]) {
-        if (url.includes('*')) continue;
-        const allow = [...methods].sort().join(', ');
-        fastify.route({
-          url,
-          method: fastify.supportedMethods.filter((method) => !methods.has(method)),
-          // Before anything else: nobody's body is read for it.
-          onRequest: () => {
-            throw new Problem('method-not-allowed', `This resource takes ${allow}.`, {}, { allow });
-          },
-          handler: () => {},
-        });
-      }
+      const taken = new Set([...methodsOf.values()].flatMap((methods) => [...methods]));
+      for (const url of [...methodsOf.keys()]) seal(url);
+      // Of a plugin that is still being loaded.
+      fastify.addHook('onRoute', ({ url }) => seal(url));
+      this.unknown = ({ method, url }) => {
+        // OPTIONS has a meaning for a path, even if no route takes it: browsers ask.
+        const isTaken = method === 'OPTIONS' ? url !== '*' : taken.has(method);
+        return isTaken ? notFound() : otherMethod('This server', taken);
+      };
     };
   }
 
-  /** To be called when all routes are there. */
+  /** To be called when the app's routes are there. */
   sealRoutes: () => void = () => {};
+
+  /** What to say where there is no route. */
+  private unknown: (request: FastifyRequest) => Problem = () => notFound();
+}
+
+function otherMethod(what: string, methods: Set<string>): Problem {
+  const allow = [...methods].sort().join(', ');
+  return new Problem('method-not-allowed', `${what} takes ${allow}.`, {}, { allow });
 }
 
 function unused(): never {
