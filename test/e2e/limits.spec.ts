@@ -83,29 +83,46 @@ describe('the general limit', () => {
     expectProblem(await ask('/api/v1/auth/login', {}, 'POST', broken), 'quota-exceeded');
   });
 
-  it('leaves health, figures, keys and documentation alone, and preflights', async () => {
+  it('leaves probes, scrapes and keys alone, and nothing that only looks like them', async () => {
     const ask = from();
     await exhaust(ask);
-    const free = [
-      '/health/live',
-      '/health/ready',
-      '/health/startup',
-      '/metrics',
-      '/.well-known/jwks.json',
-      '/docs',
-      '/openapi.json',
-    ];
-    for (const path of [...free, '/health/live?x=1']) {
+    const probes = ['/health/live', '/health/ready', '/health/startup', '/metrics'];
+    for (const path of [...probes, ...probes.map((probe) => `${probe}?x=1`), '/.well-known/jwks.json']) {
       for (const headers of [{}, { authorization: `Bearer ${ada.tokens?.accessToken}` }] as Record<string, string>[]) {
         const answer = await ask(path, headers);
-        expect([path, answer.status, answer.headers.has('ratelimit')]).toEqual([path, 200, false]);
+        expect([path, answer.status === 429, answer.headers.has('ratelimit')]).toEqual([path, false, false]);
       }
     }
-    const preflight = { origin: 'https://shop.example.com', 'access-control-request-method': 'PUT' };
-    expect((await ask(LIST, preflight, 'OPTIONS')).status).toBe(204);
-    for (const path of ['/', '/healthy', '/docsx', '/metrics2', '/openapi.jsonx']) {
+    for (const probe of [...probes, '/.well-known/jwks.json']) expect((await ask(probe, {}, 'HEAD')).status).toBe(200);
+    const paths = ['/', '/healthy', '/docs', '/docs/x', '/openapi.json', '/metrics2', '/metrics/x'];
+    for (const path of [...paths, '/health/x', '/health/live/', '/health/liveness', '/.well-known/x', '/metric%73'])
       expectProblem(await ask(path), 'quota-exceeded');
+    for (const path of probes) expectProblem(await ask(path, {}, 'POST'), 'quota-exceeded');
+  });
+
+  it('counts OPTIONS by address, preflights too, and apart from all else', async () => {
+    const preflight = { origin: 'https://shop.example.com', 'access-control-request-method': 'PUT' };
+    const ask = from();
+    await exhaust(ask);
+    const targets: [string, Record<string, string>, number][] = [
+      [LIST, preflight, 204],
+      [LIST, {}, 405],
+      ['/health/x', {}, 404],
+      ['/health/live', preflight, 204],
+      ['/metrics', {}, 405],
+      ['/metrics', { authorization: 'Bearer bad' }, 405],
+    ];
+    for (let i = 0; i < QUOTA; i++) {
+      const [path, headers, status] = targets[i % targets.length] as (typeof targets)[number];
+      const answer = await ask(path, headers, 'OPTIONS');
+      expect([path, answer.status]).toEqual([path, status]);
+      expect(answer.headers.get('ratelimit')).toBe(`"default";r=${QUOTA - 1 - i};t=60`);
     }
+    for (const [path, headers] of targets) expectProblem(await ask(path, headers, 'OPTIONS'), 'quota-exceeded');
+    // Neither do they use up what is for requests.
+    const other = from();
+    await exhaust(() => other(LIST, preflight, 'OPTIONS'));
+    expect((await other()).headers.get('ratelimit')).toBe(`"default";r=${QUOTA - 1};t=60`);
   });
 
   it('holds for what the edge answers, which nobody can tell from the rest', async () => {

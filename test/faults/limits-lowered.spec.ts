@@ -213,6 +213,11 @@ limit('WAITING_PERCENT', async () => {
     expect(figures('admission_in_flight')).toBe(10);
     expect(figures('admission_queued')).toBe(5);
     expect(figures(refused('full')) - before).toBe(20);
+    for (const probe of ['/health/live', '/health/ready', '/health/startup', '/metrics'])
+      must(200, await one.anyone.get(probe));
+    for (const path of ['/health/x', '/health/live/', '/health/live', '/metrics', '/metrics2'])
+      must(503, await one.anyone.send('OPTIONS', path, undefined));
+    must(503, await one.anyone.post('/health/live', {}));
   });
 });
 

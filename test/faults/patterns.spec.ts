@@ -49,7 +49,8 @@ const SAMPLES: Record<string, string[]> = {
   'platform/http/query.ts': ['%00'],
   'platform/http/request-guard.ts': ['example.com:80', 'a.b_c-1', '%00'],
   'platform/logging/access-log.ts': ['"', '%x'],
-  'platform/throttle/throttle.ts': ['/health/'],
+  'platform/http/probe.ts': ['/health/live?'],
+  'platform/throttle/throttle.ts': ['/.well-known/jwks.json?'],
 };
 /** What these meet is a setting, a failure's text or this API's own: no caller writes it. */
 const INNER = [

@@ -6,9 +6,10 @@ import { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 import { choose } from '../http/compression.js';
 import { linger } from '../http/connections.js';
+import { isProbe } from '../http/probe.js';
 import { failWith, requestId } from '../http/request-guard.js';
 import { splitUrl } from '../http/split-url.js';
-import { type AccessLog, isProbe } from '../logging/access-log.js';
+import type { AccessLog } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
 import { showInUse } from '../metrics/in-use.js';
 import type { Admission, Priority } from '../overload/admission.js';
@@ -157,7 +158,7 @@ export class Edge {
   }
 
   private admit(request: IncomingMessage, response: ServerResponse, work: () => void): void {
-    if (isProbe(request.url ?? '')) return void work();
+    if (isProbe(request)) return void work();
     const refuse = () => this.refuse(request, response);
     new Guest(this.admission, this.priorityOf(request), request, response).admit(work, refuse);
   }
@@ -183,7 +184,7 @@ export class Edge {
   /** Of an address. Users are looked at when they are known, and probes are not refused for what others did. */
   private hasLeftTooMuch(request: IncomingMessage): boolean {
     if (this.backlog.bytes === 0 || request.headers.authorization !== undefined) return false;
-    return !isProbe(request.url ?? '') && !this.backlog.isWelcome(this.throttle.addressOf(request));
+    return !isProbe(request) && !this.backlog.isWelcome(this.throttle.addressOf(request));
   }
 
   /** What its reader has not taken at once waits for it, and keeps no place of those who are worked for. */

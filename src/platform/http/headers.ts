@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { overLimit } from '../throttle/throttle.js';
 import { addVary } from './compression.js';
 
 const NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -69,6 +70,8 @@ function registerCors(fastify: FastifyInstance, origins: Set<string>): void {
     const isAllowed = origin !== undefined && origins.has(origin);
     if (isAllowed) reply.headers(corsHeaders(origin));
     if (isAllowed && request.method === 'OPTIONS' && asked !== undefined) {
+      const problem = overLimit(request, reply);
+      if (problem) return done(problem);
       reply.removeHeader('access-control-expose-headers').code(204).headers(PREFLIGHT).send();
       return;
     }

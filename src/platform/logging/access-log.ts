@@ -3,12 +3,10 @@ import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import type { DestinationStream, Logger } from 'pino';
 import type { Config } from '../config.token.js';
+import { isProbe } from '../http/probe.js';
 import { splitUrl } from '../http/split-url.js';
 import { addressReader } from '../throttle/address.js';
 import { streamOf, type TraceIds } from './logger.js';
-
-/** Of an orchestrator or a monitoring system. */
-export const isProbe = (url: string) => url.startsWith('/health/') || url.startsWith('/metrics');
 
 const EVENT = '"event":{"duration":';
 
@@ -44,7 +42,7 @@ export class AccessLog {
   write(request: IncomingMessage, status: number, id: string, duration: number, user?: string): void {
     const { method = '', url = '' } = request;
     // Probes and scrapes come every few seconds and say nothing as long as they are answered.
-    if (!this.isOn || (status < 400 && isProbe(url) && !this.logger.isLevelEnabled('debug'))) return;
+    if (!this.isOn || (status < 400 && isProbe(request) && !this.logger.isLevelEnabled('debug'))) return;
     const [path] = splitUrl(url);
     // A number with a fraction takes ten times as long to be written.
     const tenths = Math.round(duration * 10);

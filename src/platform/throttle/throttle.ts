@@ -4,6 +4,7 @@ import type { ThrottlerStorage } from '@nestjs/throttler';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Counter } from 'prom-client';
 import { CONFIG, type Config } from '../config.token.js';
+import { isProbe } from '../http/probe.js';
 import { Problem } from '../http/problem.js';
 import { addressReader, keyOf } from './address.js';
 import { Gcra, type Verdict } from './gcra.js';
@@ -13,6 +14,9 @@ declare module 'fastify' {
     throttle: Throttle | undefined;
   }
 }
+
+/** Verifiers ask for them, and many may stand behind one address. */
+const KEYS = /^\/\.well-known\/jwks\.json(?:\?|$)/;
 
 /** The name of the general limit, in headers and in @Throttle and @SkipThrottle. */
 export const GENERAL = 'default';
@@ -46,7 +50,7 @@ type Countable = IncomingMessage & { [COUNTED]?: Counted };
 @Injectable()
 export class Throttle implements ThrottlerStorage {
   /** Paths without the general limit: there @Throttle and @SkipThrottle say what holds. Your module adds its own. */
-  readonly free = [/^\/(?:health\/|\.well-known\/|(?:metrics|docs|openapi\.json)(?:[/?]|$))/];
+  readonly free: RegExp[] = [];
   /** As RateLimit-Policy. */
   readonly policy: string;
   /** What the address of a request is counted as. */
@@ -65,8 +69,10 @@ export class Throttle implements ThrottlerStorage {
   }
 
   /** Whether a request falls under the general limit before it is known where it leads. */
-  isLimited({ method, url = '' }: IncomingMessage): boolean {
-    return method !== 'OPTIONS' && !this.free.some((path) => path.test(url));
+  isLimited(raw: IncomingMessage): boolean {
+    const { method, url = '' } = raw;
+    if (isProbe(raw) || ((method === 'GET' || method === 'HEAD') && KEYS.test(url))) return false;
+    return method === 'OPTIONS' || !this.free.some((path) => path.test(url));
   }
 
   /**
@@ -75,10 +81,16 @@ export class Throttle implements ThrottlerStorage {
    */
   count(raw: Countable, user?: string, now = clock()): Counted {
     if (!raw[COUNTED]) {
-      const { admitted, remaining, reset } = this.general.take(user ?? this.addressOf(raw), Math.floor(now));
+      const { admitted, remaining, reset } = this.general.take(user ?? this.anonymous(raw), Math.floor(now));
       raw[COUNTED] = { header: itemText({ name: GENERAL, remaining, reset }), wait: admitted ? 0 : reset };
     }
     return raw[COUNTED];
+  }
+
+  /** A browser asks by OPTIONS, without its user's token: what others at its address ask for leaves that alone. */
+  private anonymous(raw: IncomingMessage): string {
+    const address = this.addressOf(raw);
+    return raw.method === 'OPTIONS' ? `OPTIONS ${address}` : address;
   }
 
   countIfLimited(raw: Countable, user?: string, now = clock()): Counted | undefined {

@@ -2,8 +2,8 @@ import type { IncomingMessage, RequestListener } from 'node:http';
 import { context, propagation, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config.token.js';
+import { isProbe } from '../http/probe.js';
 import { splitUrl } from '../http/split-url.js';
-import { isProbe } from '../logging/access-log.js';
 import type { TraceIds } from '../logging/logger.js';
 import { startProvider } from './provider.js';
 
@@ -30,7 +30,7 @@ export class Tracing {
   around(entrance: RequestListener, routeOf: (url: string) => string | undefined): RequestListener {
     return (request, response) => {
       const { method = '', url = '', headers } = request;
-      if (isProbe(url)) return void entrance(request, response);
+      if (isProbe(request)) return void entrance(request, response);
       const caller = propagation.extract(ROOT_CONTEXT, headers);
       const attributes = { 'http.request.method': method, 'url.path': splitUrl(url)[0], 'url.scheme': 'http' };
       const span = this.tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, caller);
