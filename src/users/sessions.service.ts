@@ -38,6 +38,14 @@ export interface Continued {
   refreshToken: string;
 }
 
+/** A session, locked by the transaction of who came with one of its refresh tokens, and the generation of that token. */
+interface Held {
+  session: Session;
+  generation: number;
+  manager: EntityManager;
+  end(): Promise<void>;
+}
+
 /**
  * Signed-in sessions. A refresh token is session, generation and a signature with the session's seed and the
  * application's secret: neither a copy of the database nor the secret alone is enough to make one, and the same
@@ -86,14 +94,14 @@ export class SessionsService {
    * @returns undefined when the token is not good
    */
   async refresh<T>(token: string, issue: (continued: Continued) => Promise<T>): Promise<T | undefined> {
-    return this.withSession(token, async (session, generation, manager) => {
+    return this.withSession(token, async ({ session, generation, manager, end }) => {
       const isCurrent = generation === session.generation;
       const isTolerated =
         generation === session.generation - 1 && (await manager.existsBy(Session, { id: session.id, ...JUST_ROTATED }));
       if (!isCurrent && !isTolerated) {
         const whose = `session ${session.id} of user ${session.userId}`;
         this.logger.warn(`A spent refresh token came again: ${whose} was ended.`);
-        await manager.remove(session);
+        await end();
         return undefined;
       }
       if (isCurrent) {
@@ -115,11 +123,7 @@ export class SessionsService {
 
   /** Ends the session of a refresh token, spent or not; one that is not good changes nothing. */
   async end(token: string): Promise<void> {
-    const ended = await this.withSession(token, async ({ id }, _generation, manager) => {
-      await manager.delete(Session, id);
-      return id;
-    });
-    if (ended) this.cache.invalidate(sessionName(ended));
+    await this.withSession(token, ({ end }) => end());
   }
 
   /** Ends a user's sessions within a transaction, but for the one given. */
@@ -130,7 +134,9 @@ export class SessionsService {
   /** Who a session belongs to, kept for SESSION_CHECK_MS; undefined when it has ended or its user is disabled. */
   callerOf(sessionId: string): Caller | undefined | Promise<Caller | undefined> {
     const entry = this.cache.fetch(sessionName(sessionId), () => this.load(sessionId), this.lifetime);
-    return entry instanceof Promise ? entry.then(({ value }) => value) : entry.value;
+    if (!(entry instanceof Promise)) return entry.value;
+    // One that ended while it was being read is nobody's to go on with, whoever began to read it.
+    return entry.then(({ value, isSpoiled }) => (isSpoiled ? this.callerOf(sessionId) : value));
   }
 
   private async load(sessionId: string): Promise<Loaded<Caller | undefined>> {
@@ -144,17 +150,24 @@ export class SessionsService {
     await this.database.rows({ text: 'DELETE FROM sessions WHERE expires_at < now()' }, []);
   }
 
-  private async withSession<T>(
-    token: string,
-    work: (session: Session, generation: number, manager: EntityManager) => Promise<T>,
-  ): Promise<T | undefined> {
+  private async withSession<T>(token: string, work: (held: Held) => Promise<T>): Promise<T | undefined> {
     const [, id, generation] = TOKEN.exec(token) ?? [];
     if (!id) return undefined;
-    return this.database.transaction(async (manager) => {
+    let isEnded = false;
+    const done = this.database.transaction(async (manager) => {
       const session = await manager.findOne(Session, { where: { id, ...ALIVE }, lock: { mode: 'pessimistic_write' } });
       if (!session) return undefined;
       const named = Number(generation);
-      return this.isGenuine(token, { ...session, generation: named }) ? work(session, named, manager) : undefined;
+      const end = async () => {
+        isEnded = true;
+        await manager.delete(Session, id);
+      };
+      const isGenuine = this.isGenuine(token, { ...session, generation: named });
+      return isGenuine ? work({ session, generation: named, manager, end }) : undefined;
+    });
+    // Also when it seems to have failed: a connection can be lost between the commit and the word of it.
+    return done.finally(() => {
+      if (isEnded) this.cache.invalidate(sessionName(id));
     });
   }
 

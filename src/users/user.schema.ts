@@ -61,7 +61,7 @@ export const presentUser = (user: User): string => JSON.stringify(user, SHOWN);
 
 export const PRIVATE = { 'cache-control': 'private, no-cache' };
 
-/** Where a user is, and what it is kept as; and what goes with the user. */
+/** Where a user is, and what it is kept as; and what else depends on the user: sessions, collections. */
 export const userPath = (id: string): string => `/api/v1/users/${id.toLowerCase()}`;
 export const userTag = (id: string): string => `user:${id.toLowerCase()}`;
 
@@ -69,6 +69,5 @@ export const userTag = (id: string): string => `user:${id.toLowerCase()}`;
 export const userAnswer = (user: User, headers: Record<string, string> = {}): Answer =>
   new Answer(presentUser(user), {
     etag: entityTag(user),
-    tags: [userTag(user.id)],
     headers: { ...PRIVATE, ...headers },
   });

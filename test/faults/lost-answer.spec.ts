@@ -19,6 +19,7 @@ let set: MadeCollection;
 beforeAll(async () => {
   two = await startReplicas({
     IDEMPOTENCY_LEASE_MS: String(LEASE_MS),
+    SESSION_CHECK_MS: '5000',
     DATABASE_QUERY_TIMEOUT_MS: String(QUERY_TIMEOUT_MS),
   });
   ada = await two.user();
@@ -35,7 +36,8 @@ beforeAll(async () => {
         IF nextval('commits') = (SELECT number FROM lost) THEN PERFORM pg_advisory_xact_lock(19); END IF;
         RETURN NULL;
       END $$;
-    ${trigger('INSERT OR UPDATE ON idempotency_keys')} ${trigger('UPDATE ON records')}`);
+    ${trigger('INSERT OR UPDATE ON idempotency_keys')} ${trigger('UPDATE ON records')}
+    ${trigger('UPDATE ON collections')} ${trigger('UPDATE OR DELETE ON users')} ${trigger('DELETE ON sessions')}`);
 }, 60_000);
 beforeEach(async () => {
   set = await makeCollection(ada);
@@ -167,4 +169,29 @@ row(19, 'between PostgreSQL and the app, of a change, which its entity tag tells
     await until(async () => (await client.get(path)).body.data.n === 1, 1);
   }
   return { 'seen everywhere after': inMs(Date.now() - lostAt) };
+});
+
+row(19, 'between PostgreSQL and the app, of whatever else is kept', async () => {
+  const ifMatch = { 'if-match': '*' };
+  const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
+  const signOut = ({ tokens }: Client) =>
+    two.here.anyone.post('/api/v1/auth/logout', { refreshToken: tokens?.refreshToken });
+  const isIn = async (client: Client) => (await client.get('/api/v1/data')).status;
+  const shown = async (client: Client) => (await new Client(client.url).get(set.path)).status;
+  const named = async (client: Client) => (await client.get(pathOf(client))).body.name;
+  /** What is read, what that is before and after, and the change. */
+  const changes: [(user: Client) => Promise<unknown>, unknown, unknown, (user: Client) => Promise<Response>][] = [
+    [named, 'U', 'New', (user) => user.patch(pathOf(user), { name: 'New' }, ifMatch)],
+    [isIn, 200, 401, (user) => two.admin.patch(pathOf(user), { disabled: true }, ifMatch)],
+    [isIn, 200, 401, (user) => two.admin.delete(pathOf(user), ifMatch)],
+    [isIn, 200, 401, signOut],
+    [shown, 200, 404, () => ada.put(set.path, { visibility: 'private' }, ifMatch)],
+  ];
+  for (const [read, before, after, change] of changes) {
+    const user = await two.user();
+    for (const client of [...atBoth(two, user), ...atBoth(two, user)]) expect(await read(client)).toBe(before);
+    expectProblem(await losing(1, 'reset', () => change(user)), 'temporary-reduced-capacity');
+    for (const client of atBoth(two, user)) await until(async () => (await read(client)) === after, 1);
+  }
+  return { changes: changes.length };
 });

@@ -1,6 +1,7 @@
 import { Client } from '../support/client.js';
-import { etagOf, freshName, must } from '../support/collections.js';
+import { freshName, must } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
+import { ENDINGS } from '../support/endings.js';
 import { endPrograms, pause, productionSettings, startMain } from '../support/process.js';
 
 const ADMIN = { email: 'admin@example.com', password: 'first-admin-of-the-tests' };
@@ -20,6 +21,9 @@ afterAll(async () => {
 /** The same caller, at another process of the app. */
 const at = (url: string, { tokens, userId }: Client) => new Client(url, tokens, userId);
 
+/** Of a bad token this says so before it reads anything. */
+const READ = '/api/v1/data';
+
 let users = 0;
 async function newUser(url: string): Promise<Client> {
   const credentials = { email: `user${++users}@example.com`, password: 'a-password-of-a-user' };
@@ -27,52 +31,28 @@ async function newUser(url: string): Promise<Client> {
   return new Client(url).signIn(credentials.email, credentials.password);
 }
 
-const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
-const endings: [name: string, end: (admin: Client, user: Client) => Promise<void>][] = [
-  [
-    'is disabled',
-    async (admin, user) => {
-      const ifMatch = { 'if-match': etagOf(must(200, await admin.get(pathOf(user)))) };
-      must(200, await admin.patch(pathOf(user), { disabled: true }, ifMatch));
-    },
-  ],
-  [
-    'is deleted',
-    async (admin, user) => {
-      const ifMatch = { 'if-match': etagOf(must(200, await admin.get(pathOf(user)))) };
-      must(204, await admin.delete(pathOf(user), ifMatch));
-    },
-  ],
-  [
-    'signs out',
-    async (admin, user) => {
-      must(204, await new Client(admin.url).post('/api/v1/auth/logout', { refreshToken: user.tokens?.refreshToken }));
-    },
-  ],
-];
-
 describe.each([
   [0, 1],
   [1, 0],
 ])('a user who, by way of process %i,', (here, there) => {
-  it.each(endings)(
+  it.each(ENDINGS)(
     '%s loses access at the other one within 5 s, and their refresh token at once',
     async (_name, end) => {
       const [url, other] = [urls[here] as string, urls[there] as string];
       const user = at(other, await newUser(url));
       const admin = await new Client(url).signIn(ADMIN.email, ADMIN.password);
       // The other process has just found the session good, and would go on believing so.
-      must(200, await user.get('/api/v1/users/me'));
-      await end(admin, user);
+      must(200, await user.get(READ));
+      await end(admin, user, database);
       const ended = Date.now();
       const refreshed = await user.post('/api/v1/auth/refresh', { refreshToken: user.tokens?.refreshToken });
       expect(refreshed.status).toBe(401);
       // Until then, what they try is done or refused, and breaks nothing.
       const made = await user.put(`/api/v1/data/${freshName()}`, { visibility: 'private' });
       expect([201, 401]).toContain(made.status);
-      while ((await user.get('/api/v1/users/me')).status === 200 && Date.now() < ended + 10_000) await pause(50);
+      while ((await user.get(READ)).status === 200 && Date.now() < ended + 10_000) await pause(50);
       expect(Date.now() - ended).toBeLessThan(5000);
-      for (let i = 0; i < 5; i++) expect((await user.get('/api/v1/users/me')).status).toBe(401);
+      for (let i = 0; i < 5; i++) expect((await user.get(READ)).status).toBe(401);
     },
   );
 });
