@@ -20,7 +20,7 @@ export class AuthGuard implements CanActivate {
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    const access = this.reflector.get<Access | undefined>(ACCESS, context.getHandler());
+    const access = this.accessTo(context);
     const { authorization } = request.headers;
     if (authorization !== undefined) {
       const caller = this.identify(authorization);
@@ -29,6 +29,17 @@ export class AuthGuard implements CanActivate {
     }
     if (access === 'anyone') return true;
     throw needsToken();
+  }
+
+  /** The same of a request that lasts, by its session: its token may run out meanwhile. */
+  async recheck(context: ExecutionContext): Promise<void> {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const { caller } = request;
+    if (caller) this.admit(request, this.accessTo(context), await this.sessions.callerOf(caller.sessionId));
+  }
+
+  private accessTo(context: ExecutionContext): Access | undefined {
+    return this.reflector.get<Access | undefined>(ACCESS, context.getHandler());
   }
 
   private admit(request: FastifyRequest, access: Access | undefined, caller: Caller | undefined): boolean {

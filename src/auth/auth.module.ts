@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { Edge } from '../platform/edge/edge.js';
+import { LastingRequests } from '../platform/http/while-allowed.js';
 import { UsersModule } from '../users/users.module.js';
 import { AuthController, JwksController } from './auth.controller.js';
 import { AuthGuard } from './auth.guard.js';
@@ -13,7 +14,9 @@ import { TokensService } from './tokens.service.js';
   exports: [AuthGuard, TokensService],
 })
 export class AuthModule {
-  constructor(edge: Edge, guard: AuthGuard) {
+  constructor(edge: Edge, lasting: LastingRequests, guard: AuthGuard) {
+    // Before any other, which may ask who it is.
+    lasting.rechecks.unshift((context) => guard.recheck(context));
     edge.knowCallers((authorization) => guard.known(authorization));
     edge.rank(/^\/api\/v1\/auth\/(?:login|register)$/, 'login');
   }

@@ -24,6 +24,8 @@ interface Upload {
   atomic: boolean;
   isLines: boolean;
   body: Readable;
+  /** Aborted when its caller may not go on. */
+  allowed: AbortSignal;
   /** Under an Idempotency-Key: how far it has come, and the hold on the key unless it was finished before. */
   begun?: Progress;
   held?: HeldKey;
@@ -46,19 +48,26 @@ export class BulkService {
 
   /**
    * @param request its body is a stream of one JSON text a line, or of one array
+   * @param allowed is aborted with the problem that it ends with when its caller may not go on
    * @returns the report as JSON text, and whether it was made before
    * @throws Problem content-too-large beyond BULK_LIMIT_BYTES, invalid-request when the body is no array,
    *   unprocessable-content when an atomic upload has a bad line, not-found when the collection goes meanwhile,
    *   conflict and idempotency-key-reused as for any request with a key
    */
-  async load(collection: Collection, request: FastifyRequest, atomic: boolean, key?: IdempotencyKey) {
+  async load(
+    collection: Collection,
+    request: FastifyRequest,
+    atomic: boolean,
+    allowed: AbortSignal,
+    key?: IdempotencyKey,
+  ) {
     const { 'content-type': type } = request.headers;
     if (!type) throw invalid('The body is missing.');
     const isLines = /^\s*application\/x-ndjson/i.test(type);
     const body = request.body as Readable;
     const fingerprint = fingerprintOf('bulk', collection.id, isLines ? 'lines' : 'array', String(atomic));
     const claimed = key && (await this.keys.claim(key, collection.id, fingerprint));
-    const upload: Upload = { collection, atomic, isLines, body, ...claimed };
+    const upload: Upload = { collection, atomic, isLines, body, allowed, ...claimed };
     const isReplayed = claimed?.begun.isFinished ?? false;
     const connected = <T>(pool: 'pool' | 'streams', work: (client: PoolClient) => Promise<T>) =>
       this.database.client(pool, (client) => inTransaction(client, () => work(client)));
@@ -74,11 +83,12 @@ export class BulkService {
   }
 
   private async store(upload: Upload, within: Within): Promise<string> {
-    const { collection, atomic, isLines, body, begun, held } = upload;
+    const { collection, atomic, isLines, body, allowed, begun, held } = upload;
     const { BULK_LIMIT_BYTES, BODY_LIMIT_BYTES, RECORD_LIMIT_BYTES } = this.config;
     // An item may be what a record's own request may be.
     const limits = { item: BODY_LIMIT_BYTES, data: RECORD_LIMIT_BYTES };
     const send = async (text: string, progress: Progress) => {
+      allowed.throwIfAborted();
       // With a bad line in it, the rest of an atomic upload is only looked at.
       if (atomic && progress.report.failed > 0) return;
       await within(async (client) => {
@@ -90,7 +100,10 @@ export class BulkService {
     const batches = new Batches(collection.id, limits, send, begun);
     try {
       const item = new Begun(limits.item);
-      await this.takeAll((isLines ? splitLines : splitArray)(bounded(body, BULK_LIMIT_BYTES), item), batches, item);
+      const items = (isLines ? splitLines : splitArray)(bounded(body, BULK_LIMIT_BYTES), item);
+      await this.takeAll(items, batches, item, allowed);
+      // Before the commit of an atomic one.
+      allowed.throwIfAborted();
     } catch (error) {
       const { inserted } = batches.progress.report;
       if (!atomic && !begun?.isFinished)
@@ -112,8 +125,8 @@ export class BulkService {
   }
 
   /** Takes items as they come; while none do, what there is may have to be stored at once. */
-  private async takeAll(items: AsyncGenerator<Item[]>, batches: Batches, begun: Begun): Promise<void> {
-    const share = this.memory.open();
+  private async takeAll(items: AsyncGenerator<Item[]>, batches: Batches, begun: Begun, allowed: AbortSignal) {
+    const share = this.memory.open(allowed);
     const hold = () => this.memory.hold(share, batches.held, begun.held);
     const store = async () => {
       share.isStoring = true;

@@ -6,6 +6,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Entry } from '../platform/cache/entry.js';
 import { Anyone, type Caller } from '../platform/http/caller.js';
 import { ValidationPipe } from '../platform/http/validation.js';
+import { LastingRequests } from '../platform/http/while-allowed.js';
 import type { Collection } from './collection.entity.js';
 import { COLLECTION, collectionName } from './collection.schema.js';
 import { CollectionsService, type Found } from './collections.service.js';
@@ -27,7 +28,10 @@ export class CollectionGuard implements CanActivate {
   constructor(
     private readonly reflector: Reflector,
     private readonly collections: CollectionsService,
-  ) {}
+    lasting: LastingRequests,
+  ) {
+    lasting.rechecks.push((context) => this.recheck(context));
+  }
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
@@ -35,17 +39,27 @@ export class CollectionGuard implements CanActivate {
     const parameter = { type: 'param', data: 'collection', schema: collectionName } as const;
     // Throws: it says what is wrong with a name that is none.
     if (!COLLECTION.test(name)) return this.check.transform(name, parameter).then(() => false);
-    const mayWrite = this.reflector.get<Right>(RIGHT, context.getHandler()) === 'write';
     const go = (entry: Entry<Found>) => {
-      const { value } = entry;
       request.madeOf = entry;
-      request.collection = mayWrite
-        ? this.collections.forWriting(request.caller as Caller, value)
-        : this.collections.forReading(request.caller, value);
+      request.collection = this.admit(context, request.caller, entry.value);
       return true;
     };
     const found = this.collections.find(name);
     return found instanceof Promise ? found.then(go) : go(found);
+  }
+
+  /** The same of a request that lasts. */
+  private async recheck(context: ExecutionContext): Promise<void> {
+    const { caller, collection } = context.switchToHttp().getRequest<FastifyRequest>();
+    if (!collection) return;
+    const { value } = await this.collections.find(collection.name);
+    // Another one may have taken its name.
+    this.admit(context, caller, value?.id === collection.id ? value : null);
+  }
+
+  private admit(context: ExecutionContext, caller: Caller | undefined, found: Found): Collection {
+    const mayWrite = this.reflector.get<Right>(RIGHT, context.getHandler()) === 'write';
+    return mayWrite ? this.collections.forWriting(caller as Caller, found) : this.collections.forReading(caller, found);
   }
 }
 

@@ -14,6 +14,7 @@ import type { IdempotencyKey } from '../platform/http/idempotency.js';
 import { ApiIdempotencyKey, CurrentIdempotencyKey, REPLAYED } from '../platform/http/idempotency.js';
 import { Operation } from '../platform/http/operation.js';
 import { pageAnswer } from '../platform/http/page.js';
+import { WhileAllowed } from '../platform/http/while-allowed.js';
 import { BulkService } from './bulk.service.js';
 import type { Collection } from './collection.entity.js';
 import { CurrentCollection, ForReaders, ForWriters } from './collection.guard.js';
@@ -55,9 +56,10 @@ export class RecordsController {
     @Req() request: FastifyRequest,
     @CurrentCollection() collection: Collection,
     @Query({ schema: schema.bulkQuery }) { atomic }: schema.BulkQuery,
+    @WhileAllowed() allowed: AbortSignal,
     @CurrentIdempotencyKey() key?: IdempotencyKey,
   ): Promise<Answer> {
-    const { json, isReplayed } = await this.bulk.load(collection, request, atomic, key);
+    const { json, isReplayed } = await this.bulk.load(collection, request, atomic, allowed, key);
     return new Answer(json, { headers: isReplayed ? REPLAYED : {} });
   }
 
@@ -150,10 +152,11 @@ export class RecordsController {
     @Req() { raw }: FastifyRequest,
     @CurrentCollection() { id, visibility }: Collection,
     @Query({ schema: schema.exportQuery }) { order, ...filters }: schema.ExportQuery,
+    @WhileAllowed() allowed: AbortSignal,
     @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
     const statement = exportStatement({ collectionId: id, ...filters }, order);
-    const lines = await this.copyOut.stream(statement, caller?.id, raw.socket);
+    const lines = await this.copyOut.stream(statement, caller?.id, raw.socket, allowed);
     return new Answer(lines, { type: NDJSON, headers: { 'cache-control': cacheControl(visibility) } });
   }
 

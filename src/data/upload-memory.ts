@@ -16,6 +16,10 @@ class Share {
   isStoring = false;
   private demand: ((demand: Demand) => void) | undefined;
 
+  constructor(private readonly allowed: AbortSignal) {
+    allowed.addEventListener('abort', () => this.demand?.('end'), { once: true });
+  }
+
   get bytes(): number {
     return this.rows + this.rest;
   }
@@ -25,13 +29,18 @@ class Share {
     return this.demand !== undefined && (this.rows > 0 || this.rest > SMALL_REST_BYTES);
   }
 
-  /** What is awaited from the caller or, if that comes before it, what is demanded. */
+  /**
+   * What is awaited from the caller or, if that comes before it, what is demanded.
+   * @throws what the upload is refused with from now on
+   */
   async orDemand<T>(awaited: Promise<T>): Promise<T | Demand> {
+    this.allowed.throwIfAborted();
     const demanded = new Promise<Demand>((resolve) => {
       this.demand = resolve;
     });
     const found = await Promise.race([awaited, demanded]);
     this.demand = undefined;
+    this.allowed.throwIfAborted();
     // Both may have come at the same time.
     this.isStoring = found === 'store';
     return found;
@@ -59,8 +68,9 @@ export class UploadMemory {
     showInUse('upload_bytes', () => this.bytes);
   }
 
-  open(): Share {
-    const share = new Share();
+  /** @param allowed is aborted when the upload may not go on */
+  open(allowed: AbortSignal): Share {
+    const share = new Share(allowed);
     this.shares.add(share);
     return share;
   }

@@ -5,6 +5,7 @@ import { CONFIG, type Config } from './config.token.js';
 import { DatabaseModule } from './database/database.module.js';
 import { Edge } from './edge/edge.js';
 import { Cursors } from './http/cursor.js';
+import { LastingRequests } from './http/while-allowed.js';
 import { Background } from './lifecycle/background.js';
 import { Lifecycle } from './lifecycle/lifecycle.js';
 import { MetricsModule } from './metrics/metrics.module.js';
@@ -25,13 +26,14 @@ export class PlatformModule {
         { provide: CONFIG, useValue: config },
         { provide: Edge, useValue: edge },
         Cursors,
+        LastingRequests,
         Lifecycle,
         Background,
         Redis,
         { provide: Admission, useFactory: () => createAdmission(config) },
         { provide: Backlog, useFactory: () => createBacklog(config) },
       ],
-      exports: [CONFIG, Edge, Cursors, Lifecycle, Background, Redis, Admission, Backlog],
+      exports: [CONFIG, Edge, Cursors, LastingRequests, Lifecycle, Background, Redis, Admission, Backlog],
     };
   }
 }

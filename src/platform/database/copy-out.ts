@@ -19,13 +19,20 @@ export class CopyOut {
    * Starts a COPY … TO STDOUT. Its connection is free again when the stream has ended. When it is destroyed, the
    * connection goes, but not its place: PostgreSQL works on until it notices.
    * @param reader the socket that it is for
-   * @throws when no connection is free within DATABASE_ACQUIRE_TIMEOUT_MS; Problem invalid-request when the reader has gone
+   * @param allowed is aborted, with a problem, when nothing more may be read
+   * @throws when no connection is free within DATABASE_ACQUIRE_TIMEOUT_MS; Problem invalid-request when the reader has gone,
+   *   and that of the signal
    */
-  async stream(statement: string, callerId: string | undefined, reader: Socket): Promise<Readable> {
+  async stream(
+    statement: string,
+    callerId: string | undefined,
+    reader: Socket,
+    allowed: AbortSignal,
+  ): Promise<Readable> {
     const client = await this.connect(callerId);
-    if (reader.destroyed) {
+    if (reader.destroyed || allowed.aborted) {
       client.release();
-      throw invalid('The request was cut off.');
+      throw allowed.reason ?? invalid('The request was cut off.');
     }
     const lines = client.query(new CopyLines(statement, this.config.REQUEST_TIMEOUT_MS));
     let isReleased = false;
@@ -37,7 +44,11 @@ export class CopyOut {
     };
     const fail = (error: Error) => lines.destroy(error);
     client.on('error', fail);
-    lines.on('error', release);
+    allowed.addEventListener('abort', () => lines.destroy(allowed.reason), { once: true });
+    lines.on('error', (error) => {
+      // Its connection is in order, and ends as that of a reader who goes.
+      if (error !== allowed.reason) release(error);
+    });
     lines.once('end', () => release());
     lines.once('close', () => {
       if (isReleased) return;
