@@ -1,6 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { ThrottlerModule } from '@nestjs/throttler';
 import { CONFIG, type Config } from '../config.token.js';
+import { ExactLimits } from './exact-limits.js';
 import { Settlement } from './settlement.js';
 import { GENERAL, Throttle } from './throttle.js';
 
@@ -16,7 +17,7 @@ import { GENERAL, Throttle } from './throttle.js';
       }),
     }),
   ],
-  providers: [Throttle, Settlement],
-  exports: [Throttle, Settlement],
+  providers: [Throttle, Settlement, ExactLimits],
+  exports: [Throttle, Settlement, ExactLimits],
 })
 export class ThrottleModule {}
