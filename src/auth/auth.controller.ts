@@ -1,10 +1,13 @@
-import { Body, Controller, Get, Post } from '@nestjs/common';
+import { Body, Controller, Get, Post, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { SkipThrottle } from '@nestjs/throttler';
+import type { FastifyRequest } from 'fastify';
 import { Answer } from '../platform/http/answer.js';
 import { Anyone } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { Limited } from '../platform/throttle/limited.js';
+import { Throttle } from '../platform/throttle/throttle.js';
+import type { Turn } from '../users/passwords.service.js';
 import { SessionsService } from '../users/sessions.service.js';
 import { type NewUser, newUserSchema, userSchema } from '../users/user.schema.js';
 import { UsersService } from '../users/users.service.js';
@@ -22,6 +25,7 @@ export class AuthController {
     private readonly auth: AuthService,
     private readonly users: UsersService,
     private readonly sessions: SessionsService,
+    private readonly throttle: Throttle,
   ) {}
 
   @Post('register')
@@ -33,16 +37,16 @@ export class AuthController {
     status: 201,
     problems: ['conflict'],
   })
-  async register(@Body({ schema: newUserSchema }) body: NewUser): Promise<Answer> {
-    return this.users.create(body);
+  async register(@Req() request: FastifyRequest, @Body({ schema: newUserSchema }) body: NewUser): Promise<Answer> {
+    return this.users.create(body, this.turn('register', request));
   }
 
   @Post('login')
   @Anyone()
   @Limited('login', { emailIn })
   @Operation('login', 'Sign in', { answer: 'A pair of tokens.', body: tokensSchema, problems: ['invalid-credentials'] })
-  async login(@Body({ schema: credentialsSchema }) body: Credentials): Promise<Answer> {
-    return new Answer(await this.auth.login(body), SECRET);
+  async login(@Req() request: FastifyRequest, @Body({ schema: credentialsSchema }) body: Credentials): Promise<Answer> {
+    return new Answer(await this.auth.login(body, this.turn('login', request)), SECRET);
   }
 
   @Post('refresh')
@@ -63,6 +67,10 @@ export class AuthController {
   @Operation('logout', 'End the session of a refresh token', { answer: 'The session has ended, if there was one.' })
   async logout(@Body({ schema: refreshTokenSchema }) { refreshToken }: RefreshToken): Promise<void> {
     await this.sessions.end(refreshToken);
+  }
+
+  private turn(of: Turn['of'], { raw }: FastifyRequest): Turn {
+    return { of, by: this.throttle.addressOf(raw), place: raw.place };
   }
 }
 

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Problem } from '../platform/http/problem.js';
 import type { Owners } from '../platform/throttle/limited.js';
+import type { Turn } from '../users/passwords.service.js';
 import { type Continued, SessionsService } from '../users/sessions.service.js';
 import { UsersService } from '../users/users.service.js';
 import type { Credentials, RefreshToken, Tokens } from './auth.schema.js';
@@ -16,8 +17,8 @@ export class AuthService implements Owners {
   ) {}
 
   /** @throws Problem invalid-credentials, the same whatever was wrong */
-  async login({ email, password }: Credentials): Promise<Tokens> {
-    const user = await this.users.authenticate(email, password);
+  async login({ email, password }: Credentials, turn: Turn): Promise<Tokens> {
+    const user = await this.users.authenticate(email, password, turn);
     const tokens = user && (await this.sessions.begin(user, (begun) => this.issue(begun)));
     if (!tokens) throw new Problem('invalid-credentials', 'No user has this email and this password.');
     return tokens;

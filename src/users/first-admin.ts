@@ -45,7 +45,7 @@ export class FirstAdmin implements OnApplicationBootstrap {
     const password = ADMIN_PASSWORD ?? randomBytes(12).toString('base64url');
     const admin = checked({ email, password, name: 'Admin' });
     try {
-      await this.service.create(admin, 'admin');
+      await this.service.create(admin, { of: 'register', by: FirstAdmin.name }, 'admin');
       const said = ADMIN_PASSWORD ? '' : `, password ${password} (said only this once)`;
       this.logger.log(`The first admin is ${email}${said}.`);
     } catch (error) {

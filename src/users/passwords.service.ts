@@ -1,10 +1,11 @@
 import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { Inject, Injectable } from '@nestjs/common';
-import pLimit from 'p-limit';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { unavailable } from '../platform/http/problem.js';
 import { showInUse } from '../platform/metrics/in-use.js';
+import { FairQueue } from './fair-queue.js';
 
 /** OWASP's second choice for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane. */
 const PARAMETERS = { memory: 19_456, passes: 2, parallelism: 1 };
@@ -15,40 +16,66 @@ const FORMAT = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([A-Za-z0-9+/]+)\$([
 const derive = promisify(argon2);
 const encode = (bytes: Buffer) => bytes.toString('base64').replace(/=+$/, '');
 
-/** Hashes and checks passwords, as their schemas give them, on threads beside the event loop, a few at a time. */
+/** Whose turn a hash is: what it is for, and the user or address that asks. */
+export interface Turn {
+  of: 'login' | 'register' | 'change';
+  by: string;
+  /** Of the request, which is left to others meanwhile: how long a hash takes says nothing of the server. */
+  place?: IncomingMessage['place'];
+}
+
+/** The turn of a change of one's own password, whose current one may be tried only so often. */
+export interface Attempt extends Turn {
+  /**
+   * Counts a try, before it is made.
+   * @returns to be called when it was right
+   * @throws Problem quota-exceeded
+   */
+  trial(user: { id: string; canonicalEmail: string }): Promise<() => void>;
+}
+
+/**
+ * Hashes and checks passwords, as their schemas give them, on threads beside the event loop, a few at a time, and nobody's for
+ * long before another's.
+ */
 @Injectable()
 export class PasswordsService {
-  private readonly limit;
-  private readonly longestQueue: number;
+  private readonly queue: FairQueue<Turn['of']>;
   /** Stands in for an unknown user's, so that both take the same time. */
   private readonly nobody = encodeHash(PARAMETERS, randomBytes(SALT_BYTES), randomBytes(HASH_BYTES));
 
   constructor(@Inject(CONFIG) config: Config) {
-    this.limit = pLimit(config.PASSWORD_HASH_CONCURRENCY);
-    this.longestQueue = config.PASSWORD_HASH_QUEUE;
-    showInUse('password_hashes', () => this.limit.activeCount + this.limit.pendingCount);
+    const { PASSWORD_HASH_CONCURRENCY: atOnce, PASSWORD_HASH_QUEUE: room } = config;
+    this.queue = new FairQueue(atOnce, room, () => unavailable('Too many passwords wait to be checked just now.'));
+    showInUse('password_hashes', () => this.queue.size);
   }
 
   /** @returns the hash in PHC's string format */
-  async hash(password: string): Promise<string> {
+  async hash(password: string, turn: Turn): Promise<string> {
     const salt = randomBytes(SALT_BYTES);
-    return encodeHash(PARAMETERS, salt, await this.derive(password, salt, PARAMETERS));
+    return encodeHash(PARAMETERS, salt, await this.derive(password, salt, PARAMETERS, turn));
   }
 
   /** Takes as long for an unknown user (no hash) as for a wrong password. */
-  async verify(password: string, hash: string | undefined): Promise<boolean> {
+  async verify(password: string, hash: string | undefined, turn: Turn): Promise<boolean> {
     const [, memory, passes, parallelism, salt, expected] = FORMAT.exec(hash ?? this.nobody) ?? [];
     if (!salt || !expected) throw new Error('A password hash in the database is not in PHC format.');
     const parameters = { memory: Number(memory), passes: Number(passes), parallelism: Number(parallelism) };
-    const actual = await this.derive(password, Buffer.from(salt, 'base64'), parameters);
+    const actual = await this.derive(password, Buffer.from(salt, 'base64'), parameters, turn);
     const matches = timingSafeEqual(actual, Buffer.from(expected, 'base64'));
     return matches && hash !== undefined;
   }
 
-  private derive(message: string, nonce: Buffer, parameters: typeof PARAMETERS): Promise<Buffer> {
-    if (this.limit.pendingCount >= this.longestQueue)
-      throw unavailable('Too many passwords wait to be checked just now.');
-    return this.limit(() => derive('argon2id', { message, nonce, tagLength: HASH_BYTES, ...parameters }));
+  private derive(
+    message: string,
+    nonce: Buffer,
+    parameters: typeof PARAMETERS,
+    { of, by, place }: Turn,
+  ): Promise<Buffer> {
+    const hashed = this.queue.run(of, by, () =>
+      derive('argon2id', { message, nonce, tagLength: HASH_BYTES, ...parameters }),
+    );
+    return place ? place.outside(hashed) : hashed;
   }
 }
 

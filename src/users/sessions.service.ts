@@ -5,7 +5,7 @@ import { Cache } from '../platform/cache/cache.js';
 import type { Lifetime, Loaded } from '../platform/cache/entry.js';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
-import type { Caller, Role } from '../platform/http/caller.js';
+import { badToken, type Caller, type Role } from '../platform/http/caller.js';
 import { Session } from './session.entity.js';
 import { User } from './user.entity.js';
 import { userTag } from './user.schema.js';
@@ -131,12 +131,31 @@ export class SessionsService {
     await manager.delete(Session, { userId, ...(except ? { id: Not(except) } : {}) });
   }
 
+  /**
+   * Holds fast, for the rest of a transaction, who was let in as caller: what was found of them then may have changed since.
+   * @returns their role, as it is now
+   * @throws Problem invalid-token when the session has ended, or its user was disabled or deleted
+   */
+  async hold(manager: EntityManager, { id, sessionId }: Caller): Promise<Role> {
+    const user = await manager.findOne(User, { where: { id, disabled: false }, lock: { mode: 'pessimistic_read' } });
+    // In a statement of its own, which sees what was done by those whom the lock has waited for.
+    if (!user || !(await manager.existsBy(Session, { id: sessionId, ...ALIVE }))) throw badToken();
+    return user.role;
+  }
+
   /** Who a session belongs to, kept for SESSION_CHECK_MS; undefined when it has ended or its user is disabled. */
   callerOf(sessionId: string): Caller | undefined | Promise<Caller | undefined> {
     const entry = this.cache.fetch(sessionName(sessionId), () => this.load(sessionId), this.lifetime);
     if (!(entry instanceof Promise)) return entry.value;
     // One that ended while it was being read is nobody's to go on with, whoever began to read it.
     return entry.then(({ value, isSpoiled }) => (isSpoiled ? this.callerOf(sessionId) : value));
+  }
+
+  /** The caller as they are now. @throws Problem invalid-token as above */
+  async lookAgain({ sessionId }: Caller): Promise<Caller> {
+    const { value } = await this.load(sessionId);
+    if (!value) throw badToken();
+    return value;
   }
 
   private async load(sessionId: string): Promise<Loaded<Caller | undefined>> {

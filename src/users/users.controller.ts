@@ -1,18 +1,23 @@
 import { CacheKey } from '@nestjs/cache-manager';
-import { Body, Controller, Delete, Get, Headers, Param, Patch, Query, Req } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Headers, Param, Patch, Query, Req, Res } from '@nestjs/common';
 import { ApiConsumes, ApiTags } from '@nestjs/swagger';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Answer } from '../platform/http/answer.js';
 import { AdminOnly, badToken, type Caller, CurrentCaller, SelfOrAdmin } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { pageAnswer } from '../platform/http/page.js';
+import { ExactLimits } from '../platform/throttle/exact-limits.js';
+import type { Attempt } from './passwords.service.js';
 import * as schema from './user.schema.js';
 import { UsersService } from './users.service.js';
 
 @ApiTags('users')
 @Controller('api/v1/users')
 export class UsersController {
-  constructor(private readonly users: UsersService) {}
+  constructor(
+    private readonly users: UsersService,
+    private readonly limits: ExactLimits,
+  ) {}
 
   @Get()
   @AdminOnly()
@@ -55,12 +60,19 @@ export class UsersController {
     problems: ['conflict'],
   })
   async update(
+    @Req() { raw }: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @CurrentCaller() caller: Caller,
     @Param('id', { schema: schema.userId }) id: string,
     @Body({ schema: schema.userPatchSchema }) patch: schema.UserPatch,
     @Headers('if-match') ifMatch?: string,
   ): Promise<Answer> {
-    return this.users.update(caller, id, patch, ifMatch);
+    const trial: Attempt['trial'] = async (user) => {
+      const limits = this.limits.ofCurrentPassword(raw, user);
+      await this.limits.count(limits, reply);
+      return () => this.limits.succeed(limits);
+    };
+    return this.users.update(caller, id, patch, ifMatch, { of: 'change', by: caller.id, place: raw.place, trial });
   }
 
   @Delete(':id')
@@ -71,9 +83,10 @@ export class UsersController {
     problems: ['conflict'],
   })
   async remove(
+    @CurrentCaller() caller: Caller,
     @Param('id', { schema: schema.userId }) id: string,
     @Headers('if-match') ifMatch?: string,
   ): Promise<void> {
-    await this.users.remove(id, ifMatch);
+    await this.users.remove(caller, id, ifMatch);
   }
 }

@@ -1,22 +1,29 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { type EntityManager, Repository } from 'typeorm';
+import { type EntityManager, In, Not, Repository } from 'typeorm';
 import { Cache } from '../platform/cache/cache.js';
 import { Database } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
 import type { Answer } from '../platform/http/answer.js';
-import type { Caller } from '../platform/http/caller.js';
+import type { Caller, Role } from '../platform/http/caller.js';
 import { Cursors } from '../platform/http/cursor.js';
 import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
 import type { Page } from '../platform/http/page.js';
 import { invalid, notFound, Problem } from '../platform/http/problem.js';
-import { PasswordsService } from './passwords.service.js';
+import { type Attempt, PasswordsService, type Turn } from './passwords.service.js';
 import { SessionsService } from './sessions.service.js';
 import { User } from './user.entity.js';
 import type { NewUser, UserPatch, UserQuery } from './user.schema.js';
 import { presentUser, userAnswer, userPath, userTag } from './user.schema.js';
 
+/** Any number that nothing else in the database uses as an advisory lock. */
+const LAST_ADMIN_LOCK = 7_310_421_803;
+
 const missing = () => notFound('There is no user with this id.');
+
+function wrongCurrentPassword(detail: string): Problem {
+  return invalid('Your own password is changed with the current one.', [{ pointer: '/currentPassword', detail }]);
+}
 
 @Injectable()
 export class UsersService {
@@ -33,8 +40,8 @@ export class UsersService {
    * @returns the answer, made before the commit: behind it, a failure would be told of what is done
    * @throws Problem conflict when the address is taken
    */
-  async create({ email, password, name }: NewUser, role: User['role'] = 'user'): Promise<Answer> {
-    const passwordHash = await this.passwords.hash(password);
+  async create({ email, password, name }: NewUser, turn: Turn, role: Role = 'user'): Promise<Answer> {
+    const passwordHash = await this.passwords.hash(password, turn);
     const user = this.users.create({ email, name, role, passwordHash, disabled: false });
     const work = this.database.transaction(async (manager) => {
       const { id } = await manager.save(user);
@@ -44,9 +51,9 @@ export class UsersService {
   }
 
   /** The user whose address (folded) and password these are; takes the same time whether the address is known or not. */
-  async authenticate(email: string, password: string): Promise<User | undefined> {
+  async authenticate(email: string, password: string, turn: Turn): Promise<User | undefined> {
     const user = await this.users.findOneBy({ canonicalEmail: email });
-    const isRight = await this.passwords.verify(password, user?.passwordHash);
+    const isRight = await this.passwords.verify(password, user?.passwordHash, turn);
     return user && isRight && !user.disabled ? user : undefined;
   }
 
@@ -76,71 +83,107 @@ export class UsersService {
 
   /**
    * @returns the answer, made before the commit
-   * @throws Problem forbidden for what only admins may change, invalid-request for a wrong current password,
-   *   conflict for a taken address or the last admin
+   * @throws Problem forbidden for what only admins may change, invalid-request for a wrong current password, invalid-token
+   *   when the caller's session has ended meanwhile, quota-exceeded, conflict for a taken address or the last admin
    */
-  async update(caller: Caller, id: string, patch: UserPatch, ifMatch: string | undefined): Promise<Answer> {
-    if (caller.role !== 'admin' && (patch.role !== undefined || patch.disabled !== undefined))
-      throw new Problem('forbidden', 'Only an admin changes role and disabled.');
-    const passwordHash = await this.newPasswordHash(caller, id, patch, ifMatch);
+  async update(
+    caller: Caller,
+    id: string,
+    patch: UserPatch,
+    ifMatch: string | undefined,
+    attempt: Attempt,
+  ): Promise<Answer> {
+    assertMay(caller, id, patch);
+    const hashes = await this.newPassword(caller, id, patch, ifMatch, attempt);
     const work = this.database.transaction(async (manager) => {
-      const user = await this.lock(manager, id, ifMatch);
+      const user = await this.lock(manager, caller, id, ifMatch, patch);
+      // It was checked before the lock: another change may have been sooner.
+      if (hashes?.verified && hashes.verified !== user.passwordHash) throw wrongCurrentPassword('is wrong');
       const { name, email, role, disabled } = { ...user, ...patch };
       if (role !== 'admin' || disabled) await this.assertNotLastAdmin(manager, user);
-      Object.assign(user, { name, email, role, disabled, ...(passwordHash ? { passwordHash } : {}) });
+      Object.assign(user, { name, email, role, disabled, ...(hashes ? { passwordHash: hashes.made } : {}) });
       if (disabled) await this.sessions.endAll(manager, id);
-      else if (passwordHash) await this.sessions.endAll(manager, id, id === caller.id ? caller.sessionId : undefined);
+      else if (hashes) await this.sessions.endAll(manager, id, id === caller.id ? caller.sessionId : undefined);
       return userAnswer(await manager.save(user));
     });
     return work.finally(() => this.cache.invalidate(userPath(id), userTag(id))).catch(toProblem);
   }
 
   /** Sessions, collections and records go with the user. */
-  async remove(id: string, ifMatch: string | undefined): Promise<void> {
+  async remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void> {
     const work = this.database.transaction(async (manager) => {
-      const user = await this.lock(manager, id, ifMatch);
+      const user = await this.lock(manager, caller, id, ifMatch);
       await this.assertNotLastAdmin(manager, user);
       await manager.remove(user);
     });
     await work.finally(() => this.cache.invalidate(userPath(id), userTag(id)));
   }
 
-  private async newPasswordHash(caller: Caller, id: string, patch: UserPatch, ifMatch: string | undefined) {
-    const { password, currentPassword } = patch;
+  /** @returns the hash of a new password and, of the caller's own, the one that the current password was found to have */
+  private async newPassword(
+    caller: Caller,
+    id: string,
+    { password, currentPassword }: UserPatch,
+    ifMatch: string | undefined,
+    attempt: Attempt,
+  ): Promise<{ made: string; verified: string | undefined } | undefined> {
     if (password === undefined) return undefined;
     const user = await this.get(id);
     // Nothing is hashed for a change that is stale already; under its lock it is looked at again.
     assertIfMatch(ifMatch, entityTag(user));
     const isOwn = caller.id === id;
-    if (isOwn && !(currentPassword && (await this.passwords.verify(currentPassword, user.passwordHash)))) {
-      const detail = currentPassword ? 'is wrong' : 'is missing';
-      throw invalid('Your own password is changed with the current one.', [{ pointer: '/currentPassword', detail }]);
+    if (isOwn) {
+      if (!currentPassword) throw wrongCurrentPassword('is missing');
+      const succeed = await attempt.trial(user);
+      if (!(await this.passwords.verify(currentPassword, user.passwordHash, attempt)))
+        throw wrongCurrentPassword('is wrong');
+      succeed();
     }
-    return this.passwords.hash(password);
+    return { made: await this.passwords.hash(password, attempt), verified: isOwn ? user.passwordHash : undefined };
   }
 
-  private async lock(manager: EntityManager, id: string, ifMatch: string | undefined): Promise<User> {
-    const user = await manager.findOne(User, { where: { id }, lock: { mode: 'pessimistic_write' } });
+  /**
+   * Locks a user, and who is to change it: what the caller may do is what they may do now. Both in one order, so that two
+   * who change each other do not wait in a circle.
+   */
+  private async lock(
+    manager: EntityManager,
+    caller: Caller,
+    id: string,
+    ifMatch: string | undefined,
+    patch?: UserPatch,
+  ): Promise<User> {
+    const locked = await manager.find(User, {
+      where: { id: In([id, caller.id]) },
+      order: { id: 'ASC' },
+      lock: { mode: 'pessimistic_write' },
+    });
+    assertMay({ ...caller, role: await this.sessions.hold(manager, caller) }, id, patch);
+    const user = locked.find((one) => one.id === id);
     if (!user) throw missing();
     assertIfMatch(ifMatch, entityTag(user));
     return user;
   }
 
-  /** Locks all admins, in one order, so that two of them cannot go at the same time. */
-  private async assertNotLastAdmin(manager: EntityManager, user: User): Promise<void> {
-    if (user.role !== 'admin' || user.disabled) return;
-    const admins = await manager.find(User, {
-      select: { id: true },
-      where: { role: 'admin', disabled: false },
-      order: { id: 'ASC' },
-      lock: { mode: 'pessimistic_write' },
-    });
-    if (admins.length === 1) throw new Problem('conflict', 'This is the last admin: make another one first.');
+  /** Who would take an admin away waits for others who would, behind all other locks, and then sees whom they have left. */
+  private async assertNotLastAdmin(manager: EntityManager, { id, role, disabled }: User): Promise<void> {
+    if (role !== 'admin' || disabled) return;
+    await manager.query('SELECT pg_advisory_xact_lock($1)', [LAST_ADMIN_LOCK]);
+    if (!(await manager.existsBy(User, { id: Not(id), role: 'admin', disabled: false })))
+      throw new Problem('conflict', 'This is the last admin: make another one first.');
   }
 }
 
 /** The constraints that an address which is taken may break: the former is what the release before goes by. */
 const ONE_ADDRESS = ['users_email', 'users_canonical_email'];
+
+/** @throws Problem forbidden */
+function assertMay({ id: callerId, role }: Caller, id: string, patch: UserPatch = {}): void {
+  if (role === 'admin') return;
+  if (callerId !== id) throw new Problem('forbidden', 'That is for the user and for admins.');
+  if (patch.role !== undefined || patch.disabled !== undefined)
+    throw new Problem('forbidden', 'Only an admin changes role and disabled.');
+}
 
 function toProblem(error: unknown): never {
   throw ONE_ADDRESS.includes(brokenConstraint(error) ?? '')

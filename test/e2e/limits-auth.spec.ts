@@ -95,6 +95,66 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
     must(200, await login(ADMIN.email, ADMIN.password, newAddress()));
   });
 
+  describe('the current password of a signed-in user', () => {
+    let users = 0;
+    /** Somebody who tries to change the own password, and where they sign in. */
+    async function somebody() {
+      const email = `somebody${++users}@example.com`;
+      must(201, await post('register', { email, password: PASSWORD, name: 'S' }, newAddress()));
+      const { body } = must(200, await login(email, PASSWORD, newAddress()));
+      const path = `/api/v1/users/${(await new Client(app.url, body).get('/api/v1/users/me')).body.id}`;
+      const change = (currentPassword: string | undefined, address: string, password = PASSWORD) =>
+        new Client(app.url, body).patch(
+          path,
+          { password, currentPassword },
+          {
+            'if-match': '*',
+            'x-forwarded-for': address,
+          },
+        );
+      return { email, change };
+    }
+
+    it('is tried as often as a sign-in may be, with which it has the limit in common', async () => {
+      const { email, change } = await somebody();
+      const address = newAddress();
+      must(400, await change('wrong', address));
+      must(401, await login(email.toUpperCase(), 'wrong', address));
+      must(400, await change('wrong', address));
+      const refused = await change(PASSWORD, address);
+      expectRefusal(refused, 'login');
+      expect(refused.headers.get('ratelimit-policy')).toMatch(
+        /^"default";.+, "login";q=3;w=3600, "login-address";q=6;w=3600, "current-password";q=3;w=3600$/,
+      );
+      expectRefusal(await login(email, PASSWORD, address), 'login');
+      // Elsewhere the user signs in, and changes the password.
+      must(200, await login(email, PASSWORD, newAddress()));
+      must(200, await change(PASSWORD, newAddress()));
+    });
+
+    it('is tried so often whatever the address, which keeps nobody from signing in', async () => {
+      const { email, change } = await somebody();
+      for (let i = 0; i < 3; i++) must(400, await change('wrong', newAddress()));
+      expectRefusal(await change(PASSWORD, newAddress()), 'current-password');
+      must(200, await login(email, PASSWORD, newAddress()));
+    });
+
+    it('counts as a failure of its address, and not when it is right', async () => {
+      const address = newAddress();
+      for (let i = 0; i < 4; i++) must(200, await (await somebody()).change(PASSWORD, address));
+      for (let i = 0; i < 6; i++) must(400, await (await somebody()).change('wrong', address));
+      expectRefusal(await (await somebody()).change('wrong', address), 'login-address');
+      expectRefusal(await login('nobody9@example.com', 'wrong', address), 'login-address');
+    });
+
+    it('is not tried, nor counted, by a change that needs none or has none', async () => {
+      const { change } = await somebody();
+      const address = newAddress();
+      for (let i = 0; i < 5; i++) must(400, await change(undefined, address));
+      must(200, await change(PASSWORD, address));
+    });
+  });
+
   it('registering is limited by address, and refreshing with what is not good', async () => {
     const address = newAddress();
     const register = (i: number) =>

@@ -104,10 +104,10 @@ describe('the last admin', () => {
   });
 
   it.each([
-    ['demote', { role: 'user' }],
-    ['disable', { disabled: true }],
-    ['delete', undefined],
-  ])('is left when two %s each other at once', async (_, body) => {
+    ['demote', { role: 'user' }, 403],
+    ['disable', { disabled: true }, 401],
+    ['delete', undefined, 401],
+  ])('is left when two %s each other at once', async (_, body, tooLate) => {
     // Both are remembered as admins for longer than this takes, so that no one is turned away before the race.
     const racing = await startApp({ SESSION_CHECK_MS: '5000' });
     try {
@@ -119,7 +119,30 @@ describe('the last admin', () => {
       await fillPool(rival);
       const answers = await Promise.all([remove(racing.admin, rival), remove(rival, racing.admin)]);
       const statuses = answers.map(({ status }) => status).sort();
-      expect(statuses).toEqual([body ? 200 : 204, 409]);
+      expect(statuses).toEqual([body ? 200 : 204, tooLate]);
+      expect(await adminsIn(racing.database)).toHaveLength(1);
+    } finally {
+      await racing.close();
+    }
+  });
+
+  it('is left when all of several give it up at once', async () => {
+    const racing = await startApp({ SESSION_CHECK_MS: '5000' });
+    try {
+      const leavers = [racing.admin];
+      for (let n = 1; n < 5; n++) {
+        const { userId } = await racing.user(`leaver${n}`);
+        await racing.admin.patch(`/api/v1/users/${userId}`, { role: 'admin' }, { 'if-match': '*' });
+        leavers.push(await racing.client.signIn(`leaver${n}@example.com`, `password-of-leaver${n}`));
+      }
+      await fillPool(racing.admin);
+      const leave = (one: Client, n: number) =>
+        n % 2 === 0
+          ? one.delete(pathOf(one), { 'if-match': '*' })
+          : one.patch(pathOf(one), { role: 'user' }, { 'if-match': '*' });
+      const statuses = (await Promise.all(leavers.map(leave))).map(({ status }) => status);
+      expect(statuses.filter((status) => status === 409)).toHaveLength(1);
+      expect(statuses.filter((status) => status < 300)).toHaveLength(4);
       expect(await adminsIn(racing.database)).toHaveLength(1);
     } finally {
       await racing.close();

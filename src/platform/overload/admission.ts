@@ -59,7 +59,7 @@ export class Admission {
   private readonly rest = new Rest();
   private readonly common = places();
   /**
-   * Who comes first. A login takes as long as its hash, bulk as long as its caller: that says nothing of the server, and
+   * Who comes first. A login is mostly its hash, and bulk takes as long as its caller: that says nothing of the server, and
    * they have places of their own, or a few slow senders would take all that a limit leaves which has become small.
    */
   private readonly ranks: Record<Priority, Rank> = {

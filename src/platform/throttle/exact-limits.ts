@@ -51,7 +51,10 @@ export class ExactLimits {
 
   /** Of a signed-in user's password: a sign-in's, and by user, whose stolen token can be used from many addresses. */
   ofCurrentPassword(raw: IncomingMessage, user: { id: string; canonicalEmail: string }): ExactLimit[] {
-    return [...this.ofSignIn(raw, user.canonicalEmail), this.limit('current-password', this.config.LOGIN_LIMIT, user.id)];
+    return [
+      ...this.ofSignIn(raw, user.canonicalEmail),
+      this.limit('current-password', this.config.LOGIN_LIMIT, user.id),
+    ];
   }
 
   /**
