@@ -5,11 +5,12 @@ import { Cache } from '../platform/cache/cache.js';
 import type { Entry } from '../platform/cache/entry.js';
 import { Database, type Statement } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
-import { badToken, type Caller } from '../platform/http/caller.js';
+import type { Caller } from '../platform/http/caller.js';
 import { Cursors } from '../platform/http/cursor.js';
 import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
 import type { Page } from '../platform/http/page.js';
 import { notFound, Problem } from '../platform/http/problem.js';
+import { SessionsService } from '../users/sessions.service.js';
 import { Collection } from './collection.entity.js';
 import type { CollectionInput, CollectionQuery } from './collection.schema.js';
 import { collectionTag, presentCollection, tagsOf } from './collection.schema.js';
@@ -45,6 +46,7 @@ export class CollectionsService {
     private readonly database: Database,
     private readonly cursors: Cursors,
     private readonly cache: Cache,
+    private readonly sessions: SessionsService,
   ) {}
 
   /**
@@ -94,20 +96,19 @@ export class CollectionsService {
    * @throws Problem conflict when the name is another's, forbidden, precondition-required, precondition-failed
    */
   put<T>(
-    caller: Caller,
+    who: Caller,
     name: string,
     { visibility, description = null }: CollectionInput,
     ifMatch: string | undefined,
     show: (collection: Collection, isNew: boolean) => T,
   ): Promise<T> {
-    const { id: ownerId } = caller;
     const attempt = () =>
-      this.changing(name, async (manager, collection) => {
+      this.changing(who, name, async (manager, caller, collection) => {
         if (!isReader(caller, collection)) {
           // To a stranger, a private collection is a name that is taken, and nothing that could match.
           if (ifMatch !== undefined) assertIfMatch(ifMatch, undefined);
           if (collection) throw taken();
-          const made = manager.create(Collection, { name, visibility, description, ownerId });
+          const made = manager.create(Collection, { name, visibility, description, ownerId: caller.id });
           return show(await manager.save(made), true);
         }
         assertWriter(caller, collection);
@@ -124,8 +125,8 @@ export class CollectionsService {
   }
 
   /** Gone at once for every reader; its records are removed behind (see RemovalsService). */
-  async remove(caller: Caller, name: string, ifMatch: string | undefined): Promise<void> {
-    await this.changing(name, async (manager, collection) => {
+  async remove(who: Caller, name: string, ifMatch: string | undefined): Promise<void> {
+    await this.changing(who, name, async (manager, caller, collection) => {
       if (!isReader(caller, collection)) throw missing();
       assertWriter(caller, collection);
       assertIfMatch(ifMatch, entityTag(collection));
@@ -133,10 +134,16 @@ export class CollectionsService {
     });
   }
 
-  private changing<T>(name: string, work: (manager: EntityManager, there: Found) => Promise<T>): Promise<T> {
+  /** @param work is given the caller as they are now, until it is done */
+  private changing<T>(
+    who: Caller,
+    name: string,
+    work: (manager: EntityManager, caller: Caller, there: Found) => Promise<T>,
+  ): Promise<T> {
     const changed = this.database.transaction(async (manager) => {
+      const caller = { ...who, role: await this.sessions.hold(manager, who) };
       const lock = { mode: 'pessimistic_write' } as const;
-      return work(manager, await manager.findOne(Collection, { where: { name }, lock }));
+      return work(manager, caller, await manager.findOne(Collection, { where: { name }, lock }));
     });
     // Also when it seems to have failed: a connection can be lost between the commit and the word of it.
     return changed.finally(() => this.cache.invalidate(collectionTag(name)));
@@ -148,9 +155,7 @@ function assertWriter(caller: Caller, collection: Collection): void {
     throw new Problem('forbidden', 'Only its owner and admins may change this collection.');
 }
 
-/** A name may be let go of and taken once more meanwhile. And its owner may have been deleted just now. */
+/** A name may be let go of and taken once more meanwhile. */
 function toProblem(error: unknown): never {
-  if (brokenConstraint(error) === 'collections_owner_id_fkey') throw badToken();
-  if (brokenConstraint(error) === 'collections_name') throw taken();
-  throw error;
+  throw brokenConstraint(error) === 'collections_name' ? taken() : error;
 }

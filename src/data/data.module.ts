@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Background } from '../platform/lifecycle/background.js';
+import { UsersModule } from '../users/users.module.js';
 import { BulkService } from './bulk.service.js';
 import { Collection } from './collection.entity.js';
 import { CollectionsController } from './collections.controller.js';
@@ -17,7 +18,7 @@ const REMOVAL_INTERVAL_MS = 2000;
 const KEY_REMOVAL_INTERVAL_MS = 600_000;
 
 @Module({
-  imports: [TypeOrmModule.forFeature([Collection, DataRecord])],
+  imports: [TypeOrmModule.forFeature([Collection, DataRecord]), UsersModule],
   controllers: [CollectionsController, RecordsController],
   providers: [CollectionsService, RecordsService, BulkService, RemovalsService, StatsService, UploadKeys, EdgeReads],
 })

@@ -178,8 +178,13 @@ export class RecordsService {
     work: (manager: EntityManager, record: DataRecord) => Promise<T>,
   ): Promise<T> {
     const changed = this.database.transaction(async (manager) => {
-      const lock = { mode: 'pessimistic_write' } as const;
-      const record = await manager.findOne(DataRecord, { where: { id, collectionId }, lock });
+      const record = await manager
+        .createQueryBuilder(DataRecord, 'r')
+        .where('r.id = :id AND r.collectionId = :collectionId', { id, collectionId })
+        // What is left of a collection that has gone is removed behind it.
+        .andWhere('EXISTS (SELECT FROM collections c WHERE c.id = r.collectionId)')
+        .setLock('pessimistic_write')
+        .getOne();
       if (!record) throw missing();
       assertIfMatch(ifMatch, entityTag(record));
       return work(manager, record);

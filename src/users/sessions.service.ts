@@ -151,13 +151,6 @@ export class SessionsService {
     return entry.then(({ value, isSpoiled }) => (isSpoiled ? this.callerOf(sessionId) : value));
   }
 
-  /** The caller as they are now. @throws Problem invalid-token as above */
-  async lookAgain({ sessionId }: Caller): Promise<Caller> {
-    const { value } = await this.load(sessionId);
-    if (!value) throw badToken();
-    return value;
-  }
-
   private async load(sessionId: string): Promise<Loaded<Caller | undefined>> {
     const [user] = await this.database.rows<{ id: string; role: Role }>(FIND, [sessionId]);
     const tags = user && [userTag(user.id)];
