@@ -4,6 +4,7 @@ import { ADMIN } from '../support/app.js';
 import type { Response } from '../support/client.js';
 import { etagOf, makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { createDatabase } from '../support/database.js';
+import { beforeCommit } from '../support/locks.js';
 import { expectProblem } from '../support/problem.js';
 import { expectUnharmed } from '../support/process.js';
 import { row } from '../support/row.js';
@@ -195,6 +196,31 @@ row(15, 'real serialization failures', async () => {
   }
 });
 
+it('lets two admins change one another at once, who wait in no circle', async () => {
+  const database = await createDatabase();
+  // In a circle both would wait until they may wait for no lock any longer.
+  await database.query(`DO $$ BEGIN EXECUTE
+    format('ALTER DATABASE %I SET deadlock_timeout = 60000', current_database()); END $$`);
+  const patient = await startAlone({ DATABASE_LOCK_TIMEOUT_MS: '3000' }, database);
+  try {
+    const { admin, anyone } = patient;
+    const { id } = await newUser('e@example.com', anyone);
+    const [own, path] = [`/api/v1/users/${admin.userId}`, `/api/v1/users/${id}`];
+    must(200, await admin.patch(path, { role: 'admin' }, { 'if-match': '*' }));
+    const other = await anyone.signIn('e@example.com', PASSWORD);
+    const lock: [string, unknown[]] = ['SELECT FROM users WHERE id = $1 FOR UPDATE', [admin.userId]];
+    for (let round = 0; round < 5; round++) {
+      const change = () => [
+        admin.patch(path, { name: `Name ${round}` }, { 'if-match': '*' }),
+        other.patch(own, { name: `Name ${round}` }, { 'if-match': '*' }),
+      ];
+      for (const answer of await beforeCommit(database, [lock], 2, () => Promise.all(change()))) must(200, answer);
+    }
+  } finally {
+    await patient.close();
+  }
+}, 60_000);
+
 async function deadlocks(): Promise<number> {
   const [found] = await app.database.query<{ n: number }>(
     'SELECT deadlocks::int AS n FROM pg_stat_database WHERE datname = current_database()',
@@ -204,8 +230,8 @@ async function deadlocks(): Promise<number> {
 
 const PASSWORD = 'a-password-of-a-user';
 
-async function newUser(email: string) {
-  const { body } = must(201, await app.anyone.post('/api/v1/auth/register', { email, password: PASSWORD, name: 'A' }));
+async function newUser(email: string, anyone = app.anyone) {
+  const { body } = must(201, await anyone.post('/api/v1/auth/register', { email, password: PASSWORD, name: 'A' }));
   return body;
 }
 
