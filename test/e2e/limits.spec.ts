@@ -187,7 +187,7 @@ describe('a caller', () => {
     const requests = [
       () => from(address, bob)('/api/v1/nothing'),
       () => from(address, bob)(LIST, {}, 'DELETE'),
-      () => from(address, bob)('/api/v1/auth/login', {}, 'POST', '{'),
+      () => from(address, bob)('/api/v1/auth/login', { 'content-type': 'text/plain' }, 'POST', '{'),
       () => from(address, bob)('/api/v1/%zz'),
     ];
     let i = 0;

@@ -63,6 +63,7 @@ const INNER = [
     'platform/logging/nest-logger.ts',
   ],
   ...['users/passwords.service.ts', 'platform/database/database-problem.ts', 'platform/http/compression.ts'],
+  'platform/http/shared-caches.ts',
   ...['platform/http/json.ts', 'platform/http/validation.ts', 'platform/metrics/metrics.controller.ts'],
 ];
 /** What is read as JSON first never meets the pattern otherwise. */

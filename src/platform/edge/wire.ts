@@ -2,7 +2,8 @@ import type { ServerResponse } from 'node:http';
 import type { Answer } from '../http/answer.js';
 import { type Choice, type Encoding, encode, gains, isBusy, tagOf } from '../http/compression.js';
 import { isNotModified } from '../http/entity-tag.js';
-import { isShared, SECURITY } from '../http/headers.js';
+import { SECURITY } from '../http/headers.js';
+import { isShared } from '../http/shared-caches.js';
 import { httpMetrics, type Series } from '../metrics/http-metrics.js';
 
 const LINE = '\r\n';

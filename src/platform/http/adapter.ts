@@ -16,6 +16,7 @@ import { registerHeaders } from './headers.js';
 import { notFound, Problem } from './problem.js';
 import { readQuery } from './query.js';
 import { registerRequestGuard, requestId } from './request-guard.js';
+import { registerSharedCaches } from './shared-caches.js';
 
 /** Largest request headers, in bytes; Node answers 431 beyond. */
 const MAX_HEADER_BYTES = 16_384;
@@ -66,6 +67,7 @@ export class HttpAdapter extends FastifyAdapter {
     fastify.decorateRequest('caller', undefined);
     registerBodyTypes(fastify, config);
     registerHeaders(fastify, config.CORS_ORIGINS ?? []);
+    registerSharedCaches(fastify);
     registerRequestGuard(fastify);
     registerAcceptCheck(fastify);
     registerCompression(fastify);

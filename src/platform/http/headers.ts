@@ -40,20 +40,8 @@ export const corsHeaders = (origin: string) => ({
   'access-control-expose-headers': EXPOSED,
 });
 
-/** Whether a cache may give an answer to many callers without asking, by its Cache-Control (RFC 9111, 5.2.2). */
-export const isShared = (control: string): boolean =>
-  /s-maxage=/.test(control) || (/max-age=0*[1-9]/.test(control) && !/private|no-store|no-cache/.test(control));
-
-/** What is one caller's. */
-const OWN = ['x-request-id', 'ratelimit', 'ratelimit-policy'];
-
-/** The request's id on every answer that is one caller's, security headers on all, and CORS for the configured origins. */
+/** The request's id and security headers on every answer, and CORS for the configured origins. */
 export function registerHeaders(fastify: FastifyInstance, origins: string[]): void {
-  fastify.addHook('onSend', ({ method }, reply, _payload, done) => {
-    const control = method === 'GET' || method === 'HEAD' ? reply.getHeader('cache-control') : undefined;
-    if (typeof control === 'string' && isShared(control)) for (const name of OWN) reply.removeHeader(name);
-    done();
-  });
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.headers(SECURITY).header('x-request-id', request.id);
     if (/^\/docs(?:[/?]|$)/.test(request.url)) reply.header('content-security-policy', PAGE);
