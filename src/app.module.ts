@@ -8,7 +8,6 @@ import { DataModule } from './data/data.module.js';
 import { HealthModule } from './health/health.module.js';
 import { AnswerCacheInterceptor } from './platform/cache/answer-cache.interceptor.js';
 import type { Edge } from './platform/edge/edge.js';
-import { BodyInterceptor } from './platform/http/body.js';
 import { ProblemFilter } from './platform/http/errors.js';
 import { ValidationPipe } from './platform/http/validation.js';
 import { PlatformModule } from './platform/platform.module.js';
@@ -25,7 +24,6 @@ export class AppModule {
       providers: [
         { provide: APP_GUARD, useExisting: AuthGuard },
         { provide: APP_GUARD, useClass: CallerGuard },
-        { provide: APP_INTERCEPTOR, useClass: BodyInterceptor },
         { provide: APP_INTERCEPTOR, useClass: AnswerCacheInterceptor },
         { provide: APP_PIPE, useClass: ValidationPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },

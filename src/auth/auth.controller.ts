@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import { Answer } from '../platform/http/answer.js';
 import { Anyone } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
+import { Priority } from '../platform/overload/priority.js';
 import { Limited } from '../platform/throttle/limited.js';
 import { Throttle } from '../platform/throttle/throttle.js';
 import type { Turn } from '../users/passwords.service.js';
@@ -30,6 +31,7 @@ export class AuthController {
 
   @Post('register')
   @Anyone()
+  @Priority('login')
   @Limited('register')
   @Operation('register', 'Become a user', {
     answer: 'The new user.',
@@ -43,6 +45,7 @@ export class AuthController {
 
   @Post('login')
   @Anyone()
+  @Priority('login')
   @Limited('login', { emailIn })
   @Operation('login', 'Sign in', { answer: 'A pair of tokens.', body: tokensSchema, problems: ['invalid-credentials'] })
   async login(@Req() request: FastifyRequest, @Body({ schema: credentialsSchema }) body: Credentials): Promise<Answer> {

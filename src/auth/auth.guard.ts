@@ -45,13 +45,15 @@ export class AuthGuard implements CanActivate {
   private admit(request: FastifyRequest, access: Access | undefined, caller: Caller | undefined): boolean {
     if (!caller) throw badToken();
     request.caller = caller;
-    if (access === undefined || access === 'anyone' || caller.role === 'admin') return true;
-    if (access === 'admin') throw new Problem('forbidden', 'That is for admins.');
-    const { id = '' } = request.params as { id?: string };
-    // What is no id at all is refused as such, to everybody alike, when the parameters are checked.
-    const isSelf = id.toLowerCase() === caller.id || !userId.safeParse(id).success;
-    if (!isSelf) throw new Problem('forbidden', 'That is for the user and for admins.');
-    return true;
+    if (isFor(access, caller, request.params as { id?: string })) return true;
+    const who = access === 'admin' ? 'admins' : 'the user and for admins';
+    throw new Problem('forbidden', `That is for ${who}.`);
+  }
+
+  /** Says of a handler whether it is for a caller, known or not, with these parameters of its path. */
+  ruleOf(handler: object): (caller: Caller | undefined, params: { id?: string }) => boolean {
+    const access = this.reflector.get<Access | undefined>(ACCESS, handler as () => void);
+    return (caller, params) => (caller ? isFor(access, caller, params) : access === 'anyone');
   }
 
   /** Who it is, if that is known at once. */
@@ -69,6 +71,12 @@ export class AuthGuard implements CanActivate {
     const find = (id: string | undefined) => (id ? this.sessions.callerOf(id) : undefined);
     return sessionId instanceof Promise ? sessionId.then(find) : find(sessionId);
   }
+}
+
+function isFor(access: Access | undefined, { id: self, role }: Caller, { id = '' }: { id?: string }): boolean {
+  if (access === undefined || access === 'anyone' || role === 'admin') return true;
+  // What is no id at all is refused as such, to everybody alike, when the parameters are checked.
+  return access === 'self' && (id.toLowerCase() === self || !userId.safeParse(id).success);
 }
 
 function ignore(): void {}

@@ -17,7 +17,6 @@ export class AuthModule {
   constructor(edge: Edge, lasting: LastingRequests, guard: AuthGuard) {
     // Before any other, which may ask who it is.
     lasting.rechecks.unshift((context) => guard.recheck(context));
-    edge.knowCallers((authorization) => guard.known(authorization));
-    edge.rank(/^\/api\/v1\/auth\/(?:login|register)$/, 'login');
+    edge.knowCallers(guard);
   }
 }

@@ -13,7 +13,8 @@ import { CollectionsService, type Found } from './collections.service.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    collection?: Collection;
+    /** At the edge it may be still to come, and nothing then, while the guard waits for it. */
+    collection?: Collection | Promise<Found>;
   }
 }
 
@@ -45,12 +46,17 @@ export class CollectionGuard implements CanActivate {
       return true;
     };
     const found = this.collections.find(name);
-    return found instanceof Promise ? found.then(go) : go(found);
+    if (!(found instanceof Promise)) return go(found);
+    request.collection = found.then(({ value }) => value);
+    // Whoever waits for it meets its failure.
+    request.collection.catch(() => {});
+    return found.then(go);
   }
 
   /** The same of a request that lasts. */
   private async recheck(context: ExecutionContext): Promise<void> {
-    const { caller, collection } = context.switchToHttp().getRequest<FastifyRequest>();
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const [{ caller }, collection] = [request, await request.collection];
     if (!collection) return;
     const { value } = await this.collections.find(collection.name);
     // Another one may have taken its name.

@@ -7,10 +7,11 @@ import type { Answer } from '../platform/http/answer.js';
 import { Anyone, type Caller, CurrentCaller } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { pageAnswer } from '../platform/http/page.js';
+import { notFound } from '../platform/http/problem.js';
 import type { Collection } from './collection.entity.js';
 import { CurrentCollection, ForReaders } from './collection.guard.js';
 import * as schema from './collection.schema.js';
-import { CollectionsService } from './collections.service.js';
+import { CollectionsService, type Found } from './collections.service.js';
 
 @ApiTags('data')
 @Controller('api/v1/data')
@@ -58,8 +59,10 @@ export class CollectionsController {
   @CacheKey((context) => schema.collectionPath(context.switchToHttp().getRequest().params.collection))
   @ForReaders()
   @Operation('getCollection', 'Read a collection', { answer: 'The collection.', body: schema.collectionSchema })
-  get(@CurrentCollection() collection: Collection): Answer {
-    return schema.collectionAnswer(collection, this.config.PUBLIC_MAX_AGE_S);
+  async get(@CurrentCollection() collection: Collection | Promise<Found>): Promise<Answer> {
+    const found = await collection;
+    if (!found) throw notFound();
+    return schema.collectionAnswer(found, this.config.PUBLIC_MAX_AGE_S);
   }
 
   @Delete(':collection')

@@ -6,7 +6,6 @@ import { BulkService } from './bulk.service.js';
 import { Collection } from './collection.entity.js';
 import { CollectionsController } from './collections.controller.js';
 import { CollectionsService } from './collections.service.js';
-import { EdgeReads } from './edge-reads.service.js';
 import { DataRecord } from './record.entity.js';
 import { RecordsController } from './records.controller.js';
 import { RecordsService } from './records.service.js';
@@ -20,7 +19,7 @@ const KEY_REMOVAL_INTERVAL_MS = 600_000;
 @Module({
   imports: [TypeOrmModule.forFeature([Collection, DataRecord]), UsersModule],
   controllers: [CollectionsController, RecordsController],
-  providers: [CollectionsService, RecordsService, BulkService, RemovalsService, StatsService, UploadKeys, EdgeReads],
+  providers: [CollectionsService, RecordsService, BulkService, RemovalsService, StatsService, UploadKeys],
 })
 export class DataModule {
   constructor(background: Background, removals: RemovalsService, keys: UploadKeys) {

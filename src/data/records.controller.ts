@@ -8,17 +8,20 @@ import { z } from 'zod';
 import { staleness } from '../platform/cache/entry.js';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { CopyOut } from '../platform/database/copy-out.js';
+import { AtEdge } from '../platform/edge/at-edge.js';
 import { Answer } from '../platform/http/answer.js';
 import { type Caller, CurrentCaller } from '../platform/http/caller.js';
 import type { IdempotencyKey } from '../platform/http/idempotency.js';
 import { ApiIdempotencyKey, CurrentIdempotencyKey, REPLAYED } from '../platform/http/idempotency.js';
 import { Operation } from '../platform/http/operation.js';
-import { pageAnswer } from '../platform/http/page.js';
+import { pageAnswer, RequestUrl } from '../platform/http/page.js';
 import { WhileAllowed } from '../platform/http/while-allowed.js';
+import { Priority } from '../platform/overload/priority.js';
 import { BulkService } from './bulk.service.js';
 import type { Collection } from './collection.entity.js';
 import { CurrentCollection, ForReaders, ForWriters } from './collection.guard.js';
 import { cacheControl } from './collection.schema.js';
+import type { Found } from './collections.service.js';
 import * as schema from './record.schema.js';
 import { exportStatement, type StoredRecord } from './record.statements.js';
 import { RecordsService } from './records.service.js';
@@ -40,6 +43,7 @@ export class RecordsController {
   ) {}
 
   @Post('records/bulk')
+  @Priority('bulk')
   @ForWriters()
   @RouteConfig({ streamed: true })
   @ApiConsumes('application/json', NDJSON)
@@ -78,19 +82,20 @@ export class RecordsController {
   }
 
   @Get('records')
+  @AtEdge()
   @ForReaders()
   @Operation('listRecords', 'List records by time, newest first', {
     answer: 'A page of records.',
     body: schema.recordPage,
   })
   async list(
-    @Req() request: FastifyRequest,
+    @RequestUrl() url: string,
     @CurrentCollection() collection: Collection,
     @Query({ schema: schema.recordQuery }) query: schema.RecordQuery,
     @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
     const headers = { 'cache-control': cacheControl(collection.visibility) };
-    return pageAnswer(request.url, await this.records.list(collection, query, caller?.id), headers);
+    return pageAnswer(url, await this.records.list(collection, query, caller?.id), headers);
   }
 
   @Get('records/:id')
@@ -98,10 +103,12 @@ export class RecordsController {
   @ForReaders()
   @Operation('getRecord', 'Read a record', { answer: 'The record.', body: schema.recordSchema })
   async get(
-    @CurrentCollection() collection: Collection,
+    @Param('collection') name: string,
+    @CurrentCollection() collection: Found | Promise<Found>,
     @Param('id', { schema: schema.recordId }) id: string,
   ): Promise<Answer> {
-    return this.answer(collection, await this.records.get(collection.name, collection, id));
+    const record = await this.records.get(name, collection, id);
+    return this.answer((await collection) as Collection, record);
   }
 
   @Put('records/:id')
@@ -141,6 +148,7 @@ export class RecordsController {
   }
 
   @Get('records/export')
+  @Priority('bulk')
   @ForReaders()
   @RouteConfig({ produces: NDJSON })
   @Operation('exportRecords', 'Stream all records that match, one a line', {

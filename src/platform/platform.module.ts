@@ -1,10 +1,14 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
 import type { Logger } from 'pino';
 import { CacheModule } from './cache/cache.module.js';
 import { CONFIG, type Config } from './config.token.js';
 import { DatabaseModule } from './database/database.module.js';
 import { Edge } from './edge/edge.js';
+import { EdgeRoutes } from './edge/edge-routes.js';
+import { BodyGuard } from './http/body.js';
 import { Cursors } from './http/cursor.js';
+import { DeclaredRoutes } from './http/declared-routes.js';
 import { LastingRequests } from './http/while-allowed.js';
 import { Background } from './lifecycle/background.js';
 import { Lifecycle } from './lifecycle/lifecycle.js';
@@ -21,10 +25,13 @@ export class PlatformModule {
   static forRoot(config: Config, logger: Logger, edge: Edge): DynamicModule {
     return {
       module: PlatformModule,
-      imports: [DatabaseModule.forRoot(config, logger), CacheModule, MetricsModule, ThrottleModule],
+      imports: [DiscoveryModule, DatabaseModule.forRoot(config, logger), CacheModule, MetricsModule, ThrottleModule],
       providers: [
         { provide: CONFIG, useValue: config },
         { provide: Edge, useValue: edge },
+        DeclaredRoutes,
+        BodyGuard,
+        EdgeRoutes,
         Cursors,
         LastingRequests,
         Lifecycle,

@@ -65,9 +65,16 @@ export const PRIVATE = { 'cache-control': 'private, no-cache' };
 export const userPath = (id: string): string => `/api/v1/users/${id.toLowerCase()}`;
 export const userTag = (id: string): string => `user:${id.toLowerCase()}`;
 
+/** What is kept for a user who reads their own: where there is none, it says that the token is not good any more. */
+export const ownName = (id: string): string => `${userPath(id)} own`;
+
 /** The answer that shows one user. */
 export const userAnswer = (user: User, headers: Record<string, string> = {}): Answer =>
   new Answer(presentUser(user), {
     etag: entityTag(user),
     headers: { ...PRIVATE, ...headers },
   });
+
+/** The same, kept under a name of its own. */
+export const ownAnswer = (user: User): Answer =>
+  new Answer(presentUser(user), { etag: entityTag(user), tags: [userTag(user.id)], headers: PRIVATE });

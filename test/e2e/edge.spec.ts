@@ -85,6 +85,31 @@ describe('with the edge and without it, the answer is the same', () => {
     expect(Object.keys(found)).toEqual(expect.arrayContaining(['200', '304', '401', '406']));
   }, 120_000);
 
+  it('of users, to themselves, to admins and to others', async () => {
+    const [ada, bob] = [await app.user('ada2'), await app.user('bob2')];
+    const path = `/api/v1/users/${ada.userId}`;
+    const asked = [
+      path,
+      path.toUpperCase().replace('/API/V1/USERS', '/api/v1/users'),
+      `${path}?x=1`,
+      '/api/v1/users/me',
+    ]
+      .concat(['/api/v1/users/me?x=1', '/api/v1/users/x', `${path.slice(0, -1)}`, '/api/v1/users/%6de'])
+      .concat(['/api/v1/users/me/', '/api/v1/users/01890000-0000-7000-8000-000000000000']);
+    const etag = must(200, await ada.get(path)).headers.get('etag') as string;
+    const requests = [ada, bob, app.admin].flatMap(({ tokens }) =>
+      asked.flatMap((target) =>
+        [[], [`If-None-Match: ${etag}`], ['Accept-Encoding: gzip']].flatMap((some) =>
+          ['GET', 'HEAD'].map((method) =>
+            bytes(method, target, [`Authorization: Bearer ${tokens?.accessToken}`, ...some]),
+          ),
+        ),
+      ),
+    );
+    const found = await compare([...requests, bytes('GET', path), bytes('GET', '/api/v1/users/me')]);
+    expect(Object.keys(found)).toEqual(expect.arrayContaining(['200', '304', '400', '401', '403', '404']));
+  }, 120_000);
+
   it('to other methods, versions and hosts', async () => {
     const [target = ''] = targets;
     await compare([

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { pathOf } from '../../src/platform/edge/edge-path.js';
 import { makeCollection, makeRecord } from '../support/collections.js';
 import { exchange } from '../support/exchange.js';
 import { patternsOfSource, textsAgainst, timeOf } from '../support/patterns.js';
@@ -23,16 +24,9 @@ type Met = [file: string, regexp: RegExp, sample: string];
 const SAMPLES: Record<string, string[]> = {
   'app.ts': ['/docs/swagger-ui.css'],
   'auth/auth.guard.ts': ['Bearer abc.def'],
-  'auth/auth.module.ts': ['/api/v1/auth/login'],
   'auth/tokens.service.ts': [ID],
   'data/bulk.service.ts': [' application/x-ndjson'],
   'data/collection.schema.ts': ['flights-1'],
-  'data/edge-reads.service.ts': [
-    '/api/v1/data/flights',
-    '/api/v1/data/flights/records',
-    `/api/v1/data/flights/records/${ID}`,
-    '/records/bulk',
-  ],
   'data/records.controller.ts': [ID],
   'data/record.schema.ts': [':60Z', '.0001', '+0'],
   'platform/decimal.ts': ['1.5e-7', '00', '0.01e1'],
@@ -63,14 +57,16 @@ const INNER = [
     'platform/logging/nest-logger.ts',
   ],
   ...['users/passwords.service.ts', 'platform/database/database-problem.ts', 'platform/http/compression.ts'],
-  'platform/http/shared-caches.ts',
+  ...['platform/http/shared-caches.ts', 'platform/edge/edge-path.ts'],
   ...['platform/http/json.ts', 'platform/http/validation.ts', 'platform/metrics/metrics.controller.ts'],
 ];
 /** What is read as JSON first never meets the pattern otherwise. */
 const asMet = (file: string, text: string) =>
   file === 'platform/exact-json.ts' ? JSON.stringify({ [text]: text }) : text;
-/** Patterns of Zod's that stand behind the formats of the document. */
+const RECORD = '/api/v1/data/:collection/records/:id';
+/** Patterns of Zod's that stand behind the formats of the document, and what is made of a route. */
 const FORMATS: Met[] = [
+  ['a path', pathOf(RECORD, [RECORD, RECORD.replace(':id', 'export')]), `/api/v1/data/flights/records/${ID}`],
   ['a UUID', patternOf(z.uuid()), ID],
   ['a moment', patternOf(z.iso.datetime({ offset: true })), '2001-01-01T12:30:00.123+01:00'],
 ];

@@ -9,6 +9,9 @@ export interface Pattern {
   regexp: RegExp;
 }
 
+/** Makes one of each route. */
+const MADE_OF_ROUTES = 'platform/edge/edge-path.ts';
+
 /** Every regular expression in src, but for its specs. */
 export function patternsOfSource(): Pattern[] {
   const files = readdirSync('src', { recursive: true, encoding: 'utf8' });
@@ -19,7 +22,8 @@ function patternsOf(file: string): Pattern[] {
   const found: Pattern[] = [];
   const visit = (node: ts.Node): void => {
     if (ts.isRegularExpressionLiteral(node)) found.push({ file, text: node.text, regexp: toRegExp(node.text) });
-    if (ts.isNewExpression(node) && node.expression.getText() === 'RegExp') throw new Error(`${file} makes a pattern`);
+    const isMade = ts.isNewExpression(node) && node.expression.getText() === 'RegExp';
+    if (isMade && file !== MADE_OF_ROUTES) throw new Error(`${file} makes a pattern`);
     ts.forEachChild(node, visit);
   };
   visit(ts.createSourceFile(file, readFileSync(join('src', file), 'utf8'), ts.ScriptTarget.Latest, true));

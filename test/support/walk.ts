@@ -34,9 +34,19 @@ export function addresses(
       (end) => set.path + end,
     ),
     ...[...ids, ...nothing].map((one) => `${set.records}/${one}`),
-    ...['nothing', 'nothing/records', `nothing/records/${id}`, 'X', '-', 'a'.repeat(64), '', '?limit=1'].map(
-      (end) => `/api/v1/data/${end}`,
-    ),
+    ...[
+      'nothing',
+      'nothing/records',
+      `nothing/records/${id}`,
+      'X',
+      'X/records',
+      'X/records/x',
+      `X/records/${id}`,
+      '-',
+      'a'.repeat(64),
+      '',
+      '?limit=1',
+    ].map((end) => `/api/v1/data/${end}`),
     ...[
       '/api/v1/data',
       '/api/v1/data?limit=1',

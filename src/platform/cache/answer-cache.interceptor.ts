@@ -52,7 +52,7 @@ export class AnswerCacheInterceptor extends CacheInterceptor {
 /** An answer as the cache takes it, with what it is made of. That there is no such thing is kept too, for a while. */
 export async function keep(
   read: () => Promise<Answer>,
-  madeOf?: Entry | Promise<Entry>,
+  madeOf?: Entry | Promise<Entry | undefined>,
 ): Promise<Loaded<Answer | Problem>> {
   try {
     const answer = await read();

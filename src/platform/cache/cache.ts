@@ -99,14 +99,13 @@ export class Cache {
     this.others.tell(names);
   }
 
-  /** What is kept under a name takes so many bytes more than it did, if it is still this value. */
-  grow(name: string, value: unknown, bytes: number): void {
-    const entry = this.entries.peek(name);
-    if (entry === undefined || entry.value !== value) return;
+  /** What is kept takes so many bytes more than it did, if it still is. */
+  grow(entry: Entry, bytes: number): void {
+    if (this.entries.peek(entry.name) !== entry) return;
     entry.bytes += bytes;
     // Of a value that is there already the size would stay.
-    this.entries.delete(name);
-    this.entries.set(name, entry, { size: entry.bytes });
+    this.entries.delete(entry.name);
+    this.entries.set(entry.name, entry, { size: entry.bytes });
   }
 
   private isFresh(entry: Entry, now: number): boolean {
@@ -150,6 +149,7 @@ export class Cache {
     const staleUntil = isAbsent ? freshUntil : freshUntil + lifetime.staleMs;
     const isSpoiled = begun < this.spoiledBefore || [name, ...tags].some((one) => (this.spoiled.get(one) ?? 0) > begun);
     const entry: Entry<T> = {
+      name,
       value,
       bytes: bytes + BYTES_PER_ENTRY,
       storedAt,

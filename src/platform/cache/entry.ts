@@ -15,6 +15,7 @@ export interface Loaded<T> {
 
 /** Something kept, and until when. Times are milliseconds of performance.now(). */
 export interface Entry<T = unknown> {
+  readonly name: string;
   readonly value: T;
   /** What it takes in memory, about. */
   bytes: number;
@@ -42,6 +43,7 @@ export interface Lifetime {
 
 /** Something that was read for this one reader. */
 export const unkept = <T>(value: T): Entry<T> => ({
+  name: '',
   value,
   bytes: 0,
   storedAt: 0,

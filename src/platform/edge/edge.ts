@@ -12,14 +12,15 @@ import { splitUrl } from '../http/split-url.js';
 import type { AccessLog } from '../logging/access-log.js';
 import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
 import { showInUse } from '../metrics/in-use.js';
-import type { Admission, Priority } from '../overload/admission.js';
+import type { Admission } from '../overload/admission.js';
 import type { Backlog } from '../overload/backlog.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
 import { TransientMap } from '../transient-map.js';
+import type { Callers, EdgeRoute, Read, Rule } from './edge-route.js';
 import { Guest } from './gate.js';
-import type { Lane, Read } from './lane.js';
 import { OwnHeaders } from './own-headers.js';
 import { isPlain } from './plain.js';
+import { Priorities } from './priorities.js';
 import { refuse } from './refusal.js';
 import { send, type Variant, Wire } from './wire.js';
 
@@ -36,22 +37,22 @@ interface Arrival {
 }
 
 /**
- * The front door: before Fastify, it answers reads that anyone may see and whose bytes are at hand, and those that a lane can
- * load for a caller who is known already. It decides nothing itself: a lane asks the same rules as the pipeline does, what is
- * sent is what the pipeline would have sent, and whatever is out of the ordinary goes there.
+ * The front door: before Fastify, it answers reads that anyone may see and whose bytes are at hand, and those of its routes for
+ * callers who are known already. It decides nothing itself: a route asks the same guards as the pipeline does, what is sent is
+ * what the pipeline would have sent, and whatever is out of the ordinary goes there.
  */
 export class Edge {
-  private readonly lanes: Lane[] = [];
-  private readonly priorities: [RegExp, Priority][] = [];
+  private readonly routes: EdgeRoute[] = [];
   /** Targets of which a shared load is under way: who asks now waits with the others, and costs nothing. */
   private readonly underWay = new TransientMap<string, true>();
+  readonly priorities = new Priorities();
   private readonly headers: OwnHeaders;
   private readonly answersReads: boolean;
   private cache!: Cache;
   private throttle!: Throttle;
   private admission!: Admission;
   private backlog!: Backlog;
-  private identify: (authorization: string) => Caller | undefined = () => undefined;
+  private callers!: Callers;
   private isClosing = false;
 
   constructor(
@@ -77,18 +78,19 @@ export class Edge {
     this.isClosing = true;
   }
 
-  add(lane: Lane): void {
-    this.lanes.push(lane);
+  /** Those with more parts are looked at first: things are read more often than what they are in. */
+  add(route: EdgeRoute): void {
+    this.routes.push(route);
+    this.routes.sort((a, b) => b.template.split('/').length - a.template.split('/').length);
   }
 
-  /** Says how to know a caller by the Authorization header at once; who is not known goes through the pipeline. */
-  knowCallers(identify: (authorization: string) => Caller | undefined): void {
-    this.identify = identify;
+  /** Says how callers are known; who is not, at once, goes through the pipeline. */
+  knowCallers(callers: Callers): void {
+    this.callers = callers;
   }
 
-  /** Says who comes first, or last, by the path; otherwise writes come before reads. */
-  rank(path: RegExp, priority: Priority): void {
-    this.priorities.push([path, priority]);
+  ruleOf(handler: object): Rule {
+    return this.callers.ruleOf(handler);
   }
 
   /** The listener of the HTTP server: the edge, and behind it the pipeline. */
@@ -104,36 +106,36 @@ export class Edge {
     if (isRead && this.answersReads && isPlain(request)) {
       const { authorization } = request.headers;
       // Where nothing is to be answered here, who is calling is for the pipeline to find out, and to count.
-      const isOurs = authorization !== undefined && this.laneOf(request.url as string) !== undefined;
-      const caller = isOurs ? this.identify(authorization) : undefined;
+      const route = authorization === undefined ? undefined : this.find(request.url as string);
+      const caller = route && this.callers.known(authorization as string);
       if (authorization === undefined || caller) {
         const limit = this.throttle.countIfLimited(request, caller?.id, begun);
         // The pipeline finds that it was counted, and answers one too many.
-        if (!limit || limit.wait === 0) return void this.read({ request, response, begun, limit, caller }, pipeline);
+        if (!limit || limit.wait === 0)
+          return void this.read({ request, response, begun, limit, caller }, pipeline, route);
       }
     }
     this.admit(request, response, () => pipeline(request, response));
   }
 
-  private read(arrival: Arrival, pipeline: RequestListener): void {
+  private read(arrival: Arrival, pipeline: RequestListener, found?: EdgeRoute): void {
     const { request, response } = arrival;
     const { url = '' } = request;
     const kept = this.cache.peek<Answer>(url, arrival.begun);
     const wire = kept?.value?.atEdge as Wire | undefined;
     if (wire?.isPublic) return void this.answer(arrival, wire, staleness(kept as Entry, arrival.begun));
     const [path, query] = splitUrl(url);
-    const lane = this.laneOf(url);
-    if (!lane) return void this.admit(request, response, () => pipeline(request, response));
+    const route = found ?? this.find(url);
+    if (!route) return void this.admit(request, response, () => pipeline(request, response));
     const go = (read: Read | undefined) => {
       if (!read) return void pipeline(request, response);
-      const [answer, stale] = read instanceof Answer ? [read] : [read.value, staleness(read)];
-      this.answer(arrival, this.wireOf(answer, lane, url), stale);
+      const stale = read instanceof Answer ? undefined : staleness(read);
+      this.answer(arrival, this.wireOf(read, route), stale);
     };
     const work = () => {
-      const match = lane.path.exec(path) as RegExpExecArray;
-      const loaded = lane.load(match, query, arrival.caller);
+      const loaded = load(route, path, query, arrival.caller, kept);
       if (!(loaded instanceof Promise)) return go(loaded);
-      if (lane.isShared) this.underWay.set(url, true);
+      if (route.isShared) this.underWay.set(url, true);
       const end = (read?: Read) => {
         this.underWay.delete(url);
         go(read);
@@ -149,24 +151,18 @@ export class Edge {
 
   /** The template of a route that is answered here. */
   routeOf(url: string): string | undefined {
-    return this.laneOf(url)?.route;
+    return this.find(url)?.template;
   }
 
-  private laneOf(url: string): Lane | undefined {
+  private find(url: string): EdgeRoute | undefined {
     const [path] = splitUrl(url);
-    return this.lanes.find((lane) => lane.path.test(path));
+    return this.routes.find((route) => route.path.test(path));
   }
 
   private admit(request: IncomingMessage, response: ServerResponse, work: () => void): void {
     if (isProbe(request)) return void work();
     const refuse = () => this.refuse(request, response);
-    new Guest(this.admission, this.priorityOf(request), request, response).admit(work, refuse);
-  }
-
-  private priorityOf({ method, url = '' }: IncomingMessage): Priority {
-    const [path] = splitUrl(url);
-    for (const [pattern, priority] of this.priorities) if (pattern.test(path)) return priority;
-    return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' ? 'read' : 'write';
+    new Guest(this.admission, this.priorities.of(request), request, response).admit(work, refuse);
   }
 
   private refuse(request: IncomingMessage, response: ServerResponse): void {
@@ -220,9 +216,11 @@ export class Edge {
     this.log.write(request, response.statusCode, id, duration, caller?.id);
   }
 
-  /** @param name what the answer is kept under, if it is */
-  private wireOf(answer: Answer, { route }: Lane, name: string): Wire {
-    answer.atEdge ??= new Wire(answer, route, this.headers.vary, (bytes) => this.cache.grow(name, answer, bytes));
+  private wireOf(read: Read, { template }: EdgeRoute): Wire {
+    const answer = read instanceof Answer ? read : read.value;
+    answer.atEdge ??= new Wire(answer, template, this.headers.vary, (bytes) => {
+      if (read !== answer) this.cache.grow(read as Entry, bytes);
+    });
     return answer.atEdge as Wire;
   }
 
@@ -230,5 +228,14 @@ export class Edge {
     // It may have come before.
     if (this.isClosing) response.shouldKeepAlive = false;
     return this.headers.of(request, response.shouldKeepAlive, id, limit?.header);
+  }
+}
+
+/** What a guard refuses at once is for the pipeline to tell. */
+function load(route: EdgeRoute, path: string, query: string, caller: Caller | undefined, kept?: Entry<Answer>) {
+  try {
+    return route.load(route.path.exec(path) as RegExpExecArray, query, caller, kept);
+  } catch {
+    return undefined;
   }
 }

@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http';
-import { type CallHandler, type ExecutionContext, Inject, Injectable, type NestInterceptor } from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
+import { GUARDS_METADATA } from '@nestjs/common/constants.js';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Observable } from 'rxjs';
 import { CONFIG, type Config } from '../config.token.js';
 import { Throttle } from '../throttle/throttle.js';
 import { Bodies } from './bodies.js';
 import type { Connection } from './connections.js';
+import { DeclaredRoutes } from './declared-routes.js';
 import { invalid, Problem, tooLarge } from './problem.js';
 
 declare module 'fastify' {
@@ -56,42 +57,53 @@ function isUtf8({ headers }: FastifyRequest): boolean {
   return charset === undefined || charset.toLowerCase() === 'utf-8';
 }
 
-/** Reads the body when all guards have let the request in; what they refuse costs no more than its headers. */
+const WITH_BODY = ['POST', 'PUT', 'PATCH', 'DELETE'];
+
+/**
+ * Reads the body, as the last guard of each route that may have one: what the others refuse costs no more than its headers. An
+ * interceptor would do as well, and cost each request a scope of its own.
+ */
 @Injectable()
-export class BodyInterceptor implements NestInterceptor {
+export class BodyGuard implements CanActivate {
   private readonly bodies: Bodies;
 
   constructor(
-    @Inject(CONFIG) config: Config,
+    routes: DeclaredRoutes,
     private readonly throttle: Throttle,
+    @Inject(CONFIG) config: Config,
   ) {
     this.bodies = new Bodies(config.BODY_LIMIT_BYTES, config.BODY_MEMORY_BYTES);
+    // Nest makes the routes later, and asks this one behind the guards that they declare.
+    for (const { handler } of routes.all().filter(({ method }) => WITH_BODY.includes(method))) {
+      const declared: unknown[] = Reflect.getMetadata(GUARDS_METADATA, handler) ?? [];
+      const others = declared.filter((guard) => !(guard instanceof BodyGuard));
+      Reflect.defineMetadata(GUARDS_METADATA, [...others, this], handler);
+    }
   }
 
-  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> | Promise<Observable<unknown>> {
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const http = context.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const { raw } = request;
-    if (request.body !== raw) return next.handle();
+    if (request.body !== raw) return true;
     if (raw.awaitsContinue) {
       raw.awaitsContinue = false;
       http.getResponse<FastifyReply>().raw.writeContinue();
     }
-    if (request.routeOptions.config.streamed) return next.handle();
-    if (raw.complete && !raw.destroyed) {
-      // It came along with the headers, most often, and lies there.
-      request.body = this.bodies.take(raw);
-      return next.handle();
-    }
-    return this.receive(request).then(() => next.handle());
+    if (request.routeOptions.config.streamed) return true;
+    if (!raw.complete || raw.destroyed) return this.receive(request);
+    // It came along with the headers, most often, and lies there.
+    request.body = this.bodies.take(raw);
+    return true;
   }
 
-  private async receive(request: FastifyRequest): Promise<void> {
+  private async receive(request: FastifyRequest): Promise<boolean> {
     const { raw, caller } = request;
     if (raw.destroyed) throw invalid('The request was cut off.');
     if (caller) (raw.socket as Connection).isKnown = true;
     const whole = this.bodies.read(raw, caller ? caller.id : this.throttle.addressOf(raw), caller !== undefined);
     // Nobody else is to wait for it.
     request.body = await (raw.place ? raw.place.outside(whole) : whole);
+    return true;
   }
 }

@@ -1,3 +1,5 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { Answer } from './answer.js';
 import { splitUrl } from './split-url.js';
@@ -34,6 +36,11 @@ export interface Page {
   items: string[];
   nextCursor: string | null;
 }
+
+/** The request's target, of which the next page's is made. */
+export const RequestUrl = createParamDecorator(
+  (_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<FastifyRequest>().url,
+);
 
 /** Answers a page, with a Link to the next one (RFC 8288). */
 export function pageAnswer(url: string, page: Page, headers: Record<string, string>): Answer {

@@ -1,0 +1,111 @@
+import { CACHE_KEY_METADATA, type CacheKeyFactory } from '@nestjs/cache-manager';
+import { type CanActivate, Injectable, type OnModuleInit } from '@nestjs/common';
+import { keep } from '../cache/answer-cache.interceptor.js';
+import { Cache } from '../cache/cache.js';
+import type { Entry } from '../cache/entry.js';
+import { Answer } from '../http/answer.js';
+import { type DeclaredRoute, DeclaredRoutes } from '../http/declared-routes.js';
+import { invalid } from '../http/problem.js';
+import { PRIORITY } from '../overload/priority.js';
+import { AT_EDGE } from './at-edge.js';
+import { Edge } from './edge.js';
+import { EdgeArguments } from './edge-arguments.js';
+import { EdgeContext, type EdgeRequest } from './edge-context.js';
+import { namesOf, pathOf } from './edge-path.js';
+import type { EdgeRoute, Read } from './edge-route.js';
+
+/**
+ * Makes of every read that is kept (@CacheKey), or marked with @AtEdge, a route that the edge answers: by the guards, parameters,
+ * cache key and handler that its controller declares, so that both ways have one truth.
+ */
+@Injectable()
+export class EdgeRoutes implements OnModuleInit {
+  constructor(
+    private readonly declared: DeclaredRoutes,
+    private readonly edge: Edge,
+    private readonly cache: Cache,
+  ) {}
+
+  /** @throws StartError when one cannot be made */
+  onModuleInit(): void {
+    const routes = this.declared.all();
+    for (const route of routes) {
+      const { method, template, handler } = route;
+      const templates = routes.filter((other) => other.method === method).map((other) => other.template);
+      const path = pathOf(template, templates);
+      const priority = Reflect.getMetadata(PRIORITY, handler);
+      if (priority) this.edge.priorities.add(method, path, priority);
+      const isRead = [AT_EDGE, CACHE_KEY_METADATA].some((key) => Reflect.hasMetadata(key, handler));
+      if (isRead) this.edge.add(this.routeOf(route, path));
+    }
+  }
+
+  private routeOf({ controller, instance, handler, name, template, guards }: DeclaredRoute, path: RegExp): EdgeRoute {
+    const keyOf = Reflect.getMetadata(CACHE_KEY_METADATA, handler) as CacheKeyFactory | undefined;
+    const names = namesOf(template);
+    const given = new EdgeArguments(controller, name);
+    const mayCall = this.edge.ruleOf(handler);
+    const load: EdgeRoute['load'] = (match, text, caller, known) => {
+      const query = given.query(text);
+      if (!query) return undefined;
+      const params: Record<string, string> = {};
+      for (let i = 0; i < names.length; i++) params[names[i] as string] = match[i + 1] as string;
+      if (!mayCall(caller, params)) return undefined;
+      const url = text === '' ? match[0] : `${match[0]}?${text}`;
+      const request: EdgeRequest = { method: 'GET', url, params, query: query.parameters, caller };
+      const context = new EdgeContext(request, handler, controller);
+      const allowed = admit(guards, context);
+      // Where nothing comes of it, nobody else would meet its refusal.
+      if (allowed instanceof Promise) allowed.catch(ignore);
+      if (allowed === false) return undefined;
+      if (known && keyOf && allowed === true) return ifFound(known);
+      const read = async (): Promise<Answer> => {
+        const args = given.of(request, query, context);
+        if (!args) throw invalid('A parameter is not valid.');
+        return handler.apply(instance, args) as Answer | Promise<Answer>;
+      };
+      if (!keyOf) return allowed === true ? read() : allowed.then((isAllowed) => (isAllowed ? read() : undefined));
+      const key = keyOf(context) as string | undefined;
+      return key === undefined ? undefined : this.kept(key, allowed, request, read);
+    };
+    // Without parameters the same path may be something else to each caller.
+    return { path, template, isShared: keyOf !== undefined && names.length > 0, load };
+  }
+
+  /** What is kept is asked for together with what the guards have to know; who may not have it is not given it. */
+  private kept(
+    key: string,
+    allowed: true | Promise<boolean>,
+    request: EdgeRequest,
+    read: () => Promise<Answer>,
+  ): Read | undefined | Promise<Read | undefined> {
+    if (allowed === true) {
+      const entry = this.cache.fetch(key, () => keep(read, request.madeOf));
+      return entry instanceof Promise ? entry.then(ifFound) : ifFound(entry);
+    }
+    const isLetIn = allowed.catch(() => false);
+    // That something is not there is kept for whoever asks: not when it is the guard's to say.
+    const load = () =>
+      read().catch(async (error) => {
+        throw (await isLetIn) ? error : new Error('A guard refuses it.');
+      });
+    const madeOf = isLetIn.then(() => request.madeOf);
+    const entry = this.cache.fetch(key, () => keep(load, madeOf));
+    return Promise.all([isLetIn, entry]).then(([isAllowed, found]) => (isAllowed ? ifFound(found) : undefined));
+  }
+}
+
+/** At once, as long as no guard has to wait. @throws what a guard throws */
+function admit(guards: CanActivate[], context: EdgeContext, from = 0): boolean | Promise<boolean> {
+  for (let i = from; i < guards.length; i++) {
+    const allowed = guards[i]?.canActivate(context) as boolean | Promise<boolean>;
+    if (allowed instanceof Promise) return allowed.then((one) => one && admit(guards, context, i + 1));
+    if (!allowed) return false;
+  }
+  return true;
+}
+
+const ifFound = (entry: Entry): Entry<Answer> | undefined =>
+  entry.value instanceof Answer ? (entry as Entry<Answer>) : undefined;
+
+function ignore(): void {}

@@ -1,0 +1,20 @@
+import type { IncomingMessage } from 'node:http';
+import { splitUrl } from '../http/split-url.js';
+import type { Priority } from '../overload/admission.js';
+
+/** Who comes first, before it is known which route a request leads to. */
+export class Priorities {
+  private readonly declared: [method: string, path: RegExp, priority: Priority][] = [];
+
+  /** What a route declares of itself. */
+  add(method: string, path: RegExp, priority: Priority): void {
+    this.declared.push([method, path, priority]);
+  }
+
+  of({ method = '', url = '' }: Pick<IncomingMessage, 'method' | 'url'>): Priority {
+    const [path] = splitUrl(url);
+    const asked = method === 'HEAD' ? 'GET' : method;
+    for (const [of, pattern, priority] of this.declared) if (of === asked && pattern.test(path)) return priority;
+    return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' ? 'read' : 'write';
+  }
+}
