@@ -65,8 +65,11 @@ export const PRIVATE = { 'cache-control': 'private, no-cache' };
 export const userPath = (id: string): string => `/api/v1/users/${id.toLowerCase()}`;
 export const userTag = (id: string): string => `user:${id.toLowerCase()}`;
 
-/** What is kept for a user who reads their own: where there is none, it says that the token is not good any more. */
-export const ownName = (id: string): string => `${userPath(id)} own`;
+/** What is kept for a user who reads their own. No path that somebody asks for is spelt like it. */
+export const ownName = (id: string): string => `own:${id}`;
+
+/** What a user is kept as, by an id of the path that nobody has checked yet: nothing is, by one that is none. */
+export const keptAs = (id: string): string | undefined => (userId.safeParse(id).success ? userPath(id) : undefined);
 
 /** The answer that shows one user. */
 export const userAnswer = (user: User, headers: Record<string, string> = {}): Answer =>

@@ -42,7 +42,7 @@ export class UsersController {
 
   @Get(':id')
   @SelfOrAdmin()
-  @CacheKey((context) => schema.userPath(context.switchToHttp().getRequest().params.id))
+  @CacheKey((context) => schema.keptAs(context.switchToHttp().getRequest().params.id))
   @Operation('getUser', 'Read a user: yourself, or anyone as an admin', {
     answer: 'The user.',
     body: schema.userSchema,

@@ -95,6 +95,8 @@ describe('with the edge and without it, the answer is the same', () => {
       '/api/v1/users/me',
     ]
       .concat(['/api/v1/users/me?x=1', '/api/v1/users/x', `${path.slice(0, -1)}`, '/api/v1/users/%6de'])
+      // What is kept under other names is not had by spelling them.
+      .concat([`${path}%20own`, `/api/v1/users/own:${ada.userId}`, `${path}%2fown`])
       .concat(['/api/v1/users/me/', '/api/v1/users/01890000-0000-7000-8000-000000000000']);
     const etag = must(200, await ada.get(path)).headers.get('etag') as string;
     const requests = [ada, bob, app.admin].flatMap(({ tokens }) =>
@@ -106,6 +108,12 @@ describe('with the edge and without it, the answer is the same', () => {
         ),
       ),
     );
+    for (const { tokens } of [ada, bob]) {
+      const headers = { authorization: `Bearer ${tokens?.accessToken}` };
+      must(200, await app.client.get('/api/v1/users/me', headers));
+      for (const other of [`${path}%20own`, `/api/v1/users/own:${ada.userId}`])
+        must(400, await app.client.get(other, headers));
+    }
     const found = await compare([...requests, bytes('GET', path), bytes('GET', '/api/v1/users/me')]);
     expect(Object.keys(found)).toEqual(expect.arrayContaining(['200', '304', '400', '401', '403', '404']));
   }, 120_000);

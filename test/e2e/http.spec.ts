@@ -1,5 +1,8 @@
+import { once } from 'node:events';
 import { startApp, type TestApp } from '../support/app.js';
+import { makeCollection } from '../support/collections.js';
 import { expectProblem } from '../support/problem.js';
+import { pause } from '../support/process.js';
 import { openSocket, readAnswer, sendRaw } from '../support/raw.js';
 
 const LOGIN = '/api/v1/auth/login';
@@ -166,3 +169,26 @@ describe('a slow caller', () => {
     expect(Date.now() - began).toBeLessThan(10_000);
   });
 });
+
+it('goes on with a connection on which a short upload was ended before it had come whole', async () => {
+  const user = await app.user('uploader');
+  const { records } = await makeCollection(user);
+  const socket = openSocket(app.url);
+  const next = async () => String((await once(socket, 'data'))[0]);
+  const head = `POST ${records}/bulk HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${user.tokens?.accessToken}\r\n`;
+  socket.write(`${head}Content-Type: application/x-ndjson\r\nContent-Length: 500\r\n\r\n${' '.repeat(100)}`);
+  await pause(200);
+  await app.client.post('/api/v1/auth/logout', { refreshToken: user.tokens?.refreshToken });
+  const refused = await next();
+  expect(refused).toMatch(/^HTTP\/1\.1 401 /);
+  expect(refused).not.toMatch(/^connection: close/im);
+  socket.write(' '.repeat(400));
+  // For longer than the rest may take to come.
+  for (let i = 0; i < 6; i++) {
+    socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n');
+    expect(await next()).toMatch(/^HTTP\/1\.1 200 /);
+    await pause(500);
+  }
+  expect(socket.destroyed).toBe(false);
+  socket.destroy();
+}, 20_000);

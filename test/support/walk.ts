@@ -38,6 +38,7 @@ export function addresses(
       'nothing',
       'nothing/records',
       `nothing/records/${id}`,
+      'nothing/records/x',
       'X',
       'X/records',
       'X/records/x',

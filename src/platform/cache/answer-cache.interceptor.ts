@@ -49,16 +49,21 @@ export class AnswerCacheInterceptor extends CacheInterceptor {
   }
 }
 
-/** An answer as the cache takes it, with what it is made of. That there is no such thing is kept too, for a while. */
+/**
+ * An answer as the cache takes it, with what it is made of. That there is no such thing is kept too, for a while.
+ * @param isAllowed where it is read before it is known whether its reader may: what is not there may be for want of that
+ */
 export async function keep(
   read: () => Promise<Answer>,
   madeOf?: Entry | Promise<Entry | undefined>,
+  isAllowed?: Promise<boolean>,
 ): Promise<Loaded<Answer | Problem>> {
   try {
     const answer = await read();
     return { value: answer, bytes: answer.bytes, tags: answer.options.tags, madeOf: await madeOf };
   } catch (error) {
-    if (error instanceof Problem && error.type === 'not-found') return { value: error, bytes: 0, isAbsent: true };
+    const isAbsent = error instanceof Problem && error.type === 'not-found';
+    if (isAbsent && ((await isAllowed) ?? true)) return { value: error, bytes: 0, isAbsent: true };
     throw error;
   }
 }

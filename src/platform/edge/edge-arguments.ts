@@ -5,8 +5,9 @@ import { readQuery } from '../http/query.js';
 import { StartError } from '../start-error.js';
 import type { EdgeContext, EdgeRequest } from './edge-context.js';
 
-/** Different queries of one route that are remembered as read. */
+/** Different queries of one route that are remembered as read, and the longest that are. */
 const QUERIES_REMEMBERED = 1000;
+const LONGEST_QUERY = 500;
 
 interface Schema {
   '~standard': { validate(value: unknown): { issues?: unknown; value?: unknown } | Promise<unknown> };
@@ -60,7 +61,7 @@ export class EdgeArguments {
   /** @returns undefined for a query that is for the pipeline to look at */
   query(text: string): Query | undefined {
     if (!this.takesQuery) return text === '' ? NO_QUERY : undefined;
-    return this.queries.memo(text);
+    return text.length > LONGEST_QUERY ? this.parse(text) : this.queries.memo(text);
   }
 
   /** @returns undefined when one is not valid */

@@ -5,7 +5,7 @@ import { Cache } from '../cache/cache.js';
 import type { Entry } from '../cache/entry.js';
 import { Answer } from '../http/answer.js';
 import { type DeclaredRoute, DeclaredRoutes } from '../http/declared-routes.js';
-import { invalid } from '../http/problem.js';
+import { invalid, Problem } from '../http/problem.js';
 import { PRIORITY } from '../overload/priority.js';
 import { AT_EDGE } from './at-edge.js';
 import { Edge } from './edge.js';
@@ -83,15 +83,11 @@ export class EdgeRoutes implements OnModuleInit {
       const entry = this.cache.fetch(key, () => keep(read, request.madeOf));
       return entry instanceof Promise ? entry.then(ifFound) : ifFound(entry);
     }
-    const isLetIn = allowed.catch(() => false);
-    // That something is not there is kept for whoever asks: not when it is the guard's to say.
-    const load = () =>
-      read().catch(async (error) => {
-        throw (await isLetIn) ? error : new Error('A guard refuses it.');
-      });
-    const madeOf = isLetIn.then(() => request.madeOf);
-    const entry = this.cache.fetch(key, () => keep(load, madeOf));
-    return Promise.all([isLetIn, entry]).then(([isAllowed, found]) => (isAllowed ? ifFound(found) : undefined));
+    const isAllowed = allowed.catch(() => false);
+    const madeOf = isAllowed.then(() => request.madeOf);
+    const entry = this.cache.fetch(key, () => keep(read, madeOf, isAllowed));
+    if (entry instanceof Promise) entry.catch(ignore);
+    return allowed.then(async (isLetIn) => (isLetIn ? ifFound(await entry) : undefined), toPipeline);
   }
 }
 
@@ -107,5 +103,10 @@ function admit(guards: CanActivate[], context: EdgeContext, from = 0): boolean |
 
 const ifFound = (entry: Entry): Entry<Answer> | undefined =>
   entry.value instanceof Answer ? (entry as Entry<Answer>) : undefined;
+
+/** What a guard refuses is for the pipeline to tell; where it failed, that is the answer. */
+function toPipeline(error: unknown): undefined {
+  if (!(error instanceof Problem) || error.status >= 500) throw error;
+}
 
 function ignore(): void {}

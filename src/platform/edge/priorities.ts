@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { splitUrl } from '../http/split-url.js';
+import { canDecode, splitUrl } from '../http/split-url.js';
 import type { Priority } from '../overload/admission.js';
 
 /** Who comes first, before it is known which route a request leads to. */
@@ -12,7 +12,9 @@ export class Priorities {
   }
 
   of({ method = '', url = '' }: Pick<IncomingMessage, 'method' | 'url'>): Priority {
-    const [path] = splitUrl(url);
+    const [sent] = splitUrl(url);
+    // As the router reads it: or who comes last would come first by another spelling.
+    const path = sent.includes('%') && canDecode(sent) ? decodeURIComponent(sent) : sent;
     const asked = method === 'HEAD' ? 'GET' : method;
     for (const [of, pattern, priority] of this.declared) if (of === asked && pattern.test(path)) return priority;
     return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' ? 'read' : 'write';

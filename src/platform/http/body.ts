@@ -100,7 +100,8 @@ export class BodyGuard implements CanActivate {
   private async receive(request: FastifyRequest): Promise<boolean> {
     const { raw, caller } = request;
     if (raw.destroyed) throw invalid('The request was cut off.');
-    if (caller) (raw.socket as Connection).isKnown = true;
+    const connection: Connection = raw.socket;
+    connection.isKnown = caller !== undefined;
     const whole = this.bodies.read(raw, caller ? caller.id : this.throttle.addressOf(raw), caller !== undefined);
     // Nobody else is to wait for it.
     request.body = await (raw.place ? raw.place.outside(whole) : whole);

@@ -82,6 +82,8 @@ export function linger(request: IncomingMessage): boolean {
     clearTimeout(timer);
     connection.isLingering = false;
   });
+  // Who began to read it does not go on.
+  request.removeAllListeners('readable').removeAllListeners('data').resume();
   if (isLast) endLater(connection, request);
   return isLast;
 }
