@@ -19,7 +19,7 @@ afterAll(() => app.close());
 const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
 const etagOf = async (user: Client) => (await app.admin.get(pathOf(user))).headers.get('etag') as string;
 /** Has every connection of the pool opened: who waits for one to open comes too late for a race. */
-const fillPool = (client: Client) => Promise.all(Array.from({ length: 20 }, () => client.get('/api/v1/users/me')));
+const fillPool = (client: Client) => Promise.all(Array.from({ length: 20 }, () => client.get('/api/v1/users?limit=1')));
 const adminsIn = (database: TestDatabase) =>
   database.query<{ email: string }>(`SELECT email FROM users WHERE role = 'admin' AND NOT disabled`);
 

@@ -97,7 +97,7 @@ row(
       ['a collection', () => anyone.get(`/api/v1/data/c-${randomUUID()}`)],
       ['a list', () => anyone.get(set.records)],
       ['statistics', () => anyone.get(`${set.path}/stats?bucket=day&where={"a":"${randomUUID()}"}`)],
-      ['a user', () => admin.get('/api/v1/users/me')],
+      ['users', () => admin.get('/api/v1/users?limit=1')],
       ['an export', () => anyone.get(`${set.records}/export`)],
       ['signing in', () => anyone.post('/api/v1/auth/login', ADMIN)],
       ['a creation', () => admin.post(set.records, { data: {} })],
