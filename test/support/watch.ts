@@ -11,6 +11,29 @@ export const memoryOf = ({ pid }: Program): number =>
 export const mostMemoryOf = ({ pid }: Program): number =>
   Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 
+/**
+ * Watches the memory that a process holds for good: without its program's pages, which lie on disk and which the system takes
+ * back when a container is full. Linux alone says it.
+ * @returns the most so far, in MiB
+ */
+export function watchHeldMemory({ pid }: Program): () => number {
+  let most = 0;
+  const look = () => {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    most = Math.max(most, Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024);
+    return most;
+  };
+  const timer = setInterval(() => {
+    try {
+      look();
+    } catch {
+      // It has ended.
+      clearInterval(timer);
+    }
+  }, 20).unref();
+  return look;
+}
+
 /** How many files, sockets among them, a process has open. */
 export function descriptorsOf({ pid }: Program): number {
   if (process.platform === 'linux') return readdirSync(`/proc/${pid}/fd`).length;
