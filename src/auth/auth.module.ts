@@ -17,6 +17,6 @@ export class AuthModule {
   constructor(edge: Edge, lasting: LastingRequests, guard: AuthGuard) {
     // Before any other, which may ask who it is.
     lasting.rechecks.unshift((context) => guard.recheck(context));
-    edge.knowCallers(guard);
+    edge.callers = guard;
   }
 }

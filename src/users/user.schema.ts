@@ -68,6 +68,9 @@ export const userTag = (id: string): string => `user:${id.toLowerCase()}`;
 /** What is kept for a user who reads their own. No path that somebody asks for is spelt like it. */
 export const ownName = (id: string): string => `own:${id}`;
 
+/** All that ends when a user changes or goes. */
+export const namesOf = (id: string): string[] => [userPath(id), ownName(id), userTag(id)];
+
 /** What a user is kept as, by an id of the path that nobody has checked yet: nothing is, by one that is none. */
 export const keptAs = (id: string): string | undefined => (userId.safeParse(id).success ? userPath(id) : undefined);
 
@@ -77,7 +80,3 @@ export const userAnswer = (user: User, headers: Record<string, string> = {}): An
     etag: entityTag(user),
     headers: { ...PRIVATE, ...headers },
   });
-
-/** The same, kept under a name of its own. */
-export const ownAnswer = (user: User): Answer =>
-  new Answer(presentUser(user), { etag: entityTag(user), tags: [userTag(user.id)], headers: PRIVATE });

@@ -37,7 +37,7 @@ export class UsersController {
   @CacheKey((context) => schema.ownName(context.switchToHttp().getRequest().caller.id))
   @Operation('getMe', 'Read yourself', { answer: 'The caller.', body: schema.userSchema })
   async me(@CurrentCaller() caller: Caller): Promise<Answer> {
-    return schema.ownAnswer(await this.users.get(caller.id, badToken));
+    return schema.userAnswer(await this.users.get(caller.id, badToken));
   }
 
   @Get(':id')

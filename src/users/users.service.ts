@@ -14,7 +14,7 @@ import { type Attempt, PasswordsService, type Turn } from './passwords.service.j
 import { SessionsService } from './sessions.service.js';
 import { User } from './user.entity.js';
 import type { NewUser, UserPatch, UserQuery } from './user.schema.js';
-import { presentUser, userAnswer, userPath, userTag } from './user.schema.js';
+import { namesOf, presentUser, userAnswer, userPath } from './user.schema.js';
 
 /** Any number that nothing else in the database uses as an advisory lock. */
 const LAST_ADMIN_LOCK = 7_310_421_803;
@@ -106,7 +106,7 @@ export class UsersService {
       else if (hashes) await this.sessions.endAll(manager, id, id === caller.id ? caller.sessionId : undefined);
       return userAnswer(await manager.save(user));
     });
-    return work.finally(() => this.cache.invalidate(userPath(id), userTag(id))).catch(toProblem);
+    return work.finally(() => this.cache.invalidate(...namesOf(id))).catch(toProblem);
   }
 
   /** Sessions, collections and records go with the user. */
@@ -116,7 +116,7 @@ export class UsersService {
       await this.assertNotLastAdmin(manager, user);
       await manager.remove(user);
     });
-    await work.finally(() => this.cache.invalidate(userPath(id), userTag(id)));
+    await work.finally(() => this.cache.invalidate(...namesOf(id)));
   }
 
   /** @returns the hash of a new password and, of the caller's own, the one that the current password was found to have */

@@ -71,7 +71,7 @@ export class EdgeArguments {
       let value: unknown;
       if (factory) value = factory(data, context);
       else if (type === RouteParamtypes.QUERY) value = values.get(index);
-      else value = checked(data === undefined ? params : params[data], schema);
+      else value = checked(params, data, schema);
       if (value === INVALID) return undefined;
       found[index] = value;
     }
@@ -85,7 +85,7 @@ export class EdgeArguments {
     const values = new Map<number, unknown>();
     for (const { index, data, type, schema, factory } of this.parameters) {
       if (factory || type !== RouteParamtypes.QUERY) continue;
-      const value = checked(data === undefined ? parameters : parameters[data], schema);
+      const value = checked(parameters, data, schema);
       if (value === INVALID) return undefined;
       values.set(index, value);
     }
@@ -95,7 +95,9 @@ export class EdgeArguments {
 
 const NO_QUERY: Query = { parameters: {}, values: new Map() };
 
-function checked(value: unknown, schema: Schema | undefined): unknown {
+/** All of them, or the one of that name. */
+function checked(all: Record<string, unknown>, name: string | undefined, schema: Schema | undefined): unknown {
+  const value = name === undefined ? all : all[name];
   if (!schema) return value;
   const result = schema['~standard'].validate(value);
   return result instanceof Promise || result.issues ? INVALID : result.value;

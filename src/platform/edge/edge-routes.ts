@@ -1,5 +1,6 @@
 import { CACHE_KEY_METADATA, type CacheKeyFactory } from '@nestjs/cache-manager';
 import { type CanActivate, Injectable, type OnModuleInit } from '@nestjs/common';
+import { EXCEPTION_FILTERS_METADATA, INTERCEPTORS_METADATA, PIPES_METADATA } from '@nestjs/common/constants.js';
 import { keep } from '../cache/answer-cache.interceptor.js';
 import { Cache } from '../cache/cache.js';
 import type { Entry } from '../cache/entry.js';
@@ -7,12 +8,19 @@ import { Answer } from '../http/answer.js';
 import { type DeclaredRoute, DeclaredRoutes } from '../http/declared-routes.js';
 import { invalid, Problem } from '../http/problem.js';
 import { PRIORITY } from '../overload/priority.js';
+import { StartError } from '../start-error.js';
 import { AT_EDGE } from './at-edge.js';
 import { Edge } from './edge.js';
 import { EdgeArguments } from './edge-arguments.js';
 import { EdgeContext, type EdgeRequest } from './edge-context.js';
 import { namesOf, pathOf } from './edge-path.js';
 import type { EdgeRoute, Read } from './edge-route.js';
+
+const PASSED_OVER = {
+  interceptors: INTERCEPTORS_METADATA,
+  pipes: PIPES_METADATA,
+  'exception filters': EXCEPTION_FILTERS_METADATA,
+};
 
 /**
  * Makes of every read that is kept (@CacheKey), or marked with @AtEdge, a route that the edge answers: by the guards, parameters,
@@ -31,20 +39,23 @@ export class EdgeRoutes implements OnModuleInit {
     const routes = this.declared.all();
     for (const route of routes) {
       const { method, template, handler } = route;
+      const priority = Reflect.getMetadata(PRIORITY, handler);
+      const isRead = [AT_EDGE, CACHE_KEY_METADATA].some((key) => Reflect.hasMetadata(key, handler));
+      if (!priority && !isRead) continue;
       const templates = routes.filter((other) => other.method === method).map((other) => other.template);
       const path = pathOf(template, templates);
-      const priority = Reflect.getMetadata(PRIORITY, handler);
       if (priority) this.edge.priorities.add(method, path, priority);
-      const isRead = [AT_EDGE, CACHE_KEY_METADATA].some((key) => Reflect.hasMetadata(key, handler));
       if (isRead) this.edge.add(this.routeOf(route, path));
     }
   }
 
-  private routeOf({ controller, instance, handler, name, template, guards }: DeclaredRoute, path: RegExp): EdgeRoute {
+  private routeOf(route: DeclaredRoute, path: RegExp): EdgeRoute {
+    assertPlain(route);
+    const { controller, instance, handler, name, template, guards } = route;
     const keyOf = Reflect.getMetadata(CACHE_KEY_METADATA, handler) as CacheKeyFactory | undefined;
     const names = namesOf(template);
     const given = new EdgeArguments(controller, name);
-    const mayCall = this.edge.ruleOf(handler);
+    const mayCall = this.edge.callers.ruleOf(handler);
     const load: EdgeRoute['load'] = (match, text, caller, known) => {
       const query = given.query(text);
       if (!query) return undefined;
@@ -62,7 +73,9 @@ export class EdgeRoutes implements OnModuleInit {
       const read = async (): Promise<Answer> => {
         const args = given.of(request, query, context);
         if (!args) throw invalid('A parameter is not valid.');
-        return handler.apply(instance, args) as Answer | Promise<Answer>;
+        const answer = await handler.apply(instance, args);
+        if (!(answer instanceof Answer)) throw new TypeError(`${controller.name}.${name} gave no Answer.`);
+        return answer;
       };
       if (!keyOf) return allowed === true ? read() : allowed.then((isAllowed) => (isAllowed ? read() : undefined));
       const key = keyOf(context) as string | undefined;
@@ -89,6 +102,15 @@ export class EdgeRoutes implements OnModuleInit {
     if (entry instanceof Promise) entry.catch(ignore);
     return allowed.then(async (isLetIn) => (isLetIn ? ifFound(await entry) : undefined), toPipeline);
   }
+}
+
+/** What else a route declares would be passed over here. @throws StartError that names the handler */
+function assertPlain({ controller, handler, name, isStatic }: DeclaredRoute): void {
+  const where = `${controller.name}.${name} cannot be answered at the edge:`;
+  if (!isStatic) throw new StartError(`${where} its controller, or what that needs, is made anew for each request`);
+  for (const [what, key] of Object.entries(PASSED_OVER))
+    if ([controller, handler].some((of) => Reflect.hasMetadata(key, of)))
+      throw new StartError(`${where} it has ${what} of its own`);
 }
 
 /** At once, as long as no guard has to wait. @throws what a guard throws */

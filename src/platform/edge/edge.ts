@@ -16,7 +16,7 @@ import type { Admission } from '../overload/admission.js';
 import type { Backlog } from '../overload/backlog.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
 import { TransientMap } from '../transient-map.js';
-import type { Callers, EdgeRoute, Read, Rule } from './edge-route.js';
+import type { Callers, EdgeRoute, Read } from './edge-route.js';
 import { Guest } from './gate.js';
 import { OwnHeaders } from './own-headers.js';
 import { isPlain } from './plain.js';
@@ -46,13 +46,14 @@ export class Edge {
   /** Targets of which a shared load is under way: who asks now waits with the others, and costs nothing. */
   private readonly underWay = new TransientMap<string, true>();
   readonly priorities = new Priorities();
+  /** To be set before there is any route: who is not known by it at once goes through the pipeline. */
+  callers!: Callers;
   private readonly headers: OwnHeaders;
   private readonly answersReads: boolean;
   private cache!: Cache;
   private throttle!: Throttle;
   private admission!: Admission;
   private backlog!: Backlog;
-  private callers!: Callers;
   private isClosing = false;
 
   constructor(
@@ -82,15 +83,6 @@ export class Edge {
   add(route: EdgeRoute): void {
     this.routes.push(route);
     this.routes.sort((a, b) => b.template.split('/').length - a.template.split('/').length);
-  }
-
-  /** Says how callers are known; who is not, at once, goes through the pipeline. */
-  knowCallers(callers: Callers): void {
-    this.callers = callers;
-  }
-
-  ruleOf(handler: object): Rule {
-    return this.callers.ruleOf(handler);
   }
 
   /** The listener of the HTTP server: the edge, and behind it the pipeline. */

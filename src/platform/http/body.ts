@@ -57,8 +57,6 @@ function isUtf8({ headers }: FastifyRequest): boolean {
   return charset === undefined || charset.toLowerCase() === 'utf-8';
 }
 
-const WITH_BODY = ['POST', 'PUT', 'PATCH', 'DELETE'];
-
 /**
  * Reads the body, as the last guard of each route that may have one: what the others refuse costs no more than its headers. An
  * interceptor would do as well, and cost each request a scope of its own.
@@ -74,7 +72,7 @@ export class BodyGuard implements CanActivate {
   ) {
     this.bodies = new Bodies(config.BODY_LIMIT_BYTES, config.BODY_MEMORY_BYTES);
     // Nest makes the routes later, and asks this one behind the guards that they declare.
-    for (const { handler } of routes.all().filter(({ method }) => WITH_BODY.includes(method))) {
+    for (const { handler } of routes.all().filter(({ method }) => method !== 'GET')) {
       const declared: unknown[] = Reflect.getMetadata(GUARDS_METADATA, handler) ?? [];
       const others = declared.filter((guard) => !(guard instanceof BodyGuard));
       Reflect.defineMetadata(GUARDS_METADATA, [...others, this], handler);

@@ -3,12 +3,16 @@ import { GUARDS_METADATA, METHOD_METADATA, PATH_METADATA } from '@nestjs/common/
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 
-/** A route's template, `/api/v1/users/:id`, of the controller's path and the handler's. */
-const templateOf = (paths: string[]): string =>
-  `/${paths
-    .flatMap((path) => path.split('/'))
-    .filter((part) => part !== '')
-    .join('/')}`;
+type Paths = string | string[];
+
+/** Routes' templates, `/api/v1/users/:id`, of a controller's path and a handler's, of which each may have several. */
+const templatesOf = (of: Paths, below: Paths): string[] =>
+  [of].flat().flatMap((path) =>
+    [below].flat().map((rest) => {
+      const parts = `${path}/${rest}`.split('/').filter((part) => part !== '');
+      return `/${parts.join('/')}`;
+    }),
+  );
 
 export type Handler = (...args: unknown[]) => unknown;
 export type Controller = new () => object;
@@ -26,6 +30,8 @@ export interface DeclaredRoute {
   name: string;
   /** Those of the controller and of the handler, in the order in which Nest asks them. */
   guards: CanActivate[];
+  /** One instance serves all requests. */
+  isStatic: boolean;
 }
 
 /** What Nest knows of all routes. */
@@ -44,9 +50,11 @@ export class DeclaredRoutes {
         const handler = prototype[name] as Handler;
         const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler)];
         if (method === undefined) return [];
-        const template = templateOf([controller, handler].map((of) => Reflect.getMetadata(PATH_METADATA, of)));
+        const [path, rest] = [controller, handler].map((of): Paths => Reflect.getMetadata(PATH_METADATA, of));
         const guards = [controller, handler].flatMap((of) => guardsOf(of, wrapper));
-        return [{ method, template, controller, instance: wrapper.instance, handler, name, guards }];
+        const route = { method, controller, instance: wrapper.instance, handler, name, guards };
+        const isStatic = wrapper.isDependencyTreeStatic();
+        return templatesOf(path as Paths, rest as Paths).map((template) => ({ ...route, template, isStatic }));
       });
     });
   }
