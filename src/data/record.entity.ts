@@ -1,4 +1,4 @@
-import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn, UpdateDateColumn, VersionColumn } from 'typeorm';
 
 /** Named so because Record is a type of TypeScript's own. */
 @Entity('records')
@@ -6,7 +6,8 @@ export class DataRecord {
   @PrimaryGeneratedColumn('uuid') id!: string;
   @Column('uuid', { name: 'collection_id' }) collectionId!: string;
   @Column('jsonb') data!: Record<string, unknown>;
-  @Column({ name: 'occurred_at', type: 'timestamptz', precision: 3 }) occurredAt!: Date;
-  @Column({ type: 'integer' }) version!: number;
+  @Column({ name: 'occurred_at', type: 'timestamptz', precision: 3, default: () => 'now()' }) occurredAt!: Date;
+  @VersionColumn() version!: number;
   @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3 }) createdAt!: Date;
+  @UpdateDateColumn({ name: 'updated_at', type: 'timestamptz', precision: 3 }) updatedAt!: Date;
 }

@@ -4,9 +4,9 @@ import { Answer } from '../platform/http/answer.js';
 import { parseJson } from '../platform/http/json.js';
 import { pageOf, pageParameters } from '../platform/http/page.js';
 import { type Mistake, Problem } from '../platform/http/problem.js';
+import type { StoredRow } from '../platform/resource/repository.js';
 import type { Collection } from './collection.entity.js';
 import { cacheControl, tagsOf } from './collection.schema.js';
-import type { StoredRecord } from './record.statements.js';
 
 /** Four digits of a year are all that RFC 3339 has. */
 const isInRange = (text: string) => {
@@ -181,7 +181,7 @@ export const recordPath = (collection: string, id: string): string =>
 /** The answer that shows one record. */
 export const recordAnswer = (
   collection: Collection,
-  { json, etag }: StoredRecord,
+  { json, etag }: StoredRow,
   maxAge: number,
   headers: Record<string, string> = {},
 ): Answer => {

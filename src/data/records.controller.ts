@@ -17,13 +17,13 @@ import { Operation } from '../platform/http/operation.js';
 import { pageAnswer, RequestUrl } from '../platform/http/page.js';
 import { WhileAllowed } from '../platform/http/while-allowed.js';
 import { Priority } from '../platform/overload/priority.js';
+import type { StoredRow } from '../platform/resource/repository.js';
 import { BulkService } from './bulk.service.js';
 import type { Collection } from './collection.entity.js';
 import { CurrentCollection, ForReaders, ForWriters } from './collection.guard.js';
 import { cacheControl } from './collection.schema.js';
 import type { Found } from './collections.service.js';
 import * as schema from './record.schema.js';
-import { exportStatement, type StoredRecord } from './record.statements.js';
 import { RecordsService } from './records.service.js';
 import { StatsService } from './stats.service.js';
 
@@ -76,9 +76,9 @@ export class RecordsController {
     @Body({ schema: schema.recordInputSchema }) input: schema.RecordInput,
     @CurrentIdempotencyKey() key?: IdempotencyKey,
   ): Promise<Answer> {
-    const { record, isReplayed } = await this.records.create(collection, input, key);
-    const location = schema.recordPath(collection.name, record.id);
-    return this.answer(collection, record, { location, ...(isReplayed ? REPLAYED : {}) });
+    const { row, isReplayed } = await this.records.create(collection, input, key);
+    const location = schema.recordPath(collection.name, row.id);
+    return this.answer(collection, row, { location, ...(isReplayed ? REPLAYED : {}) });
   }
 
   @Get('records')
@@ -158,14 +158,14 @@ export class RecordsController {
   })
   async export(
     @Req() { raw }: FastifyRequest,
-    @CurrentCollection() { id, visibility }: Collection,
+    @CurrentCollection() collection: Collection,
     @Query({ schema: schema.exportQuery }) { order, ...filters }: schema.ExportQuery,
     @WhileAllowed() allowed: AbortSignal,
     @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
-    const statement = exportStatement({ collectionId: id, ...filters }, order);
+    const statement = this.records.exportStatement(collection, filters, order);
     const lines = await this.copyOut.stream(statement, caller?.id, raw.socket, allowed);
-    return new Answer(lines, { type: NDJSON, headers: { 'cache-control': cacheControl(visibility) } });
+    return new Answer(lines, { type: NDJSON, headers: { 'cache-control': cacheControl(collection.visibility) } });
   }
 
   @Get('stats')
@@ -185,7 +185,7 @@ export class RecordsController {
     return new Answer(entry.value, { headers });
   }
 
-  private answer(collection: Collection, record: StoredRecord, headers: Record<string, string> = {}): Answer {
+  private answer(collection: Collection, record: StoredRow, headers: Record<string, string> = {}): Answer {
     return schema.recordAnswer(collection, record, this.config.PUBLIC_MAX_AGE_S, headers);
   }
 }

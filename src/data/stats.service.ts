@@ -5,9 +5,10 @@ import { type Entry, unkept } from '../platform/cache/entry.js';
 import { foundTag, SharedTier } from '../platform/cache/shared-tier.js';
 import { Database } from '../platform/database/database.js';
 import { Servers } from '../platform/database/servers.js';
+import { momentOf } from '../platform/resource/table.js';
 import type { Collection } from './collection.entity.js';
 import type { StatsQuery } from './record.schema.js';
-import { conditionsOf, momentOf } from './record.statements.js';
+import { RecordsService } from './records.service.js';
 
 /** Buckets and values that are shown at most. */
 const BUCKETS = 1000;
@@ -25,6 +26,7 @@ export class StatsService {
     private readonly servers: Servers,
     private readonly cache: Cache,
     private readonly shared: SharedTier,
+    private readonly records: RecordsService,
   ) {}
 
   /**
@@ -51,13 +53,13 @@ export class StatsService {
 
   /** In one statement, so that all figures are of the same moment. */
   private async count(
-    { id }: Collection,
+    collection: Collection,
     { bucket, by, ...filters }: StatsQuery,
     callerId: string | undefined,
   ): Promise<string> {
     const given: string[] = [];
     const place = (value: string) => `$${given.push(value)}`;
-    const where = conditionsOf({ collectionId: id, ...filters }, place);
+    const where = this.records.conditions(collection, filters, place);
     const field = by === undefined ? '' : `${place(by)}::text`;
     const values = `(
       SELECT coalesce(json_agg(json_build_object('value', value, 'count', count)), '[]') FROM (

@@ -16,6 +16,8 @@ import { MetricsModule } from './metrics/metrics.module.js';
 import { Admission } from './overload/admission.js';
 import { Backlog } from './overload/backlog.js';
 import { Redis } from './redis/redis.js';
+import { IndexCheck } from './resource/index-check.js';
+import { ResourceRepositories } from './resource/resource-repositories.js';
 import { ThrottleModule } from './throttle/throttle.module.js';
 
 /** What every feature may ask for: settings, database, Redis, cursors, lifecycle. */
@@ -33,6 +35,8 @@ export class PlatformModule {
         BodyGuard,
         EdgeRoutes,
         Cursors,
+        ResourceRepositories,
+        IndexCheck,
         LastingRequests,
         Lifecycle,
         Background,
@@ -40,7 +44,19 @@ export class PlatformModule {
         { provide: Admission, useFactory: () => createAdmission(config) },
         { provide: Backlog, useFactory: () => createBacklog(config) },
       ],
-      exports: [CONFIG, Edge, Cursors, LastingRequests, Lifecycle, Background, Redis, Admission, Backlog],
+      exports: [
+        CONFIG,
+        Edge,
+        Cursors,
+        ResourceRepositories,
+        IndexCheck,
+        LastingRequests,
+        Lifecycle,
+        Background,
+        Redis,
+        Admission,
+        Backlog,
+      ],
     };
   }
 }

@@ -5,10 +5,9 @@ import { Cache } from '../platform/cache/cache.js';
 import type { Lifetime, Loaded } from '../platform/cache/entry.js';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
-import { badToken, type Caller, type Role } from '../platform/http/caller.js';
+import { badToken, type Caller, type Role, userTag } from '../platform/http/caller.js';
 import { Session } from './session.entity.js';
 import { User } from './user.entity.js';
-import { userTag } from './user.schema.js';
 
 /**
  * What is found of sessions by PostgreSQL's clock, which is the same for all replicas. The token before the current one is

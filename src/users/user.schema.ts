@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
+import { userTag } from '../platform/http/caller.js';
 import { entityTag } from '../platform/http/entity-tag.js';
 import { pageOf, pageParameters } from '../platform/http/page.js';
 import { normalized } from '../platform/normalized.js';
@@ -61,9 +62,8 @@ export const presentUser = (user: User): string => JSON.stringify(user, SHOWN);
 
 export const PRIVATE = { 'cache-control': 'private, no-cache' };
 
-/** Where a user is, and what it is kept as; and what else depends on the user: sessions, collections. */
+/** Where a user is, and what it is kept as. */
 export const userPath = (id: string): string => `/api/v1/users/${id.toLowerCase()}`;
-export const userTag = (id: string): string => `user:${id.toLowerCase()}`;
 
 /** What is kept for a user who reads their own. No path that somebody asks for is spelt like it. */
 export const ownName = (id: string): string => `own:${id}`;

@@ -1,4 +1,9 @@
-import { type ListFilter, listStatement } from '../../src/data/record.statements.js';
+import { DataSource } from 'typeorm';
+import { DataRecord } from '../../src/data/record.entity.js';
+import { recordSchema } from '../../src/data/record.schema.js';
+import { atLeast, below, contains } from '../../src/platform/resource/filters.js';
+import { Lists } from '../../src/platform/resource/list.js';
+import { Table } from '../../src/platform/resource/table.js';
 import { startApp, type TestApp } from '../support/app.js';
 
 const COLLECTIONS = 4;
@@ -13,10 +18,26 @@ interface Plan {
   Plans?: Plan[];
 }
 
+interface ListFilter {
+  order: 'asc' | 'desc';
+  limit: number;
+  after: string[];
+  from: string;
+  to: string;
+  where: string;
+}
+
 let app: TestApp;
+let lists: Lists<DataRecord>;
 let ids: string[];
 beforeAll(async () => {
   app = await startApp();
+  const dataSource = new DataSource({ type: 'postgres', url: app.database.url, entities: [DataRecord] });
+  await dataSource.initialize();
+  const table = new Table(dataSource.getMetadata(DataRecord), recordSchema);
+  const filters = { from: atLeast('occurredAt'), to: below('occurredAt'), where: contains('data') };
+  lists = new Lists(table, filters, 65_536);
+  await dataSource.destroy();
   const rows = await app.database.query<{ id: string }>(
     `INSERT INTO collections (name, visibility, owner_id)
      SELECT 'plan-' || n, 'public', (SELECT id FROM users LIMIT 1) FROM generate_series(1, $1) n RETURNING id`,
@@ -42,13 +63,9 @@ const RANGE = { from: '2001-01-02T00:00:00.000Z', to: '2001-01-09T00:00:00.000Z'
 const flat = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(flat)];
 
 async function explain(options: string, filter: Partial<ListFilter>): Promise<Plan> {
-  const { statement, values } = listStatement({
-    collectionId: ids[0] as string,
-    order: 'desc',
-    limit: 20,
-    isCut: false,
-    ...filter,
-  });
+  const { order = 'desc', limit = 20, after, ...filters } = filter;
+  const where = { collectionId: ids[0] as string };
+  const { statement, values } = lists.statement({ where, filters, sort: 'occurredAt', order, limit, after });
   const [row] = await app.database.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
     `EXPLAIN (FORMAT JSON, ${options}) ${statement.text}`,
     options === 'GENERIC_PLAN' ? undefined : values,

@@ -38,7 +38,7 @@ describe('with a collector, a request', () => {
       expect(attributes).toMatchObject({ 'http.route': RECORD, 'url.path': path, 'http.request.method': 'GET' });
     }
     expect(loaded.children.map(({ name }) => name)).toContainEqual(
-      expect.stringMatching(/^pg\.query:record_get_many /),
+      expect.stringMatching(/^pg\.query:records_get_many /),
     );
     expect(kept.children).toEqual([]);
     const etag = (await anyone.get(path)).headers.get('etag') as string;

@@ -120,7 +120,8 @@ export class Edge {
     const route = found ?? this.find(url);
     if (!route) return void this.admit(request, response, () => pipeline(request, response));
     const go = (read: Read | undefined) => {
-      if (!read) return void pipeline(request, response);
+      // What is not for this caller is for the pipeline to tell.
+      if (!read || !answerOf(read).isFor(arrival.caller)) return void pipeline(request, response);
       const stale = read instanceof Answer ? undefined : staleness(read);
       this.answer(arrival, this.wireOf(read, route), stale);
     };
@@ -209,7 +210,7 @@ export class Edge {
   }
 
   private wireOf(read: Read, { template }: EdgeRoute): Wire {
-    const answer = read instanceof Answer ? read : read.value;
+    const answer = answerOf(read);
     answer.atEdge ??= new Wire(answer, template, this.headers.vary, (bytes) => {
       if (read !== answer) this.cache.grow(read as Entry, bytes);
     });
@@ -231,3 +232,5 @@ function load(route: EdgeRoute, path: string, query: string, caller: Caller | un
     return undefined;
   }
 }
+
+const answerOf = (read: Read): Answer => (read instanceof Answer ? read : read.value);

@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Caller } from './caller.js';
 import { isNotModified } from './entity-tag.js';
+import type { Problem } from './problem.js';
 
 interface AnswerOptions {
   /** Where it is not the route's usual one. */
@@ -11,6 +13,8 @@ interface AnswerOptions {
   headers?: Record<string, string>;
   /** Names of what it depends on: their change ends a kept one. */
   tags?: string[];
+  /** Whom it is for, where that depends on what it says: others are told what stands for that, though it be kept. */
+  only?: { isFor(caller: Caller | undefined): boolean; refusal(): Problem };
 }
 
 /**
@@ -37,7 +41,14 @@ export class Answer {
     return Buffer.byteLength(text) === text.length ? text.length : 2 * text.length;
   }
 
+  isFor(caller: Caller | undefined): boolean {
+    return this.options.only?.isFor(caller) ?? true;
+  }
+
+  /** @throws Problem when it is not for this caller */
   send(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const { only } = this.options;
+    if (only && !only.isFor(request.caller)) throw only.refusal();
     const { status, etag, headers, type = 'application/json; charset=utf-8' } = this.options;
     if (status) reply.code(status);
     if (headers) reply.headers(headers);

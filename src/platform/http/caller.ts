@@ -12,6 +12,9 @@ export interface Caller {
   sessionId: string;
 }
 
+/** What depends on a user is kept with this name, and ends when the user changes or goes. */
+export const userTag = (id: string): string => `user:${id.toLowerCase()}`;
+
 declare module 'fastify' {
   interface FastifyRequest {
     caller: Caller | undefined;

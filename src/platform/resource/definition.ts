@@ -1,0 +1,74 @@
+import { CacheKey } from '@nestjs/cache-manager';
+import type { ObjectLiteral } from 'typeorm';
+import { z } from 'zod';
+import { pageParameters } from '../http/page.js';
+import type { Policy } from './policy.js';
+import type { RepositoryOptions } from './repository.js';
+import type { Property } from './table.js';
+
+export const resourceId = z.uuid().toLowerCase().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
+
+export interface ResourceOptions<T extends ObjectLiteral> extends Omit<RepositoryOptions<T, never>, 'beside'> {
+  /** What one of them is called: `order`. */
+  name: string;
+  /** Where they are: `/api/v1/orders`. */
+  path: string;
+  policy: Policy<T>;
+  /** Columns that lists can be sorted by, each with an index; the first one is usual, newest or greatest first. */
+  sorts: [Property<T>, ...Property<T>[]];
+}
+
+/** A resource as its module declares it: rows of an entity, what clients see of them, who may, and how they are listed. */
+export interface ResourceDefinition<T extends ObjectLiteral> extends ResourceOptions<T> {
+  entity: new () => T;
+}
+
+export const defineResource = <T extends ObjectLiteral>(
+  entity: new () => T,
+  options: ResourceOptions<T>,
+): ResourceDefinition<T> => ({ entity, ...options });
+
+/** Where a row is, and what it is kept as. */
+export const pathOf = ({ path }: { path: string }, id: string): string => `${path}/${id.toLowerCase()}`;
+
+/** Keeps the answers of a route that reads the row whose id is in its path, until the row changes. */
+export const Kept = (definition: { path: string }) =>
+  CacheKey((context) => {
+    const { id } = context.switchToHttp().getRequest().params;
+    // A factory may say that nothing is kept, and its type does not know.
+    return (resourceId.safeParse(id).success ? pathOf(definition, id) : undefined) as string;
+  });
+
+/** The parameters of a resource's list: page, `sort`, and its filters. */
+export function listQuery<T extends ObjectLiteral>({ sorts, filters = {} }: ResourceDefinition<T>) {
+  const orders = sorts.flatMap((sort) => [`-${sort}`, sort]) as [string, ...string[]];
+  const sort = z
+    .enum(orders)
+    .default(orders[0])
+    .meta({ description: 'By which member; with `-`, greatest or newest first.' });
+  const narrowing = Object.entries(filters).map(([name, { schema }]) => [name, schema.optional()]);
+  return z.strictObject({ ...pageParameters, sort, ...(Object.fromEntries(narrowing) as Record<string, never>) });
+}
+
+/** A resource's list as its caller asks for it. */
+export interface ListQuery {
+  limit: number;
+  cursor?: string | undefined;
+  sort: string;
+  [filter: string]: string | number | undefined;
+}
+
+/** The body of a merge patch (RFC 7396): what it may hold is known only when it is merged. */
+export function mergePatchOf(input: z.ZodObject, id: string) {
+  const members = Object.entries(input.shape).map(([name, member]) => {
+    const shown = z.toJSONSchema(member as z.ZodType, { io: 'input', unrepresentable: 'any' });
+    return [
+      name,
+      z
+        .unknown()
+        .optional()
+        .meta({ anyOf: [shown, { type: 'null' }] }),
+    ];
+  });
+  return z.strictObject(Object.fromEntries(members)).meta({ id, description: 'JSON Merge Patch (RFC 7396).' });
+}

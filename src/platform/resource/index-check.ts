@@ -1,0 +1,79 @@
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { DataSource, type ObjectLiteral } from 'typeorm';
+import { CONFIG, type Config } from '../config.token.js';
+import { Database } from '../database/database.js';
+import type { Caller } from '../http/caller.js';
+import { StartError } from '../start-error.js';
+import type { ResourceDefinition } from './definition.js';
+import type { Table } from './table.js';
+
+/** An index: its columns in their order, and whether each of them descends. */
+interface Index {
+  columns: string[];
+  descends: boolean[];
+}
+
+const INDEXES = `
+  SELECT array_agg(a.attname::text ORDER BY k.place) AS columns,
+    array_agg((i.indoption::int2[])[k.place - 1] & 1 = 1 ORDER BY k.place) AS descends
+  FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY k (number, place)
+    JOIN pg_attribute a ON a.attnum = k.number
+  WHERE i.indrelid = $1::regclass AND a.attrelid = i.indrelid AND i.indisvalid AND i.indpred IS NULL
+  GROUP BY i.indexrelid`;
+
+const ID = '00000000-0000-7000-8000-000000000000';
+/** One of each kind: what a list is narrowed to depends on who asks. */
+const CALLERS: (Caller | undefined)[] = [
+  undefined,
+  { id: ID, role: 'user', sessionId: ID },
+  { id: ID, role: 'admin', sessionId: ID },
+];
+
+/** A list that no index serves is fast until there are rows: it is found at the start, where somebody develops. */
+@Injectable()
+export class IndexCheck implements OnModuleInit {
+  private readonly checks: (() => Promise<void>)[] = [];
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly database: Database,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  add<T extends ObjectLiteral>(definition: ResourceDefinition<T>, table: Table): void {
+    this.checks.push(() => this.check(definition, table));
+  }
+
+  /** @throws StartError that says which index is missing */
+  async onModuleInit(): Promise<void> {
+    // Production may be started before its migrations have run, and was developed before that.
+    if (this.config.NODE_ENV === 'production' || !(await this.database.hasCurrentSchema())) return;
+    for (const check of this.checks) await check();
+  }
+
+  private async check<T extends ObjectLiteral>({ sorts, policy }: ResourceDefinition<T>, table: Table): Promise<void> {
+    const indexes = await this.dataSource.query<Index[]>(INDEXES, [table.sql]);
+    const { name } = table.entity;
+    for (const sort of sorts) {
+      const column = table.column(sort);
+      if (column.isNullable) throw new StartError(`${name}.${sort} may be null, and lists cannot be sorted by it`);
+      for (const caller of CALLERS) {
+        const narrowed = Object.keys(policy.listed(caller));
+        const first = narrowed.map((property) => table.column(property).sql);
+        if (indexes.some((index) => serves(index, first, column.sql))) continue;
+        const within = narrowed.length > 0 ? ` of one ${narrowed.join(' and ')}` : '';
+        throw new StartError(
+          `${name} is listed by ${sort}${within}, and no index serves that. A migration makes it: CREATE INDEX ON ${table.sql} (${[...first, column.sql, 'id'].join(', ')})`,
+        );
+      }
+    }
+  }
+}
+
+/** Whether it has the narrowed columns first, and then what is sorted by and the id, both in one direction. */
+function serves({ columns, descends }: Index, narrowed: string[], sort: string): boolean {
+  const count = narrowed.length;
+  const begins = columns.slice(0, count);
+  if (!narrowed.every((column) => begins.includes(column))) return false;
+  return columns[count] === sort && columns[count + 1] === 'id' && descends[count] === descends[count + 1];
+}

@@ -1,0 +1,146 @@
+import type { ObjectLiteral } from 'typeorm';
+import type { Statement } from '../database/database.js';
+import { PAGE_BYTES } from '../http/page.js';
+import type { Filter } from './filters.js';
+import { type Property, type Table, textOf } from './table.js';
+
+/** A page that can have no more is not measured: of the usual 20 rows of this size. */
+export const USUAL_ROW_BYTES = 65_536;
+const WHOLE_BYTES = 20 * USUAL_ROW_BYTES;
+/** Limits that many callers use; others are not worth a prepared statement each. */
+const USUAL_LIMITS = new Set([20, 100]);
+
+/** Types whose values may be long. */
+const LONG = /^(?:text|character varying|jsonb?)/;
+
+/** What a list, an export and figures are narrowed to. */
+export interface Narrowed<T> {
+  /** Columns that have these values. */
+  where: Partial<T>;
+  /** Values of filters, by their names. */
+  filters: Record<string, string | undefined>;
+}
+
+export interface Listed<T> extends Narrowed<T> {
+  sort: Property<T>;
+  order: 'asc' | 'desc';
+  limit: number;
+  /** The sorted value and the id of the last row of the page before. */
+  after?: string[] | undefined;
+}
+
+/** A page as one JSON text without its brackets, and where the next one begins, if there is one. */
+export interface PageRow {
+  items: string | null;
+  at: string | null;
+  id: string | null;
+}
+
+/** Keyset lists of a table: a row comparison is one range of an index, read in either direction. */
+export class Lists<T extends ObjectLiteral> {
+  private readonly statements = new Map<string, Statement>();
+
+  /** @param rowBytes what the JSON of the largest row may take */
+  constructor(
+    private readonly table: Table,
+    private readonly filters: Record<string, Filter>,
+    private readonly rowBytes: number,
+  ) {}
+
+  /** The conditions as SQL; `place` puts a value into the text, as a parameter or a literal. */
+  conditions({ where, filters }: Narrowed<T>, place: (value: string) => string): string {
+    const equal = Object.entries(where).map(([property, value]) => {
+      const { sql, type } = this.table.column(property);
+      return `${sql} = ${place(value as string)}::${type}`;
+    });
+    const narrowed = Object.entries(filters).flatMap(([name, value]) => {
+      const filter = this.filters[name] as Filter;
+      return value === undefined ? [] : filter.condition(this.table.column(filter.property), place(value));
+    });
+    return [...equal, ...narrowed].join(' AND ') || 'true';
+  }
+
+  /** Of the same shape it is the same statement, which PostgreSQL prepares once. */
+  statement(listed: Listed<T>): { statement: Statement; values: unknown[] } {
+    const { sort, order, limit, after } = listed;
+    const filters = this.needed(listed);
+    const isCut = limit * this.rowBytes > WHOLE_BYTES;
+    const values: string[] = [];
+    const given = Object.keys(filters).filter((name) => filters[name] !== undefined);
+    const shape = [sort, order, ...Object.keys(listed.where), ...given, after && 'after', isCut && 'cut', limit];
+    const key = `${this.table.name}_list_${shape.filter(Boolean).join('_')}`;
+    const isAnew = !USUAL_LIMITS.has(limit) || given.some((name) => this.filters[name]?.isPlannedAnew);
+    const known = this.statements.get(key);
+    if (known) {
+      this.conditions({ ...listed, filters }, (value) => `$${values.push(value)}`);
+      return { statement: known, values: [...values, ...(after ?? [])] };
+    }
+    const column = this.table.column(sort);
+    let conditions = this.conditions({ ...listed, filters }, (value) => `$${values.push(value)}`);
+    if (after) {
+      const [at, id] = [values.length + 1, values.length + 2];
+      conditions += ` AND (${column.sql}, id) ${order === 'desc' ? '<' : '>'} ($${at}::${column.type}, $${id}::uuid)`;
+    }
+    const text = `
+      WITH page AS (SELECT * FROM ${this.table.sql} WHERE ${conditions}
+        ORDER BY ${column.sql} ${order}, id ${order} LIMIT ${limit + 1}),
+      ${isCut ? this.cutPage(sort, limit) : this.wholePage(sort, limit)}`;
+    const statement: Statement = isAnew ? { text } : { name: key, text, isShort: 'one' };
+    if (!isAnew) this.statements.set(key, statement);
+    return { statement, values: [...values, ...(after ?? [])] };
+  }
+
+  /** Behind a cursor the bound where the list began holds anyway, and PostgreSQL would read on from there again. */
+  private needed({ sort, order, after, filters }: Listed<T>): Record<string, string | undefined> {
+    if (after === undefined) return filters;
+    const passed = order === 'desc' ? 'to' : 'from';
+    const isNeeded = ([name]: [string, unknown]) => {
+      const { property, bounds } = this.filters[name] as Filter;
+      return property !== sort || bounds !== passed;
+    };
+    return Object.fromEntries(Object.entries(filters).filter(isNeeded));
+  }
+
+  /** All rows of the page but the one too many, which says that there is a next page. */
+  private wholePage(sort: Property<T>, limit: number): string {
+    const { sql } = this.table.column(sort);
+    return `
+      written AS (SELECT id, ${sql}, ${this.table.json} AS json FROM page),
+      placed AS (SELECT *, row_number() OVER () AS place, count(*) OVER () AS count FROM written)
+      ${this.pageOf(sort, `place <= ${limit}`, `place = ${limit} AND count > place`)}`;
+  }
+
+  /**
+   * The same, cut where PAGE_BYTES are full. What is stored is compressed, and its length known without reading it: rows for
+   * which there can be no room are not made into JSON.
+   */
+  private cutPage(sort: Property<T>, limit: number): string {
+    const { sql } = this.table.column(sort);
+    const long = Object.keys(this.table.shown.shape)
+      .map((property) => this.table.column(property))
+      .filter(({ type }) => LONG.test(type));
+    const sizes = long.map((column) => `coalesce(pg_column_size(${column.sql}), 0)`).join(' + ') || '0';
+    const isShown = `place <= ${limit} AND (place = 1 OR bytes <= ${PAGE_BYTES})`;
+    const isLast = `${isShown} AND is_followed AND (place = ${limit} OR next IS NULL OR bytes + next > ${PAGE_BYTES})`;
+    return `
+      stored AS (
+        SELECT *, row_number() OVER so_far AS place, lead(id) OVER so_far IS NOT NULL AS is_followed,
+          sum(${sizes}) OVER so_far - (${sizes}) AS before
+        FROM page WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)),
+      written AS (
+        SELECT id, ${sql}, place, is_followed, ${this.table.json} AS json
+        FROM stored WHERE before <= ${PAGE_BYTES} OFFSET 0),
+      placed AS (
+        SELECT *, sum(octet_length(json)) OVER so_far AS bytes, lead(octet_length(json)) OVER so_far AS next
+        FROM written WINDOW so_far AS (ROWS UNBOUNDED PRECEDING))
+      ${this.pageOf(sort, isShown, isLast)}`;
+  }
+
+  private pageOf(sort: Property<T>, isShown: string, isLast: string): string {
+    const column = this.table.column(sort);
+    return `
+      SELECT string_agg(json, ',') FILTER (WHERE ${isShown}) AS items,
+        ${textOf(column, `max(${column.sql}) FILTER (WHERE ${isLast})`)} AS at, max(id::text) FILTER (WHERE ${isLast}) AS id
+      FROM placed`;
+  }
+}

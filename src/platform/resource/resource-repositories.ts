@@ -1,0 +1,27 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource, type ObjectLiteral } from 'typeorm';
+import { Cache } from '../cache/cache.js';
+import { SharedTier } from '../cache/shared-tier.js';
+import { Database } from '../database/database.js';
+import { type RepositoryOptions, ResourceRepository } from './repository.js';
+import { type Property, Table } from './table.js';
+
+/** Makes repositories of resources: for whoever wants rows, and answers for them in their own way. */
+@Injectable()
+export class ResourceRepositories {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly database: Database,
+    private readonly cache: Cache,
+    private readonly shared: SharedTier,
+  ) {}
+
+  /** @throws StartError when its rows cannot be shown so */
+  of<T extends ObjectLiteral, K extends Property<T> = never>(
+    entity: new () => T,
+    options: RepositoryOptions<T, K>,
+  ): ResourceRepository<T, K> {
+    const table = new Table(this.dataSource.getMetadata(entity), options.shown);
+    return new ResourceRepository(table, options, this.database, this.cache, this.shared);
+  }
+}

@@ -1,0 +1,45 @@
+import { type DynamicModule, Inject, Module, type Provider } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import type { ObjectLiteral } from 'typeorm';
+import { CONFIG, type Config } from '../config.token.js';
+import { Cursors } from '../http/cursor.js';
+import type { ResourceDefinition } from './definition.js';
+import { IndexCheck } from './index-check.js';
+import { Resource } from './resource.js';
+import { ResourceRepositories } from './resource-repositories.js';
+
+type Entity<T> = new () => T;
+
+/** What stands for an entity's resource in Nest's injector. */
+const resourceToken = ({ name }: Entity<object>) => `${name}Resource`;
+
+/** Injects the Resource that a module declares with ResourceModule.forFeature(). */
+export const InjectResource = (entity: Entity<object>) => Inject(resourceToken(entity));
+
+/** Gives a module the resources that it declares, as TypeOrmModule.forFeature() does repositories. */
+@Module({})
+export class ResourceModule {
+  // biome-ignore lint/suspicious/noExplicitAny: a definition is of its own entity.
+  static forFeature(definitions: ResourceDefinition<any>[]): DynamicModule {
+    const entities = definitions.map(({ entity }) => entity);
+    const providers = definitions.map(provide);
+    return {
+      module: ResourceModule,
+      imports: [TypeOrmModule.forFeature(entities)],
+      providers,
+      exports: [TypeOrmModule, ...providers],
+    };
+  }
+}
+
+function provide<T extends ObjectLiteral>(definition: ResourceDefinition<T>): Provider {
+  return {
+    provide: resourceToken(definition.entity),
+    inject: [ResourceRepositories, Cursors, CONFIG, IndexCheck],
+    useFactory: (repositories: ResourceRepositories, cursors: Cursors, config: Config, check: IndexCheck) => {
+      const repository = repositories.of(definition.entity, { ...definition, beside: definition.policy.by });
+      check.add(definition, repository.table);
+      return new Resource(definition, repository, cursors, config.PUBLIC_MAX_AGE_S);
+    },
+  };
+}

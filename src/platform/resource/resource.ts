@@ -1,0 +1,128 @@
+import type { ObjectLiteral } from 'typeorm';
+import type { z } from 'zod';
+import { parseExactly } from '../exact-json.js';
+import { Answer } from '../http/answer.js';
+import type { Caller } from '../http/caller.js';
+import type { Cursors } from '../http/cursor.js';
+import { assertIfMatch } from '../http/entity-tag.js';
+import { type IdempotencyKey, REPLAYED } from '../http/idempotency.js';
+import { mergePatch } from '../http/merge-patch.js';
+import { pageAnswer } from '../http/page.js';
+import { invalid, notFound, Problem } from '../http/problem.js';
+import { toMistakes } from '../http/validation.js';
+import { type ListQuery, pathOf, type ResourceDefinition } from './definition.js';
+import type { Locked, ResourceRepository, Stored, StoredRow } from './repository.js';
+import type { Property } from './table.js';
+
+/** Who asks for a change, and of which version. */
+export interface Change {
+  caller: Caller;
+  ifMatch: string | undefined;
+}
+
+/** The rows of a resource as HTTP has them: by their policy, with entity tags, pages and places. */
+export class Resource<T extends ObjectLiteral> {
+  constructor(
+    readonly definition: ResourceDefinition<T>,
+    readonly repository: ResourceRepository<T, Property<T>>,
+    private readonly cursors: Cursors,
+    /** Seconds for which a public row may be used unasked. */
+    private readonly publicMaxAge: number,
+  ) {}
+
+  /** What is read is for who may read it; to others it is said, behind this, that there is no such thing. @throws Problem not-found */
+  async get(id: string): Promise<Answer> {
+    const row = await this.repository.find(pathOf(this.definition, id), id);
+    if (!row) throw this.missing();
+    return this.answer(row);
+  }
+
+  /**
+   * A page of what the caller may read.
+   * @param url the request's target, of which the next page's is made
+   * @throws Problem invalid-request for a foreign cursor
+   */
+  async list(url: string, query: ListQuery, caller: Caller | undefined): Promise<Answer> {
+    const { limit, cursor, sort, ...filters } = query;
+    const where = this.definition.policy.listed(caller);
+    const scope = JSON.stringify([this.definition.path, where, sort, filters]);
+    const listed = {
+      where,
+      filters: filters as Record<string, string | undefined>,
+      sort: sort.replace(/^-/, '') as Property<T>,
+      order: sort.startsWith('-') ? ('desc' as const) : ('asc' as const),
+      limit,
+      after: cursor === undefined ? undefined : this.cursors.open(cursor, scope),
+    };
+    const { items, at, id } = await this.repository.page(listed, caller?.id);
+    const nextCursor = at === null ? null : this.cursors.seal([at, id as string], scope);
+    const isForAll = Object.keys(this.definition.policy.listed(undefined)).length === 0;
+    const headers = { 'cache-control': isForAll ? 'no-cache' : 'private, no-cache' };
+    return pageAnswer(url, { items: items === null ? [] : [items], nextCursor }, headers);
+  }
+
+  /** @throws Problem conflict, idempotency-key-reused, not-found when what it belongs to has gone */
+  async create(values: Partial<T>, key?: IdempotencyKey): Promise<Answer> {
+    const made = await this.repository.create(values, key);
+    if (!made) throw notFound();
+    const { row, isReplayed } = made;
+    const headers = { location: pathOf(this.definition, row.id), ...(isReplayed ? REPLAYED : {}) };
+    return this.answer({ ...values, ...row } as unknown as Stored<T, Property<T>>, headers);
+  }
+
+  /** @throws Problem not-found, forbidden, precondition-required, precondition-failed, conflict */
+  replace(id: string, values: Partial<T>, change: Change): Promise<Answer> {
+    return this.change(id, change, async (locked) => this.answer(await locked.update(values)));
+  }
+
+  /**
+   * Merges a patch into what clients see of the row.
+   * @param input what a body that replaces the row must be, and the merged one is
+   * @throws Problem as replace() does, and invalid-request for what comes of the merging
+   */
+  patch(id: string, patch: Record<string, unknown>, input: z.ZodObject, change: Change): Promise<Answer> {
+    return this.change(id, change, async (locked) => {
+      const shown = parseExactly(locked.row.json) as Record<string, unknown>;
+      const own = Object.fromEntries(Object.keys(input.shape).map((name) => [name, shown[name] ?? undefined]));
+      const merged = input.safeParse(mergePatch(own, patch));
+      if (!merged.success) throw invalid('The body is not valid.', toMistakes(merged.error.issues));
+      const given = Object.fromEntries(Object.keys(input.shape).map((name) => [name, merged.data[name] ?? null]));
+      return this.answer(await locked.update(given as Partial<T>));
+    });
+  }
+
+  /** @throws Problem not-found, forbidden, precondition-required, precondition-failed, conflict */
+  remove(id: string, change: Change): Promise<void> {
+    return this.change(id, change, (locked) => locked.remove());
+  }
+
+  private change<R>(id: string, change: Change, work: (locked: Locked<T, Property<T>>) => Promise<R>): Promise<R> {
+    const { policy } = this.definition;
+    return this.repository.change(id, [pathOf(this.definition, id)], (locked) => {
+      const row = locked?.row as T | undefined;
+      if (!locked || !row || !policy.mayRead(row, change.caller)) throw this.missing();
+      if (!policy.mayChange(row, change.caller))
+        throw new Problem('forbidden', 'You may read this, and not change it.');
+      assertIfMatch(change.ifMatch, locked.row.etag);
+      return work(locked);
+    });
+  }
+
+  private answer(row: Stored<T, Property<T>>, headers: Record<string, string> = {}): Answer {
+    const { policy } = this.definition;
+    const { json, etag } = row as StoredRow;
+    const isForAll = policy.mayRead(row as unknown as T, undefined);
+    const control = isForAll ? `public, max-age=${this.publicMaxAge}, must-revalidate` : 'private, no-cache';
+    const isFor = (caller: Caller | undefined) => policy.mayRead(row as unknown as T, caller);
+    return new Answer(json, {
+      etag,
+      tags: policy.tags?.(row as unknown as T) ?? [],
+      headers: { 'cache-control': control, ...headers },
+      ...(isForAll ? {} : { only: { isFor, refusal: () => this.missing() } }),
+    });
+  }
+
+  private missing(): Problem {
+    return notFound(`There is no ${this.definition.name} with this id.`);
+  }
+}

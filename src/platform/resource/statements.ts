@@ -1,0 +1,99 @@
+import type { Statement } from '../database/database.js';
+import { KEPT } from '../http/idempotency.js';
+import type { Column, Table } from './table.js';
+
+/** What the rows of a table belong to and go with, without a foreign key: checking it for each would cost a bulk load dearly. */
+export interface Parent {
+  /** The member that holds the parent's id. */
+  property: string;
+  table: string;
+}
+
+/** The statements by which one table's rows are read and changed. */
+export interface Statements {
+  /** Rows of these ids: $1. */
+  getMany: Statement;
+  /** One row, locked until the transaction ends: $1, and its parent's id, $2, where it has one. */
+  lock: string;
+  /** @param columns that are set: $2 and on, where the id is $1 */
+  update(columns: Column[]): string;
+  remove: string;
+  /** Columns of values, in the order of `table.given`; then callers, keys and fingerprints. */
+  createMany: Statement;
+}
+
+/** What became of an Idempotency-Key. */
+export const FIND_KEY: Statement = {
+  name: 'idempotency_key_find',
+  text: `SELECT fingerprint, body FROM idempotency_keys WHERE caller_id = $1 AND key = $2`,
+};
+
+/** @param beside columns that are given back with each row */
+export function statementsOf(table: Table, beside: Column[], parent: Parent | undefined): Statements {
+  const { sql, name } = table;
+  const stored = table.stored(beside);
+  const touched = [
+    `${table.version.sql} = ${table.version.sql} + 1`,
+    ...(table.updatedAt ? [`${table.updatedAt.sql} = now()`] : []),
+  ];
+  const belongs = parent && table.column(parent.property).sql;
+  // What is left of a parent that has gone is removed behind it.
+  const isThere = parent
+    ? ` AND ${belongs} = $2 AND EXISTS (SELECT FROM ${parent.table} p WHERE p.id = ${belongs})`
+    : '';
+  return {
+    getMany: { name: `${name}_get_many`, isShort: 'many', text: `SELECT ${stored} FROM ${sql} WHERE id = ANY ($1)` },
+    lock: `SELECT ${stored} FROM ${sql} WHERE id = $1${isThere} FOR UPDATE`,
+    update: (columns) => {
+      const set = columns.map((column, at) => `${column.sql} = $${at + 2}::${column.type}`);
+      return `UPDATE ${sql} SET ${[...set, ...touched].join(', ')} WHERE id = $1 RETURNING ${stored}`;
+    },
+    remove: `DELETE FROM ${sql} WHERE id = $1`,
+    createMany: { name: `${name}_create_many`, text: createMany(table, stored, parent) },
+  };
+}
+
+/**
+ * Makes rows, and takes the Idempotency-Keys under which they are made, if they are, together with the answers: all in one
+ * statement. Gives nothing back for those whose key was taken before or whose parent has gone. Keys are taken in one order
+ * everywhere: processes that take the same ones wait for one another, and never in a circle.
+ */
+function createMany(table: Table, stored: string, parent: Parent | undefined): string {
+  const { given, version, createdAt, updatedAt } = table;
+  const arrays = given.map(({ type }, at) => `$${at + 1}::${type === 'uuid' ? 'uuid' : 'text'}[]`);
+  const [caller, key, fingerprint] = [1, 2, 3].map((at) => `$${given.length + at}`);
+  const asked = given.map((_, at) => `v${at}`);
+  const values = given.map(({ sql, type, otherwise }, at) => {
+    const value = otherwise === 'NULL' ? `v${at}::${type}` : `coalesce(v${at}::${type}, ${otherwise})::${type}`;
+    return `${value} AS ${sql}`;
+  });
+  const made = [
+    'uuidv7() AS id',
+    `1 AS ${version.sql}`,
+    ...[createdAt, updatedAt].flatMap((column) => (column ? [`now()::${column.type} AS ${column.sql}`] : [])),
+  ];
+  const columns = ['id', ...[...given, version, createdAt, updatedAt].flatMap((column) => column?.sql ?? [])].join(
+    ', ',
+  );
+  const [of, join] = parent
+    ? [
+        table.column(parent.property).sql,
+        ` JOIN ${parent.table} p ON p.id = v${given.findIndex(({ property }) => property === parent.property)}`,
+      ]
+    : ['NULL::uuid', ''];
+  return `
+    WITH input AS (
+      SELECT n, caller_id, key, fingerprint, ${[...values, ...made].join(', ')}
+      FROM unnest(${arrays.join(', ')}, ${caller}::uuid[], ${key}::text[], ${fingerprint}::bytea[])
+        WITH ORDINALITY AS asked (${asked.join(', ')}, caller_id, key, fingerprint, n)${join}),
+    answer AS (SELECT *, ${table.json} AS json FROM input),
+    taken AS (
+      INSERT INTO idempotency_keys AS k (caller_id, key, fingerprint, body, collection_id)
+      SELECT caller_id, key, fingerprint, json, ${of} FROM answer WHERE key IS NOT NULL ORDER BY caller_id, key
+      ON CONFLICT (caller_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, body = excluded.body,
+        collection_id = excluded.collection_id, items = 0, digest = NULL, report = NULL, holder = NULL, created_at = now()
+      WHERE k.created_at < now() - ${KEPT} RETURNING caller_id, key),
+    good AS (SELECT * FROM answer WHERE key IS NULL OR (caller_id, key) IN (SELECT * FROM taken)),
+    made AS (INSERT INTO ${table.sql} (${columns}) SELECT ${columns} FROM good)
+    SELECT n::int, ${stored.replace(`${table.json} AS json`, 'json')} FROM good`;
+}
