@@ -41,7 +41,7 @@ export const settings = z.object({
   DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS: setting.integer(1, 600_000).default(10_000),
   /** This process gives up on a query after this, whatever PostgreSQL does. */
   DATABASE_QUERY_TIMEOUT_MS: setting.integer(1, 3_600_000).default(15_000),
-  /** Read replicas, separated by commas: lists of records, statistics and exports are read there. */
+  /** Read replicas, separated by commas: lists, statistics and exports are read there. */
   DATABASE_REPLICA_URLS: setting.list(setting.databaseUrl).optional().meta({ secret: true }),
   /** A replica further behind is left out. Who has written reads from the primary for twice this time. */
   DATABASE_REPLICA_MAX_LAG_MS: setting.integer(100, 600_000).default(5000),

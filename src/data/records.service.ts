@@ -2,7 +2,6 @@ import { Inject, Injectable } from '@nestjs/common';
 import { escapeLiteral } from 'pg';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { parseExactly } from '../platform/exact-json.js';
-import { Cursors } from '../platform/http/cursor.js';
 import { assertIfMatch } from '../platform/http/entity-tag.js';
 import type { IdempotencyKey } from '../platform/http/idempotency.js';
 import { mergePatch } from '../platform/http/merge-patch.js';
@@ -27,11 +26,7 @@ const missing = () => notFound('There is no record with this id.');
 export class RecordsService {
   private readonly records: ResourceRepository<DataRecord, 'collectionId'>;
 
-  constructor(
-    repositories: ResourceRepositories,
-    private readonly cursors: Cursors,
-    @Inject(CONFIG) { RECORD_LIMIT_BYTES }: Config,
-  ) {
+  constructor(repositories: ResourceRepositories, @Inject(CONFIG) { RECORD_LIMIT_BYTES }: Config) {
     this.records = repositories.of(DataRecord, {
       shown: recordSchema,
       beside: ['collectionId'],
@@ -67,15 +62,11 @@ export class RecordsService {
   }
 
   /** @throws Problem invalid-request for a foreign cursor */
-  async list({ id: collectionId }: Collection, query: RecordQuery, callerId: string | undefined): Promise<Page> {
+  list({ id: collectionId }: Collection, query: RecordQuery, callerId: string | undefined): Promise<Page> {
     const { limit, cursor, order, ...filters } = query;
     const { from, to, where } = filters;
-    const scope = JSON.stringify(['records', collectionId, order, from, to, where]);
-    const after = cursor === undefined ? undefined : this.cursors.open(cursor, scope);
-    const listed = { where: { collectionId }, filters, sort: 'occurredAt', order, limit, after } as const;
-    const { items, at, id } = await this.records.page(listed, callerId);
-    const nextCursor = at === null ? null : this.cursors.seal([at, id as string], scope);
-    return { items: items === null ? [] : [items], nextCursor };
+    const listed = { where: { collectionId }, filters, sort: 'occurredAt', order, limit, cursor } as const;
+    return this.records.page(listed, callerId, ['records', collectionId, order, from, to, where]);
   }
 
   /** The conditions of a collection's filters, as SQL; `place` puts a value into the text, as a parameter or a literal. */

@@ -2,10 +2,11 @@ import { CacheKey } from '@nestjs/cache-manager';
 import { Body, Controller, Delete, Get, Headers, Param, Patch, Query, Req, Res } from '@nestjs/common';
 import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AtEdge } from '../platform/edge/at-edge.js';
 import type { Answer } from '../platform/http/answer.js';
 import { AdminOnly, badToken, type Caller, CurrentCaller, SelfOrAdmin } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
-import { pageAnswer } from '../platform/http/page.js';
+import { pageAnswer, RequestUrl } from '../platform/http/page.js';
 import { ExactLimits } from '../platform/throttle/exact-limits.js';
 import type { Attempt } from './passwords.service.js';
 import * as schema from './user.schema.js';
@@ -20,6 +21,7 @@ export class UsersController {
   ) {}
 
   @Get()
+  @AtEdge()
   @AdminOnly()
   @Operation('listUsers', 'List users, newest first', {
     answer: 'A page of users.',
@@ -27,17 +29,18 @@ export class UsersController {
     problems: ['forbidden'],
   })
   async list(
-    @Req() request: FastifyRequest,
+    @RequestUrl() url: string,
     @Query({ schema: schema.userQuery }) query: schema.UserQuery,
+    @CurrentCaller() caller: Caller,
   ): Promise<Answer> {
-    return pageAnswer(request.url, await this.users.list(query), schema.PRIVATE);
+    return pageAnswer(url, await this.users.list(query, caller.id), schema.PRIVATE);
   }
 
   @Get('me')
   @CacheKey((context) => schema.ownName(context.switchToHttp().getRequest().caller.id))
   @Operation('getMe', 'Read yourself', { answer: 'The caller.', body: schema.userSchema })
   async me(@CurrentCaller() caller: Caller): Promise<Answer> {
-    return schema.userAnswer(await this.users.get(caller.id, badToken));
+    return this.users.read(caller.id, badToken);
   }
 
   @Get(':id')
@@ -49,7 +52,7 @@ export class UsersController {
     problems: ['forbidden'],
   })
   async get(@Param('id', { schema: schema.userId }) id: string): Promise<Answer> {
-    return schema.userAnswer(await this.users.get(id));
+    return this.users.read(id);
   }
 
   @Patch(':id')

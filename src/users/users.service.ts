@@ -4,17 +4,19 @@ import { type EntityManager, In, Not, Repository } from 'typeorm';
 import { Cache } from '../platform/cache/cache.js';
 import { Database } from '../platform/database/database.js';
 import { brokenConstraint } from '../platform/database/database-problem.js';
-import type { Answer } from '../platform/http/answer.js';
+import { Answer } from '../platform/http/answer.js';
 import type { Caller, Role } from '../platform/http/caller.js';
-import { Cursors } from '../platform/http/cursor.js';
 import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
 import type { Page } from '../platform/http/page.js';
 import { invalid, notFound, Problem } from '../platform/http/problem.js';
+import { beginsWith, equal } from '../platform/resource/filters.js';
+import type { ResourceRepository } from '../platform/resource/repository.js';
+import { ResourceRepositories } from '../platform/resource/resource-repositories.js';
 import { type Attempt, PasswordsService, type Turn } from './passwords.service.js';
 import { SessionsService } from './sessions.service.js';
 import { User } from './user.entity.js';
 import type { NewUser, UserPatch, UserQuery } from './user.schema.js';
-import { namesOf, presentUser, userAnswer, userPath } from './user.schema.js';
+import { namesOf, PRIVATE, userAnswer, userPath, userSchema } from './user.schema.js';
 
 /** Any number that nothing else in the database uses as an advisory lock. */
 const LAST_ADMIN_LOCK = 7_310_421_803;
@@ -27,14 +29,19 @@ function wrongCurrentPassword(detail: string): Problem {
 
 @Injectable()
 export class UsersService {
+  private readonly shown: ResourceRepository<User>;
+
   constructor(
     @InjectRepository(User) private readonly users: Repository<User>,
     private readonly database: Database,
     private readonly passwords: PasswordsService,
     private readonly sessions: SessionsService,
-    private readonly cursors: Cursors,
     private readonly cache: Cache,
-  ) {}
+    repositories: ResourceRepositories,
+  ) {
+    const filters = { role: equal('role'), email: beginsWith('canonicalEmail') };
+    this.shown = repositories.of(User, { shown: userSchema, filters, isShared: false });
+  }
 
   /**
    * @returns the answer, made before the commit: behind it, a failure would be told of what is done
@@ -58,27 +65,16 @@ export class UsersService {
   }
 
   /** @throws Problem not-found, or what else stands for a user who is not there */
-  async get(id: string, orThrow = missing): Promise<User> {
-    const user = await this.users.findOneBy({ id });
-    if (!user) throw orThrow();
-    return user;
+  async read(id: string, orThrow = missing): Promise<Answer> {
+    const found = await this.shown.find(userPath(id), id);
+    if (!found) throw orThrow();
+    return new Answer(found.json, { etag: found.etag, headers: PRIVATE });
   }
 
   /** Users, newest first. */
-  list({ role, email, ...page }: UserQuery): Promise<Page> {
-    return this.cursors.page(page, {
-      scope: ['users', role, email],
-      find: (limit, after) => {
-        const query = this.users.createQueryBuilder('u').orderBy('u.createdAt', 'DESC').addOrderBy('u.id', 'DESC');
-        if (role) query.andWhere('u.role = :role', { role });
-        const prefix = email?.replace(/[\\%_]/g, '\\$&');
-        if (prefix) query.andWhere('u.canonicalEmail LIKE :pattern', { pattern: `${prefix}%` });
-        if (after) query.andWhere('(u.created_at, u.id) < (:at, :id)', { at: after[0], id: after[1] });
-        return query.limit(limit).getMany();
-      },
-      show: presentUser,
-      positionOf: ({ createdAt, id }) => [createdAt.toISOString(), id],
-    });
+  list({ role, email, limit, cursor }: UserQuery, callerId: string): Promise<Page> {
+    const listed = { where: {}, filters: { role, email }, sort: 'createdAt', order: 'desc', limit, cursor } as const;
+    return this.shown.page(listed, callerId, ['users', role, email]);
   }
 
   /**
@@ -128,7 +124,8 @@ export class UsersService {
     attempt: Attempt,
   ): Promise<{ made: string; verified: string | undefined } | undefined> {
     if (password === undefined) return undefined;
-    const user = await this.get(id);
+    const user = await this.users.findOneBy({ id });
+    if (!user) throw missing();
     // Nothing is hashed for a change that is stale already; under its lock it is looked at again.
     assertIfMatch(ifMatch, entityTag(user));
     const isOwn = caller.id === id;

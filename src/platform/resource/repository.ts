@@ -5,8 +5,10 @@ import type { SharedTier } from '../cache/shared-tier.js';
 import { Batch } from '../database/batch.js';
 import type { Database } from '../database/database.js';
 import { brokenConstraint, sqlState } from '../database/database-problem.js';
+import type { Cursors } from '../http/cursor.js';
 import { entityTag } from '../http/entity-tag.js';
 import { fingerprintOf, type IdempotencyKey, isOtherRequest, isRunning } from '../http/idempotency.js';
+import type { Page } from '../http/page.js';
 import { Problem } from '../http/problem.js';
 import type { Filter } from './filters.js';
 import { type Listed, Lists, type PageRow, USUAL_ROW_BYTES } from './list.js';
@@ -41,6 +43,8 @@ export interface RepositoryOptions<T, K extends Property<T>> {
   rowBytes?: number;
   /** Bytes that the JSON of a member may take. */
   most?: Partial<Record<Property<T>, number>>;
+  /** Kept in Redis for all replicas, unless it is said that rows are not for there. */
+  isShared?: boolean;
   /** What to say where a constraint is broken, by its name; of others it is said that there is a conflict. */
   conflicts?: Record<string, () => Problem>;
 }
@@ -80,6 +84,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     private readonly database: Database,
     private readonly cache: Cache,
     private readonly shared: SharedTier,
+    private readonly cursors: Cursors,
   ) {
     const beside = (options.beside ?? []).map((property) => table.column(property));
     this.given = table.given;
@@ -95,13 +100,14 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
   /** From the second tier what is there, the rest from the primary: a replica that lags would put an old value back. */
   private async readMany(asked: Asked[]): Promise<(Stored<T, K> | undefined)[]> {
     const begun = performance.now();
-    const kept = await this.shared.getMany<Stored<T, K>>(asked.map(({ name }) => name));
+    const { isShared = true } = this.options;
+    const kept = isShared ? await this.shared.getMany<Stored<T, K>>(asked.map(({ name }) => name)) : [];
     const missing = asked.filter((_, at) => kept[at] === undefined);
     const ids = [...new Set(missing.map(({ id }) => id))];
     const rows = ids.length > 0 ? await this.database.rows<Stored<T, K>>(this.statements.getMany, [ids]) : [];
     const found = new Map(rows.map((row) => [row.id, row]));
     const present = missing.filter(({ id }) => found.has(id));
-    this.shared.setMany(new Map(present.map(({ name, id }) => [name, found.get(id)])), begun);
+    if (isShared) this.shared.setMany(new Map(present.map(({ name, id }) => [name, found.get(id)])), begun);
     return asked.map(({ id }, at) => kept[at] ?? found.get(id));
   }
 
@@ -165,11 +171,23 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     return { id, json: earlier.body, etag: entityTag({ version, createdAt: new Date(at) }) };
   }
 
-  /** A page of rows that may be a little old, unless the caller has just written. */
-  async page(listed: Listed<T>, callerId: string | undefined): Promise<PageRow> {
-    const { statement, values } = this.lists.statement(listed);
+  /**
+   * A page of rows that may be a little old, unless the caller has just written.
+   * @param scope what the list is of, its order and its filters: a cursor is good for no other
+   * @throws Problem invalid-request for a foreign cursor
+   */
+  async page(
+    { cursor, ...listed }: Omit<Listed<T>, 'after'> & { cursor: string | undefined },
+    callerId: string | undefined,
+    scope: unknown[],
+  ): Promise<Page> {
+    const of = JSON.stringify(scope);
+    const after = cursor === undefined ? undefined : this.cursors.open(cursor, of);
+    const { statement, values } = this.lists.statement({ ...listed, after });
     const [page] = await this.database.replicaRows<PageRow>(callerId, statement, values);
-    return page as PageRow;
+    const { items, at, id } = page as PageRow;
+    const nextCursor = at === null ? null : this.cursors.seal([at, id as string], of);
+    return { items: items === null ? [] : [items], nextCursor };
   }
 
   /**

@@ -3,6 +3,7 @@ import { DataSource, type ObjectLiteral } from 'typeorm';
 import { Cache } from '../cache/cache.js';
 import { SharedTier } from '../cache/shared-tier.js';
 import { Database } from '../database/database.js';
+import { Cursors } from '../http/cursor.js';
 import { type RepositoryOptions, ResourceRepository } from './repository.js';
 import { type Property, Table } from './table.js';
 
@@ -14,6 +15,7 @@ export class ResourceRepositories {
     private readonly database: Database,
     private readonly cache: Cache,
     private readonly shared: SharedTier,
+    private readonly cursors: Cursors,
   ) {}
 
   /** @throws StartError when its rows cannot be shown so */
@@ -22,6 +24,6 @@ export class ResourceRepositories {
     options: RepositoryOptions<T, K>,
   ): ResourceRepository<T, K> {
     const table = new Table(this.dataSource.getMetadata(entity), options.shown);
-    return new ResourceRepository(table, options, this.database, this.cache, this.shared);
+    return new ResourceRepository(table, options, this.database, this.cache, this.shared, this.cursors);
   }
 }

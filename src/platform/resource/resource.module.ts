@@ -2,7 +2,6 @@ import { type DynamicModule, Inject, Module, type Provider } from '@nestjs/commo
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { ObjectLiteral } from 'typeorm';
 import { CONFIG, type Config } from '../config.token.js';
-import { Cursors } from '../http/cursor.js';
 import type { ResourceDefinition } from './definition.js';
 import { IndexCheck } from './index-check.js';
 import { Resource } from './resource.js';
@@ -35,11 +34,11 @@ export class ResourceModule {
 function provide<T extends ObjectLiteral>(definition: ResourceDefinition<T>): Provider {
   return {
     provide: resourceToken(definition.entity),
-    inject: [ResourceRepositories, Cursors, CONFIG, IndexCheck],
-    useFactory: (repositories: ResourceRepositories, cursors: Cursors, config: Config, check: IndexCheck) => {
+    inject: [ResourceRepositories, IndexCheck, CONFIG],
+    useFactory: (repositories: ResourceRepositories, check: IndexCheck, config: Config) => {
       const repository = repositories.of(definition.entity, { ...definition, beside: definition.policy.by });
       check.add(definition, repository.table);
-      return new Resource(definition, repository, cursors, config.PUBLIC_MAX_AGE_S);
+      return new Resource(definition, repository, config.PUBLIC_MAX_AGE_S);
     },
   };
 }

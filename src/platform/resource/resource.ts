@@ -3,7 +3,6 @@ import type { z } from 'zod';
 import { parseExactly } from '../exact-json.js';
 import { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
-import type { Cursors } from '../http/cursor.js';
 import { assertIfMatch } from '../http/entity-tag.js';
 import { type IdempotencyKey, REPLAYED } from '../http/idempotency.js';
 import { mergePatch } from '../http/merge-patch.js';
@@ -25,7 +24,6 @@ export class Resource<T extends ObjectLiteral> {
   constructor(
     readonly definition: ResourceDefinition<T>,
     readonly repository: ResourceRepository<T, Property<T>>,
-    private readonly cursors: Cursors,
     /** Seconds for which a public row may be used unasked. */
     private readonly publicMaxAge: number,
   ) {}
@@ -45,20 +43,18 @@ export class Resource<T extends ObjectLiteral> {
   async list(url: string, query: ListQuery, caller: Caller | undefined): Promise<Answer> {
     const { limit, cursor, sort, ...filters } = query;
     const where = this.definition.policy.listed(caller);
-    const scope = JSON.stringify([this.definition.path, where, sort, filters]);
     const listed = {
       where,
       filters: filters as Record<string, string | undefined>,
       sort: sort.replace(/^-/, '') as Property<T>,
       order: sort.startsWith('-') ? ('desc' as const) : ('asc' as const),
       limit,
-      after: cursor === undefined ? undefined : this.cursors.open(cursor, scope),
+      cursor,
     };
-    const { items, at, id } = await this.repository.page(listed, caller?.id);
-    const nextCursor = at === null ? null : this.cursors.seal([at, id as string], scope);
+    const page = await this.repository.page(listed, caller?.id, [this.definition.path, where, sort, filters]);
     const isForAll = Object.keys(this.definition.policy.listed(undefined)).length === 0;
     const headers = { 'cache-control': isForAll ? 'no-cache' : 'private, no-cache' };
-    return pageAnswer(url, { items: items === null ? [] : [items], nextCursor }, headers);
+    return pageAnswer(url, page, headers);
   }
 
   /** @throws Problem conflict, idempotency-key-reused, not-found when what it belongs to has gone */
