@@ -60,7 +60,7 @@ async function shorten(file) {
 }
 
 await build({
-  entryPoints: { bundle: 'dist/main.js', migrate: 'dist/platform/database/migrate.js' },
+  entryPoints: { bundle: 'dist/main.js', migrate: 'dist/migrate.js' },
   outdir: 'dist',
   outExtension: { '.js': '.cjs' },
   bundle: true,

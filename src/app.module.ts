@@ -1,4 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
 import type { Logger } from 'pino';
 import { AuthGuard } from './auth/auth.guard.js';
@@ -6,7 +6,9 @@ import { AuthModule } from './auth/auth.module.js';
 import type { Config } from './config.js';
 import { DataModule } from './data/data.module.js';
 import { HealthModule } from './health/health.module.js';
+import { migrations } from './migrations.js';
 import { AnswerCacheInterceptor } from './platform/cache/answer-cache.interceptor.js';
+import type { Migration } from './platform/database/migrations/index.js';
 import type { Edge } from './platform/edge/edge.js';
 import { ProblemFilter } from './platform/http/errors.js';
 import { ValidationPipe } from './platform/http/validation.js';
@@ -14,13 +16,23 @@ import { PlatformModule } from './platform/platform.module.js';
 import { CallerGuard } from './platform/throttle/throttle.guard.js';
 import { UsersModule } from './users/users.module.js';
 
-/** All modules, and what every request passes, in the order in which it meets them. Your own module goes beside DataModule. */
+/** What is in this one app beside: a module that is tried before it is built in. */
+export interface Added {
+  modules: Type[];
+  migrations: Migration[];
+}
+
+/** All that have routes. Your own module goes beside DataModule, and its migration into migrations.ts. */
+const FEATURES = [UsersModule, AuthModule, DataModule, HealthModule];
+
+/** All modules, and what every request passes, in the order in which it meets them. */
 @Module({})
 export class AppModule {
-  static forRoot(config: Config, logger: Logger, edge: Edge): DynamicModule {
+  static forRoot(config: Config, logger: Logger, edge: Edge, added: Added): DynamicModule {
+    const platform = PlatformModule.forRoot(config, logger, edge, [...migrations, ...added.migrations]);
     return {
       module: AppModule,
-      imports: [PlatformModule.forRoot(config, logger, edge), UsersModule, AuthModule, DataModule, HealthModule],
+      imports: [platform, ...FEATURES, ...added.modules],
       providers: [
         { provide: APP_GUARD, useExisting: AuthGuard },
         { provide: APP_GUARD, useClass: CallerGuard },

@@ -4,9 +4,10 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { SwaggerModule } from '@nestjs/swagger';
 import type { FastifyInstance, onRequestHookHandler } from 'fastify';
 import type { Logger } from 'pino';
-import { AppModule } from './app.module.js';
+import { type Added, AppModule } from './app.module.js';
 import type { Config } from './config.js';
 import { startEmbedded } from './embedded.js';
+import { migrations } from './migrations.js';
 import { Cache } from './platform/cache/cache.js';
 import { databaseProblem, sqlState } from './platform/database/database-problem.js';
 import { prepareSchema } from './platform/database/schema.js';
@@ -30,6 +31,8 @@ import { registerThrottle, Throttle } from './platform/throttle/throttle.js';
 import type { Tracing } from './platform/tracing/tracing.js';
 import type { Running } from './workers.js';
 
+const NOTHING: Added = { modules: [], migrations: [] };
+
 /** Floodgate, put together and ready to listen. */
 export interface App extends Running {
   nest: NestFastifyApplication;
@@ -39,13 +42,13 @@ export interface App extends Running {
  * The one place where an app is put together: for main, for tests and for the bench.
  * @throws StartError in one sentence, when it cannot start
  */
-export async function createApp(given: Config, tracing?: Tracing): Promise<App> {
+export async function createApp(given: Config, tracing?: Tracing, added: Added = NOTHING): Promise<App> {
   const logger = createLogger(given, tracing && (() => tracing.idsOf()));
   const embedded = given.DATABASE_URL ? undefined : await startEmbedded(given, logger);
   const config = embedded ? { ...given, DATABASE_URL: embedded.url } : given;
   try {
-    await prepareSchema(config, (text) => logger.info(text));
-    const { nest, edge } = await assemble(config, logger, tracing);
+    await prepareSchema(config, [...migrations, ...added.migrations], (text) => logger.info(text));
+    const { nest, edge } = await assemble(config, logger, added, tracing);
     const lifecycle = nest.get(Lifecycle);
     return {
       nest,
@@ -77,7 +80,7 @@ export async function createApp(given: Config, tracing?: Tracing): Promise<App> 
   }
 }
 
-async function assemble(config: Config, logger: Logger, tracing?: Tracing) {
+async function assemble(config: Config, logger: Logger, added: Added, tracing?: Tracing) {
   const accessLog = new AccessLog(config, logger, tracing && ((request) => tracing.idsOf(request)));
   const edge = new Edge(config, accessLog);
   const adapter = new HttpAdapter(config, logger, (pipeline) => {
@@ -88,7 +91,8 @@ async function assemble(config: Config, logger: Logger, tracing?: Tracing) {
   tracing?.register(fastify);
   registerHttpMetrics(fastify);
   registerAccessLog(fastify, accessLog);
-  const nest = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, logger, edge), adapter, {
+  const root = AppModule.forRoot(config, logger, edge, added);
+  const nest = await NestFactory.create<NestFastifyApplication>(root, adapter, {
     logger: new NestLogger(logger),
     bodyParser: false,
     abortOnError: false,

@@ -68,7 +68,7 @@ it('lets a feature reach another only through its module, exported services, sch
 });
 
 it('lets nothing but main import the app, and nothing but the app its modules', () => {
-  const root = ['app.ts', 'app.module.ts', 'main.ts'];
+  const root = ['app.ts', 'app.module.ts', 'main.ts', 'migrate.ts'];
   const wrong = imports.filter(({ from, to }) => root.includes(to) && !root.includes(from));
   expect(said(wrong)).toEqual([]);
   expect(said(imports.filter(({ to }) => to === 'app.ts'))).toEqual(['main.ts imports app.ts']);

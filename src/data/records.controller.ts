@@ -17,7 +17,7 @@ import { Operation } from '../platform/http/operation.js';
 import { pageAnswer, RequestUrl } from '../platform/http/page.js';
 import { WhileAllowed } from '../platform/http/while-allowed.js';
 import { Priority } from '../platform/overload/priority.js';
-import type { StoredRow } from '../platform/resource/repository.js';
+import type { StoredRow } from '../platform/resource/creations.js';
 import { BulkService } from './bulk.service.js';
 import type { Collection } from './collection.entity.js';
 import { CurrentCollection, ForReaders, ForWriters } from './collection.guard.js';

@@ -7,8 +7,9 @@ import type { IdempotencyKey } from '../platform/http/idempotency.js';
 import { mergePatch } from '../platform/http/merge-patch.js';
 import type { Page } from '../platform/http/page.js';
 import { notFound } from '../platform/http/problem.js';
+import type { Created, StoredRow } from '../platform/resource/creations.js';
 import { atLeast, below, contains } from '../platform/resource/filters.js';
-import type { Locked, ResourceRepository, StoredRow } from '../platform/resource/repository.js';
+import type { Locked, ResourceRepository } from '../platform/resource/repository.js';
 import { ResourceRepositories } from '../platform/resource/resource-repositories.js';
 import type { Collection } from './collection.entity.js';
 import type { Found } from './collections.service.js';
@@ -45,7 +46,7 @@ export class RecordsService {
     { id: collectionId }: Collection,
     { data, occurredAt }: RecordInput,
     key?: IdempotencyKey,
-  ): Promise<{ row: StoredRow; isReplayed: boolean }> {
+  ): Promise<Created> {
     const made = await this.records.create({ collectionId, data, ...timeOf(occurredAt) }, key);
     if (!made) throw gone();
     return made;

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { CacheModule } from './cache/cache.module.js';
 import { CONFIG, type Config } from './config.token.js';
 import { DatabaseModule } from './database/database.module.js';
+import type { Migration } from './database/migrations/index.js';
 import { Edge } from './edge/edge.js';
 import { EdgeRoutes } from './edge/edge-routes.js';
 import { BodyGuard } from './http/body.js';
@@ -18,16 +19,23 @@ import { Backlog } from './overload/backlog.js';
 import { Redis } from './redis/redis.js';
 import { IndexCheck } from './resource/index-check.js';
 import { ResourceRepositories } from './resource/resource-repositories.js';
+import { RowChanges } from './resource/row-changes.js';
 import { ThrottleModule } from './throttle/throttle.module.js';
 
 /** What every feature may ask for: settings, database, Redis, cursors, lifecycle. */
 @Global()
 @Module({})
 export class PlatformModule {
-  static forRoot(config: Config, logger: Logger, edge: Edge): DynamicModule {
+  static forRoot(config: Config, logger: Logger, edge: Edge, migrations: Migration[]): DynamicModule {
     return {
       module: PlatformModule,
-      imports: [DiscoveryModule, DatabaseModule.forRoot(config, logger), CacheModule, MetricsModule, ThrottleModule],
+      imports: [
+        DiscoveryModule,
+        DatabaseModule.forRoot(config, logger, migrations),
+        CacheModule,
+        MetricsModule,
+        ThrottleModule,
+      ],
       providers: [
         { provide: CONFIG, useValue: config },
         { provide: Edge, useValue: edge },
@@ -37,6 +45,7 @@ export class PlatformModule {
         Cursors,
         ResourceRepositories,
         IndexCheck,
+        RowChanges,
         LastingRequests,
         Lifecycle,
         Background,
@@ -50,6 +59,7 @@ export class PlatformModule {
         Cursors,
         ResourceRepositories,
         IndexCheck,
+        RowChanges,
         LastingRequests,
         Lifecycle,
         Background,

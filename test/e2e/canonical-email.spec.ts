@@ -3,7 +3,7 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { createApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
-import { migrations } from '../../src/platform/database/migrations/index.js';
+import { migrations } from '../../src/migrations.js';
 import { migrate } from '../../src/platform/database/schema.js';
 import { newEmail } from '../../src/users/email.schema.js';
 import { fold } from '../../src/users/fold.js';
@@ -38,7 +38,7 @@ async function withMigrations<T>(count: number, work: (source: DataSource) => Pr
 /** The schema as it is when so many migrations have run. */
 const migrateTo = (count: number) => withMigrations(count, (source) => source.runMigrations({ transaction: 'each' }));
 const config = () => loadConfig(testEnvironment(database.url));
-const migrateAll = () => migrate(config(), () => {});
+const migrateAll = () => migrate(config(), migrations, () => {});
 
 /** As the release before does it. */
 const insert = (...emails: string[]) =>

@@ -1,4 +1,5 @@
-import { createApp } from '../../src/app.js';
+import { type App, createApp } from '../../src/app.js';
+import type { Added } from '../../src/app.module.js';
 import { loadConfig } from '../../src/config.js';
 import { Client } from './client.js';
 import { createDatabase, type TestDatabase } from './database.js';
@@ -7,6 +8,8 @@ import { UNLIMITED } from './process.js';
 export interface TestApp {
   url: string;
   database: TestDatabase;
+  /** Nest's application, from which a test gets what a module is made of. */
+  nest: App['nest'];
   /** A client that is not signed in. */
   client: Client;
   /** The first admin, signed in. */
@@ -30,16 +33,24 @@ export const testEnvironment = (databaseUrl: string): Record<string, string> => 
   ...UNLIMITED,
 });
 
-/** The very app that production runs, on a free port and an empty database of its own. */
-export async function startApp(settings: Record<string, string> = {}): Promise<TestApp> {
+/**
+ * The very app that production runs, on a free port and an empty database of its own.
+ * @param added modules that are not built in
+ */
+export async function startApp(settings: Record<string, string> = {}, added?: Added): Promise<TestApp> {
   const database = await createDatabase();
-  const app = await createApp(loadConfig({ ...testEnvironment(database.url), ...settings }));
+  const config = loadConfig({ ...testEnvironment(database.url), ...settings });
+  const app = await createApp(config, undefined, added).catch(async (error) => {
+    await database.drop();
+    throw error;
+  });
   const url = await app.listen();
   const client = new Client(url);
   let users = 0;
   return {
     url,
     database,
+    nest: app.nest,
     client,
     admin: await client.signIn(ADMIN.email, ADMIN.password),
     user: async (name = `user${++users}`) => {

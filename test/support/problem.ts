@@ -1,6 +1,6 @@
 import { type ProblemType, problemTypes, problemUri } from '../../src/platform/http/problem.js';
 
-interface Answered {
+export interface Answered {
   status: number;
   headers: Headers;
   text: string;

@@ -5,8 +5,9 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.token.js';
 import { parseExactly } from '../exact-json.js';
 import { CopyOut } from './copy-out.js';
-import { Database } from './database.js';
+import { Database, MIGRATIONS } from './database.js';
 import { ImpatientClient } from './impatient-client.js';
+import type { Migration } from './migrations/index.js';
 import { PatientPool } from './pool.js';
 import { PrimaryWatch } from './primary-watch.js';
 import { Servers } from './servers.js';
@@ -20,7 +21,7 @@ for (const type of [types.builtins.JSON, types.builtins.JSONB]) types.setTypePar
 @Global()
 @Module({})
 export class DatabaseModule {
-  static forRoot(config: Config, logger: Logger): DynamicModule {
+  static forRoot(config: Config, logger: Logger, migrations: Migration[]): DynamicModule {
     return {
       module: DatabaseModule,
       imports: [
@@ -46,7 +47,7 @@ export class DatabaseModule {
           },
         }),
       ],
-      providers: [Servers, PrimaryWatch, Database, CopyOut],
+      providers: [{ provide: MIGRATIONS, useValue: migrations }, Servers, PrimaryWatch, Database, CopyOut],
       exports: [Servers, PrimaryWatch, Database, CopyOut],
     };
   }

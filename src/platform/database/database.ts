@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { Pool, PoolClient } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
 import { isOrderly, sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
-import { SCHEMA_VERSION } from './migrations/index.js';
-import { schemaVersion } from './schema.js';
+import type { Migration } from './migrations/index.js';
+import { isMigrated } from './schema.js';
 import { type Server, Servers } from './servers.js';
 
 /** A statement that PostgreSQL prepares once per connection under its name. */
@@ -15,6 +15,9 @@ export interface Statement {
   /** It reads, and takes so little time that others may wait behind it: for one request, or for a batch of them. */
   isShort?: 'one' | 'many';
 }
+
+/** Stands, in Nest's injector, for the migrations that this build needs. */
+export const MIGRATIONS = Symbol('MIGRATIONS');
 
 /** SQLSTATEs of work that failed only because of what else was going on: serialization failure, deadlock. */
 const RETRYABLE = new Set(['40001', '40P01']);
@@ -29,6 +32,7 @@ export class Database {
   constructor(
     private readonly dataSource: DataSource,
     private readonly servers: Servers,
+    @Inject(MIGRATIONS) private readonly migrations: Migration[],
   ) {}
 
   /** Rows of a statement on the primary. */
@@ -65,7 +69,7 @@ export class Database {
   }
 
   async hasCurrentSchema(): Promise<boolean> {
-    return (await schemaVersion(this.servers.primary.probe)) >= SCHEMA_VERSION;
+    return isMigrated(this.servers.primary.probe, this.migrations);
   }
 }
 

@@ -5,7 +5,7 @@ import type { Config } from '../config.token.js';
 import { StartError } from '../start-error.js';
 import { sqlState } from './database-problem.js';
 import { ImpatientClient } from './impatient-client.js';
-import { migrations, SCHEMA_VERSION } from './migrations/index.js';
+import type { Migration } from './migrations/index.js';
 import { urlForPg } from './url.js';
 
 /** Any number that nothing else in the database uses as an advisory lock. */
@@ -27,20 +27,29 @@ const HOLDER = `
 /** Told what an operator should know of a wait. */
 export type Say = (text: string) => void;
 
-/** The version of the schema that is there; 0 in an empty database. */
-export async function schemaVersion(database: Client | Pool): Promise<number> {
+/** The time in a migration's name, which makes it a version of the schema. */
+const versionOf = (name: string) => Number(name.slice(-13));
+
+/** Names of the migrations that were run; none in an empty database. */
+async function appliedTo(database: Client | Pool): Promise<string[]> {
   const table = await database.query(`SELECT to_regclass('migrations') AS name`);
-  if (table.rows[0]?.name == null) return 0;
-  const newest = await database.query('SELECT coalesce(max("timestamp"), 0) AS version FROM migrations');
-  return Number(newest.rows[0]?.version);
+  if (table.rows[0]?.name == null) return [];
+  const { rows } = await database.query<{ name: string }>('SELECT name FROM migrations');
+  return rows.map(({ name }) => name);
+}
+
+/** Whether all of these migrations were run. */
+export async function isMigrated(database: Client | Pool, migrations: Migration[]): Promise<boolean> {
+  const applied = new Set(await appliedTo(database));
+  return migrations.every(({ name }) => applied.has(name));
 }
 
 /**
  * Sees to it that the schema fits this build, before anything else uses it.
  * @throws StartError when the database cannot be used, is too old or of another encoding, or its schema is newer than this build
  */
-export async function prepareSchema(config: Config, say: Say): Promise<void> {
-  const version = await withClient(config, async (client) => {
+export async function prepareSchema(config: Config, migrations: Migration[], say: Say): Promise<void> {
+  const applied = await withClient(config, async (client) => {
     const { rows } = await client.query(
       `SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding`,
     );
@@ -48,11 +57,15 @@ export async function prepareSchema(config: Config, say: Say): Promise<void> {
     if (version < 180_000) throw new StartError(TOO_OLD);
     if (encoding !== 'UTF8')
       throw new StartError(`The database has the encoding ${encoding}, which lacks letters: make one with UTF8.`);
-    return schemaVersion(client);
+    return appliedTo(client);
   });
-  const versions = `The database's schema (${version}) is newer than this build (${SCHEMA_VERSION})`;
-  if (version > SCHEMA_VERSION) throw new StartError(`${versions}: run a newer build.`);
-  if (config.MIGRATE_ON_START && version < SCHEMA_VERSION) await migrate(config, say);
+  const [version, own] = [applied, migrations.map(({ name }) => name)].map((names) =>
+    Math.max(0, ...names.map(versionOf)),
+  );
+  if ((version as number) > (own as number))
+    throw new StartError(`The database's schema (${version}) is newer than this build (${own}): run a newer build.`);
+  const isCurrent = migrations.every(({ name }) => applied.includes(name));
+  if (config.MIGRATE_ON_START && !isCurrent) await migrate(config, migrations, say);
 }
 
 /**
@@ -60,7 +73,7 @@ export async function prepareSchema(config: Config, say: Say): Promise<void> {
  * @returns the names of those that were run
  * @throws StartError when one fails, or the wait takes longer than MIGRATION_WAIT_MS
  */
-export function migrate(config: Config, say: Say): Promise<string[]> {
+export function migrate(config: Config, migrations: Migration[], say: Say): Promise<string[]> {
   return withClient(config, async (client) => {
     await takeTurn(client, config.MIGRATION_WAIT_MS, say);
     const dataSource = new DataSource({

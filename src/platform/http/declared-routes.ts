@@ -2,6 +2,7 @@ import { type CanActivate, Injectable, RequestMethod } from '@nestjs/common';
 import { GUARDS_METADATA, METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
+import { StartError } from '../start-error.js';
 
 type Paths = string | string[];
 
@@ -42,7 +43,20 @@ export class DeclaredRoutes {
     private readonly scanner: MetadataScanner,
   ) {}
 
+  /** @throws StartError for two that take the same requests */
   all(): DeclaredRoute[] {
+    const routes = this.declared();
+    const taken = new Map<string, string>();
+    for (const { method, template, controller, name } of routes) {
+      const [what, who] = [`${method} ${template.replace(/:[^/]+/g, ':')}`, `${controller.name}.${name}`];
+      const other = taken.get(what);
+      if (other) throw new StartError(`${other} and ${who} both take ${method} ${template}`);
+      taken.set(what, who);
+    }
+    return routes;
+  }
+
+  private declared(): DeclaredRoute[] {
     return this.discovery.getControllers().flatMap((wrapper) => {
       const controller = wrapper.metatype as Controller;
       const { prototype } = controller as { prototype: Record<string, Handler> };

@@ -1,4 +1,3 @@
-import { CacheKey } from '@nestjs/cache-manager';
 import type { ObjectLiteral } from 'typeorm';
 import { z } from 'zod';
 import { pageParameters } from '../http/page.js';
@@ -13,6 +12,8 @@ export interface ResourceOptions<T extends ObjectLiteral> extends Omit<Repositor
   name: string;
   /** Where they are: `/api/v1/orders`. */
   path: string;
+  /** What a body that makes or replaces one must be; a patched one, too. */
+  input: z.ZodObject;
   policy: Policy<T>;
   /** Columns that lists can be sorted by, each with an index; the first one is usual, newest or greatest first. */
   sorts: [Property<T>, ...Property<T>[]];
@@ -30,14 +31,6 @@ export const defineResource = <T extends ObjectLiteral>(
 
 /** Where a row is, and what it is kept as. */
 export const pathOf = ({ path }: { path: string }, id: string): string => `${path}/${id.toLowerCase()}`;
-
-/** Keeps the answers of a route that reads the row whose id is in its path, until the row changes. */
-export const Kept = (definition: { path: string }) =>
-  CacheKey((context) => {
-    const { id } = context.switchToHttp().getRequest().params;
-    // A factory may say that nothing is kept, and its type does not know.
-    return (resourceId.safeParse(id).success ? pathOf(definition, id) : undefined) as string;
-  });
 
 /** The parameters of a resource's list: page, `sort`, and its filters. */
 export function listQuery<T extends ObjectLiteral>({ sorts, filters = {} }: ResourceDefinition<T>) {

@@ -1,6 +1,7 @@
 import type { ObjectLiteral } from 'typeorm';
 import type { Statement } from '../database/database.js';
 import { PAGE_BYTES } from '../http/page.js';
+import { StartError } from '../start-error.js';
 import type { Filter } from './filters.js';
 import { type Property, type Table, textOf } from './table.js';
 
@@ -40,12 +41,23 @@ export interface PageRow {
 export class Lists<T extends ObjectLiteral> {
   private readonly statements = new Map<string, Statement>();
 
-  /** @param rowBytes what the JSON of the largest row may take */
+  /**
+   * @param rowBytes what the JSON of the largest row may take
+   * @throws StartError for a filter by which hidden values could be found out
+   */
   constructor(
     private readonly table: Table,
     private readonly filters: Record<string, Filter>,
     private readonly rowBytes: number,
-  ) {}
+  ) {
+    const { shape } = table.shown;
+    for (const [name, { property }] of Object.entries(filters)) {
+      table.column(property);
+      // Under the name of what is shown, its other form may be looked at.
+      if (!(property in shape) && !(name in shape))
+        throw new StartError(`The filter ${name} looks at ${table.entity.name}.${property}, which clients do not see`);
+    }
+  }
 
   /** The conditions as SQL; `place` puts a value into the text, as a parameter or a literal. */
   conditions({ where, filters }: Narrowed<T>, place: (value: string) => string): string {

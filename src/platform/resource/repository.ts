@@ -4,29 +4,15 @@ import type { Cache } from '../cache/cache.js';
 import type { SharedTier } from '../cache/shared-tier.js';
 import { Batch } from '../database/batch.js';
 import type { Database } from '../database/database.js';
-import { brokenConstraint, sqlState } from '../database/database-problem.js';
 import type { Cursors } from '../http/cursor.js';
-import { entityTag } from '../http/entity-tag.js';
-import { fingerprintOf, type IdempotencyKey, isOtherRequest, isRunning } from '../http/idempotency.js';
+import { type IdempotencyKey } from '../http/idempotency.js';
 import type { Page } from '../http/page.js';
 import { Problem } from '../http/problem.js';
+import { type Conflicts, type Created, Creations, type StoredRow, toProblem } from './creations.js';
 import type { Filter } from './filters.js';
 import { type Listed, Lists, type PageRow, USUAL_ROW_BYTES } from './list.js';
-import { FIND_KEY, type Parent, type Statements, statementsOf } from './statements.js';
+import { type Parent, type Statements, statementsOf } from './statements.js';
 import { type Column, type Property, Table } from './table.js';
-
-const LOCK_NOT_AVAILABLE = '55P03';
-/** A value that the database does not take, or a constraint: of one row, for which others of its batch are not to blame. */
-const OF_ONE_ROW = /^2[23]/;
-/** Foreign keys, uniqueness, exclusion. */
-const CONFLICTS = new Set(['23503', '23505', '23P01']);
-
-/** A row as clients see it, its JSON made by PostgreSQL, and its entity tag. */
-export interface StoredRow {
-  id: string;
-  json: string;
-  etag: string;
-}
 
 /** Of a row, beside what clients see, the columns that decide on it. */
 export type Stored<T, K extends keyof T> = StoredRow & Pick<T, K>;
@@ -46,7 +32,7 @@ export interface RepositoryOptions<T, K extends Property<T>> {
   /** Kept in Redis for all replicas, unless it is said that rows are not for there. */
   isShared?: boolean;
   /** What to say where a constraint is broken, by its name; of others it is said that there is a conflict. */
-  conflicts?: Record<string, () => Problem>;
+  conflicts?: Conflicts;
 }
 
 interface Asked {
@@ -55,17 +41,15 @@ interface Asked {
   id: string;
 }
 
-interface Creation extends Partial<IdempotencyKey> {
-  values: (string | null)[];
-  fingerprint?: Buffer;
-}
+/** Values of a row: times may be texts, as JSON has them. */
+export type Given<T> = { [P in keyof T]?: T[P] | (Extract<T[P], Date> extends never ? never : string) };
 
 /** A row that is locked until its transaction ends. */
 export interface Locked<T, K extends keyof T> {
   row: Stored<T, K>;
   manager: EntityManager;
   /** @returns the row as it is now */
-  update(values: Partial<T>): Promise<Stored<T, K>>;
+  update(values: Given<T>): Promise<Stored<T, K>>;
   remove(): Promise<void>;
 }
 
@@ -75,8 +59,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
   private readonly statements: Statements;
   /** Were all who ask in one batch, this process would stand still while PostgreSQL works, and the other way round. */
   private readonly reads = new Batch((asked: Asked[]) => this.readMany(asked), 4, 32);
-  private readonly creations = new Batch((asked: Creation[]) => this.createMany(asked), 4, 500);
-  private readonly given: Column[];
+  private readonly creations: Creations;
 
   constructor(
     readonly table: Table,
@@ -87,8 +70,8 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     private readonly cursors: Cursors,
   ) {
     const beside = (options.beside ?? []).map((property) => table.column(property));
-    this.given = table.given;
     this.statements = statementsOf(table, beside, options.parent);
+    this.creations = new Creations(table, this.statements.createMany, options, database);
     this.lists = new Lists(table, options.filters ?? {}, options.rowBytes ?? USUAL_ROW_BYTES);
   }
 
@@ -113,62 +96,13 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
 
   /**
    * @returns the row, and whether it was made by an earlier request with the same key; undefined where its parent has gone
-   * @throws Problem conflict, idempotency-key-reused
+   * @throws Problem conflict, idempotency-key-reused, content-too-large
    */
-  async create(values: Partial<T>, key?: IdempotencyKey): Promise<{ row: StoredRow; isReplayed: boolean } | undefined> {
-    const creation: Creation = { values: this.given.map((column) => this.textOf(column, values)) };
-    if (key) Object.assign(creation, key, { fingerprint: this.fingerprintOf(creation) });
-    const row = await this.creations.get(creation);
-    if (row) return { row, isReplayed: false };
-    const earlier = key && (await this.earlier(key, creation.fingerprint as Buffer));
-    return earlier && { row: earlier, isReplayed: true };
-  }
-
-  /** The id of its parent tells what it is of, where it has one. */
-  private fingerprintOf({ values }: Creation): Buffer {
-    const what = this.options.parent ? 'create' : `create ${this.table.name}`;
-    return fingerprintOf(what, ...values.map(String));
-  }
-
-  /** In one statement, so that many who create at once pay for one commit. */
-  private async createMany(
-    asked: Creation[],
-  ): Promise<(Stored<T, K> | undefined | Promise<Stored<T, K> | undefined>)[]> {
-    // The second one with a key finds what the first one made, as if it had come later.
-    const first = new Map(
-      asked.map((one, at) => [one.key ? `${one.callerId} ${one.key}` : at, one] as const).reverse(),
+  create(values: Given<T>, key?: IdempotencyKey): Promise<Created | undefined> {
+    return this.creations.create(
+      this.table.given.map((column) => this.textOf(column, values)),
+      key,
     );
-    const creations = [...first.values()];
-    const columns = this.given.map((_, at) => creations.map(({ values }) => values[at] ?? null));
-    const part = (name: 'callerId' | 'key' | 'fingerprint') => creations.map((creation) => creation[name] ?? null);
-    const keys = [part('callerId'), part('key'), part('fingerprint')];
-    try {
-      const values = [...columns, ...keys];
-      const rows = await this.database.rows<Stored<T, K> & { n: number }>(this.statements.createMany, values);
-      const made = new Map(rows.map((row) => [creations[row.n - 1], row]));
-      return asked.map((one) => made.get(one));
-    } catch (error) {
-      const state = sqlState(error) ?? '';
-      // Another process holds one of the keys, and has for as long as we may wait for a lock.
-      const isHeld = state === LOCK_NOT_AVAILABLE && asked.some(({ key }) => key);
-      if (!isHeld && !OF_ONE_ROW.test(state)) throw error;
-      if (asked.length > 1) return asked.map((one) => this.createMany([one]).then(([row]) => row));
-      throw isHeld ? isRunning() : this.toProblem(error);
-    }
-  }
-
-  /** What an earlier request with the same key made. */
-  private async earlier({ callerId, key }: IdempotencyKey, fingerprint: Buffer): Promise<StoredRow | undefined> {
-    const [earlier] = await this.database.rows<{ fingerprint: Buffer; body: string | null }>(FIND_KEY, [callerId, key]);
-    if (!earlier) return undefined;
-    if (!earlier.fingerprint.equals(fingerprint)) throw isOtherRequest();
-    if (earlier.body === null) throw isRunning();
-    const {
-      id,
-      [this.table.version.property]: version,
-      [this.table.createdAt.property]: at,
-    } = JSON.parse(earlier.body);
-    return { id, json: earlier.body, etag: entityTag({ version, createdAt: new Date(at) }) };
   }
 
   /**
@@ -212,7 +146,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     try {
       return await changed;
     } catch (error) {
-      throw this.toProblem(error);
+      throw toProblem(error, this.options.conflicts);
     } finally {
       // Also when it seems to have failed: a connection can be lost between the commit and the word of it.
       this.cache.invalidate(...names);
@@ -224,7 +158,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
       row,
       manager,
       update: async (values) => {
-        const columns = this.given.filter(({ property }) => values[property] !== undefined);
+        const columns = this.table.given.filter(({ property }) => values[property] !== undefined);
         const texts = columns.map((column) => this.textOf(column, values));
         const changed = await manager.query<[Stored<T, K>[], number]>(this.statements.update(columns), [
           row.id,
@@ -239,7 +173,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
   }
 
   /** A value as text that PostgreSQL reads as the column's type. @throws Problem content-too-large */
-  private textOf({ type, property }: Column, values: Partial<T>): string | null {
+  private textOf({ type, property }: Column, values: Given<T>): string | null {
     const value: unknown = values[property];
     if (value === undefined || value === null) return null;
     if (value instanceof Date) return value.toISOString();
@@ -248,12 +182,5 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     if (most !== undefined && Buffer.byteLength(text) > most)
       throw new Problem('content-too-large', `${property} may have ${most} bytes.`);
     return text;
-  }
-
-  private toProblem(error: unknown): unknown {
-    const constraint = brokenConstraint(error);
-    const said = constraint === undefined ? undefined : this.options.conflicts?.[constraint];
-    if (said) return said();
-    return CONFLICTS.has(sqlState(error) ?? '') ? new Problem('conflict', 'This conflicts with what is there.') : error;
   }
 }

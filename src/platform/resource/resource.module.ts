@@ -6,6 +6,7 @@ import type { ResourceDefinition } from './definition.js';
 import { IndexCheck } from './index-check.js';
 import { Resource } from './resource.js';
 import { ResourceRepositories } from './resource-repositories.js';
+import { RowChanges } from './row-changes.js';
 
 type Entity<T> = new () => T;
 
@@ -34,10 +35,11 @@ export class ResourceModule {
 function provide<T extends ObjectLiteral>(definition: ResourceDefinition<T>): Provider {
   return {
     provide: resourceToken(definition.entity),
-    inject: [ResourceRepositories, IndexCheck, CONFIG],
-    useFactory: (repositories: ResourceRepositories, check: IndexCheck, config: Config) => {
+    inject: [ResourceRepositories, IndexCheck, RowChanges, CONFIG],
+    useFactory: (repositories: ResourceRepositories, check: IndexCheck, changes: RowChanges, config: Config) => {
       const repository = repositories.of(definition.entity, { ...definition, beside: definition.policy.by });
       check.add(definition, repository.table);
+      changes.watch(definition);
       return new Resource(definition, repository, config.PUBLIC_MAX_AGE_S);
     },
   };

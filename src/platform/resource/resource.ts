@@ -1,5 +1,4 @@
 import type { ObjectLiteral } from 'typeorm';
-import type { z } from 'zod';
 import { parseExactly } from '../exact-json.js';
 import { Answer } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
@@ -9,8 +8,9 @@ import { mergePatch } from '../http/merge-patch.js';
 import { pageAnswer } from '../http/page.js';
 import { invalid, notFound, Problem } from '../http/problem.js';
 import { toMistakes } from '../http/validation.js';
+import type { StoredRow } from './creations.js';
 import { type ListQuery, pathOf, type ResourceDefinition } from './definition.js';
-import type { Locked, ResourceRepository, Stored, StoredRow } from './repository.js';
+import type { Given, Locked, ResourceRepository, Stored } from './repository.js';
 import type { Property } from './table.js';
 
 /** Who asks for a change, and of which version. */
@@ -58,7 +58,7 @@ export class Resource<T extends ObjectLiteral> {
   }
 
   /** @throws Problem conflict, idempotency-key-reused, not-found when what it belongs to has gone */
-  async create(values: Partial<T>, key?: IdempotencyKey): Promise<Answer> {
+  async create(values: Given<T>, key?: IdempotencyKey): Promise<Answer> {
     const made = await this.repository.create(values, key);
     if (!made) throw notFound();
     const { row, isReplayed } = made;
@@ -67,23 +67,23 @@ export class Resource<T extends ObjectLiteral> {
   }
 
   /** @throws Problem not-found, forbidden, precondition-required, precondition-failed, conflict */
-  replace(id: string, values: Partial<T>, change: Change): Promise<Answer> {
+  replace(id: string, values: Given<T>, change: Change): Promise<Answer> {
     return this.change(id, change, async (locked) => this.answer(await locked.update(values)));
   }
 
   /**
    * Merges a patch into what clients see of the row.
-   * @param input what a body that replaces the row must be, and the merged one is
    * @throws Problem as replace() does, and invalid-request for what comes of the merging
    */
-  patch(id: string, patch: Record<string, unknown>, input: z.ZodObject, change: Change): Promise<Answer> {
+  patch(id: string, patch: object, change: Change): Promise<Answer> {
+    const { input } = this.definition;
     return this.change(id, change, async (locked) => {
       const shown = parseExactly(locked.row.json) as Record<string, unknown>;
       const own = Object.fromEntries(Object.keys(input.shape).map((name) => [name, shown[name] ?? undefined]));
       const merged = input.safeParse(mergePatch(own, patch));
       if (!merged.success) throw invalid('The body is not valid.', toMistakes(merged.error.issues));
       const given = Object.fromEntries(Object.keys(input.shape).map((name) => [name, merged.data[name] ?? null]));
-      return this.answer(await locked.update(given as Partial<T>));
+      return this.answer(await locked.update(given as Given<T>));
     });
   }
 

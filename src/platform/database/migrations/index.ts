@@ -1,3 +1,4 @@
+import type { MigrationInterface } from 'typeorm';
 import { Initial1764000000000 } from './1764000000000-initial.js';
 import { Idempotency1764100000000 } from './1764100000000-idempotency.js';
 import { Collations1764200000000 } from './1764200000000-collations.js';
@@ -5,8 +6,11 @@ import { KeyRemovals1764300000000 } from './1764300000000-key-removals.js';
 import { CanonicalEmail1764400000000 } from './1764400000000-canonical-email.js';
 import { CanonicalEmailIndex1764500000000 } from './1764500000000-canonical-email-index.js';
 
-/** Every migration, oldest first. A released one is never changed: add another. */
-export const migrations = [
+/** A migration's class; its name ends with the time of its making, in ms. */
+export type Migration = new () => MigrationInterface;
+
+/** What the project ships with, oldest first. */
+export const shipped: Migration[] = [
   Initial1764000000000,
   Idempotency1764100000000,
   Collations1764200000000,
@@ -14,6 +18,3 @@ export const migrations = [
   CanonicalEmail1764400000000,
   CanonicalEmailIndex1764500000000,
 ];
-
-/** The schema's version that this build needs: the time in its newest migration's name. */
-export const SCHEMA_VERSION = Math.max(...migrations.map((migration) => Number(migration.name.slice(-13))));

@@ -1,0 +1,106 @@
+import { CacheKey } from '@nestjs/cache-manager';
+import {
+  applyDecorators,
+  createParamDecorator,
+  Delete,
+  type ExecutionContext,
+  Get,
+  Patch,
+  Post,
+  Put,
+} from '@nestjs/common';
+import { ApiConsumes, ApiHeader } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { AtEdge } from '../edge/at-edge.js';
+import type { Caller } from '../http/caller.js';
+import { ApiIdempotencyKey } from '../http/idempotency.js';
+import { Operation } from '../http/operation.js';
+import { pageOf } from '../http/page.js';
+import { pathOf, resourceId } from './definition.js';
+import type { Change } from './resource.js';
+
+/** What routes say of a resource. */
+interface Described {
+  name: string;
+  path: string;
+  shown: z.ZodObject;
+}
+
+const titled = ({ name }: Described) => `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+const article = ({ name }: Described) => (/^[aeiou]/.test(name) ? `an ${name}` : `a ${name}`);
+
+/** `POST` of a new one, with an Idempotency-Key or without. */
+export const CreateRoute = (of: Described) =>
+  applyDecorators(
+    Post(),
+    ApiIdempotencyKey(),
+    Operation(`create${titled(of)}`, `Make ${article(of)}`, {
+      answer: `The ${of.name}.`,
+      body: of.shown,
+      status: 201,
+      problems: ['conflict'],
+    }),
+  );
+
+/** `GET` of a page of them, answered at the edge. */
+export const ListRoute = (of: Described) =>
+  applyDecorators(
+    Get(),
+    AtEdge(),
+    Operation(`list${titled(of)}s`, `List what you may read: each ${of.name}, newest first`, {
+      answer: 'A page of them.',
+      body: pageOf(`${titled(of)}Page`, of.shown),
+    }),
+  );
+
+/** `GET` of one, kept until it changes, and answered at the edge. */
+export const ReadRoute = (of: Described) =>
+  applyDecorators(
+    Get(':id'),
+    Kept(of),
+    Operation(`get${titled(of)}`, `Read ${article(of)}`, { answer: `The ${of.name}.`, body: of.shown }),
+  );
+
+const changed = (of: Described) => ({
+  answer: `The ${of.name} as it is now.`,
+  body: of.shown,
+  problems: ['conflict' as const],
+});
+
+/** `PUT` of one that is there, under If-Match. */
+export const ReplaceRoute = (of: Described) =>
+  applyDecorators(Put(':id'), IfMatch(), Operation(`replace${titled(of)}`, `Replace ${article(of)}`, changed(of)));
+
+/** `PATCH` of one, by a merge patch, under If-Match. */
+export const PatchRoute = (of: Described) =>
+  applyDecorators(
+    Patch(':id'),
+    IfMatch(),
+    ApiConsumes('application/merge-patch+json', 'application/json'),
+    Operation(`patch${titled(of)}`, `Change ${article(of)}`, changed(of)),
+  );
+
+/** `DELETE` of one, under If-Match. */
+export const RemoveRoute = (of: Described) =>
+  applyDecorators(
+    Delete(':id'),
+    IfMatch(),
+    Operation(`delete${titled(of)}`, `Delete ${article(of)}`, { answer: `The ${of.name} is gone.` }),
+  );
+
+/** Keeps the answers of a route that reads the row whose id is in its path, until the row changes. */
+export const Kept = (of: { path: string }) =>
+  CacheKey((context) => {
+    const { id } = context.switchToHttp().getRequest().params;
+    // A factory may say that nothing is kept, and its type does not know.
+    return (resourceId.safeParse(id).success ? pathOf(of, id) : undefined) as string;
+  });
+
+const IfMatch = () => ApiHeader({ name: 'if-match', required: true });
+
+/** Who asks for a change, and of which version: by If-Match. */
+export const CurrentChange = createParamDecorator((_: unknown, context: ExecutionContext): Change => {
+  const { caller, headers } = context.switchToHttp().getRequest<FastifyRequest>();
+  return { caller: caller as Caller, ifMatch: headers['if-match'] };
+});

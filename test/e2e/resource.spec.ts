@@ -1,0 +1,214 @@
+import { getRepositoryToken } from '@nestjs/typeorm';
+import fc from 'fast-check';
+import type { Repository } from 'typeorm';
+import { Orders1800000000000 } from '../orders/1800000000000-orders.js';
+import { Order } from '../orders/order.entity.js';
+import { orderSchema } from '../orders/order.schema.js';
+import { OrdersModule } from '../orders/orders.module.js';
+import { startApp, type TestApp } from '../support/app.js';
+import type { Client } from '../support/client.js';
+import { etagOf, must } from '../support/collections.js';
+import { type Answered, expectProblem } from '../support/problem.js';
+
+const PATH = '/api/v1/orders';
+const ADDED = { modules: [OrdersModule], migrations: [Orders1800000000000] };
+function problem<T extends Answered>(answer: T, type: Parameters<typeof expectProblem>[1]) {
+  expectProblem(answer, type);
+  return answer.body;
+}
+
+const SHOWN = Object.keys(orderSchema.shape);
+
+describe.each([
+  ['with the edge', 'true'],
+  ['without it', 'false'],
+])('a resource that a module declares, %s', (_, EDGE) => {
+  let app: TestApp;
+  let ada: Client;
+  let bob: Client;
+  let rows: Repository<Order>;
+  beforeAll(async () => {
+    app = await startApp({ EDGE }, ADDED);
+    [ada, bob] = [await app.user('ada'), await app.user('bob')];
+    rows = app.nest.get(getRepositoryToken(Order));
+  });
+  afterAll(() => app?.close());
+
+  let count = 0;
+  const input = (more: object = {}) => ({
+    number: `N-${++count}`,
+    total: '12.50',
+    lines: [{ article: 'pen', count: 5 }],
+    ...more,
+  });
+  const make = async (more: object = {}, by = ada) => must(201, await by.post(PATH, input(more)));
+  const tag = (response: { headers: Headers }) => ({ 'if-match': response.headers.get('etag') as string });
+
+  it('is made, with a place and a tag, and read as it was made by its owner and by admins', async () => {
+    const made = await make({ note: 'é " \\ \u2028 🦀', deliveryAt: '2030-01-02T03:04:05+01:00' });
+    expect(made.headers.get('location')).toBe(`${PATH}/${made.body.id}`);
+    expect(made.body).toMatchObject({
+      status: 'open',
+      total: '12.50',
+      deliveryAt: '2030-01-02T02:04:05.000Z',
+      version: 1,
+    });
+    for (const who of [ada, app.admin]) {
+      for (let time = 0; time < 3; time++) {
+        const read = must(200, await who.get(`${PATH}/${made.body.id}`));
+        expect([read.text, etagOf(read)]).toEqual([made.text, etagOf(made)]);
+        expect(read.headers.get('cache-control')).toBe('private, no-cache');
+      }
+    }
+    must(304, await ada.get(`${PATH}/${made.body.id.toUpperCase()}`, { 'if-none-match': etagOf(made) }));
+  });
+
+  it('is for nobody else: to a stranger there is no such thing, whatever is kept', async () => {
+    const made = await make();
+    const path = `${PATH}/${made.body.id}`;
+    must(200, await ada.get(path));
+    const missing = problem(await bob.get(path), 'not-found');
+    expect(missing.detail).toBe('There is no order with this id.');
+    const absent = await bob.get(`${PATH}/01890000-0000-7000-8000-000000000000`);
+    expect(problem(absent, 'not-found').detail).toBe(missing.detail);
+    problem(await app.client.get(path), 'invalid-token');
+    problem(await bob.put(path, input(), tag(made)), 'not-found');
+    problem(await bob.patch(path, { note: 'mine' }, tag(made)), 'not-found');
+    problem(await bob.delete(path, tag(made)), 'not-found');
+    must(200, await ada.get(path));
+  });
+
+  it('shows each value as JSON.stringify shows what TypeORM reads, and no hidden column', async () => {
+    const text = fc.string({ unit: 'grapheme', maxLength: 50 }).filter((one) => !one.includes('\0'));
+    const any = fc.record({
+      note: fc.option(text),
+      total: fc.bigInt(0n, 10n ** 12n - 1n).map((n) => `${n / 100n}.${String(n % 100n).padStart(2, '0')}`),
+      lines: fc.array(fc.record({ article: text, count: fc.integer() }), { minLength: 1, maxLength: 3 }),
+      deliveryAt: fc.option(fc.date({ min: new Date('0001-01-01'), max: new Date('9999-12-31'), noInvalidDate: true })),
+    });
+    const owner = { ownerId: ada.userId as string, status: 'open', internalNote: 'secret' };
+    const made = await rows.save(
+      fc.sample(any, 100).map((one) => rows.create({ ...(one as object), ...owner, number: `N-${++count}` })),
+    );
+    for (const { id } of made) {
+      const row = await rows.findOneByOrFail({ id });
+      const shown = must(200, await ada.get(`${PATH}/${id}`));
+      expect(shown.body).toEqual(JSON.parse(JSON.stringify(row, [...SHOWN, 'article', 'count'])));
+      expect(Object.keys(shown.body)).toEqual(SHOWN);
+      expect(shown.text).not.toContain('secret');
+    }
+  });
+
+  it('is made once under an Idempotency-Key, and refuses the key for another body', async () => {
+    const [body, key] = [input(), { 'idempotency-key': `key of ${++count}` }];
+    const [first, again] = await Promise.all([ada.post(PATH, body, key), ada.post(PATH, body, key)]);
+    const replayed = must(201, await ada.post(PATH, body, key));
+    for (const one of [first, again, replayed])
+      expect([one.status, one.text, etagOf(one)]).toEqual([201, replayed.text, etagOf(replayed)]);
+    expect(replayed.headers.get('idempotency-replayed')).toBe('true');
+    problem(await ada.post(PATH, input(), key), 'idempotency-key-reused');
+    expect(await rows.countBy({ number: body.number })).toBe(1);
+  });
+
+  it('tells of a constraint that is broken in the words of its declaration, and makes the others of the batch', async () => {
+    const taken = await make();
+    const bodies = Array.from({ length: 30 }, (_, n) => (n % 3 === 0 ? input({ number: taken.body.number }) : input()));
+    const answers = await Promise.all(bodies.map((body) => ada.post(PATH, body)));
+    for (const [n, answer] of answers.entries()) {
+      if (n % 3 !== 0) must(201, answer);
+      else expect(problem(answer, 'conflict').detail).toBe('You have an order of this number.');
+    }
+    must(201, await bob.post(PATH, input({ number: taken.body.number })));
+    const other = await make();
+    const stolen = await ada.put(`${PATH}/${other.body.id}`, input({ number: taken.body.number }), tag(other));
+    problem(stolen, 'conflict');
+    expect((await ada.get(`${PATH}/${other.body.id}`)).text).toBe(other.text);
+  });
+
+  it('is replaced, patched and deleted under If-Match, and read as it is at once', async () => {
+    const made = await make({ note: 'first' });
+    const path = `${PATH}/${made.body.id}`;
+    must(200, await ada.get(path));
+    problem(await ada.put(path, input()), 'precondition-required');
+    const replaced = must(200, await ada.put(path, input({ total: '1.00' }), tag(made)));
+    expect(replaced.body).toMatchObject({ total: '1.00', note: null, version: 2, createdAt: made.body.createdAt });
+    expect((await ada.get(path)).text).toBe(replaced.text);
+    problem(await ada.patch(path, { total: '2.00' }, tag(made)), 'precondition-failed');
+    const patched = must(200, await app.admin.patch(path, { note: 'new', status: 'paid' }, tag(replaced)));
+    expect(patched.body).toMatchObject({ total: '1.00', note: 'new', status: 'paid', version: 3, ownerId: ada.userId });
+    must(200, await ada.patch(path, { note: null }, tag(patched)));
+    const read = must(200, await ada.get(path));
+    expect(read.body.note).toBeNull();
+    for (const [patch, pointer] of [
+      [{ total: 'much' }, '/total'],
+      [{ lines: null }, '/lines'],
+      [{ ownerId: bob.userId }, '/ownerId'],
+      [{ lines: [{ article: '', count: 1 }] }, '/lines/0/article'],
+    ] as const) {
+      const refused = problem(await ada.patch(path, patch, tag(read)), 'invalid-request');
+      expect(refused.errors).toMatchObject([{ pointer }]);
+    }
+    must(204, await ada.delete(path, tag(read)));
+    problem(await ada.get(path), 'not-found');
+  });
+
+  it('ends what is kept when TypeORM itself has changed or removed a row', async () => {
+    const made = await make();
+    const path = `${PATH}/${made.body.id}`;
+    must(200, await ada.get(path));
+    const row = await rows.findOneByOrFail({ id: made.body.id });
+    await rows.save(Object.assign(row, { status: 'sent' }));
+    expect(must(200, await ada.get(path)).body).toMatchObject({ status: 'sent', version: 2 });
+    await rows.remove(row);
+    problem(await ada.get(path), 'not-found');
+  });
+
+  it('lists each row once, in every order, with a filter or without, page by page', async () => {
+    const carol = await app.user(`carol${EDGE}`);
+    for (let n = 0; n < 7; n++) {
+      const bodies = Array.from({ length: 5 }, (_, m) =>
+        input({ total: `${n}.${m}0`, status: m % 2 ? 'paid' : 'open' }),
+      );
+      await Promise.all(bodies.map(async (body) => must(201, await carol.post(PATH, body))));
+    }
+    const all = await rows.findBy({ ownerId: carol.userId as string });
+    const by = { createdAt: (one: Order) => one.createdAt.getTime(), total: (one: Order) => Number(one.total) };
+    for (const sort of ['createdAt', 'total'] as const) {
+      for (const [sign, direction] of [
+        ['', 1],
+        ['-', -1],
+      ] as const) {
+        for (const status of [undefined, 'paid']) {
+          const wanted = all
+            .filter((one) => status === undefined || one.status === status)
+            .sort((a, b) => direction * (by[sort](a) - by[sort](b) || (a.id < b.id ? -1 : 1)));
+          const found: string[] = [];
+          let next: string | null = `${PATH}?limit=4&sort=${sign}${sort}${status ? `&status=${status}` : ''}`;
+          while (next) {
+            const page = must(200, await carol.get(next));
+            found.push(...page.body.items.map(({ id }: Order) => id));
+            next = /^<([^>]+)>; rel="next"$/.exec(page.headers.get('link') ?? '')?.[1] ?? null;
+            expect(next === null).toBe(page.body.nextCursor === null);
+          }
+          expect(found).toEqual(wanted.map(({ id }) => id));
+        }
+      }
+    }
+    const newest = must(200, await carol.get(PATH));
+    expect(newest.body.items[0].id).toBe(all.reduce((a, b) => (a.id > b.id ? a : b)).id);
+    const everything = must(200, await app.admin.get(`${PATH}?limit=100`)).body.items;
+    expect(new Set(everything.map(({ ownerId }: Order) => ownerId)).size).toBeGreaterThan(1);
+    const foreign = must(200, await carol.get(`${PATH}?limit=4`)).body.nextCursor;
+    problem(await ada.get(`${PATH}?limit=4&cursor=${foreign}`), 'invalid-request');
+    problem(await ada.get(`${PATH}?sort=internalNote`), 'invalid-request');
+  });
+
+  it('goes with its owner, and with it what is kept', async () => {
+    const dave = await app.user(`dave${EDGE}`);
+    const made = await make({}, dave);
+    must(200, await app.admin.get(`${PATH}/${made.body.id}`));
+    const user = must(200, await app.admin.get(`/api/v1/users/${dave.userId}`));
+    must(204, await app.admin.delete(`/api/v1/users/${dave.userId}`, tag(user)));
+    problem(await app.admin.get(`${PATH}/${made.body.id}`), 'not-found');
+  });
+});

@@ -1,0 +1,34 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+export class Orders1800000000000 implements MigrationInterface {
+  name = 'Orders1800000000000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      CREATE TABLE orders (
+        id            uuid PRIMARY KEY DEFAULT uuidv7(),
+        owner_id      uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+        number        text NOT NULL,
+        status        text NOT NULL CONSTRAINT orders_status CHECK (status IN ('open', 'paid', 'sent', 'cancelled')),
+        total         numeric(12, 2) NOT NULL,
+        lines         jsonb NOT NULL,
+        note          text,
+        delivery_at   timestamptz(3),
+        internal_note text,
+        version       integer NOT NULL DEFAULT 1,
+        created_at    timestamptz(3) NOT NULL DEFAULT now(),
+        updated_at    timestamptz(3) NOT NULL DEFAULT now()
+      );
+      CREATE UNIQUE INDEX orders_number ON orders (owner_id, number);
+      -- A list's index: what it is narrowed to, what it is sorted by, and the id.
+      CREATE INDEX orders_of_owner_by_time ON orders (owner_id, created_at, id);
+      CREATE INDEX orders_of_owner_by_total ON orders (owner_id, total, id);
+      CREATE INDEX orders_by_time ON orders (created_at, id);
+      CREATE INDEX orders_by_total ON orders (total, id);
+    `);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE orders');
+  }
+}

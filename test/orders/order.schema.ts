@@ -1,0 +1,48 @@
+import { z } from 'zod';
+import { defineResource, listQuery, mergePatchOf, resourceId } from '../../src/platform/resource/definition.js';
+import { equal } from '../../src/platform/resource/filters.js';
+import { ownedBy } from '../../src/platform/resource/policy.js';
+import { Order } from './order.entity.js';
+
+const status = z.enum(['open', 'paid', 'sent', 'cancelled']);
+const line = z.strictObject({ article: z.string().min(1).max(100), count: z.int().min(1).max(1000) });
+
+/** What a client sends to make or replace an order. */
+export const orderInput = z
+  .strictObject({
+    number: z.string().regex(/^[A-Z0-9-]{1,30}$/, 'must be 1 to 30 of A-Z, 0-9 and -'),
+    status: status.default('open'),
+    total: z.string().regex(/^\d{1,10}\.\d\d$/, 'must be an amount like 12.50'),
+    lines: z.array(line).min(1).max(100),
+    note: z.string().max(1000).nullable().default(null),
+    deliveryAt: z.iso.datetime({ offset: true }).nullable().default(null),
+  })
+  .meta({ id: 'OrderInput', examples: [{ number: 'A-1', total: '12.50', lines: [{ article: 'pen', count: 5 }] }] });
+export type OrderInput = z.infer<typeof orderInput>;
+
+/** What clients see: each member is a column of the entity, and a column that is not here stays hidden. */
+export const orderSchema = z
+  .object({
+    id: resourceId,
+    ownerId: z.uuid(),
+    ...orderInput.shape,
+    version: z.int().min(1),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Order' });
+
+/** Orders are for their owner and admins; lists are sorted by time or total, each by an index of the migration. */
+export const orders = defineResource(Order, {
+  name: 'order',
+  path: '/api/v1/orders',
+  shown: orderSchema,
+  input: orderInput,
+  policy: ownedBy('ownerId'),
+  sorts: ['createdAt', 'total'],
+  filters: { status: equal('status', status) },
+  conflicts: { orders_number: 'You have an order of this number.' },
+});
+
+export const orderPatch = mergePatchOf(orderInput, 'OrderPatch');
+export const orderQuery = listQuery(orders);
