@@ -124,7 +124,7 @@ export class CollectionsService {
     return attempt().catch(again).catch(toProblem);
   }
 
-  /** Gone at once for every reader; its records are removed behind (see RemovalsService). */
+  /** Gone at once for every reader; its records are removed behind (see Leftovers). */
   async remove(who: Caller, name: string, ifMatch: string | undefined): Promise<void> {
     await this.changing(who, name, async (manager, caller, collection) => {
       if (!isReader(caller, collection)) throw missing();

@@ -37,10 +37,6 @@ const FORGET = `DELETE FROM idempotency_keys
 const HOLD = `UPDATE idempotency_keys SET held_until = now() + $4 * interval '1 ms'
   WHERE caller_id = $1 AND key = $2 AND holder = $3 AND body IS NULL`;
 
-/** Any number that nothing else in the database uses as an advisory lock. */
-const REMOVAL_LOCK = 7_310_421_802;
-const REMOVE_EXPIRED = `DELETE FROM idempotency_keys k WHERE (SELECT pg_try_advisory_xact_lock($1)) AND ${EXPIRED}`;
-
 type Found = Progress & { fingerprint: Buffer };
 
 /** An upload's hold on its Idempotency-Key, renewed until it is let go of. A crashed one's ends by itself. */
@@ -103,10 +99,5 @@ export class UploadKeys {
     if (found && !found.fingerprint.equals(fingerprint)) throw isOtherRequest();
     if (!found?.isFinished) throw isRunning();
     return { begun: found };
-  }
-
-  /** Removes keys whose answers are no longer kept; one process at a time. */
-  async removeExpired(): Promise<void> {
-    await this.database.rows({ text: REMOVE_EXPIRED }, [REMOVAL_LOCK]);
   }
 }

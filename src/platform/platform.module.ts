@@ -18,6 +18,7 @@ import { Admission } from './overload/admission.js';
 import { Backlog } from './overload/backlog.js';
 import { Redis } from './redis/redis.js';
 import { IndexCheck } from './resource/index-check.js';
+import { Leftovers } from './resource/leftovers.js';
 import { ResourceRepositories } from './resource/resource-repositories.js';
 import { RowChanges } from './resource/row-changes.js';
 import { ThrottleModule } from './throttle/throttle.module.js';
@@ -43,6 +44,7 @@ export class PlatformModule {
         BodyGuard,
         EdgeRoutes,
         Cursors,
+        Leftovers,
         ResourceRepositories,
         IndexCheck,
         RowChanges,

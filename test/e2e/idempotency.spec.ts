@@ -1,6 +1,6 @@
 import { createApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
-import { UploadKeys } from '../../src/data/upload-keys.js';
+import { Leftovers } from '../../src/platform/resource/leftovers.js';
 import { startApp, type TestApp, testEnvironment } from '../support/app.js';
 import type { Client, Response } from '../support/client.js';
 import { etagOf, type MadeCollection, makeCollection, must, until } from '../support/collections.js';
@@ -183,7 +183,7 @@ describe('after 24 hours', () => {
     for (const key of [old, young]) must(201, await ada.post(set.records, { data: {} }, key));
     await grow(old, 24.1);
     const other = await createApp(loadConfig(testEnvironment(app.database.url)));
-    await other.nest.get(UploadKeys, { strict: false }).removeExpired();
+    await other.nest.get(Leftovers, { strict: false }).removeExpiredKeys();
     await other.stop();
     const left = await app.database.query<{ key: string }>('SELECT key FROM idempotency_keys WHERE key = ANY ($1)', [
       [old, young].map((key) => key['idempotency-key']),

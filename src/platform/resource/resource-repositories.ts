@@ -4,6 +4,7 @@ import { Cache } from '../cache/cache.js';
 import { SharedTier } from '../cache/shared-tier.js';
 import { Database } from '../database/database.js';
 import { Cursors } from '../http/cursor.js';
+import { Leftovers } from './leftovers.js';
 import { type RepositoryOptions, ResourceRepository } from './repository.js';
 import { type Property, Table } from './table.js';
 
@@ -16,6 +17,7 @@ export class ResourceRepositories {
     private readonly cache: Cache,
     private readonly shared: SharedTier,
     private readonly cursors: Cursors,
+    private readonly leftovers: Leftovers,
   ) {}
 
   /** @throws StartError when its rows cannot be shown so */
@@ -24,6 +26,7 @@ export class ResourceRepositories {
     options: RepositoryOptions<T, K>,
   ): ResourceRepository<T, K> {
     const table = new Table(this.dataSource.getMetadata(entity), options.shown);
+    if (options.parent) this.leftovers.add(table.sql, table.column(options.parent.property).sql);
     return new ResourceRepository(table, options, this.database, this.cache, this.shared, this.cursors);
   }
 }

@@ -1,0 +1,72 @@
+import { Injectable } from '@nestjs/common';
+import { Database } from '../database/database.js';
+import { KEPT } from '../http/idempotency.js';
+import { Background } from '../lifecycle/background.js';
+
+const INTERVAL_MS = 2000;
+const KEYS_INTERVAL_MS = 600_000;
+/** Rows that one transaction removes: a fraction of a second's work. */
+const BATCH = 5000;
+/** Batches in one go, after which a process that wants to stop can. */
+const BATCHES = 40;
+/** A write that began before its parent went may still land: longer than any statement may take. */
+const SETTLED_AFTER = '5 minutes';
+
+/** Any number that nothing else in the database uses as an advisory lock. */
+const KEYS_LOCK = 7_310_421_802;
+const REMOVE_EXPIRED_KEYS = `
+  DELETE FROM idempotency_keys WHERE (SELECT pg_try_advisory_xact_lock($1)) AND created_at < now() - ${KEPT}`;
+
+/**
+ * Removes what is left behind: rows of a parent that has gone, in batches and by any number of replicas at once, and
+ * idempotency keys of whom they were or of what, or whose answers are no longer kept. What has gone stands in `removals`.
+ */
+@Injectable()
+export class Leftovers {
+  /** Rows of what is gone, by the id of it. */
+  private readonly rows = ['idempotency_keys WHERE collection_id = $1', 'idempotency_keys WHERE caller_id = $1'];
+
+  constructor(
+    private readonly database: Database,
+    background: Background,
+  ) {
+    background.every(INTERVAL_MS, 'removal of what is left behind', (ending) => this.remove(ending));
+    background.every(KEYS_INTERVAL_MS, 'removal of expired idempotency keys', () => this.removeExpiredKeys());
+  }
+
+  /** Rows of a table go with what this column of theirs names. */
+  add(table: string, column: string): void {
+    this.rows.unshift(`${table} WHERE ${column} = $1`);
+  }
+
+  /** One process at a time. */
+  async removeExpiredKeys(): Promise<void> {
+    await this.database.rows({ text: REMOVE_EXPIRED_KEYS }, [KEYS_LOCK]);
+  }
+
+  private async remove(ending: AbortSignal): Promise<void> {
+    for (let batch = 0; batch < BATCHES && !ending.aborted && (await this.removeBatch()); batch++);
+  }
+
+  /** @returns whether there was something to do */
+  private removeBatch(): Promise<boolean> {
+    const isLeft = this.rows.map((rows) => `EXISTS (SELECT FROM ${rows.replace('$1', 'r.collection_id')})`);
+    const next = `
+      SELECT collection_id AS id, removed_at < now() - interval '${SETTLED_AFTER}' AS settled FROM removals r
+      WHERE removed_at < now() - interval '${SETTLED_AFTER}' OR ${isLeft.join(' OR ')}
+      LIMIT 1 FOR UPDATE SKIP LOCKED`;
+    return this.database.transaction(async (manager) => {
+      const [removal] = await manager.query<{ id: string; settled: boolean }[]>(next);
+      if (!removal) return false;
+      let removed = 0;
+      for (const rows of this.rows) {
+        const [table] = rows.split(' ', 1);
+        const batch = `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${rows} LIMIT ${BATCH}))`;
+        removed += (await manager.query<[unknown[], number]>(batch, [removal.id]))[1];
+      }
+      if (removal.settled && removed < BATCH)
+        await manager.query('DELETE FROM removals WHERE collection_id = $1', [removal.id]);
+      return true;
+    });
+  }
+}
