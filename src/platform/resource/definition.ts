@@ -27,7 +27,7 @@ export interface ResourceDefinition<T extends ObjectLiteral> extends ResourceOpt
 export const defineResource = <T extends ObjectLiteral>(
   entity: new () => T,
   options: ResourceOptions<T>,
-): ResourceDefinition<T> => ({ entity, ...options });
+): ResourceDefinition<T> => ({ ...options, entity });
 
 /** Where a row is, and what it is kept as. */
 export const pathOf = ({ path }: { path: string }, id: string): string => `${path}/${id.toLowerCase()}`;

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { Database } from '../database/database.js';
 import { KEPT } from '../http/idempotency.js';
 import { Background } from '../lifecycle/background.js';
@@ -22,16 +22,18 @@ const REMOVE_EXPIRED_KEYS = `
  * idempotency keys of whom they were or of what, or whose answers are no longer kept. What has gone stands in `removals`.
  */
 @Injectable()
-export class Leftovers {
+export class Leftovers implements OnApplicationBootstrap {
   /** Rows of what is gone, by the id of it. */
   private readonly rows = ['idempotency_keys WHERE collection_id = $1', 'idempotency_keys WHERE caller_id = $1'];
 
   constructor(
     private readonly database: Database,
-    background: Background,
-  ) {
-    background.every(INTERVAL_MS, 'removal of what is left behind', (ending) => this.remove(ending));
-    background.every(KEYS_INTERVAL_MS, 'removal of expired idempotency keys', () => this.removeExpiredKeys());
+    private readonly background: Background,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.background.every(INTERVAL_MS, 'removal of what is left behind', (ending) => this.remove(ending));
+    this.background.every(KEYS_INTERVAL_MS, 'removal of expired idempotency keys', () => this.removeExpiredKeys());
   }
 
   /** Rows of a table go with what this column of theirs names. */

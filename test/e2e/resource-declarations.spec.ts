@@ -1,0 +1,101 @@
+import { Controller, Get, Module, type Type } from '@nestjs/common';
+import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { z } from 'zod';
+import { Anyone } from '../../src/platform/http/caller.js';
+import { Operation } from '../../src/platform/http/operation.js';
+import { defineResource, type ResourceOptions } from '../../src/platform/resource/definition.js';
+import { equal } from '../../src/platform/resource/filters.js';
+import { ownedBy } from '../../src/platform/resource/policy.js';
+import { ResourceModule } from '../../src/platform/resource/resource.module.js';
+import { Orders1800000000000 } from '../orders/1800000000000-orders.js';
+import { Order } from '../orders/order.entity.js';
+import { orderSchema, orders } from '../orders/order.schema.js';
+import { OrdersController } from '../orders/orders.controller.js';
+import { startApp } from '../support/app.js';
+
+/** What the start says of a module that cannot work. */
+async function failureOf(module: Type): Promise<string> {
+  const starting = startApp({}, { modules: [module], migrations: [Orders1800000000000] });
+  const { name, message } = await starting.then(
+    async (app) => {
+      await app.close();
+      return new Error('It started.');
+    },
+    (error: Error) => error,
+  );
+  return `${name}: ${message}`;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: of any entity
+function moduleOf(entity: Type, options: ResourceOptions<any>): Type {
+  @Module({ imports: [ResourceModule.forFeature([defineResource(entity, options)])] })
+  class Declared {}
+  return Declared;
+}
+const declared = (options: Partial<ResourceOptions<Order>>) => moduleOf(Order, { ...orders, ...options });
+
+@Entity('orders')
+class Unversioned {
+  @PrimaryGeneratedColumn('uuid') id!: string;
+  @Column('uuid', { name: 'owner_id' }) ownerId!: string;
+  @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3 }) createdAt!: Date;
+}
+
+@Controller('api/v1')
+class OtherController {
+  @Get('orders/:number')
+  @Anyone()
+  @Operation('getOrderByNumber', 'Read an order', { answer: 'The order.', body: orderSchema })
+  byNumber(): object {
+    return {};
+  }
+}
+
+@Module({ imports: [ResourceModule.forFeature([orders])], controllers: [OrdersController, OtherController] })
+class TwoRoutes {}
+
+it.each<[string, () => Type, string]>([
+  [
+    'a sort without an index',
+    () => declared({ sorts: ['createdAt', 'status'] }),
+    'Order is listed by status of one ownerId, and no index serves that. A migration makes it: CREATE INDEX ON orders (owner_id, status, id)',
+  ],
+  [
+    'a sort whose index does not begin with what lists are narrowed to',
+    () => declared({ policy: { ...ownedBy<Order>('ownerId'), listed: () => ({ ownerId: '', status: 'open' }) } }),
+    'Order is listed by createdAt of one ownerId and status, and no index serves that. A migration makes it: CREATE INDEX ON orders (owner_id, status, created_at, id)',
+  ],
+  [
+    'a sort by what may be null',
+    () => declared({ sorts: ['deliveryAt'] }),
+    'Order.deliveryAt may be null, and lists cannot be sorted by it',
+  ],
+  [
+    'a filter by a hidden column',
+    () => declared({ filters: { remark: equal('internalNote') } }),
+    'The filter remark looks at Order.internalNote, which clients do not see',
+  ],
+  ['a filter by no column', () => declared({ filters: { colour: equal('colour') } }), 'Order has no column colour'],
+  [
+    'a schema that shows what is no column',
+    () => declared({ shown: orderSchema.extend({ body: z.string() }) }),
+    'Order has no column body',
+  ],
+  [
+    'a policy that goes by what is no column',
+    () => declared({ policy: { ...orders.policy, by: ['body' as keyof Order] } }),
+    'Order has no column body',
+  ],
+  [
+    'an entity without a version, where changes go by If-Match',
+    () => moduleOf(Unversioned, { ...orders, shown: z.object({ id: z.uuid(), ownerId: z.uuid() }), filters: {} }),
+    'Unversioned needs a @VersionColumn and a @CreateDateColumn: If-Match goes by them',
+  ],
+  [
+    'two routes for one path',
+    () => TwoRoutes,
+    'OrdersController.get and OtherController.byNumber both take GET /api/v1/orders/:number',
+  ],
+])('does not start with %s, and says which class and member it is', async (_, module, sentence) => {
+  expect(await failureOf(module())).toBe(`StartError: ${sentence}`);
+});
