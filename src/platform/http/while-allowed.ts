@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { createParamDecorator, type ExecutionContext, Injectable, type PipeTransform } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { Problem } from './problem.js';
@@ -19,8 +20,9 @@ export class LastingRequests {
     const allowed = new AbortController();
     const { raw } = context.switchToHttp().getResponse<FastifyReply>();
     const look = async () => {
-      // Where its caller had gone before it was watched, nothing has told.
-      if (raw.closed || raw.req.socket.destroyed) return clearInterval(timer);
+      // Where its caller had gone before it was watched, nothing has told. Node may have let go of the connection, too.
+      const socket = raw.req.socket as Socket | null;
+      if (raw.closed || !socket || socket.destroyed) return clearInterval(timer);
       try {
         for (const recheck of this.rechecks) await recheck(context);
       } catch (error) {
