@@ -1,6 +1,5 @@
 import type { z } from 'zod';
-import { credentialsSchema, refreshTokenSchema } from '../auth/auth.schema.js';
-import { newUserSchema, userPatchSchema, userQuery } from './user.schema.js';
+import { newUserSchema, userPatchSchema } from './user.schema.js';
 
 const user = { email: 'ada@example.com', password: 'correct-horse-battery', name: 'Ada' };
 
@@ -82,58 +81,5 @@ describe('a change of a user', () => {
     const fields = Object.keys(userPatchSchema.shape);
     expect(fields.length).toBeGreaterThan(0);
     for (const field of fields) expect(faults(userPatchSchema, { [field]: null })).toEqual([field]);
-  });
-});
-
-describe('50 KB of text made against patterns', () => {
-  const SIZE = 50_000;
-  const hostile = [
-    'a',
-    'a@',
-    'a.',
-    '@',
-    '.',
-    '-',
-    '+a',
-    'a-',
-    '!',
-    ' ',
-    '\t\n',
-    '\u00a0',
-    '0',
-    'a@a.',
-    "'",
-    '\\',
-    '%_',
-    'é',
-    '\u{1f600}',
-  ].flatMap((piece) => {
-    const long = piece.repeat(SIZE / piece.length);
-    // As it is, before and behind what is good, and as long as the check of the length lets through.
-    const short = piece.repeat(Math.floor(250 / piece.length));
-    return [long, `${long}!`, `a@${long}`, `a@${long}.com\0`, `a${long}a`, short, `${short}!`, `a@${short}!`];
-  });
-  const schemas: Record<string, z.ZodObject> = {
-    newUser: newUserSchema,
-    userPatch: userPatchSchema,
-    userQuery,
-    credentials: credentialsSchema,
-    refreshToken: refreshTokenSchema,
-  };
-  const fields = Object.entries(schemas).flatMap(([schema, { shape }]) =>
-    Object.keys(shape).map((field) => [schema, field] as const),
-  );
-
-  it.each(fields)('is refused by %s.%s without delay', (schema, field) => {
-    const bad: unknown[] = [];
-    for (const text of hostile) {
-      const start = performance.now();
-      const { error } = (schemas[schema] as z.ZodObject).safeParse({ ...user, [field]: text });
-      const took = performance.now() - start;
-      if (took > 200) bad.push([text.slice(0, 10), text.length, took]);
-      const isLong = text.trim().length > 1024;
-      if (isLong && !error?.issues.some(({ path }) => path[0] === field)) bad.push(['taken', text.slice(0, 10)]);
-    }
-    expect(bad).toEqual([]);
   });
 });

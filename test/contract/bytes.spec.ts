@@ -16,7 +16,7 @@ beforeAll(async () => {
   app = await startApp({ HEADERS_TIMEOUT_MS: '500', REQUEST_TIMEOUT_MS: '1000' });
   token = (await app.user('ada')).tokens?.accessToken ?? '';
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 afterEach(async () => expect((await app.client.get('/health/ready')).status).toBe(200));
 
 /** Sends the bytes, and then nothing or an end, and reads until the server ends the connection. */

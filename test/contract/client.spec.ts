@@ -25,7 +25,7 @@ beforeAll(async () => {
   const { data: tokens } = await anyone.POST('/api/v1/auth/login', { body: ADMIN });
   admin = createApi(app.url, given(tokens).accessToken);
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 it('lets anyone become a user, keep a session, and end it', async () => {
   const { data: user } = await anyone.POST('/api/v1/auth/register', { body: { ...credentials, name: 'Ada' } });

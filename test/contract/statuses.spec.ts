@@ -61,7 +61,7 @@ beforeAll(async () => {
   own = await makePlace(id, 'own', 'private');
   open = await makePlace(id, 'open', 'public');
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 it('answers 401 to a token that is not valid, wherever it is sent', async () => {
   const found = await statuses(everything(createApi(app.url, 'nonsense'), open), ALL);

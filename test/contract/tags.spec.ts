@@ -13,7 +13,7 @@ beforeAll(async () => {
   clients = [ada, await again(), await again()];
   records = (await makeCollection(ada)).records;
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 /** One step of one client: what it does with what it last saw. */
 const step = fc.record({

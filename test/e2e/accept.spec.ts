@@ -12,7 +12,7 @@ beforeAll(async () => {
   ({ records } = set);
   small = await makeRecord(app.admin, set);
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const ask = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
   askAt(app.url + path, headers, method);

@@ -5,7 +5,7 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp({ SESSION_CHECK_MS: '0' });
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const refresh = (refreshToken: unknown) => app.client.post('/api/v1/auth/refresh', { refreshToken });
 const logout = (refreshToken: unknown) => app.client.post('/api/v1/auth/logout', { refreshToken });

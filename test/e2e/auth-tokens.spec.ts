@@ -40,7 +40,7 @@ beforeAll(async () => {
   claims = decodeJwt(app.admin.tokens?.accessToken as string);
   kid = await kidOf(current.publicKey);
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const now = () => Math.floor(Date.now() / 1000);
 /** A token like the real one but for what is given, undefined removing it. */

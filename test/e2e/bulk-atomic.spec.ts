@@ -12,7 +12,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   records = (await makeCollection(ada)).records;
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const upload = (body: string, atomic: string): Promise<Response> =>
   ada.post(`${records}/bulk?atomic=${atomic}`, body, { 'content-type': 'application/x-ndjson' });

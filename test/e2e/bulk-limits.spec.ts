@@ -19,7 +19,7 @@ beforeEach(async () => {
 });
 afterAll(async () => {
   await endPrograms();
-  await app.close();
+  await app?.close();
 });
 
 const NDJSON = { 'content-type': 'application/x-ndjson' };

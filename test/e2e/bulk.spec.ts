@@ -12,7 +12,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   records = (await makeCollection(ada)).records;
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 interface Item {
   data: Record<string, unknown>;

@@ -17,7 +17,7 @@ let database: TestDatabase;
 beforeEach(async () => {
   database = await createDatabase();
 });
-afterEach(() => database.drop());
+afterEach(() => database?.drop());
 
 const COLUMN = migrations.findIndex(({ name }) => name.startsWith('CanonicalEmail1')) + 1;
 

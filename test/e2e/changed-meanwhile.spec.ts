@@ -23,7 +23,7 @@ beforeAll(async () => {
     await app.database.query(`CREATE VIEW ${table} AS SELECT * FROM ${table}_stored WHERE wait_when_read()`);
   }
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 /** Has a change made while something is being read. @returns what is read by who asked before the change, and behind it */
 async function around<T>(read: () => Promise<T>, change: () => Promise<unknown>): Promise<[before: T, behind: T]> {

@@ -10,7 +10,7 @@ beforeAll(async () => {
   ada = await app.user('ada');
   bob = await app.user('bob');
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 describe('GET /api/v1/data', () => {
   it('shows what the caller may read, all to an admin, page by page without skip or repeat', async () => {

@@ -10,7 +10,7 @@ beforeAll(async () => {
   ada = await app.user('ada');
   bob = await app.user('bob');
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const at = (name: string) => `/api/v1/data/${name}`;
 

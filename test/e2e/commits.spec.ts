@@ -9,7 +9,7 @@ beforeAll(async () => {
   await app.database.query(`CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN NEW.created_at := 'infinity'; RETURN NEW; END $$`);
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 /** What stays of a table's rows that were written while no answer could be made of them. */
 async function whileSpoilt(table: string, work: () => Promise<void>): Promise<number> {

@@ -9,7 +9,7 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp();
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 /** As it stands, over a socket: a client would put the header in order. */
 const login = (contentType: string, body = JSON.stringify(ADMIN)) =>

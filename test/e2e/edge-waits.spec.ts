@@ -14,7 +14,7 @@ beforeAll(async () => {
   app = await startApp({ CACHE_TTL_MS: '0' });
   [owner, stranger] = [await app.user('owner'), await app.user('stranger')];
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 /** Reads while neither the collection nor its records can be looked at for a while. */
 async function reads(...all: (() => Promise<Response>)[]): Promise<Response[]> {

@@ -31,8 +31,8 @@ beforeAll(async () => {
   targets.push(...addresses(set, hidden, { small, large, secret }, cursor));
 }, 60_000);
 afterAll(async () => {
-  await stop();
-  await app.close();
+  await stop?.();
+  await app?.close();
 });
 
 const HOST = 'Host: localhost';

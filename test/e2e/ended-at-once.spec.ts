@@ -8,7 +8,7 @@ beforeAll(async () => {
   // Whatever is kept stays kept for far longer than a test takes.
   app = await startApp({ SESSION_CHECK_MS: '5000', CACHE_TTL_MS: '600000' });
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const status = async (client: Client, path = '/api/v1/users/me') => (await client.get(path)).status;
 

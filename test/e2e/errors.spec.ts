@@ -6,7 +6,7 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp();
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const id = '019a0000-0000-7000-8000-000000000000';
 

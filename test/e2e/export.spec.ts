@@ -16,7 +16,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   set = await makeCollection(ada);
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 /** Lines as they come: parsed, they would hide a difference. */
 async function exported(query: Record<string, string> = {}): Promise<string[]> {

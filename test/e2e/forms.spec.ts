@@ -10,7 +10,7 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp({ AUTH_LIMIT_WINDOW_S: '86400', LOGIN_LIMIT: String(LOGIN_LIMIT) });
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 let users = 0;
 const newEmail = () => `form${++users}@example.com`;

@@ -4,7 +4,7 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp();
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 it('is alive, ready and started', async () => {
   for (const probe of ['live', 'ready', 'startup']) {

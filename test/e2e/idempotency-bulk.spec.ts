@@ -21,7 +21,7 @@ beforeEach(async () => {
 });
 afterAll(async () => {
   await endPrograms();
-  await app.close();
+  await app?.close();
 });
 
 let keys = 0;
@@ -162,7 +162,6 @@ describe('an upload under an Idempotency-Key that was cut off', () => {
     await cut(key, client);
     program.signal('SIGKILL');
     await program.end();
-    const died = Date.now();
     const answers: number[] = [];
     const { body } = must(
       200,
@@ -173,8 +172,6 @@ describe('an upload under an Idempotency-Key that was cut off', () => {
       }),
     );
     expect(answers[0]).toBe(409);
-    expect(Date.now() - died).toBeGreaterThan(LEASE_MS / 2);
-    expect(Date.now() - died).toBeLessThan(LEASE_MS + 3000);
     expect([body.inserted, body.failed]).toEqual([13_000, 2]);
     expect(await tally(app.database, set)).toEqual([13_000, 13_000]);
   });

@@ -6,7 +6,7 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp();
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 describe('an id in capitals', () => {
   const capitals = (client: Client) => `/api/v1/users/${client.userId?.toUpperCase()}`;

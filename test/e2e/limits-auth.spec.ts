@@ -25,7 +25,7 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
     });
   });
   afterAll(async () => {
-    await app.close();
+    await app?.close();
     await redis?.kill();
   });
 

@@ -18,7 +18,7 @@ beforeAll(async () => {
   app = await startApp({ ...LIMITED, TRUST_PROXY: '127.0.0.1', CORS_ORIGINS: 'https://shop.example.com' });
   [ada, bob, carl] = [await app.user('ada'), await app.user('bob'), await app.user('carl')];
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 type Ask = (path?: string, headers?: Record<string, string>, method?: string, body?: unknown) => Promise<Response>;
 
@@ -38,6 +38,10 @@ async function exhaust(ask: () => Promise<Response>): Promise<[admitted: number,
   }
 }
 
+/** How many it may still ask for, and that the first of them comes back within a minute. */
+const expectLeft = ({ headers }: Response, left: number) =>
+  expect(headers.get('ratelimit')).toMatch(new RegExp(`^"default";r=${left};t=[1-6]\\d$`));
+
 describe('the general limit', () => {
   it('is told in every answer, and counts down', async () => {
     const ask = from();
@@ -55,7 +59,7 @@ describe('the general limit', () => {
       const answer = await ask(...request);
       expect([request, answer.status]).toEqual([request, status]);
       expect(answer.headers.get('ratelimit-policy')).toBe(POLICY);
-      expect(answer.headers.get('ratelimit')).toBe(`"default";r=${QUOTA - 1 - i};t=60`);
+      expectLeft(answer, QUOTA - 1 - i);
     }
   });
 
@@ -116,22 +120,22 @@ describe('the general limit', () => {
       const [path, headers, status] = targets[i % targets.length] as (typeof targets)[number];
       const answer = await ask(path, headers, 'OPTIONS');
       expect([path, answer.status]).toEqual([path, status]);
-      expect(answer.headers.get('ratelimit')).toBe(`"default";r=${QUOTA - 1 - i};t=60`);
+      expectLeft(answer, QUOTA - 1 - i);
     }
     for (const [path, headers] of targets) expectProblem(await ask(path, headers, 'OPTIONS'), 'quota-exceeded');
     // Neither do they use up what is for requests.
     const other = from();
     await exhaust(() => other(LIST, preflight, 'OPTIONS'));
-    expect((await other()).headers.get('ratelimit')).toBe(`"default";r=${QUOTA - 1};t=60`);
+    expectLeft(await other(), QUOTA - 1);
   });
 
   it('holds for what the edge answers, which nobody can tell from the rest', async () => {
     const { path } = await makeRecord(app.admin, await makeCollection(app.admin));
     const ask = from();
     for (let left = QUOTA - 1; left >= 0; left--) {
-      const { status, headers } = await ask(path);
-      expect([status, headers.get('ratelimit-policy')]).toEqual([200, POLICY]);
-      expect(headers.get('ratelimit')).toBe(`"default";r=${left};t=60`);
+      const answer = await ask(path);
+      expect([answer.status, answer.headers.get('ratelimit-policy')]).toEqual([200, POLICY]);
+      expectLeft(answer, left);
     }
     for (const other of [path, LIST]) expectProblem(await ask(other), 'quota-exceeded');
     expect((await ask(path, { authorization: `Bearer ${bob.tokens?.accessToken}` })).status).toBe(200);

@@ -54,7 +54,7 @@ beforeAll(async () => {
   // VACUUM too: new rows wait outside of the GIN index's tree until then.
   await app.database.query('VACUUM ANALYZE records');
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const AFTER = ['2001-01-05T00:00:00.000Z', '01890000-0000-7000-8000-000000000000'];
 const READ = ['Limit', 'Index Scan', 'records_newest'];

@@ -9,7 +9,7 @@ beforeAll(async () => {
   app = await startApp();
   ada = await app.user('ada');
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 interface Item {
   id: string;

@@ -15,7 +15,7 @@ beforeAll(async () => {
   small = await makeRecord(app.admin, set, { text: 'x' });
   large = plain(await makeRecord(app.admin, set, { text: 'x'.repeat(2000) }));
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 /** With the tag of the variant that is not compressed. */
 const plain = (record: typeof large) => ({ ...record, etag: record.etag.replace(/-(?:gzip|br)"$/, '"') });

@@ -4,7 +4,7 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp();
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 describe('health', () => {
   it('says of liveness nothing but that it is so', async () => {

@@ -11,7 +11,7 @@ beforeAll(async () => {
   // Callers are remembered for longer than any of this takes: nobody is turned away before the race.
   app = await startApp({ SESSION_CHECK_MS: '5000', PASSWORD_HASH_QUEUE: '200' });
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
 const statusOf = async (asked: Promise<Response>) => (await asked).status;
@@ -51,13 +51,13 @@ describe('two changes of one password at once, both with the right current one',
   }
 
   it('in two sessions: one is made, and the other one has changed nothing and ended nothing', async () => {
-    for (let round = 0; round < 15; round++) {
+    for (let round = 0; round < 5; round++) {
       const { email, password, of } = await sessions(2);
       const passwords = [`first-new-one-${round}`, `second-new-one-${round}`];
       const answers = await Promise.all(of.map((client, n) => change(client, passwords[n] as string, password)));
       await expectOneWinner(email, of, passwords, answers);
     }
-  }, 60_000);
+  });
 
   it('of which both were found right before either was made: the session of the second has ended', async () => {
     for (let round = 0; round < 3; round++) {

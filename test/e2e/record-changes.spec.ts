@@ -10,7 +10,7 @@ beforeAll(async () => {
   ada = await app.user('ada');
   set = await makeCollection(ada);
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 describe('a change of a record', () => {
   const changes: [string, (path: string, headers: Record<string, string>) => Promise<{ status: number }>, number][] = [

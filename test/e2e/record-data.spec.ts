@@ -10,7 +10,7 @@ beforeAll(async () => {
   ada = await app.user('ada');
   set = await makeCollection(ada);
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const countRecords = async () =>
   (await app.database.query<{ n: number }>('SELECT count(*)::int AS n FROM records'))[0]!.n;

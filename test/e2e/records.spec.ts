@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await endPrograms();
-  await app.close();
+  await app?.close();
 });
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;

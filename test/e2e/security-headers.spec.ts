@@ -7,7 +7,7 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp();
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const policyOf = (headers: Headers) =>
   new Map(

@@ -25,8 +25,8 @@ beforeAll(async () => {
   await makeRecord(app.admin, hidden);
 }, 60_000);
 afterAll(async () => {
-  await stop();
-  await app.close();
+  await stop?.();
+  await app?.close();
 });
 
 /** Whether a cache that many share may give it out without asking, as RFC 9111 has it. */

@@ -14,7 +14,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   set = await makeCollection(ada);
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const stats = async (query: Record<string, string> = {}) =>
   must(200, await ada.get(`${set.path}/stats?${new URLSearchParams(query)}`)).body;

@@ -8,7 +8,7 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp({ SESSION_CHECK_MS: String(SESSION_CHECK_MS), PASSWORD_HASH_QUEUE: '200' });
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
 const read = async (user: Client) => (await user.get('/api/v1/users/me')).body;

@@ -14,7 +14,7 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp({ SESSION_CHECK_MS: String(SESSION_CHECK_MS) });
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
 const etagOf = async (user: Client) => (await app.admin.get(pathOf(user))).headers.get('etag') as string;
@@ -155,7 +155,7 @@ describe('the first admin', () => {
   beforeEach(async () => {
     database = await createDatabase();
   });
-  afterEach(() => database.drop());
+  afterEach(() => database?.drop());
 
   /** Starts an app on the database, and stops it when the work is done. */
   async function run(

@@ -12,7 +12,7 @@ beforeAll(async () => {
   ada = await app.user('ada');
   bob = await app.user('bob');
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 /** Users of a kind, straight into the table: what is tested is how they are read. */
 const insert = (emails: string[], createdAt = 'now()') =>

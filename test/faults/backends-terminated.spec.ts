@@ -16,7 +16,7 @@ beforeAll(async () => {
   // Who calls is known, so that a change begins with its transaction.
   two = await startReplicas({ SESSION_CHECK_MS: '5000' });
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 const SESSIONS = `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'floodgate'`;
 const IN_TRANSACTION = `${SESSIONS} AND state = 'idle in transaction'`;

@@ -19,7 +19,7 @@ beforeAll(async () => {
   ada = await two.user();
 }, 60_000);
 afterEach(() => expectUnharmed(two.here.program, two.there.program));
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 let keys = 0;
 const freshKey = () => `key ${++keys}`;

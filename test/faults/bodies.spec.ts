@@ -26,7 +26,7 @@ beforeAll(async () => {
   for (let i = 0; i < 200; i++) must(201, await one.admin.post(set.records, { data: { i } }));
 }, 60_000);
 afterEach(() => one.expectUnharmed());
-afterAll(() => one.close());
+afterAll(() => one?.close());
 
 const statusIn = (received: string) => Number(/^HTTP\/1\.1 (\d{3})/.exec(received)?.[1]);
 const head = (path: string, headers: string, type = 'application/json') =>

@@ -52,8 +52,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   await endPrograms();
-  await redis.kill();
-  await database.drop();
+  await redis?.kill();
+  await database?.drop();
 });
 
 const meAt = async (which: Which, token = '') =>

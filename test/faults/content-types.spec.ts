@@ -13,7 +13,7 @@ beforeAll(async () => {
   record = (await makeRecord(one.admin, set)).path;
 }, 60_000);
 afterEach(() => one.expectUnharmed());
-afterAll(() => one.close());
+afterAll(() => one?.close());
 
 /** A route that reads a body: how it is asked, a body that it takes, and its status then. */
 interface Route {

@@ -15,7 +15,7 @@ beforeAll(async () => {
   ada = await two.user();
 }, 60_000);
 afterEach(() => expectUnharmed(two.here.program, two.there.program));
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 interface Item {
   id: string;

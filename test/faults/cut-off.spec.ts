@@ -10,7 +10,7 @@ let two: Replicas;
 beforeAll(async () => {
   two = await startReplicas();
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 const ready = ({ anyone }: Replica) => anyone.get('/health/ready');
 const isReady = async (replica: Replica) => (await ready(replica)).body.status === 'ok';

@@ -25,7 +25,7 @@ beforeAll(async () => {
     END $$`);
   app = await startAlone({}, database);
 }, 60_000);
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 /** Has the first writes to a table broken off by PostgreSQL. @returns the answer, and how often it was tried */
 async function failing(table: string, times: number, code: string, ask: () => Promise<Response>) {

@@ -18,8 +18,8 @@ beforeAll(async () => {
   app = await startAlone({ SESSION_CHECK_MS: '5000' }, lent(pair.primary));
 }, 60_000);
 afterAll(async () => {
-  await app.close();
-  await pair.close();
+  await app?.close();
+  await pair?.close();
 });
 
 /** A database that is not dropped with the app. */

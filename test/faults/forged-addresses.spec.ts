@@ -14,7 +14,7 @@ beforeAll(async () => {
   database = await createDatabase();
 });
 afterEach(endPrograms);
-afterAll(() => database.drop());
+afterAll(() => database?.drop());
 
 const octet = () => randomInt(1, 255);
 const group = () => randomInt(0, 65_536).toString(16);

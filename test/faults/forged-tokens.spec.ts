@@ -52,7 +52,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   await endPrograms();
-  keyServer.close();
+  keyServer?.close();
   for (const database of databases) await database.drop();
 });
 

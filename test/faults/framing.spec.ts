@@ -12,7 +12,7 @@ beforeAll(async () => {
   token = one.admin.tokens?.accessToken ?? '';
 }, 60_000);
 afterEach(() => one.expectUnharmed());
-afterAll(() => one.close());
+afterAll(() => one?.close());
 
 const BODY = '{"data":{"outer":1}}';
 const SIZE = BODY.length;

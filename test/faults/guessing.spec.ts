@@ -92,7 +92,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   await endPrograms();
-  await database.drop();
+  await database?.drop();
 });
 
 type Headers = Record<string, string>;

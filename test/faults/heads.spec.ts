@@ -25,7 +25,7 @@ beforeAll(async () => {
   });
 }, 60_000);
 afterEach(() => one.expectUnharmed());
-afterAll(() => one.close());
+afterAll(() => one?.close());
 
 const statusOf = async (request: string) => {
   const received = await exchange(one.url, request);

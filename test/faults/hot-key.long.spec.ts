@@ -43,8 +43,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   await endPrograms();
-  await redis.kill();
-  await database.drop();
+  await redis?.kill();
+  await database?.drop();
 });
 
 /** Readers on so many connections, half of them at each process, and one after another on each. @returns answers by status */

@@ -33,7 +33,7 @@ beforeAll(async () => {
   set = await makeCollection(one.admin);
 }, 60_000);
 afterEach(() => one.expectUnharmed());
-afterAll(() => one.close());
+afterAll(() => one?.close());
 
 /** Opens a connection that sends this; `closed` says what came, and after how long, in ms. */
 function open(bytes: string): { socket: Socket; closed: Promise<[received: string, ms: number]> } {

@@ -15,7 +15,7 @@ beforeAll(async () => {
   one = await startSingle({ ...environment, SEND_TIMEOUT_MS: '2500', ANSWER_MEMORY_BYTES: '4194304' }, flags);
 }, 60_000);
 afterEach(() => one.expectUnharmed());
-afterAll(() => one.close());
+afterAll(() => one?.close());
 
 const givenUp = async () => (await figuresOf(one.anyone))('answers_given_up_total');
 /** 600 records of 30 KB. */

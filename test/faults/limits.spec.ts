@@ -17,7 +17,7 @@ beforeAll(async () => {
   set = await makeCollection(one.admin);
 }, 60_000);
 afterEach(() => one.expectUnharmed());
-afterAll(() => one.close());
+afterAll(() => one?.close());
 
 const get = async (path: string, headers = '') =>
   statusOf(await exchange(one.url, `GET ${path} HTTP/1.1\r\nHost: x\r\n${headers}\r\n`));

@@ -14,7 +14,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   await endPrograms();
-  await database.drop();
+  await database?.drop();
 });
 
 /** How long a sign-in takes that fails, ms, and what is said of it but for whose it is. */

@@ -44,8 +44,8 @@ beforeEach(async () => {
 });
 afterEach(() => expectUnharmed(two.here.program, two.there.program));
 afterAll(async () => {
-  await toApp.close();
-  await two.close();
+  await toApp?.close();
+  await two?.close();
 });
 
 let keys = 0;

@@ -16,7 +16,7 @@ beforeAll(async () => {
   record = (await makeRecord(one.admin, set)).path;
 }, 60_000);
 afterEach(() => one.expectUnharmed());
-afterAll(() => one.close());
+afterAll(() => one?.close());
 
 const ANY = { 'if-match': '*' };
 

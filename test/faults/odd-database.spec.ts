@@ -155,7 +155,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await endPrograms();
   await odd?.drop();
-  await plain.drop();
+  await plain?.drop();
 });
 
 row(51, '', async () => {

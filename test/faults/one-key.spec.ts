@@ -15,7 +15,7 @@ beforeAll(async () => {
   await warm(two);
 }, 60_000);
 afterEach(() => expectUnharmed(two.here.program, two.there.program));
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 let keys = 0;
 const freshKey = () => ({ 'idempotency-key': `key ${++keys}` });

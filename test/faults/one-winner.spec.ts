@@ -14,7 +14,7 @@ beforeAll(async () => {
   await warm(two);
 }, 60_000);
 afterEach(() => expectUnharmed(two.here.program, two.there.program));
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 /** A hundred changes with one entity tag: one is done, and is what both replicas know from then on. */
 async function race(path: string, change: (client: Client, n: number) => Promise<Response>): Promise<Figures> {

@@ -16,7 +16,7 @@ let two: Replicas;
 beforeAll(async () => {
   two = await startReplicas(HEAP);
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 /** The most memory that the process has had, in MiB. */
 const peakOf = (pid: number) =>

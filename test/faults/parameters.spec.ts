@@ -16,7 +16,7 @@ beforeAll(async () => {
   for (let i = 0; i < 3; i++) await makeRecord(one.admin, set);
 }, 60_000);
 afterEach(() => one.expectUnharmed());
-afterAll(() => one.close());
+afterAll(() => one?.close());
 
 /** Values that are in order, by parameter. */
 const good = (): Record<string, string[]> => ({

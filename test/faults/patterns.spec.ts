@@ -139,7 +139,7 @@ let one: Single;
 beforeAll(async () => {
   one = await startSingle({ TRUST_PROXY: '127.0.0.1', CORS_ORIGINS: 'https://shop.example.com' });
 }, 60_000);
-afterAll(() => one.close());
+afterAll(() => one?.close());
 
 /** Headers that libraries read, with what they may take long for. */
 const HEADERS: Record<string, string[]> = {

@@ -26,8 +26,8 @@ beforeAll(async () => {
   await holder.connect();
 }, 60_000);
 afterAll(async () => {
-  await holder.end();
-  await app.close();
+  await holder?.end();
+  await app?.close();
 });
 
 const WAITING = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;

@@ -14,7 +14,7 @@ beforeAll(async () => {
   server = await TestServer.start(undefined, false);
   two = await startReplicas({}, server);
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 /** Load on both replicas while PostgreSQL dies and comes back; each has to serve within 10 s of that. */
 async function survive(die: () => Promise<void>, comeBack: () => Promise<void>) {

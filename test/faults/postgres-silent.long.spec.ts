@@ -31,7 +31,7 @@ beforeAll(async () => {
     SESSION_CHECK_MS: '5000',
   });
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 async function underLoad(fault: () => void, mend: () => void, lasting: number) {
   const { here, there } = two;

@@ -18,7 +18,7 @@ beforeAll(async () => {
   server = await TestServer.start();
   two = await startReplicas({ CACHE_TTL_MS: String(CACHE_TTL_MS) }, server);
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 const statusOf = async (client: Client, probe: string) => (await client.get(`/health/${probe}`)).status;
 

@@ -19,7 +19,7 @@ beforeAll(async () => {
   await app.database.query(`
     CREATE FUNCTION doze() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$`);
 }, 60_000);
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 const SESSIONS = `SELECT pid FROM pg_stat_activity
   WHERE datname = current_database() AND application_name = 'floodgate' ORDER BY pid`;

@@ -10,7 +10,7 @@ beforeEach(async () => {
   // Nothing is kept in the processes for long: Redis is asked all the time, and what it says waited for.
   two = await startReplicas({ CACHE_TTL_MS: '20', CACHE_STALE_MS: '0', REDIS_TIMEOUT_MS: '500' });
 }, 60_000);
-afterEach(() => two.close());
+afterEach(() => two?.close());
 
 const ways = () => [two.here.toRedis, two.there.toRedis];
 /** How often the process that reads has lost Redis. */

@@ -13,7 +13,7 @@ beforeAll(async () => {
   const settings = { CACHE_TTL_MS: '500', CACHE_STALE_MS: '0', REDIS_TIMEOUT_MS: '5000' };
   two = await startReplicas(settings, await createAskedDatabase());
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 row(6, '', async () => {
   const owner = await two.user();

@@ -5,7 +5,7 @@ import { type Replica, type Replicas, startReplicas } from '../support/replicas.
 import { inMs, row } from '../support/row.js';
 
 let two: Replicas;
-afterEach(() => two.close());
+afterEach(() => two?.close());
 
 const both = () => [two.here, two.there];
 /** The breaker is open, long before the connection is given up. */

@@ -6,7 +6,7 @@ let two: Replicas;
 beforeAll(async () => {
   two = await startReplicas();
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 row(1, '', () =>
   survive(two, {

@@ -13,7 +13,7 @@ let two: Replicas;
 beforeAll(async () => {
   two = await startReplicas();
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 row(8, 'when all messages come late', async () => {
   const owner = await two.user();

@@ -15,8 +15,8 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await endPrograms();
-  await redis.kill();
-  await database.drop();
+  await redis?.kill();
+  await database?.drop();
 });
 
 const start = (redisUrl = redis.url): Program =>

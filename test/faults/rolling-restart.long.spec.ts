@@ -24,9 +24,9 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await endPrograms();
-  await database.drop();
+  await database?.drop();
 });
-afterAll(() => redis.kill());
+afterAll(() => redis?.kill());
 
 async function start(port: number): Promise<Program> {
   const program = startMain({

@@ -18,8 +18,8 @@ beforeAll(async () => {
   await holder.connect();
 }, 60_000);
 afterAll(async () => {
-  await holder.end();
-  await app.close();
+  await holder?.end();
+  await app?.close();
 });
 
 async function record(set: MadeCollection) {

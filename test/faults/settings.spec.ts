@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterEach(endPrograms);
 afterAll(async () => {
   rmSync(folder, { recursive: true });
-  await database.drop();
+  await database?.drop();
 });
 
 /** What a start is refused with, a line each: it ends with 1, at once, and says nothing else. */

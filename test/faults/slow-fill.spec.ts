@@ -10,7 +10,7 @@ beforeAll(async () => {
   two = await startReplicas();
   owner = await two.user();
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 /** When PostgreSQL last did a read of this kind for the app. */
 const done = async (kind: RegExp) =>

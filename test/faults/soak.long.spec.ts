@@ -20,7 +20,7 @@ beforeAll(async () => {
   // Of a heap that grows because a cache fills nothing can be learnt in minutes.
   house = await House.start({ CACHE_MEMORY_BYTES: String(MIB), NODE_OPTIONS: '--inspect=127.0.0.1:0' });
 }, 120_000);
-afterAll(() => house.close(), 60_000);
+afterAll(() => house?.close(), 60_000);
 
 interface Sample extends Held {
   minute: number;

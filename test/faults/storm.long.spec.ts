@@ -18,7 +18,7 @@ let house: House;
 beforeAll(async () => {
   house = await House.start();
 }, 120_000);
-afterAll(() => house.close(), 60_000);
+afterAll(() => house?.close(), 60_000);
 
 it(
   `keeps every promise in the storm of seed ${SEED}`,

@@ -7,7 +7,7 @@ beforeAll(async () => {
   two = await startReplicas();
   await useReplicas(two);
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 const CHANNEL = 'floodgate1:invalidations';
 

@@ -28,8 +28,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await endPrograms();
-  await redis.kill();
-  await database.drop();
+  await redis?.kill();
+  await database?.drop();
 });
 
 afterEach(endPrograms);

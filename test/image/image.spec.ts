@@ -21,8 +21,8 @@ beforeAll(async () => {
 }, 240_000);
 afterAll(async () => {
   removeImage();
-  await redis.kill();
-  await database.drop();
+  await redis?.kill();
+  await database?.drop();
 }, 60_000);
 
 /** What a cluster would give it: where a migration ran before, and nothing is known to be alone. */

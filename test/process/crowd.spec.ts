@@ -8,7 +8,7 @@ beforeAll(async () => {
   database = await createDatabase();
 });
 afterEach(endPrograms);
-afterAll(() => database.drop());
+afterAll(() => database?.drop());
 
 const CROWD = 1000;
 /** As the kernel writes it. */

@@ -23,9 +23,9 @@ beforeAll(async () => {
 });
 afterEach(endPrograms);
 afterAll(async () => {
-  await Promise.all([toDatabase.close(), toRedis.close()]);
-  await redis.kill();
-  await database.drop();
+  await Promise.all([toDatabase?.close(), toRedis?.close()]);
+  await redis?.kill();
+  await database?.drop();
 });
 
 const settings = (more: Record<string, string> = {}): Record<string, string> => ({

@@ -9,7 +9,7 @@ beforeAll(async () => {
   database = await createDatabase();
 });
 afterEach(endPrograms);
-afterAll(() => database.drop());
+afterAll(() => database?.drop());
 
 async function start(settings: Record<string, string> = {}): Promise<{ program: Program; client: Client }> {
   const program = startMain({

@@ -11,7 +11,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await endPrograms();
-  await database.drop();
+  await database?.drop();
 });
 
 describe('the migration command', () => {

@@ -12,7 +12,7 @@ beforeAll(async () => {
   two = await startReplicas();
   owner = await two.user();
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 const plain = (tag: string) => tag.replace(/-(?:gzip|br)"$/, '"');
 const variant = (tag: string, encoding: string) => (encoding === 'identity' ? tag : tag.replace(/"$/, `-${encoding}"`));

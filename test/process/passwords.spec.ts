@@ -15,7 +15,7 @@ let one: Single;
 const start = async (settings: Record<string, string>) => {
   one = await startSingle({ TRUST_PROXY: '127.0.0.1', ...settings });
 };
-afterEach(() => one.expectUnharmed().finally(() => one.close()));
+afterEach(() => one?.expectUnharmed().finally(() => one.close()));
 
 /** Users with a password in common, each of whom signs in from an address of their own. */
 const emailOf = (n: number) => `other${n}@example.com`;

@@ -17,7 +17,7 @@ beforeAll(async () => {
   two = await startReplicas();
   clients = { stranger: two.here.anyone, other: await two.user(), owner: await two.user(), admin: two.admin };
 }, 60_000);
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 /** What there was under a name, from the beginning of the change that made it to the end of the one that ended it. */
 interface State {

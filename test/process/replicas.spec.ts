@@ -32,7 +32,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   await endPrograms();
-  await pair.close();
+  await pair?.close();
 });
 
 /** When the app last read records on a server. */

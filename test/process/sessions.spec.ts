@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await endPrograms();
-  await database.drop();
+  await database?.drop();
 });
 
 /** The same caller, at another process of the app. */

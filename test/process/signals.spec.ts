@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await endPrograms();
-  await database.drop();
+  await database?.drop();
 });
 
 /** A change that waits for a lock while a signal comes. @returns its status */

@@ -11,7 +11,7 @@ beforeAll(async () => {
   database = await createDatabase();
 });
 afterEach(endPrograms);
-afterAll(() => database.drop());
+afterAll(() => database?.drop());
 
 /** Holds a start that failed against the contract: a line for each reason, no stack, exit code 1, soon. */
 async function expectRefusal(program: Program, reasons: RegExp[], withinMs = 10_000): Promise<void> {

@@ -19,7 +19,7 @@ beforeEach(async () => {
   set = await makeCollection(owner);
   await add();
 });
-afterAll(() => two.close());
+afterAll(() => two?.close());
 
 const add = async () => must(201, await owner.post(set.records, { data: {} }));
 

@@ -13,7 +13,7 @@ beforeAll(async () => {
   database = await createDatabase();
 });
 afterEach(endPrograms);
-afterAll(() => database.drop());
+afterAll(() => database?.drop());
 
 const DRAIN_DELAY_MS = 1500;
 

@@ -15,8 +15,8 @@ beforeAll(async () => {
 });
 afterEach(endPrograms);
 afterAll(async () => {
-  await redis.kill();
-  await database.drop();
+  await redis?.kill();
+  await database?.drop();
 });
 
 const settings = (url = database.url): Record<string, string> => ({

@@ -27,7 +27,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   await endPrograms();
-  await database.drop();
+  await database?.drop();
 });
 
 let users = 0;

@@ -25,9 +25,9 @@ beforeAll(async () => {
   baitUrl = `http://127.0.0.1:${(bait.address() as AddressInfo).port}/`;
 }, 60_000);
 afterAll(async () => {
-  await close();
-  bait.close();
-  bait.closeAllConnections();
+  await close?.();
+  bait?.close();
+  bait?.closeAllConnections();
 });
 
 it('API7:2023 Server Side Request Forgery (ASVS 1.3.6): no address that a caller names is asked for anything', async () => {

@@ -10,7 +10,7 @@ let { anyone, admin, ada, bob, start, close } = {} as Deployment;
 beforeAll(async () => {
   ({ anyone, admin, ada, bob, start, close } = await deploy());
 }, 60_000);
-afterAll(() => close());
+afterAll(() => close?.());
 
 it("API1:2023 Broken Object Level Authorization (ASVS 8.2.2): nothing of another's is reached by way of one's own", async () => {
   const [his, hers] = [await makeCollection(bob, 'private'), await makeCollection(ada, 'private')];

@@ -50,12 +50,12 @@ beforeAll(async () => {
 }, 60_000);
 afterEach(endPrograms);
 afterAll(async () => {
-  await toDatabase.close();
-  await collector.close();
-  await redis.kill();
+  await toDatabase?.close();
+  await collector?.close();
+  await redis?.kill();
   await database.query(`DROP OWNED BY ${ROLE}`);
   await database.query(`DROP ROLE ${ROLE}`);
-  await database.drop();
+  await database?.drop();
   rmSync(folder, { recursive: true });
 });
 

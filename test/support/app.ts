@@ -44,23 +44,29 @@ export async function startApp(settings: Record<string, string> = {}, added?: Ad
     await database.drop();
     throw error;
   });
-  const url = await app.listen();
-  const client = new Client(url);
+  const close = async () => {
+    await app.stop();
+    await database.drop();
+  };
+  try {
+    const client = new Client(await app.listen());
+    return { ...(await asTested(client)), database, nest: app.nest, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function asTested(client: Client): Promise<Pick<TestApp, 'url' | 'client' | 'admin' | 'user'>> {
   let users = 0;
   return {
-    url,
-    database,
-    nest: app.nest,
+    url: client.url,
     client,
     admin: await client.signIn(ADMIN.email, ADMIN.password),
     user: async (name = `user${++users}`) => {
       const credentials = { email: `${name}@example.com`, password: `password-of-${name}` };
       await client.post('/api/v1/auth/register', { ...credentials, name }).then(expectStatus(201));
       return client.signIn(credentials.email, credentials.password);
-    },
-    close: async () => {
-      await app.stop();
-      await database.drop();
     },
   };
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { freePort } from '../../scripts/embedded-postgres.js';
 import { pause } from './process.js';
 import { need } from './program.js';
+import { started } from './started.js';
 
 /** What stands before two processes, and sends callers to those that are ready. */
 export interface Balancer {
@@ -55,7 +56,7 @@ http {
 }
 `,
   );
-  const child = spawn(need('nginx'), ['-e', 'stderr', '-c', join(folder, 'nginx.conf')], { stdio: 'inherit' });
+  const child = started(spawn(need('nginx'), ['-e', 'stderr', '-c', join(folder, 'nginx.conf')], { stdio: 'inherit' }));
   await untilOpen(port, child);
   return {
     url: `http://127.0.0.1:${port}`,

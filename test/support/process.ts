@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { settings } from '../../src/config.js';
+import { started } from './started.js';
 
 type Environment = Record<string, string>;
 
@@ -46,10 +47,12 @@ export class Program {
   ) {
     const path = fileURLToPath(new URL(`../../dist/${script}`, import.meta.url));
     const { PATH = '', HOME = '' } = process.env;
-    this.child = spawn(process.execPath, [...flags, path], {
-      env: { PATH, HOME, ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    this.child = started(
+      spawn(process.execPath, [...flags, path], {
+        env: { PATH, HOME, ...environment },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      }),
+    );
     const out = this.child.stdout;
     out?.on('data', (chunk) => {
       this.stdout += chunk;

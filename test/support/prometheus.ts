@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 // By this ending, since a script of Node's own loads it too.
 import { need } from './program.ts';
+import { started } from './started.ts';
 
 export interface Series {
   metric: Record<string, string>;
@@ -43,9 +44,11 @@ export class Prometheus {
       }),
     );
     const settings = ['--web.listen-address=127.0.0.1:0', `--storage.tsdb.path=${folder}/data`];
-    const child = spawn(need('prometheus'), [`--config.file=${folder}/prometheus.yml`, ...settings], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const child = started(
+      spawn(need('prometheus'), [`--config.file=${folder}/prometheus.yml`, ...settings], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      }),
+    );
     // Read to the end: it would die of a pipe that nobody holds.
     const address = await new Promise<string>((resolve, reject) => {
       let said = '';

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createClient } from 'redis';
 import { freePort } from '../../scripts/embedded-postgres.js';
 import { need } from './program.js';
+import { started } from './started.js';
 
 /** A real Redis of its own, which a test may stop, freeze and start again at the same address. */
 export class TestRedis {
@@ -24,7 +25,9 @@ export class TestRedis {
 
   async start(): Promise<void> {
     const fixed = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-    const child = spawn(need('redis-server'), [...fixed, ...this.settings], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = started(
+      spawn(need('redis-server'), [...fixed, ...this.settings], { stdio: ['ignore', 'pipe', 'inherit'] }),
+    );
     this.process = child;
     let said = '';
     for await (const chunk of child.stdout) {

@@ -61,18 +61,6 @@ describe('If-Match', () => {
   it.each(['*', TAG, '"x"'])('answers 412 to %s where there is nothing', (header) => {
     expect(() => assertIfMatch(header, undefined)).toThrow(expect.objectContaining({ status: 412 }));
   });
-
-  it('is read in a time that grows with its length only', () => {
-    const began = performance.now();
-    for (const header of [
-      `${'"a",'.repeat(4000)}x`,
-      `"${'a'.repeat(16_000)}`,
-      ' '.repeat(16_000),
-      `${'"a" , '.repeat(3000)}"`,
-    ])
-      expect(statusOf(header)).toBe(400);
-    expect(performance.now() - began).toBeLessThan(1000);
-  });
 });
 
 describe('If-None-Match', () => {

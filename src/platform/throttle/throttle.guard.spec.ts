@@ -78,7 +78,7 @@ beforeEach(async () => {
   registerThrottle(adapter.getInstance<FastifyInstance>(), nest.get(Throttle));
   await nest.init();
 });
-afterEach(() => nest.close());
+afterEach(() => nest?.close());
 
 /** Status and limits of so many answers in a row. */
 async function ask(url: string, times: number, headers = {}) {

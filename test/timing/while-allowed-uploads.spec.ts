@@ -19,7 +19,7 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp({ ...KEPT, DATABASE_LOCK_TIMEOUT_MS: '20000', DATABASE_STATEMENT_TIMEOUT_MS: '20000' });
 });
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 let keys = 0;
 const stored = async (set: MadeCollection) => (await tally(app.database, set))[0];

@@ -33,7 +33,7 @@ beforeAll(async () => {
     [set.name],
   );
 }, 60_000);
-afterAll(() => app.close());
+afterAll(() => app?.close());
 
 /** An export whose answer has begun, and of which nothing is read yet. */
 const begin = (client: Client, headers: Record<string, string> = {}) =>

@@ -1,0 +1,72 @@
+import type { z } from 'zod';
+import { credentialsSchema, refreshTokenSchema } from '../../src/auth/auth.schema.js';
+import { assertIfMatch, entityTag } from '../../src/platform/http/entity-tag.js';
+import { newUserSchema, userPatchSchema, userQuery } from '../../src/users/user.schema.js';
+
+const user = { email: 'ada@example.com', password: 'correct-horse-battery', name: 'Ada' };
+
+describe('50 KB of text made against patterns', () => {
+  const SIZE = 50_000;
+  const hostile = [
+    'a',
+    'a@',
+    'a.',
+    '@',
+    '.',
+    '-',
+    '+a',
+    'a-',
+    '!',
+    ' ',
+    '\t\n',
+    '\u00a0',
+    '0',
+    'a@a.',
+    "'",
+    '\\',
+    '%_',
+    'é',
+    '\u{1f600}',
+  ].flatMap((piece) => {
+    const long = piece.repeat(SIZE / piece.length);
+    // As it is, before and behind what is good, and as long as the check of the length lets through.
+    const short = piece.repeat(Math.floor(250 / piece.length));
+    return [long, `${long}!`, `a@${long}`, `a@${long}.com\0`, `a${long}a`, short, `${short}!`, `a@${short}!`];
+  });
+  const schemas: Record<string, z.ZodObject> = {
+    newUser: newUserSchema,
+    userPatch: userPatchSchema,
+    userQuery,
+    credentials: credentialsSchema,
+    refreshToken: refreshTokenSchema,
+  };
+  const fields = Object.entries(schemas).flatMap(([schema, { shape }]) =>
+    Object.keys(shape).map((field) => [schema, field] as const),
+  );
+
+  it.each(fields)('is refused by %s.%s without delay', (schema, field) => {
+    const bad: unknown[] = [];
+    for (const text of hostile) {
+      const start = performance.now();
+      const { error } = (schemas[schema] as z.ZodObject).safeParse({ ...user, [field]: text });
+      const took = performance.now() - start;
+      if (took > 200) bad.push([text.slice(0, 10), text.length, took]);
+      const isLong = text.trim().length > 1024;
+      if (isLong && !error?.issues.some(({ path }) => path[0] === field)) bad.push(['taken', text.slice(0, 10)]);
+    }
+    expect(bad).toEqual([]);
+  });
+});
+
+it('reads If-Match in a time that grows with its length only', () => {
+  const tag = entityTag({ version: 3, createdAt: new Date(1_000_000) });
+  const began = performance.now();
+  for (const header of [
+    `${'"a",'.repeat(4000)}x`,
+    `"${'a'.repeat(16_000)}`,
+    ' '.repeat(16_000),
+    `${'"a" , '.repeat(3000)}"`,
+  ])
+    expect(() => assertIfMatch(header, tag)).toThrow(expect.objectContaining({ status: 400 }));
+  expect(performance.now() - began).toBeLessThan(1000);
+});
