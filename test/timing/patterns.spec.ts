@@ -5,6 +5,12 @@ import { newUserSchema, userPatchSchema, userQuery } from '../../src/users/user.
 
 const user = { email: 'ada@example.com', password: 'correct-horse-battery', name: 'Ada' };
 
+/** Of this thread's own work, whatever else the machine does. */
+const msSince = (start: NodeJS.CpuUsage) => {
+  const { user, system } = process.threadCpuUsage(start);
+  return (user + system) / 1000;
+};
+
 describe('50 KB of text made against patterns', () => {
   const SIZE = 50_000;
   const hostile = [
@@ -47,9 +53,9 @@ describe('50 KB of text made against patterns', () => {
   it.each(fields)('is refused by %s.%s without delay', (schema, field) => {
     const bad: unknown[] = [];
     for (const text of hostile) {
-      const start = performance.now();
+      const start = process.threadCpuUsage();
       const { error } = (schemas[schema] as z.ZodObject).safeParse({ ...user, [field]: text });
-      const took = performance.now() - start;
+      const took = msSince(start);
       if (took > 200) bad.push([text.slice(0, 10), text.length, took]);
       const isLong = text.trim().length > 1024;
       if (isLong && !error?.issues.some(({ path }) => path[0] === field)) bad.push(['taken', text.slice(0, 10)]);
@@ -60,7 +66,7 @@ describe('50 KB of text made against patterns', () => {
 
 it('reads If-Match in a time that grows with its length only', () => {
   const tag = entityTag({ version: 3, createdAt: new Date(1_000_000) });
-  const began = performance.now();
+  const start = process.threadCpuUsage();
   for (const header of [
     `${'"a",'.repeat(4000)}x`,
     `"${'a'.repeat(16_000)}`,
@@ -68,5 +74,5 @@ it('reads If-Match in a time that grows with its length only', () => {
     `${'"a" , '.repeat(3000)}"`,
   ])
     expect(() => assertIfMatch(header, tag)).toThrow(expect.objectContaining({ status: 400 }));
-  expect(performance.now() - began).toBeLessThan(1000);
+  expect(msSince(start)).toBeLessThan(1000);
 });
