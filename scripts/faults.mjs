@@ -13,7 +13,13 @@ const options = process.argv.slice(2).filter((option) => option !== '--report');
 writeFileSync(file, '');
 try {
   const jest = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
-  const which = ['--testPathIgnorePatterns', '/node_modules/', '--testPathPatterns', 'test/faults'];
+  const which = [
+    '--reporters=default',
+    '--testPathIgnorePatterns',
+    '/node_modules/',
+    '--testPathPatterns',
+    'test/faults',
+  ];
   // One at a time: what one of them measures is not to be the load of another.
   const { status } = spawnSync(process.execPath, [...jest, ...which, '--runInBand', ...options], {
     stdio: 'inherit',
