@@ -22,13 +22,15 @@ export interface Added {
   migrations: Migration[];
 }
 
+export const NOTHING: Added = { modules: [], migrations: [] };
+
 /** All that have routes. Your own module goes beside DataModule, and its migration into migrations.ts. */
 const FEATURES = [UsersModule, AuthModule, DataModule, HealthModule];
 
 /** All modules, and what every request passes, in the order in which it meets them. */
 @Module({})
 export class AppModule {
-  static forRoot(config: Config, logger: Logger, edge: Edge, added: Added): DynamicModule {
+  static forRoot(config: Config, logger: Logger, edge: Edge, added = NOTHING): DynamicModule {
     const platform = PlatformModule.forRoot(config, logger, edge, [...migrations, ...added.migrations]);
     return {
       module: AppModule,

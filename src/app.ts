@@ -4,7 +4,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { SwaggerModule } from '@nestjs/swagger';
 import type { FastifyInstance, onRequestHookHandler } from 'fastify';
 import type { Logger } from 'pino';
-import { type Added, AppModule } from './app.module.js';
+import { type Added, AppModule, NOTHING } from './app.module.js';
 import type { Config } from './config.js';
 import { startEmbedded } from './embedded.js';
 import { migrations } from './migrations.js';
@@ -31,8 +31,6 @@ import { registerThrottle, Throttle } from './platform/throttle/throttle.js';
 import type { Tracing } from './platform/tracing/tracing.js';
 import type { Running } from './workers.js';
 
-const NOTHING: Added = { modules: [], migrations: [] };
-
 /** Floodgate, put together and ready to listen. */
 export interface App extends Running {
   nest: NestFastifyApplication;
@@ -42,7 +40,7 @@ export interface App extends Running {
  * The one place where an app is put together: for main, for tests and for the bench.
  * @throws StartError in one sentence, when it cannot start
  */
-export async function createApp(given: Config, tracing?: Tracing, added: Added = NOTHING): Promise<App> {
+export async function createApp(given: Config, tracing?: Tracing, added = NOTHING): Promise<App> {
   const logger = createLogger(given, tracing && (() => tracing.idsOf()));
   const embedded = given.DATABASE_URL ? undefined : await startEmbedded(given, logger);
   const config = embedded ? { ...given, DATABASE_URL: embedded.url } : given;

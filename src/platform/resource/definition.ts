@@ -8,7 +8,7 @@ import type { Property } from './table.js';
 export const resourceId = z.uuid().toLowerCase().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
 
 export interface ResourceOptions<T extends ObjectLiteral> extends Omit<RepositoryOptions<T, never>, 'beside'> {
-  /** What one of them is called: `order`. */
+  /** What one of them is called: `order`, `price list`. */
   name: string;
   /** Where they are: `/api/v1/orders`. */
   path: string;

@@ -27,7 +27,7 @@ interface Described {
   shown: z.ZodObject;
 }
 
-const titled = ({ name }: Described) => `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+const titled = ({ name }: Described) => name.replace(/(?:^| )(.)/g, (_, letter: string) => letter.toUpperCase());
 const article = ({ name }: Described) => (/^[aeiou]/.test(name) ? `an ${name}` : `a ${name}`);
 
 /** `POST` of a new one, with an Idempotency-Key or without. */
