@@ -145,14 +145,16 @@ const isDocument = (url: string) => url === '/openapi.json' || url === '/docs' |
 
 /** /openapi.json as `npm run documents` made it, and a page for people at /docs that needs nothing from elsewhere. */
 function serveDocument(nest: NestFastifyApplication, fastify: FastifyInstance): void {
+  const kept = new Map();
   fastify.addHook('onRoute', (route) => {
-    if (isDocument(route.url)) route.config = { ...route.config, kept: true };
+    if (isDocument(route.url)) route.config = { ...route.config, kept };
     if (route.url !== '/docs/*') return;
     const isThere: onRequestHookHandler = (request, _reply, done) =>
       done(PAGE_FILES.test(splitUrl(request.url)[0]) ? undefined : notFound());
     route.onRequest = [isThere, ...[route.onRequest ?? []].flat()];
   });
-  const read = () => JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8'));
+  const servers = [{ url: fastify.getDecorator('publicPath') || '/' }];
+  const read = () => ({ ...JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')), servers });
   SwaggerModule.setup('docs', nest, read, {
     jsonDocumentUrl: 'openapi.json',
     raw: ['json'],

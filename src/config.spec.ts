@@ -103,6 +103,8 @@ describe('settings', () => {
     ['DATABASE_URL', 'mysql://db.example.com/x'],
     ['DATABASE_URL', 'db.example.com'],
     ['PUBLIC_URL', 'ftp://example.com'],
+    ['PUBLIC_URL', 'https://example.com//floodgate'],
+    ['PUBLIC_URL', 'https://example.com/floodgate?x'],
     ['TRUST_PROXY', 'true'],
     ['TRUST_PROXY', 'example.com'],
     ['TRUST_PROXY', '10.0.0.0/8,'],

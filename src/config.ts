@@ -18,8 +18,8 @@ export const settings = z.object({
   PORT: setting.integer(0, 65_535).default(3000),
   /** Processes of the app behind the one port, each with its own pool; more than one need REDIS_URL. */
   WEB_CONCURRENCY: setting.integer(1, 128).default(1),
-  /** Where clients reach the API: the issuer (`iss`) of its tokens. */
-  PUBLIC_URL: setting.url('http:', 'https:').default('http://localhost:3000'),
+  /** Where clients reach the API: the issuer (`iss`) of its tokens. Its path, if any, is taken off by a proxy, and told to clients. */
+  PUBLIC_URL: setting.publicUrl.default('http://localhost:3000'),
   /** Proxies whose X-Forwarded-For is believed: how many are in front, or their addresses or CIDR ranges, separated by commas. */
   TRUST_PROXY: setting.proxies.optional(),
   /** Where development keeps its database and its secrets. Not used in production. */

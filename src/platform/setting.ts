@@ -47,6 +47,9 @@ const isBare = (text: string) => !URL.canParse(text) || /^[^?#]*$/.test(text);
 const BARE = 'must end with its database: nothing behind a ? or # would be heeded';
 export const redisUrl = url('redis:', 'rediss:').refine(isBare, BARE).refine(hasDatabase, DATABASE);
 
+/** Paths are put behind its own: without ?, # and a second //. */
+export const publicUrl = url('http:', 'https:').refine((text) => !/[?#]|[^:]\/\//.test(text), 'must have a plain path');
+
 const isOrigin = (text: string) => URL.canParse(text) && new URL(text).origin === text;
 export const origin = z.string().refine(isOrigin, 'must be origins like https://app.example.com');
 

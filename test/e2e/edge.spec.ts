@@ -5,8 +5,8 @@ import { makeCollection, makeRecord, must } from '../support/collections.js';
 import { exchange } from '../support/exchange.js';
 import { addresses, headerSets } from '../support/walk.js';
 
-/** The same, but for who answers. */
-const SETTINGS = { CORS_ORIGINS: 'https://shop.example.com' };
+/** The same, but for who answers. The path of PUBLIC_URL is in what both tell of addresses. */
+const SETTINGS = { CORS_ORIGINS: 'https://shop.example.com', PUBLIC_URL: 'https://api.example.com/floodgate' };
 
 let app: TestApp;
 let urls: string[];

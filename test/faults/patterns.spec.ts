@@ -40,6 +40,7 @@ const SAMPLES: Record<string, string[]> = {
   'platform/http/headers.ts': ['/docs/'],
   'platform/http/idempotency.ts': ['a key'],
   'platform/http/page.ts': ['20'],
+  'platform/http/public-path.ts': ['/', '/api'],
   'platform/http/query.ts': ['%00'],
   'platform/http/request-guard.ts': ['example.com:80', 'a.b_c-1', '%00'],
   'platform/logging/access-log.ts': ['"', '%x'],

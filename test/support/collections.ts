@@ -31,7 +31,7 @@ export async function makeRecord(
   occurredAt?: string,
 ): Promise<{ path: string; etag: string; id: string }> {
   const made = must(201, await owner.post(records, { data, ...(occurredAt ? { occurredAt } : {}) }));
-  return { path: made.headers.get('location') as string, etag: etagOf(made), id: made.body.id };
+  return { path: `${records}/${made.body.id}`, etag: etagOf(made), id: made.body.id };
 }
 
 export const etagOf = ({ headers }: Response): string => headers.get('etag') as string;

@@ -64,6 +64,7 @@ const UNNAMED = new Set([
   'content-type',
   'date',
   'keep-alive',
+  'server',
   'transfer-encoding',
   'access-control-allow-origin',
   'access-control-expose-headers',

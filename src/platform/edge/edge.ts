@@ -7,6 +7,7 @@ import type { Caller } from '../http/caller.js';
 import { choose } from '../http/compression.js';
 import { linger } from '../http/connections.js';
 import { isProbe } from '../http/probe.js';
+import { asPublic } from '../http/public-path.js';
 import { failWith, requestId } from '../http/request-guard.js';
 import { splitUrl } from '../http/split-url.js';
 import type { AccessLog } from '../logging/access-log.js';
@@ -164,7 +165,8 @@ export class Edge {
     if (linger(request)) response.shouldKeepAlive = false;
     const limit = this.throttle.countIfLimited(request);
     const own = this.ownOf(request, response, id, limit);
-    this.leave(request, response, refuse(response, splitUrl(url)[0], id, own, method === 'HEAD'));
+    const path = asPublic(this.headers.publicPath, splitUrl(url)[0]);
+    this.leave(request, response, refuse(response, path, id, own, method === 'HEAD'));
     if (response.shouldKeepAlive) this.admission.tire(request);
     httpMetrics.of(method, UNKNOWN_ROUTE, 503).observe(0);
     this.log.write(request, 503, id, 0);
@@ -211,7 +213,7 @@ export class Edge {
 
   private wireOf(read: Read, { template }: EdgeRoute): Wire {
     const answer = answerOf(read);
-    answer.atEdge ??= new Wire(answer, template, this.headers.vary, (bytes) => {
+    answer.atEdge ??= new Wire(answer, template, this.headers, (bytes) => {
       if (read !== answer) this.cache.grow(read as Entry, bytes);
     });
     return answer.atEdge as Wire;

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Config } from '../config.token.js';
 import { corsHeaders } from '../http/headers.js';
+import { publicPathOf } from '../http/public-path.js';
 import { lines } from './wire.js';
 
 const CLOSE = 'connection: close\r\n';
@@ -9,8 +10,9 @@ const CLOSE = 'connection: close\r\n';
 export class OwnHeaders {
   /** As RateLimit-Policy. */
   policy = '';
-  /** What answers depend on beside the encoding. */
+  /** What answers depend on. */
   readonly vary: string;
+  readonly publicPath: string;
   private readonly origins: Set<string>;
   private readonly keepAlive: string;
   private second = 0;
@@ -19,7 +21,8 @@ export class OwnHeaders {
 
   constructor(config: Config) {
     this.origins = new Set(config.CORS_ORIGINS);
-    this.vary = this.origins.size > 0 ? 'Origin' : '';
+    this.vary = this.origins.size > 0 ? 'Origin, Accept-Encoding' : 'Accept-Encoding';
+    this.publicPath = publicPathOf(config);
     const seconds = Math.floor(config.KEEP_ALIVE_TIMEOUT_MS / 1000);
     this.keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${seconds}\r\n`;
   }

@@ -3,6 +3,7 @@ import type { Answer } from '../http/answer.js';
 import { type Choice, type Encoding, encode, gains, isBusy, tagOf } from '../http/compression.js';
 import { isNotModified } from '../http/entity-tag.js';
 import { SECURITY } from '../http/headers.js';
+import { publicHeaders } from '../http/public-path.js';
 import { isShared } from '../http/shared-caches.js';
 import { httpMetrics, type Series } from '../metrics/http-metrics.js';
 
@@ -51,13 +52,13 @@ export class Wire {
   private readonly variants: { [encoding in Encoding]?: Variant | Promise<Variant> } = {};
 
   /**
-   * @param vary what it depends on beside Accept-Encoding
+   * @param common what answers depend on, and what clients write before its paths
    * @param grows is told how many bytes an encoding takes that is kept from now on
    */
   constructor(
     private readonly answer: Answer,
     private readonly route: string,
-    private readonly vary: string,
+    private readonly common: { vary: string; publicPath: string },
     private readonly grows: (bytes: number) => void,
   ) {
     this.found = httpMetrics.of('GET', route, 200);
@@ -107,8 +108,8 @@ export class Wire {
     const bytes = kept(body);
     // A short text of ASCII is the answer's own.
     if (bytes !== body || typeof body !== 'string') this.grows(bytes.length);
-    const vary = this.vary ? `${this.vary}, Accept-Encoding` : 'Accept-Encoding';
-    const head = `${lines(headers)}${etag ? `etag: ${etag}${LINE}` : ''}vary: ${vary}${LINE}`;
+    const { vary, publicPath } = this.common;
+    const head = `${lines(publicHeaders(publicPath, headers))}${etag ? `etag: ${etag}${LINE}` : ''}vary: ${vary}${LINE}`;
     const content =
       (encoding ? `content-encoding: ${encoding}${LINE}` : '') +
       `content-type: ${type ?? 'application/json; charset=utf-8'}${LINE}content-length: ${bytes.length}${LINE}`;

@@ -14,6 +14,7 @@ import { registerConnections, withinLimits } from './connections.js';
 import { answerClientError, answerProblem, refuseTunnels } from './errors.js';
 import { registerHeaders } from './headers.js';
 import { notFound, Problem } from './problem.js';
+import { publicPathOf } from './public-path.js';
 import { readQuery } from './query.js';
 import { registerRequestGuard, requestId } from './request-guard.js';
 import { registerSharedCaches } from './shared-caches.js';
@@ -64,7 +65,7 @@ export class HttpAdapter extends FastifyAdapter {
       schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
     });
     const fastify = this.getInstance<FastifyInstance>();
-    fastify.decorateRequest('caller', undefined);
+    fastify.decorateRequest('caller', undefined).decorate('publicPath', publicPathOf(config));
     registerBodyTypes(fastify, config);
     registerHeaders(fastify, config.CORS_ORIGINS ?? []);
     registerSharedCaches(fastify);

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from './caller.js';
 import { isNotModified } from './entity-tag.js';
 import type { Problem } from './problem.js';
+import { publicHeaders } from './public-path.js';
 
 interface AnswerOptions {
   /** Where it is not the route's usual one. */
@@ -51,7 +52,7 @@ export class Answer {
     if (only && !only.isFor(request.caller)) throw only.refusal();
     const { status, etag, headers, type = 'application/json; charset=utf-8' } = this.options;
     if (status) reply.code(status);
-    if (headers) reply.headers(headers);
+    if (headers) reply.headers(publicHeaders(request.server.getDecorator('publicPath'), headers));
     if (etag) reply.header('etag', etag);
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     // Its body is needed to tell which variant the caller has, and goes no further than that (see compression.ts).

@@ -10,8 +10,8 @@ import { splitUrl } from './split-url.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The route gives out a few files, which never change: each encoding of one is made once, and kept for all readers. */
-    kept?: boolean;
+    /** The route gives out a few files, which never change: each encoding of one is made once, and kept here for all readers. */
+    kept?: Map<string, Promise<Buffer>>;
   }
 }
 
@@ -83,11 +83,12 @@ function variantOf(request: FastifyRequest, reply: FastifyReply, payload: unknow
   if (payload === null || payload === undefined || reply.hasHeader('content-range')) return payload;
   const accepted = request.headers['accept-encoding'];
   const { encoding, isNeeded } = accepted === undefined ? PLAIN : choose(accepted);
-  const isFile = request.routeOptions.config.kept && reply.statusCode === 200;
+  const { kept } = request.routeOptions.config;
+  const isFile = kept && reply.statusCode === 200;
   if (isStream(payload)) {
     if (encoding) mark(reply, encoding);
-    if (request.method === 'HEAD') return files.get(fileName(request, encoding)) ?? payload;
-    if (isFile) return fileOf(request, encoding, payload);
+    if (request.method === 'HEAD') return kept?.get(fileName(request, encoding)) ?? payload;
+    if (isFile) return fileOf(kept, request, encoding, payload);
     return encoding ? compressed(payload, encoding) : payload;
   }
   const body = payload as string | Buffer;
@@ -98,7 +99,7 @@ function variantOf(request: FastifyRequest, reply: FastifyReply, payload: unknow
     reply.removeHeader('content-type').removeHeader('content-encoding');
     if (request.method === 'GET') return null;
   }
-  if (isFile) return fileOf(request, isCompressed ? encoding : undefined, body);
+  if (isFile) return fileOf(kept, request, isCompressed ? encoding : undefined, body);
   if (!isCompressed) return body;
   return encode(encoding, Buffer.from(body as string)).catch(() => {
     // For want of memory, say: it goes out as it is, for what it tells of is done.
@@ -111,8 +112,6 @@ function variantOf(request: FastifyRequest, reply: FastifyReply, payload: unknow
 const compressed = (stream: Readable, encoding: Encoding): Readable =>
   pipeline(stream, encoding === 'br' ? createBrotliCompress(BROTLI) : createGzip(), ignore);
 
-const files = new Map<string, Promise<Buffer>>();
-
 /** By its route, where that is of one file: an address can be written in many ways. */
 function fileName({ routeOptions: { url = '' }, url: target }: FastifyRequest, encoding: Encoding | undefined): string {
   return `${encoding} ${url.includes('*') ? splitUrl(target)[0] : url}`;
@@ -120,6 +119,7 @@ function fileName({ routeOptions: { url = '' }, url: target }: FastifyRequest, e
 
 /** A file whole: with a stream and a compressor for each reader, hundreds of slow ones would take all memory. */
 function fileOf(
+  files: Map<string, Promise<Buffer>>,
   request: FastifyRequest,
   encoding: Encoding | undefined,
   body: Readable | string | Buffer,

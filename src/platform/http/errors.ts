@@ -7,6 +7,7 @@ import { overLimit } from '../throttle/throttle.js';
 import { type Connection, linger } from './connections.js';
 import { SECURITY } from './headers.js';
 import { causeOf, invalid, notFound, Problem, type ProblemType, problemTypes } from './problem.js';
+import { asPublic } from './public-path.js';
 import { requestId } from './request-guard.js';
 import { splitUrl } from './split-url.js';
 
@@ -46,6 +47,7 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
   }
   if (reply.sent) return;
   if (linger(request.raw)) reply.header('connection', 'close');
+  const instance = asPublic(request.server.getDecorator('publicPath'), splitUrl(request.url)[0]);
   reply
     .code(problem.status)
     // Of the answer that was to be, or of a stream that failed before its first byte.
@@ -61,7 +63,7 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
       'content-type': 'application/problem+json',
     })
     // Bytes, because Fastify would give text a charset, which this media type does not have.
-    .send(Buffer.from(JSON.stringify(problem.toDocument(splitUrl(request.url)[0], request.id))));
+    .send(Buffer.from(JSON.stringify(problem.toDocument(instance, request.id))));
 }
 
 /** The last filter: whatever Nest's pipeline throws. */

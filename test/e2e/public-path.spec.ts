@@ -1,0 +1,173 @@
+import { startApp, type TestApp } from '../support/app.js';
+import { Client, type Response } from '../support/client.js';
+import { makeCollection, makeRecord, must } from '../support/collections.js';
+import { type Nginx, startNginx } from '../support/nginx.js';
+import { operations } from '../support/operations.js';
+import { describeWith } from '../support/program.js';
+
+const PATH = '/floodgate';
+
+describeWith('nginx', 'behind a proxy that takes off the path of PUBLIC_URL', () => {
+  let app: TestApp;
+  let proxy: Nginx;
+  /** Goes where an answer's path leads, as a browser does: from the root of the proxy. */
+  let anyone: Client;
+  /** Was given PUBLIC_URL. */
+  let admin: Client;
+  beforeAll(async () => {
+    app = await startApp({ PUBLIC_URL: `https://api.example.com${PATH}/` });
+    proxy = await startNginx(
+      ({ port }) => `upstream app { server ${new URL(app.url).host}; }
+  server {
+    listen 127.0.0.1:${port};
+    # What the edge answers.
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    location ${PATH}/ { proxy_pass http://app/; }
+  }`,
+    );
+    anyone = new Client(proxy.url);
+    admin = new Client(proxy.url + PATH, app.admin.tokens, app.admin.userId);
+  });
+  afterAll(async () => {
+    await proxy?.close();
+    await app?.close();
+  });
+
+  /** The paths of a list's pages, as Link tells them. */
+  async function walk(path: string, reader: Client): Promise<{ paths: string[]; items: unknown[] }> {
+    const [paths, items]: [string[], unknown[]] = [[], []];
+    for (let next: string | undefined = path; next !== undefined; ) {
+      const { body, headers } = must(200, await reader.get(next));
+      paths.push(next);
+      items.push(...body.items);
+      const link = headers.get('link');
+      next = link === null ? undefined : /^<([^>]+)>; rel="next"$/.exec(link)?.[1];
+      expect([next === undefined, body.nextCursor === null]).toEqual([link === null, link === null]);
+    }
+    return { paths, items };
+  }
+
+  it('Location leads to what was made', async () => {
+    const made = [
+      await admin.post('/api/v1/auth/register', {
+        email: 'ada@example.com',
+        password: 'a-password-of-hers',
+        name: 'A',
+      }),
+      await admin.put('/api/v1/data/flights', { visibility: 'public' }),
+      await admin.post('/api/v1/data/flights/records', { data: { n: 1 } }),
+      await admin.post('/api/v1/data/flights/records', { data: { n: 2 } }, { 'idempotency-key': 'once' }),
+      await admin.post('/api/v1/data/flights/records', { data: { n: 2 } }, { 'idempotency-key': 'once' }),
+    ];
+    const reader = new Client(proxy.url, app.admin.tokens);
+    for (const { status, headers, body } of made) {
+      expect(status).toBe(201);
+      expect(headers.get('location')).toMatch(/^\/floodgate\/api\//);
+      expect(must(200, await reader.get(headers.get('location') as string)).body).toEqual(body);
+    }
+  });
+
+  it.each([
+    ['anyone', true],
+    ['a user', false],
+  ])('Link leads %s from page to page, at the edge and through the pipeline', async (_, isAnyone) => {
+    const set = await makeCollection(admin);
+    for (let n = 0; n < 7; n++) await makeRecord(admin, set, { n });
+    const reader = isAnyone ? anyone : new Client(proxy.url, (await app.user('bob')).tokens);
+    const { paths, items } = await walk(`${PATH}${set.records}?limit=2`, reader);
+    expect([paths.length, items.length]).toEqual([4, 7]);
+    // The same again: what is kept is known by its path at the app.
+    expect((await walk(`${PATH}${set.records}?limit=2`, reader)).items).toEqual(items);
+    // These lists are not answered at the edge.
+    expect((await walk(`${PATH}/api/v1/data?limit=1`, reader)).paths.length).toBeGreaterThan(1);
+  });
+
+  it('Link leads an admin from page to page of users', async () => {
+    const { items } = await walk(`${PATH}/api/v1/users?limit=1`, new Client(proxy.url, app.admin.tokens));
+    expect(items).toHaveLength((await app.admin.get('/api/v1/users?limit=100')).body.items.length);
+  });
+
+  it('a problem names the path that was asked for', async () => {
+    for (const path of ['/nowhere', '/api/v1/data/nothing', '/api/v1/data/flights/records?limit=x'])
+      expect((await admin.get(path)).body.instance).toBe(PATH + path.replace(/\?.*/, ''));
+    expect((await admin.get('/docs/nothing')).body.instance).toBe(`${PATH}/docs/nothing`);
+    // What the router itself refuses.
+    expect((await new Client(app.url).get('/%zz')).body.instance).toBe(`${PATH}/%zz`);
+  });
+
+  it('the page of the documentation finds all that it is made of, with and without a slash behind it', async () => {
+    for (const page of [`${proxy.url}${PATH}/docs`, `${proxy.url}${PATH}/docs/`]) {
+      const answer = await fetch(page);
+      expect([answer.status, answer.url]).toEqual([200, page]);
+      const html = await answer.text();
+      const assets = [...html.matchAll(/(?:src|href)="([^"#]+)"/g)].map(
+        ([, asset]) => new URL(asset as string, page).href,
+      );
+      expect(assets.length).toBeGreaterThan(4);
+      for (const asset of assets) expect([asset, (await fetch(asset)).status]).toEqual([asset, 200]);
+      const script = await (await fetch(assets.find((asset) => asset.endsWith('init.js')) as string)).text();
+      // What it tries is sent there.
+      expect(script).toMatch(/"servers":\s*\[\s*\{\s*"url":\s*"\/floodgate"\s*\}\s*\]/);
+    }
+  });
+
+  it('every path of openapi.json is there, below its server', async () => {
+    const at = `${proxy.url}${PATH}/openapi.json`;
+    const { servers, paths } = await (await fetch(at)).json();
+    expect(servers).toHaveLength(1);
+    const base = new URL(servers[0].url, at).href;
+    const caller = new Client(base, app.admin.tokens);
+    const set = await makeCollection(admin);
+    const record = await makeRecord(admin, set);
+    const pathOf = (template: string) => {
+      const id = template.includes('/users/') ? app.admin.userId : record.id;
+      return template.replace('{collection}', set.name).replace('{id}', id);
+    };
+    const asked: [string, Response][] = [];
+    // Without If-Match nothing goes.
+    for (const { method, path, body, id } of operations)
+      asked.push([id, await caller.send(method, pathOf(path), body, {})]);
+    expect(new Set(operations.map(({ path }) => path))).toEqual(new Set(Object.keys(paths)));
+    for (const [id, { status, headers }] of asked) {
+      // That of nginx has none, and its own 404.
+      expect([id, headers.has('x-content-type-options')]).toEqual([id, true]);
+      expect([id, [404, 405].includes(status) || status >= 500]).toEqual([id, false]);
+    }
+  });
+});
+
+it('a problem names it also where a request is turned away at the edge', async () => {
+  const app = await startApp({
+    PUBLIC_URL: `https://api.example.com${PATH}`,
+    ADMISSION_MAX_REQUESTS: '10',
+    ADMISSION_WAIT_MS: '1',
+  });
+  try {
+    const path = '/api/v1/auth/login';
+    const nobody = { email: 'nobody@example.com', password: 'a-password-of-nobody' };
+    const answers = await Promise.all(Array.from({ length: 60 }, () => app.client.post(path, nobody)));
+    const refused = answers.filter(({ status }) => status === 503);
+    expect(refused.length).toBeGreaterThan(0);
+    for (const { body } of refused) expect(body.instance).toBe(PATH + path);
+  } finally {
+    await app.close();
+  }
+});
+
+describe('without a path in PUBLIC_URL', () => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await startApp({ PUBLIC_URL: 'https://api.example.com/' });
+  });
+  afterAll(() => app.close());
+
+  it('paths begin at the root', async () => {
+    const made = must(201, await app.admin.put('/api/v1/data/flights', { visibility: 'public' }));
+    expect(made.headers.get('location')).toBe('/api/v1/data/flights');
+    await app.admin.put('/api/v1/data/trains', { visibility: 'public' });
+    expect((await app.client.get('/api/v1/data?limit=1')).headers.get('link')).toMatch(/^<\/api\/v1\/data\?/);
+    expect((await app.client.get('/openapi.json')).body.servers).toEqual([{ url: '/' }]);
+    expect((await app.client.get('/nowhere')).body.instance).toBe('/nowhere');
+  });
+});
