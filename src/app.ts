@@ -73,7 +73,7 @@ export async function createApp(given: Config, tracing?: Tracing, added = NOTHIN
   } catch (error) {
     await embedded?.stop();
     if (error instanceof StartError || !(databaseProblem(error) || sqlState(error))) throw error;
-    const what = databaseProblem(error) ? 'The database was lost' : 'PostgreSQL refused what the start needs';
+    const what = databaseProblem(error) ? 'The database cannot be used' : 'PostgreSQL refused what the start needs';
     throw new StartError(`${what}: ${(error as Error).message}`);
   }
 }

@@ -1,21 +1,27 @@
 #!/bin/sh
 # Installs a package of Debian as root:
-#   install.sh PACKAGE [RELEASE]
-# One that this system's release lacks comes from the newer RELEASE, at the mirror that apt uses. What apt knows of that
-# release it knows this once only: the system's own sources and lists stay as they are.
+#   install.sh PACKAGE [RELEASE [VERSION FOLDER]]
+# One that this system's release lacks, or has older than VERSION, comes from the newer RELEASE, at the mirror that apt uses.
+# What apt knows of that release it knows this once only: the system's own sources and lists stay as they are. Where its
+# libraries would take the place of the system's, it is unpacked with them below FOLDER, and FOLDER/bin has its programs.
 set -eu
 # Debian would start a service.
 export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
 
 install() {
-  apt-get update -qq && apt-get install -y -qq --no-install-recommends --no-remove "$1"
+  apt-get install -y -qq --no-install-recommends --no-remove "$1"
 }
 
 # Suites run side by side, but apt does not.
 exec 9>"${TMPDIR:-/tmp}/floodgate-install.lock"
 flock 9
 
-install "$1" && exit
+# Another suite may have been first.
+if [ -d "${4:-}" ]; then exit; fi
+
+apt-get update -qq
+candidate=$(apt-cache policy "$1" | sed -n 's/^ *Candidate: *\([0-9].*\)/\1/p')
+if [ "$candidate" ] && dpkg --compare-versions "$candidate" ge "${3:-0}" && install "$1"; then exit; fi
 [ "${2:-}" ] || exit 1
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -1)
 folder=$(mktemp -d)
@@ -30,4 +36,22 @@ Dir::Etc::sourceparts "/dev/null";
 Dir::State::lists "$folder/lists";
 END
 export APT_CONFIG="$folder/apt.conf"
-install "$1"
+apt-get update -qq
+install "$1" && exit
+[ "${4:-}" ] || exit 1
+
+needs() { apt-cache depends --important "$@" | sed -n 's/^ *\(Pre\)*Depends: \(lib.*\)/\2/p'; }
+mkdir "$folder/packages"
+(cd "$folder/packages" && apt-get download -qq "$1" $(apt-cache depends --recurse --important $(needs "$1") | grep '^lib'))
+for package in "$folder"/packages/*.deb; do dpkg-deb -x "$package" "$folder/root"; done
+mkdir -p "$folder/root/bin" "$(dirname "$4")"
+loader=$(cd "$folder/root" && find . -name 'ld-linux*' | head -1)
+libraries=$(cd "$folder/root" && dirname "$(find . -name libc.so.6)")
+for program in "$folder"/root/usr/bin/* "$folder"/root/usr/sbin/* "$folder"/root/usr/lib/postgresql/*/bin/*; do
+  [ -x "$program" ] && [ ! -L "$program" ] || continue
+  name=$(basename "$program")
+  printf '#!/bin/sh\nexec %s --library-path %s %s "$@"\n' "$4/$loader" "$4/$libraries" "$4/${program#"$folder"/root/}" >"$folder/root/bin/$name"
+  chmod 755 "$folder/root/bin/$name"
+done
+chmod 755 "$folder/root"
+mv "$folder/root" "$4"

@@ -1,13 +1,20 @@
 import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Debian's package of each program that tests need beside Node, and its release where older ones have none that will do. */
-const PACKAGES: Record<ProgramName, [name: string, release?: string]> = {
+/** Debian's package of each program that tests need beside Node; its release where older ones have none that will do; and the oldest version that does. */
+const PACKAGES: Record<ProgramName, [name: string, release?: string, version?: string]> = {
   'redis-server': ['redis-server'],
   prometheus: ['prometheus'],
   promtool: ['prometheus'],
-  // Any newer one runs on Debian 12.
-  kubectl: ['kubectl', 'trixie'],
+  // Any newer one runs on Debian 12. Before, its kustomize knew less than we ask of it.
+  kubectl: ['kubectl', 'trixie', '1.27'],
+  // Before, it lost prepared statements.
+  pgbouncer: ['pgbouncer', 'trixie', '1.21'],
+  // None that is older reads from a newer server.
+  pg_dump: ['postgresql-client-18', 'forky', '18'],
+  pg_restore: ['postgresql-client-18', 'forky', '18'],
+  psql: ['postgresql-client-18', 'forky', '18'],
   openssl: ['openssl'],
   nginx: ['nginx-light'],
   wrk: ['wrk'],
@@ -22,6 +29,10 @@ type ProgramName =
   | 'prometheus'
   | 'promtool'
   | 'kubectl'
+  | 'pgbouncer'
+  | 'pg_dump'
+  | 'pg_restore'
+  | 'psql'
   | 'openssl'
   | 'nginx'
   | 'wrk'
@@ -30,16 +41,26 @@ type ProgramName =
   | 'runc'
   | 'debootstrap';
 
+/** Where packages of another release are, that cannot be among the system's. */
+const BESIDE = '/usr/local/lib/floodgate-tests';
+
 /**
  * Sees to it that a program is there: on the PATH, or as Debian's package where it may be installed.
+ * @returns what to run
  * @throws Error with the one command to run
  */
 export function need(program: ProgramName): string {
-  if (isThere(program)) return program;
-  const [name, release] = PACKAGES[program];
+  const [name, release, version] = PACKAGES[program];
+  const folder = join(BESIDE, `${name}-${version}`);
+  const find = () => [program, join(folder, 'bin', program)].find((path) => isThere(path, version));
+  const found = find();
+  if (found) return found;
   if (process.getuid?.() === 0 && isThere('apt-get')) {
-    spawnSync('sh', [fileURLToPath(new URL('install.sh', import.meta.url)), name, release ?? ''], { stdio: 'ignore' });
-    if (isThere(program)) return program;
+    const script = fileURLToPath(new URL('install.sh', import.meta.url));
+    const options = release ? [release, ...(version ? [version, folder] : [])] : [];
+    spawnSync('sh', [script, name, ...options], { stdio: 'ignore' });
+    const installed = find();
+    if (installed) return installed;
   }
   const on = release ? `Debian ${release} or newer` : 'Debian';
   throw new Error(`${program} is missing; on ${on}: apt-get install -y --no-install-recommends ${name}`);
@@ -59,9 +80,17 @@ export function describeWith(program: ProgramName, name: string, suite: () => vo
   describe(name, suite);
 }
 
-function isThere(program: string): boolean {
-  if (program !== 'kubectl') return spawnSync(program, ['--version']).error === undefined;
-  // Before 1.27, its kustomize knew less than we ask of it.
-  const { stdout } = spawnSync('kubectl', ['version', '--client', '--output=json'], { encoding: 'utf8' });
-  return Number(/"minor": "(\d+)/.exec(stdout ?? '')?.[1]) >= 27;
+/** Whether a program can be run, and is no older than that. */
+function isThere(path: string, version?: string): boolean {
+  const asked = path === 'kubectl' ? ['version', '--client'] : ['--version'];
+  const { error, stdout } = spawnSync(path, asked, { encoding: 'utf8' });
+  if (error || version === undefined) return !error;
+  const [major, minor] = numbersOf(stdout);
+  const [leastMajor, leastMinor] = numbersOf(version);
+  return major > leastMajor || (major === leastMajor && minor >= leastMinor);
+}
+
+function numbersOf(text: string): [major: number, minor: number] {
+  const [, major = 0, minor = 0] = /(\d+)(?:\.(\d+))?/.exec(text) ?? [];
+  return [Number(major), Number(minor)];
 }
