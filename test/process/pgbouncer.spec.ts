@@ -6,7 +6,15 @@ import { Client, type Response } from '../support/client.js';
 import { etagOf, makeCollection, makeRecord, must, readAll, until } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { deployedPooler, TestPooler } from '../support/pooler.js';
-import { endPrograms, expectUnharmed, type Program, pause, productionSettings, startMain } from '../support/process.js';
+import {
+  endPrograms,
+  expectUnharmed,
+  type Program,
+  pause,
+  productionSettings,
+  startMain,
+  startMigrate,
+} from '../support/process.js';
 import { describeWith } from '../support/program.js';
 import { lines, NDJSON } from '../support/uploads.js';
 
@@ -158,6 +166,24 @@ describeWith('pgbouncer', 'behind PgBouncer, as the manifests set it up', () => 
     await Promise.all(Array.from({ length: AT_ONCE }, () => walk(anyone)));
     expectUnharmed(program);
   }, 120_000);
+
+  it('migrates also by way of it, and leaves no lock behind', async () => {
+    const fresh = await createDatabase();
+    const lent = await TestPooler.start(fresh.url, deployedPooler());
+    try {
+      for (const url of [lent.url, lent.url, fresh.url]) {
+        const migration = startMigrate({ ...productionSettings(url), MIGRATION_WAIT_MS: '1000' });
+        expect([await migration.end(), migration.stderr]).toEqual([{ code: 0, signal: null }, '']);
+      }
+      expect(
+        await fresh.query(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND database =
+        (SELECT oid FROM pg_database WHERE datname = current_database())`),
+      ).toEqual([]);
+    } finally {
+      await lent.close();
+      await fresh.drop();
+    }
+  });
 
   it.each(['options', 'statement_timeout'])('is told in one sentence when %s is refused there', async (name) => {
     const { ignore_startup_parameters: all = '', ...others } = deployedPooler();

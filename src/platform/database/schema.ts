@@ -11,11 +11,18 @@ import { urlForPg } from './url.js';
 /** Any number that nothing else in the database uses as an advisory lock. */
 const MIGRATION_LOCK = 7_310_421_801;
 const LOCK_POLL_MS = 200;
+/**
+ * The lock is a transaction's: that of a session would outlive it where a pooler lends connections. It holds no snapshot, which
+ * a CREATE INDEX CONCURRENTLY would wait for, as long as nothing is asked in it with values beside the text.
+ */
+const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL transaction_timeout = 0`;
+const TAKE = `SELECT pg_try_advisory_xact_lock(${MIGRATION_LOCK}) AS "isOurs"`;
 const CONNECT_TIMEOUT_MS = 5000;
 /** What PostgreSQL says to a setting that it does not know: it is too old. */
 const UNDEFINED_OBJECT = '42704';
 const TOO_OLD = 'PostgreSQL 18 or newer is needed: this one is older.';
 
+const ABOUT = `SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding`;
 /** Who has the lock, in words. */
 const HOLDER = `
   SELECT format('process %s of PostgreSQL (%s, %s)', pid, coalesce(nullif(application_name, ''), 'without a name'),
@@ -50,10 +57,7 @@ export async function isMigrated(database: Client | Pool, migrations: Migration[
  */
 export async function prepareSchema(config: Config, migrations: Migration[], say: Say): Promise<void> {
   const applied = await withClient(config, async (client) => {
-    const { rows } = await client.query(
-      `SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding`,
-    );
-    const [{ version, encoding }] = rows;
+    const [{ version, encoding }] = (await client.query(ABOUT)).rows;
     if (version < 180_000) throw new StartError(TOO_OLD);
     if (encoding !== 'UTF8')
       throw new StartError(`The database has the encoding ${encoding}, which lacks letters: make one with UTF8.`);
@@ -97,8 +101,9 @@ async function takeTurn(client: Client, waitMs: number, say: Say): Promise<void>
   const until = performance.now() + waitMs;
   let told = '';
   for (;;) {
-    const { rows } = await client.query('SELECT pg_try_advisory_lock($1) AS "isOurs"', [MIGRATION_LOCK]);
-    if (rows[0].isOurs) return;
+    await client.query(BEGIN);
+    if ((await client.query(TAKE)).rows[0].isOurs) return;
+    await client.query('ROLLBACK');
     const [found] = (await client.query<{ holder: string }>(HOLDER, [MIGRATION_LOCK])).rows;
     const holder = found?.holder ?? told;
     if (performance.now() > until)
