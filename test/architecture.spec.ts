@@ -90,10 +90,10 @@ it('has no circle of imports', () => {
   expect(files.map((file) => visit(file, [])).filter(Boolean)).toEqual([]);
 });
 
-it('keeps files short, and what is shipped under 9,000 lines of code, comments and blank lines aside', () => {
+it('keeps files short, and what is shipped under 10,000 lines of code, comments and blank lines aside', () => {
   const lines = files.map((file) => [file, readFileSync(join(SOURCE, file), 'utf8').split('\n')] as const);
   expect(lines.filter(([, { length }]) => length > 250)).toEqual([]);
   const isCode = (line: string) => /\S/.test(line) && !/^\s*(?:\/\/|\/?\*|--)/.test(line);
   const shipped = lines.filter(([file]) => SHIPPED.includes(roomOf(file)));
-  expect(shipped.flatMap(([, text]) => text.filter(isCode)).length).toBeLessThan(9000);
+  expect(shipped.flatMap(([, text]) => text.filter(isCode)).length).toBeLessThan(10_000);
 });
