@@ -68,7 +68,7 @@ export class Resource<T extends ObjectLiteral> {
 
   /** @throws Problem not-found, forbidden, precondition-required, precondition-failed, conflict */
   replace(id: string, values: Given<T>, change: Change): Promise<Answer> {
-    return this.change(id, change, async (locked) => this.answer(await locked.update(values)));
+    return this.change(id, change, async (locked) => this.answer(await locked.update(this.whole(values))));
   }
 
   /**
@@ -82,8 +82,7 @@ export class Resource<T extends ObjectLiteral> {
       const own = Object.fromEntries(Object.keys(input.shape).map((name) => [name, shown[name] ?? undefined]));
       const merged = input.safeParse(mergePatch(own, patch));
       if (!merged.success) throw invalid('The body is not valid.', toMistakes(merged.error.issues));
-      const given = Object.fromEntries(Object.keys(input.shape).map((name) => [name, merged.data[name] ?? null]));
-      return this.answer(await locked.update(given as Given<T>));
+      return this.answer(await locked.update(this.whole(merged.data as Given<T>)));
     });
   }
 
@@ -104,6 +103,14 @@ export class Resource<T extends ObjectLiteral> {
     });
   }
 
+  /** What a body leaves out is no longer there, where its column may be null; else it stays. */
+  private whole(values: Given<T>): Given<T> {
+    const { table } = this.repository;
+    const names = Object.keys(this.definition.input.shape);
+    const left = table.given.filter(({ property, isNullable }) => isNullable && names.includes(property));
+    return { ...Object.fromEntries(left.map(({ property }) => [property, null])), ...defined(values) } as Given<T>;
+  }
+
   private answer(row: Stored<T, Property<T>>, headers: Record<string, string> = {}): Answer {
     const { policy } = this.definition;
     const { json, etag } = row as StoredRow;
@@ -122,3 +129,6 @@ export class Resource<T extends ObjectLiteral> {
     return notFound(`There is no ${this.definition.name} with this id.`);
   }
 }
+
+const defined = (values: object) =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
