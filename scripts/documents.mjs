@@ -1,6 +1,6 @@
 // Writes the documents that are made of the code: openapi.json and docs/configuration.md (npm run documents).
 // With --check it writes nothing, and ends with 1 when one of them is not what the code makes.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { NestFactory } from '@nestjs/core';
 import { pino } from 'pino';
 import { AppModule } from '../dist/app.module.js';
@@ -25,9 +25,11 @@ async function openApi() {
 }
 
 function configuration() {
-  const source = readFileSync(new URL('../src/config.ts', import.meta.url), 'utf8');
+  const folder = new URL('../src/', import.meta.url);
+  const files = readdirSync(folder, { recursive: true }).filter((file) => /(?:^|[/\\.])settings\.ts$/.test(file));
+  const sources = files.map((file) => readFileSync(new URL(file, folder), 'utf8')).join('\n');
   const about = new Map(
-    [...source.matchAll(/\/\*\* (.+\.) \*\/\n {2}([A-Z_]+):/g)].map(([, text, name]) => [name, text]),
+    [...sources.matchAll(/\/\*\* (.+\.) \*\/\n {2}([A-Z_]+):/g)].map(([, text, name]) => [name, text]),
   );
   const rows = Object.entries(settings.shape).map(([name, schema]) => {
     if (!about.has(name)) throw new Error(`${name} has no comment, in one line and a sentence, that says what it is.`);
@@ -41,7 +43,8 @@ function configuration() {
   return `# Which settings are there?
 
 Floodgate reads these environment variables and no file. A value that is missing, out of range or not readable stops
-the start, with one line for each mistake. This page is made of the schema in \`src/config.ts\` by \`npm run documents\`.
+the start, with one line for each mistake. This page is made of the schemas in \`src/platform/settings.ts\` and beside
+the modules, by \`npm run documents\`.
 
 | variable | default | in production | meaning |
 |---|---|---|---|

@@ -3,8 +3,9 @@ import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { calculateJwkThumbprint, exportJWK, type JWK, type JWTHeaderParameters, jwtVerify, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { entries } from '../platform/bounds.js';
-import { CONFIG, type Config } from '../platform/config.token.js';
+import { CONFIG } from '../platform/config.token.js';
 import type { Role } from '../platform/http/caller.js';
+import type { AuthConfig } from './auth.settings.js';
 
 /** Clocks of issuer and verifier may differ by so much. */
 const SKEW_S = 30;
@@ -22,7 +23,7 @@ export class TokensService implements OnModuleInit {
   private signingKeyId!: string;
   readonly lifeSeconds: number;
 
-  constructor(@Inject(CONFIG) private readonly config: Config) {
+  constructor(@Inject(CONFIG) private readonly config: AuthConfig) {
     this.lifeSeconds = config.ACCESS_TOKEN_TTL_S;
   }
 

@@ -4,13 +4,14 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
-import { CONFIG, type Config } from '../platform/config.token.js';
+import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import { databaseProblem, isOrderly } from '../platform/database/database-problem.js';
 import { fingerprintOf, type IdempotencyKey } from '../platform/http/idempotency.js';
 import { invalid, notFound, Problem, tooLarge, unavailable } from '../platform/http/problem.js';
 import { Batches, type Progress } from './batches.js';
 import type { Collection } from './collection.entity.js';
+import type { DataConfig } from './data.settings.js';
 import { Begun, type Item, splitArray, splitLines } from './splitter.js';
 import { type HeldKey, UploadKeys } from './upload-keys.js';
 import { UploadMemory } from './upload-memory.js';
@@ -43,7 +44,7 @@ export class BulkService {
   constructor(
     private readonly database: Database,
     private readonly keys: UploadKeys,
-    @Inject(CONFIG) private readonly config: Config,
+    @Inject(CONFIG) private readonly config: DataConfig,
   ) {}
 
   /**

@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { escapeLiteral } from 'pg';
-import { CONFIG, type Config } from '../platform/config.token.js';
+import { CONFIG } from '../platform/config.token.js';
 import { parseExactly } from '../platform/exact-json.js';
 import { assertIfMatch } from '../platform/http/entity-tag.js';
 import type { IdempotencyKey } from '../platform/http/idempotency.js';
@@ -13,6 +13,7 @@ import type { Locked, ResourceRepository } from '../platform/resource/repository
 import { ResourceRepositories } from '../platform/resource/resource-repositories.js';
 import type { Collection } from './collection.entity.js';
 import type { Found } from './collections.service.js';
+import type { DataConfig } from './data.settings.js';
 import { DataRecord } from './record.entity.js';
 import { type RecordInput, type RecordPatch, type RecordQuery, recordPath, recordSchema } from './record.schema.js';
 
@@ -27,7 +28,7 @@ const missing = () => notFound('There is no record with this id.');
 export class RecordsService {
   private readonly records: ResourceRepository<DataRecord, 'collectionId'>;
 
-  constructor(repositories: ResourceRepositories, @Inject(CONFIG) { RECORD_LIMIT_BYTES }: Config) {
+  constructor(repositories: ResourceRepositories, @Inject(CONFIG) { RECORD_LIMIT_BYTES }: DataConfig) {
     this.records = repositories.of(DataRecord, {
       shown: recordSchema,
       beside: ['collectionId'],

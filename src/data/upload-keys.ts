@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { PoolClient } from 'pg';
-import { CONFIG, type Config } from '../platform/config.token.js';
+import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import { type IdempotencyKey, isOtherRequest, isRunning, KEPT } from '../platform/http/idempotency.js';
 import type { Progress } from './batches.js';
+import type { DataConfig } from './data.settings.js';
 
 const EXPIRED = `k.created_at < now() - ${KEPT}`;
 
@@ -78,7 +79,7 @@ export class HeldKey {
 export class UploadKeys {
   constructor(
     private readonly database: Database,
-    @Inject(CONFIG) private readonly config: Config,
+    @Inject(CONFIG) private readonly config: DataConfig,
   ) {}
 
   /**

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
-import { CONFIG, type Config } from '../platform/config.token.js';
+import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import { Problem } from '../platform/http/problem.js';
 import { Background } from '../platform/lifecycle/background.js';
@@ -10,6 +10,7 @@ import { StartError } from '../platform/start-error.js';
 import { User } from './user.entity.js';
 import { type NewUser, newUserSchema } from './user.schema.js';
 import { UsersService } from './users.service.js';
+import type { UsersConfig } from './users.settings.js';
 
 const RETRY_MS = 1000;
 const DEVELOPMENT_EMAIL = 'admin@example.com';
@@ -24,7 +25,7 @@ export class FirstAdmin implements OnApplicationBootstrap {
     private readonly service: UsersService,
     private readonly database: Database,
     private readonly background: Background,
-    @Inject(CONFIG) private readonly config: Config,
+    @Inject(CONFIG) private readonly config: UsersConfig,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {

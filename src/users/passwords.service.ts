@@ -2,10 +2,11 @@ import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { Inject, Injectable } from '@nestjs/common';
-import { CONFIG, type Config } from '../platform/config.token.js';
+import { CONFIG } from '../platform/config.token.js';
 import { unavailable } from '../platform/http/problem.js';
 import { showInUse } from '../platform/metrics/in-use.js';
 import { FairQueue } from './fair-queue.js';
+import type { UsersConfig } from './users.settings.js';
 
 /** OWASP's second choice for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane. */
 const PARAMETERS = { memory: 19_456, passes: 2, parallelism: 1 };
@@ -44,7 +45,7 @@ export class PasswordsService {
   /** Stands in for an unknown user's, so that both take the same time. */
   private readonly nobody = encodeHash(PARAMETERS, randomBytes(SALT_BYTES), randomBytes(HASH_BYTES));
 
-  constructor(@Inject(CONFIG) config: Config) {
+  constructor(@Inject(CONFIG) config: UsersConfig) {
     const { PASSWORD_HASH_CONCURRENCY: atOnce, PASSWORD_HASH_QUEUE: room } = config;
     this.queue = new FairQueue(atOnce, room, () => unavailable('Too many passwords wait to be checked just now.'));
     showInUse('password_hashes', () => this.queue.size);

@@ -3,11 +3,12 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { type EntityManager, Not, Raw } from 'typeorm';
 import { Cache } from '../platform/cache/cache.js';
 import type { Lifetime, Loaded } from '../platform/cache/entry.js';
-import { CONFIG, type Config } from '../platform/config.token.js';
+import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import { badToken, type Caller, type Role, userTag } from '../platform/http/caller.js';
 import { Session } from './session.entity.js';
 import { User } from './user.entity.js';
+import type { UsersConfig } from './users.settings.js';
 
 /**
  * What is found of sessions by PostgreSQL's clock, which is the same for all replicas. The token before the current one is
@@ -61,7 +62,7 @@ export class SessionsService {
   constructor(
     private readonly database: Database,
     private readonly cache: Cache,
-    @Inject(CONFIG) config: Config,
+    @Inject(CONFIG) config: UsersConfig,
   ) {
     this.key = createSecretKey(Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'refresh-token', 32)));
     this.life = { rotatedAt: () => 'now()', expiresAt: () => `now() + interval '${config.REFRESH_TOKEN_TTL_S} s'` };
