@@ -34,6 +34,7 @@ export class RecordsService {
       beside: ['collectionId'],
       parent: { property: 'collectionId', table: 'collections' },
       filters: { from: atLeast('occurredAt'), to: below('occurredAt'), where: contains('data') },
+      isShared: true,
       rowBytes: RECORD_LIMIT_BYTES,
       most: { data: RECORD_LIMIT_BYTES },
     });

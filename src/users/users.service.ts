@@ -40,7 +40,7 @@ export class UsersService {
     repositories: ResourceRepositories,
   ) {
     const filters = { role: equal('role'), email: beginsWith('canonicalEmail') };
-    this.shown = repositories.of(User, { shown: userSchema, filters, isShared: false });
+    this.shown = repositories.of(User, { shown: userSchema, filters });
   }
 
   /**

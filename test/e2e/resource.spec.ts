@@ -9,6 +9,7 @@ import { startApp, type TestApp } from '../support/app.js';
 import type { Client } from '../support/client.js';
 import { etagOf, must } from '../support/collections.js';
 import { type Answered, expectProblem } from '../support/problem.js';
+import { TestRedis } from '../support/redis.js';
 
 const PATH = '/api/v1/orders';
 const ADDED = { modules: [OrdersModule], migrations: [Orders1800000000000] };
@@ -20,19 +21,25 @@ function problem<T extends Answered>(answer: T, type: Parameters<typeof expectPr
 const SHOWN = Object.keys(orderSchema.shape);
 
 describe.each([
-  ['with the edge', 'true'],
-  ['without it', 'false'],
-])('a resource that a module declares, %s', (_, EDGE) => {
+  ['with the edge', 'true', false],
+  ['without it', 'false', false],
+  ['with Redis', 'true', true],
+])('a resource that a module declares, %s', (_, EDGE, hasRedis) => {
+  let redis: TestRedis | undefined;
   let app: TestApp;
   let ada: Client;
   let bob: Client;
   let rows: Repository<Order>;
   beforeAll(async () => {
-    app = await startApp({ EDGE }, ADDED);
+    redis = hasRedis ? await TestRedis.start() : undefined;
+    app = await startApp({ EDGE, ...(redis && { REDIS_URL: redis.url }) }, ADDED);
     [ada, bob] = [await app.user('ada'), await app.user('bob')];
     rows = app.nest.get(getRepositoryToken(Order));
   });
-  afterAll(() => app?.close());
+  afterAll(async () => {
+    await app?.close();
+    await redis?.kill();
+  });
 
   let count = 0;
   const input = (more: object = {}) => ({

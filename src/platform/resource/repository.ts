@@ -29,7 +29,10 @@ export interface RepositoryOptions<T, K extends Property<T>> {
   rowBytes?: number;
   /** Bytes that the JSON of a member may take. */
   most?: Partial<Record<Property<T>, number>>;
-  /** Kept in Redis for all replicas, unless it is said that rows are not for there. */
+  /**
+   * Rows are kept in Redis, too, for all replicas. It is for rows that nothing but their own change ends, or whose reader looks
+   * at what they go with: Redis does not know that a row went with its owner.
+   */
   isShared?: boolean;
   /** What to say where a constraint is broken, by its name; of others it is said that there is a conflict. */
   conflicts?: Conflicts;
@@ -83,7 +86,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
   /** From the second tier what is there, the rest from the primary: a replica that lags would put an old value back. */
   private async readMany(asked: Asked[]): Promise<(Stored<T, K> | undefined)[]> {
     const begun = performance.now();
-    const { isShared = true } = this.options;
+    const { isShared = false } = this.options;
     const kept = isShared ? await this.shared.getMany<Stored<T, K>>(asked.map(({ name }) => name)) : [];
     const missing = asked.filter((_, at) => kept[at] === undefined);
     const ids = [...new Set(missing.map(({ id }) => id))];
