@@ -12,7 +12,7 @@ interface Import {
 }
 
 const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts'))
+  .filter((file) => file.endsWith('.ts') && !/\.(?:spec|contract)\.ts$/.test(file))
   .map((file) => file.replaceAll('\\', '/'));
 
 const imports: Import[] = files.flatMap((from) => importsOf(from, readFileSync(join(SOURCE, from), 'utf8')));

@@ -1,173 +1,191 @@
-import { ADMIN, startApp, type TestApp } from '../support/app.js';
+import { startApp, type TestApp } from '../support/app.js';
+import { Client, type Response } from '../support/client.js';
+import { etagOf, must } from '../support/collections.js';
+import type { Clients } from '../support/contract.js';
 import {
-  ALL,
-  type Api,
-  allOf,
-  CHANGES,
-  createApi,
-  everything,
-  FOR_ANYONE,
-  given,
-  ifMatch,
-  type Names,
-  type Place,
-  READS,
-  RECORD_CHANGES,
-  statuses,
-  unwalked,
-  WRITES,
-} from './api.js';
+  assertAllSaid,
+  bodyFor,
+  callerFor,
+  clientsAt,
+  contractFileOf,
+  isShownElsewhere,
+  makeFor,
+  table,
+  tagFor,
+  targetsOf,
+} from '../support/contracts.js';
+import { type Operation, operations, pathOf } from '../support/operations.js';
 
+const USUAL = [200, 201, 204, 304, 400, 401, 403, 404, 409, 412, 422, 428];
+/** Of a version that nothing ever has. */
 const STALE = '"0-0"';
-const UNKNOWN = '01890000-0000-7000-8000-000000000000';
-const MALFORMED: Place = { id: 'x', collection: 'BAD', record: 'x', tag: STALE };
-const password = 'password-of-the-client';
 
 let app: TestApp;
-let anyone: Api;
-let admin: Api;
-let ada: Api;
-/** The same user, whose client forgets If-Match: its types would not let it. */
-let forgetful: Api;
-let stranger: Api;
-/** A user's own, private things. */
-let own: Place;
-/** Things of the same user that anyone may read. */
-let open: Place;
-
-async function signUp(name: string): Promise<{ id: string; token: string }> {
-  const credentials = { email: `${name}@example.org`, password };
-  const { data: user } = await anyone.POST('/api/v1/auth/register', { body: { ...credentials, name } });
-  const { data: tokens } = await anyone.POST('/api/v1/auth/login', { body: credentials });
-  return { id: given(user).id, token: given(tokens).accessToken };
-}
-
-async function makePlace(id: string, collection: string, visibility: 'public' | 'private'): Promise<Place> {
-  const params = { path: { collection } };
-  await ada.PUT('/api/v1/data/{collection}', { params, body: { visibility } });
-  const { data } = await ada.POST('/api/v1/data/{collection}/records', { params, body: { data: { km: 405 } } });
-  return { id, collection, record: given(data).id, tag: STALE };
-}
-
+let clients: Clients;
 beforeAll(async () => {
   app = await startApp();
-  anyone = createApi(app.url);
-  const { data: tokens } = await anyone.POST('/api/v1/auth/login', { body: ADMIN });
-  admin = createApi(app.url, given(tokens).accessToken);
-  const { id, token } = await signUp('ada');
-  ada = createApi(app.url, token);
-  forgetful = createApi(app.url, token, 'if-match');
-  stranger = createApi(app.url, (await signUp('stranger')).token);
-  own = await makePlace(id, 'own', 'private');
-  open = await makePlace(id, 'open', 'public');
+  clients = await clientsAt(app.client);
 });
 afterAll(() => app?.close());
 
+/** Every status that an operation was answered with. */
+const shown = new Map<string, Set<number>>();
+
+interface Asked {
+  path?: string;
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+async function ask(client: Client, operation: Operation, { path, body, headers }: Asked): Promise<Response> {
+  const answer = await client.send(operation.method, path ?? operation.path, body, headers);
+  const statuses = shown.get(operation.id) ?? new Set();
+  shown.set(operation.id, statuses.add(answer.status));
+  return answer;
+}
+
+/** Each operation with a thing of its own and who is let do it, one after another. */
+async function* walk(of = operations) {
+  for (const operation of of) {
+    const thing = await makeFor(operation, clients);
+    const path = pathOf(operation, thing.values);
+    const body = await bodyFor(operation, clients);
+    yield {
+      operation,
+      thing,
+      path,
+      body,
+      headers: tagFor(operation, thing),
+      client: callerFor(operation, clients, thing),
+    };
+  }
+}
+
+/** Holds what was found, by operation, against one status for all. */
+function expectAll(status: number, found: Record<string, number>): void {
+  expect(found).toEqual(Object.fromEntries(Object.keys(found).map((id) => [id, status])));
+  expect(Object.keys(found)).not.toEqual([]);
+}
+
+it('knows every operation of openapi.json, and none that is gone', assertAllSaid);
+
+it('answers each caller as contracts have it', async () => {
+  const unexpected: unknown[] = [];
+  for (const { operation, target, caller, status } of table) {
+    const thing = await makeFor(operation, clients, target);
+    const client = caller === 'the owner' ? thing.owner : clients[caller];
+    const asked = {
+      path: pathOf(operation, thing.values),
+      body: await bodyFor(operation, clients),
+      headers: tagFor(operation, thing),
+    };
+    const answer = await ask(client, operation, asked);
+    if (answer.status !== status) unexpected.push([operation.id, target, caller, status, answer.status]);
+  }
+  expect(unexpected).toEqual([]);
+}, 120_000);
+
 it('answers 401 to a token that is not valid, wherever it is sent', async () => {
-  const found = await statuses(everything(createApi(app.url, 'nonsense'), open), ALL);
-  expect(found).toEqual(allOf(ALL, 401));
-});
-
-it('answers 401 without a token where one is needed, and to wrong credentials', async () => {
-  const names: Names = [...ALL.filter((name) => !FOR_ANYONE.includes(name)), 'login', 'refresh'];
-  expect(await statuses(everything(anyone, open), names)).toEqual(allOf(names, 401));
-});
-
-it('answers 404 to a stranger about what is private, and 409 to who would take its name', async () => {
-  const names: Names = [...READS, ...WRITES, 'deleteCollection'];
-  expect(await statuses(everything(stranger, own), names)).toEqual(allOf(names, 404));
-  const { response } = await stranger.PUT('/api/v1/data/{collection}', {
-    params: { path: { collection: own.collection } },
-    body: { visibility: 'public' },
-  });
-  expect(response.status).toBe(409);
-});
-
-it('answers 403 to a stranger who would change what is public, or other users', async () => {
-  const names: Names = [...WRITES, ...CHANGES, 'getUser', 'listUsers'];
-  expect(await statuses(everything(stranger, open), names)).toEqual(allOf(names, 403));
-});
-
-it('answers 409 to an address that is taken, and to the end of the last admin', async () => {
-  const { response } = await admin.GET('/api/v1/users/{id}', { params: { path: { id: open.id } } });
-  const params = { path: { id: open.id }, header: ifMatch(response) };
-  const taken = await admin.PATCH('/api/v1/users/{id}', { params, body: { email: ADMIN.email } });
-  expect(taken.response.status).toBe(409);
-  const me = await admin.GET('/api/v1/users/me');
-  const last = { path: { id: given(me.data).id }, header: ifMatch(me.response) };
-  expect((await admin.DELETE('/api/v1/users/{id}', { params: last })).response.status).toBe(409);
-  const again = await anyone.POST('/api/v1/auth/register', { body: { ...ADMIN, name: 'Other' } });
-  expect(given(again.error).detail).toMatch(/taken/);
-});
-
-it('answers 422 to a key that was used before, and to an atomic upload with a bad line', async () => {
-  const params = { path: { collection: open.collection }, header: { 'idempotency-key': 'used' } };
-  const statusOf = async (km: number) =>
-    (await ada.POST('/api/v1/data/{collection}/records', { params, body: { data: { km } } })).response.status;
-  expect([await statusOf(1), await statusOf(1), await statusOf(2)]).toEqual([201, 201, 422]);
-  const { error } = await ada.POST('/api/v1/data/{collection}/records/bulk', {
-    params: { path: { collection: open.collection }, query: { atomic: 'true' } },
-    body: [{ data: { km: 1 } }, { data: { km: 2 }, occurredAt: 'yesterday' }],
-  });
-  expect(given(error)).toMatchObject({ inserted: 0, failed: 1, errors: [{ line: 2, pointer: '/occurredAt' }] });
+  const found: Record<string, number> = {};
+  const stranger = new Client(app.url, { accessToken: 'nonsense', refreshToken: '' });
+  for await (const { operation, ...asked } of walk())
+    found[operation.id] = (await ask(stranger, operation, asked)).status;
+  expectAll(401, found);
 });
 
 it('answers 404 for what is not there', async () => {
-  const users: Names = ['getUser', 'updateUser', 'deleteUser'];
-  expect(await statuses(everything(admin, { ...open, id: UNKNOWN }), users)).toEqual(allOf(users, 404));
-  const records = everything(ada, { ...open, record: UNKNOWN });
-  const names: Names = ['getRecord', ...RECORD_CHANGES];
-  expect(await statuses(records, names)).toEqual(allOf(names, 404));
+  const found: Record<string, number> = {};
+  const some = operations.filter(({ path, statuses }) => path.includes('{') && statuses.includes(404));
+  for await (const { operation, thing, ...asked } of walk(some)) {
+    const last = /\{(\w+)\}[^{]*$/.exec(operation.path)?.[1] as string;
+    const path = pathOf(operation, { ...thing.values, [last]: operation.unknown[last] as string });
+    found[operation.id] = (await ask(clients['an admin'], operation, { ...asked, path })).status;
+  }
+  expectAll(404, found);
 });
 
-it('answers 428 to a change without If-Match, and 412 to one with a stale tag', async () => {
-  expect(await statuses(everything(forgetful, open), CHANGES)).toEqual(allOf(CHANGES, 428));
-  expect(await statuses(everything(ada, open), CHANGES)).toEqual(allOf(CHANGES, 412));
+describe('a change', () => {
+  const changes = operations.filter((operation) => operation.takesIfMatch && targetsOf(operation).length > 0);
+
+  it.each([
+    [428, 'without If-Match', {}],
+    [412, 'with a stale one', { 'if-match': STALE }],
+  ])('is answered %d %s', async (status, _, headers) => {
+    const found: Record<string, number> = {};
+    for await (const { operation, client, ...asked } of walk(changes))
+      found[operation.id] = (await ask(client, operation, { ...asked, headers })).status;
+    expectAll(status, found);
+  });
 });
 
 it('answers 304 to who has the version already', async () => {
-  const names: Names = ['getMe', 'getUser', 'getCollection', 'getRecord'];
-  for (const name of names) {
-    const { response } = await everything(ada, open)[name]();
-    const seen = given(response.headers.get('etag'));
-    expect(await statuses(everything(ada, { ...open, seen }), [name])).toEqual({ [name]: 304 });
+  const found: Record<string, number> = {};
+  const some = operations.filter((operation) => operation.statuses.includes(304) && targetsOf(operation).length > 0);
+  for await (const { operation, client, path } of walk(some)) {
+    const etag = etagOf(must(200, await ask(client, operation, { path })));
+    found[operation.id] = (await ask(client, operation, { path, headers: { 'if-none-match': etag } })).status;
   }
+  expectAll(304, found);
 });
 
-it('answers 400 to ids, names, parameters and bodies that cannot be', async () => {
-  const names: Names = [...READS, ...WRITES, ...CHANGES, 'getUser'];
-  expect(await statuses(everything(admin, MALFORMED), names)).toEqual(allOf(names, 400));
-  const query = { cursor: 'made-up' };
-  const lists = [admin.GET('/api/v1/users', { params: { query } }), ada.GET('/api/v1/data', { params: { query } })];
-  for (const list of lists) expect((await list).response.status).toBe(400);
-  const nothing = { email: '', password };
-  const posts = [
-    anyone.POST('/api/v1/auth/register', { body: { ...nothing, name: 'x' } }),
-    anyone.POST('/api/v1/auth/login', { body: nothing }),
-    anyone.POST('/api/v1/auth/refresh', { body: { refreshToken: '' } }),
-    anyone.POST('/api/v1/auth/logout', { body: { refreshToken: '' } }),
-  ];
-  for (const post of posts) expect((await post).response.status).toBe(400);
-});
-
-it('does what it is asked to, and has then shown every usual status of every operation', async () => {
-  const operations = everything(ada, { ...open, tag: '*' });
-  const made: Names = ['register', 'createRecord'];
-  expect(await statuses(operations, made)).toEqual(allOf(made, 201));
-  const usual: Names = [
-    ...FOR_ANYONE.filter((name) => !['register', 'refresh', 'logout'].includes(name)),
-    'createRecords',
-  ];
-  expect(await statuses(operations, usual)).toEqual(allOf(usual, 200));
-  expect((await admin.GET('/api/v1/users')).response.status).toBe(200);
-  const { data } = await anyone.POST('/api/v1/auth/login', { body: { email: 'ada@example.org', password } });
-  const body = { refreshToken: given(data).refreshToken };
-  expect((await anyone.POST('/api/v1/auth/refresh', { body })).response.status).toBe(200);
-  // The last change takes the caller away, and with that every session.
-  const found = { ...(await statuses(operations, ['logout'])), ...(await statuses(operations, CHANGES)) };
-  expect(found).toEqual({
-    ...allOf(CHANGES, 200),
-    ...allOf(['deleteRecord', 'deleteCollection', 'deleteUser', 'logout'], 204),
+describe('answers 400 to', () => {
+  it('ids and names that cannot be', async () => {
+    const found: Record<string, number> = {};
+    for await (const { operation, client, thing, ...asked } of walk())
+      for (const name of operation.checked) {
+        const path = pathOf(operation, { ...thing.values, [name]: '~' });
+        found[`${operation.id} of ${name}`] = (await ask(client, operation, { ...asked, path })).status;
+      }
+    expectAll(400, found);
   });
-  expect(unwalked()).toEqual([]);
+
+  it('parameters that are not valid, or not known', async () => {
+    const found: Record<string, number> = {};
+    for await (const { operation, client, path, ...asked } of walk(operations.filter(({ query }) => query.length > 0)))
+      for (const query of ['cursor=made-up', 'limit=0', 'limit=x', 'unknown=1']) {
+        const isMeant = operation.query.includes(query.split('=')[0] as string);
+        if (!isMeant && !query.startsWith('unknown')) continue;
+        const answer = await ask(client, operation, { ...asked, path: `${path}?${query}` });
+        found[`${operation.id} with ${query}`] = answer.status;
+      }
+    expectAll(400, found);
+  });
+
+  it('bodies that are not JSON, or have a member too many', async () => {
+    const found: Record<string, number> = {};
+    const some = operations.filter(({ input }) => input);
+    for await (const { operation, client, body, ...asked } of walk(some)) {
+      // What takes many makes the best of bad ones.
+      const bad = Array.isArray(body) ? [{}] : ['{', { ...(body as object), notAMember: 1 }];
+      for (const one of bad) {
+        const answer = await ask(client, operation, { ...asked, body: one });
+        found[`${operation.id} with ${JSON.stringify(one)}`] = answer.status;
+      }
+    }
+    expectAll(400, found);
+  });
+
+  it('odd bytes in an address', async () => {
+    const found: Record<string, number> = {};
+    for await (const { operation, client, path, ...asked } of walk())
+      found[operation.id] = (await ask(client, operation, { ...asked, path: `${path}?%00` })).status;
+    expectAll(400, found);
+  });
+});
+
+it('has then shown every usual status that openapi.json names', () => {
+  const isEverForbidden = (operation: Operation) =>
+    table.some((row) => row.operation === operation && row.status === 403);
+  const unshown = operations.flatMap((operation) =>
+    operation.statuses
+      .filter((status) => USUAL.includes(status) && !shown.get(operation.id)?.has(status))
+      // It is named for all that is not for anyone, also where there is nobody to forbid it to.
+      .filter((status) => !isShownElsewhere(operation, status) && (status !== 403 || isEverForbidden(operation)))
+      .map((status) => ({ operation, status })),
+  );
+  const advice = unshown.map(
+    ({ operation, status }) =>
+      `${operation.id} ${status}: show it in a spec of the module, and say so in ${contractFileOf(operation)}:\n  shownElsewhere: { ${operation.id}: [${status}] },`,
+  );
+  if (advice.length > 0) throw new Error(advice.join('\n'));
 });

@@ -44,6 +44,12 @@ describe('PUT /api/v1/data/{collection}', () => {
     expect((await app.client.get(path)).status).toBe(404);
   });
 
+  it("lets an admin change one, which stays its owner's", async () => {
+    const { path, etag } = await makeCollection(ada, 'private');
+    const changed = await app.admin.put(path, { visibility: 'public', description: 'x' }, { 'if-match': etag });
+    expect([changed.status, changed.body.ownerId]).toEqual([200, ada.userId]);
+  });
+
   it('answers 428 without If-Match and 412 to a stale one, and changes nothing', async () => {
     const { path, etag } = await makeCollection(ada);
     const input = { visibility: 'public', description: 'changed' };

@@ -1,8 +1,8 @@
 import { ADMIN } from '../support/app.js';
 import { Client, type Response } from '../support/client.js';
 import { makeCollection, makeRecord, must } from '../support/collections.js';
-import { operations } from '../support/operations.js';
-import { ANY, type Deployment, deploy, PASSWORD, pathOf, signUp } from './deployment.js';
+import { operations, pathOf } from '../support/operations.js';
+import { ANY, type Deployment, deploy, PASSWORD, signUp } from './deployment.js';
 
 let { anyone, admin, ada, start, database, close } = {} as Deployment;
 beforeAll(async () => {

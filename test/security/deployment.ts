@@ -2,7 +2,6 @@ import { ADMIN } from '../support/app.js';
 import { Client } from '../support/client.js';
 import { must } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
-import type { Operation } from '../support/operations.js';
 import { endPrograms, productionSettings, startMain } from '../support/process.js';
 
 export const ANY = { 'if-match': '*' };
@@ -46,7 +45,3 @@ export async function signUp(client: Client, name: string): Promise<Client> {
   must(201, await client.post('/api/v1/auth/register', { email, password: PASSWORD, name }));
   return client.signIn(email, PASSWORD);
 }
-
-/** Where an operation is asked for with these values. */
-export const pathOf = ({ path }: Operation, values: Record<string, string>) =>
-  path.replace(/\{(\w+)\}/g, (_, name) => values[name] as string);

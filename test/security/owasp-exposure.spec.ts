@@ -7,11 +7,11 @@ import { loadConfig } from '../../src/config.js';
 import { ADMIN, testEnvironment } from '../support/app.js';
 import { makeCollection, makeRecord, must } from '../support/collections.js';
 import { createDatabase } from '../support/database.js';
-import { operations } from '../support/operations.js';
+import { operations, pathOf } from '../support/operations.js';
 import { pause } from '../support/process.js';
 import { TestRedis } from '../support/redis.js';
 import { untilHeard } from '../support/replicas.js';
-import { ANY, type Deployment, deploy, pathOf, signUp } from './deployment.js';
+import { ANY, type Deployment, deploy, signUp } from './deployment.js';
 
 let { anyone, admin, bob, start, close } = {} as Deployment;
 /** Whom nobody is to ask: whoever does has taken an address from a caller, or followed an answer to it. */

@@ -1,8 +1,8 @@
 import type { Client } from '../support/client.js';
 import { makeCollection, makeRecord, must } from '../support/collections.js';
-import { memberNames, operations } from '../support/operations.js';
+import { memberNames, operations, pathOf } from '../support/operations.js';
 import { TestRedis } from '../support/redis.js';
-import { ANY, type Deployment, deploy, PASSWORD, pathOf, signUp } from './deployment.js';
+import { ANY, type Deployment, deploy, PASSWORD, signUp } from './deployment.js';
 
 const NDJSON = { 'content-type': 'application/x-ndjson' };
 

@@ -1,0 +1,30 @@
+import { randomUUID } from 'node:crypto';
+import { ADMIN } from '../../test/support/app.js';
+import type { Clients } from '../../test/support/contract.js';
+import { contract } from '../../test/support/contract.js';
+
+const anyone = (status = 200) => ({ nothing: [status, status, status, status] as const });
+
+/** A refresh token is spent by its use. */
+const newToken = async ({ nobody }: Clients) => {
+  const { tokens } = await nobody.signIn(ADMIN.email, ADMIN.password);
+  return { refreshToken: tokens?.refreshToken };
+};
+
+export default contract({
+  things: {},
+  operations: {
+    register: anyone(201),
+    login: anyone(),
+    refresh: anyone(),
+    logout: anyone(204),
+    getJwks: anyone(),
+  },
+  shownElsewhere: { register: [409] },
+  bodies: {
+    register: () => ({ email: `${randomUUID()}@example.com`, password: 'a-password-of-a-user', name: 'New' }),
+    login: () => ADMIN,
+    refresh: newToken,
+    logout: newToken,
+  },
+});

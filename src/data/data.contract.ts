@@ -1,0 +1,53 @@
+import { freshName, makeCollection, makeRecord } from '../../test/support/collections.js';
+import { type Answers, type Clients, contract } from '../../test/support/contract.js';
+
+const all = (status: number): Answers => [status, status, status, status];
+/** Who may not read a private collection is told that it is not there. */
+const reading = (status = 200) => ({
+  'a private collection': [404, 404, status, status] as const,
+  'a public collection': all(status),
+});
+const writing = (status: number) => ({
+  'a private collection': [401, 404, status, status] as const,
+  'a public collection': [401, 403, status, status] as const,
+});
+
+const collection =
+  (visibility: 'private' | 'public') =>
+  async ({ 'the owner': owner }: Clients) => {
+    const made = await makeCollection(owner, visibility);
+    const { id } = await makeRecord(owner, made, { mark: 'only-for-its-owner' });
+    return { values: { collection: made.name, id } };
+  };
+
+export default contract({
+  things: {
+    'a private collection': collection('private'),
+    'a public collection': collection('public'),
+    'a new collection': async () => ({ isNew: true, values: { collection: freshName() } }),
+  },
+  operations: {
+    listCollections: { nothing: all(200) },
+    getCollection: reading(),
+    // To a stranger, a private collection is a name that is taken and nothing that could match.
+    putCollection: {
+      'a private collection': [401, 412, 200, 200],
+      'a public collection': [401, 403, 200, 200],
+      'a new collection': [401, 201, 201, 201],
+    },
+    deleteCollection: writing(204),
+
+    listRecords: reading(),
+    getRecord: reading(),
+    exportRecords: reading(),
+    getStats: reading(),
+    createRecord: writing(201),
+    createRecords: writing(200),
+    replaceRecord: writing(200),
+    patchRecord: writing(200),
+    deleteRecord: writing(204),
+  },
+  // What is there under a name is looked at under its lock.
+  behindTheBody: { putCollection: [403, 412] },
+  shownElsewhere: { putCollection: [409], createRecord: [409, 422], createRecords: [409, 422] },
+});

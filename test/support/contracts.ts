@@ -1,0 +1,96 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { ADMIN } from './app.js';
+import type { Client } from './client.js';
+import { type Answers, CALLERS, type Caller, type Clients, type Contract, type Thing } from './contract.js';
+import { newcomers } from './newcomers.js';
+import { type Operation, operations } from './operations.js';
+import { adviceFor, contractOfRoom, roomOf } from './unsaid.js';
+
+const contracts: (Contract & { room: string })[] = await Promise.all(
+  readdirSync('src')
+    .filter((room) => existsSync(contractOfRoom(room)))
+    .map(async (room) => ({ room, ...((await import(resolve(contractOfRoom(room)))).default as Contract) })),
+);
+
+/** Which contract speaks of an operation, if one does. */
+const contractOf = ({ id }: Operation) => contracts.find((contract) => contract.operations[id]);
+
+/** Where a module says what only people know of the operation. */
+export const contractFileOf = (operation: Operation): string =>
+  contractOfRoom(contractOf(operation)?.room ?? roomOf(operation));
+
+/** @throws Error with what is to be written where, when contracts and openapi.json do not speak of the same operations */
+export function assertAllSaid(): void {
+  const missing = operations.filter((operation) => !contractOf(operation));
+  if (missing.length > 0) throw new Error(adviceFor(missing));
+  const known = operations.map(({ id }) => id);
+  for (const { room, operations } of contracts)
+    for (const id of Object.keys(operations))
+      if (!known.includes(id)) throw new Error(`${contractOfRoom(room)} speaks of ${id}, which openapi.json has not.`);
+}
+
+/** What an operation is asked about, with the answers. */
+export const targetsOf = (operation: Operation): [target: string, answers: Answers][] =>
+  Object.entries(contractOf(operation)?.operations[operation.id] ?? {}) as [string, Answers][];
+
+export interface Row {
+  operation: Operation;
+  id: string;
+  target: string;
+  caller: Caller;
+  status: number;
+}
+
+/** Who is answered what, one by one. */
+export const table: Row[] = operations.flatMap((operation) =>
+  targetsOf(operation).flatMap(([target, answers]) =>
+    CALLERS.map((caller, i) => ({ operation, id: operation.id, target, caller, status: answers[i] as number })),
+  ),
+);
+
+/** Signs in the admin of the tests and two new users. */
+export async function clientsAt(anyone: Client): Promise<Clients> {
+  const newUser = newcomers(anyone);
+  const admin = await anyone.signIn(ADMIN.email, ADMIN.password);
+  return { nobody: anyone, 'another user': await newUser(), 'the owner': await newUser(), 'an admin': admin, newUser };
+}
+
+export type Made = Required<Thing>;
+
+/**
+ * A new thing of the kind that the operation is asked about, of the first if it is not said which. For an operation that no
+ * contract speaks of, it is one that is not there.
+ */
+export async function makeFor(operation: Operation, clients: Clients, target?: string): Promise<Made> {
+  const name = target ?? targetsOf(operation)[0]?.[0] ?? 'nothing';
+  const made = await contractOf(operation)?.things[name]?.(clients);
+  return { owner: clients['the owner'], isNew: false, values: operation.unknown, ...made };
+}
+
+/** A body that the operation takes. */
+export const bodyFor = async (operation: Operation, clients: Clients): Promise<unknown> =>
+  (await contractOf(operation)?.bodies?.[operation.id]?.(clients)) ?? operation.body;
+
+/** Who is let do it to a thing: its owner, or an admin. */
+export function callerFor(operation: Operation, clients: Clients, { owner }: Made): Client {
+  const [, answers] = targetsOf(operation)[0] ?? [];
+  return answers && answers[2] >= 400 ? clients['an admin'] : owner;
+}
+
+/** The header by which a change is made whatever the version is. */
+export const tagFor = ({ takesIfMatch }: Operation, { isNew }: Made): Record<string, string> =>
+  takesIfMatch && !isNew ? { 'if-match': '*' } : {};
+
+/** The reads of a thing by its owner, of which the operation is one or is not. */
+export const readsOf = (operation: Operation, target: string): Operation[] =>
+  table
+    .filter((row) => row.target === target && row.caller === 'the owner' && row.status === 200)
+    .map((row) => row.operation)
+    .filter((read) => read.method === 'GET' && target !== 'nothing' && contractOf(read) === contractOf(operation));
+
+/** Whether the status takes more than the walks know: the body before the refusal, or several requests. */
+export const isBehindTheBody = ({ operation, id, status }: Row): boolean =>
+  contractOf(operation)?.behindTheBody?.[id]?.includes(status) ?? false;
+export const isShownElsewhere = (operation: Operation, status: number): boolean =>
+  contractOf(operation)?.shownElsewhere?.[operation.id]?.includes(status) ?? false;
