@@ -29,6 +29,13 @@ describe('GET /api/v1/data', () => {
     }
   });
 
+  it('is kept by no shared cache for who is signed in', async () => {
+    for (const who of [ada, app.admin]) {
+      const { headers } = must(200, await who.get('/api/v1/data'));
+      expect(headers.get('cache-control')).toMatch(/^private, no-cache/);
+    }
+  });
+
   it("refuses a cursor of another caller's list, and an empty one", async () => {
     const { body } = must(200, await ada.get('/api/v1/data?limit=1'));
     const path = `/api/v1/data?limit=1&cursor=${body.nextCursor}`;

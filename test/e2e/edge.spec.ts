@@ -1,23 +1,19 @@
-import { createApp } from '../../src/app.js';
-import { loadConfig } from '../../src/config.js';
-import { startApp, type TestApp, testEnvironment } from '../support/app.js';
+import type { TestApp } from '../support/app.js';
+import { BothWays, bytes, partsOf } from '../support/both-ways.js';
 import { makeCollection, makeRecord, must } from '../support/collections.js';
 import { exchange } from '../support/exchange.js';
 import { addresses, headerSets } from '../support/walk.js';
 
-/** The same, but for who answers. The path of PUBLIC_URL is in what both tell of addresses. */
+/** The path of PUBLIC_URL is in what both tell of addresses. */
 const SETTINGS = { CORS_ORIGINS: 'https://shop.example.com', PUBLIC_URL: 'https://api.example.com/floodgate' };
 
+let both: BothWays;
 let app: TestApp;
-let urls: string[];
-let stop: () => Promise<void>;
 const targets: string[] = [];
 let headers: string[][];
 beforeAll(async () => {
-  app = await startApp(SETTINGS);
-  const plain = await createApp(loadConfig({ ...testEnvironment(app.database.url), ...SETTINGS, EDGE: 'false' }));
-  urls = [app.url, await plain.listen()];
-  stop = () => plain.stop();
+  both = await BothWays.start(SETTINGS);
+  app = both.app;
   const ada = await app.user('ada');
   const set = await makeCollection(ada);
   const hidden = await makeCollection(ada, 'private');
@@ -30,49 +26,13 @@ beforeAll(async () => {
   const cursor = encodeURIComponent(nextCursor);
   targets.push(...addresses(set, hidden, { small, large, secret }, cursor));
 }, 60_000);
-afterAll(async () => {
-  await stop?.();
-  await app?.close();
-});
-
-const HOST = 'Host: localhost';
-/** A request as bytes; a header that begins with a line break is the body. */
-const bytes = (method: string, target: string, headers: string[] = [], version = '1.1', host = [HOST]) =>
-  `${method} ${target} HTTP/${version}\r\n${[...host, ...headers].join('\r\n')}\r\n${headers.at(-1)?.startsWith('\r\n') ? '' : '\r\n'}`;
-
-/** What came for one request, with what must be the same: the head's lines in any order, and the body. */
-const partsOf = (all: string): string[] => {
-  // What follows is the answer's head, and would count as a body.
-  const answer = all.replace(CONTINUE, '');
-  const [head = ''] = answer.split('\r\n\r\n', 1);
-  const lines = head.split('\r\n').map((line) => line.replace(/^[^:]+:/, (name) => name.toLowerCase()));
-  const same = lines.filter((line) => !/^(?:date|ratelimit): /.test(line)).sort();
-  return [String(answer === all), ...same, answer.slice(head.length)].map((part) => part.replace(MADE_UP, 'an id'));
-};
-const CONTINUE = /^HTTP\/1\.1 100 Continue\r\n\r\n/;
-const MADE_UP = /[\w-]{12}\.\d{10}/g;
-
-/** Asks both, cold and warm. @returns how often they answered with each status */
-async function compare(requests: string[]): Promise<Record<string, number>> {
-  const found: Record<string, number> = {};
-  const differences: unknown[] = [];
-  for (const request of requests) {
-    for (const heat of ['cold', 'warm']) {
-      const [edge = [], pipeline = []] = (await Promise.all(urls.map((url) => exchange(url, request)))).map(partsOf);
-      const isOther = (other: string[]) => (part: string) => !other.includes(part);
-      const difference = [edge.filter(isOther(pipeline)), pipeline.filter(isOther(edge))];
-      if (edge.join() !== pipeline.join()) differences.push([request, heat, ...difference]);
-      const status = edge.find((part) => part.startsWith('HTTP/'))?.slice(9, 12) ?? 'none';
-      found[status] = (found[status] ?? 0) + 1;
-    }
-  }
-  expect(differences).toEqual([]);
-  return found;
-}
+afterAll(() => both?.close());
 
 describe('with the edge and without it, the answer is the same', () => {
   it('to every address', async () => {
-    const found = await compare(targets.flatMap((target) => ['GET', 'HEAD'].map((method) => bytes(method, target))));
+    const found = await both.compare(
+      targets.flatMap((target) => ['GET', 'HEAD'].map((method) => bytes(method, target))),
+    );
     expect(Object.keys(found)).toEqual(expect.arrayContaining(['200', '400', '401', '404']));
   }, 120_000);
 
@@ -81,7 +41,7 @@ describe('with the edge and without it, the answer is the same', () => {
     const requests = headers.flatMap((some) =>
       few.flatMap((target) => ['GET', 'HEAD'].map((method) => bytes(method, target, some))),
     );
-    const found = await compare(requests);
+    const found = await both.compare(requests);
     expect(Object.keys(found)).toEqual(expect.arrayContaining(['200', '304', '401', '406']));
   }, 120_000);
 
@@ -114,13 +74,13 @@ describe('with the edge and without it, the answer is the same', () => {
       for (const other of [`${path}%20own`, `/api/v1/users/own:${ada.userId}`])
         must(400, await app.client.get(other, headers));
     }
-    const found = await compare([...requests, bytes('GET', path), bytes('GET', '/api/v1/users/me')]);
+    const found = await both.compare([...requests, bytes('GET', path), bytes('GET', '/api/v1/users/me')]);
     expect(Object.keys(found)).toEqual(expect.arrayContaining(['200', '304', '400', '401', '403', '404']));
   }, 120_000);
 
   it('to other methods, versions and hosts', async () => {
     const [target = ''] = targets;
-    await compare([
+    await both.compare([
       ...['POST', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE', 'QUERY'].map((method) => bytes(method, target)),
       bytes('OPTIONS', target, ['Origin: https://shop.example.com', 'Access-Control-Request-Method: GET']),
       ...['1.0', '0.9', '2.0'].map((version) => bytes('GET', target, [], version)),
@@ -139,7 +99,7 @@ describe('with the edge and without it, the answer is the same', () => {
       bytes(i % 4 === 3 ? 'HEAD' : 'GET', target, [`x-request-id: ${i}`, 'Accept-Encoding: gzip;q=0']),
     );
     const request = lines.join('') + bytes('GET', small, ['Connection: close']);
-    const answers = await Promise.all(urls.map((url) => exchange(url, request, true)));
+    const answers = await Promise.all(both.urls.map((url) => exchange(url, request, true)));
     const [edge = [], pipeline] = answers.map((all) => all.split(/(?=HTTP\/1\.1 )/).map(partsOf));
     expect(edge.length).toBe(many.length + 1);
     expect(edge).toEqual(pipeline);
