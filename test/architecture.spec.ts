@@ -4,6 +4,8 @@ import { dirname, join, normalize, relative } from 'node:path';
 const SOURCE = 'src';
 /** What the project ships with; a module of your own stands beside it, and is a feature like those. */
 const SHIPPED = ['users', 'auth', 'data', 'health', 'platform', 'root'];
+/** Where every module adds lines of its own. */
+const COMMON = /^(?:app\.module\.ts|config\.ts|platform\/database\/migrations\/)/;
 
 interface Import {
   from: string;
@@ -92,8 +94,9 @@ it('has no circle of imports', () => {
 
 it('keeps files short, and what is shipped under 10,000 lines of code, comments and blank lines aside', () => {
   const lines = files.map((file) => [file, readFileSync(join(SOURCE, file), 'utf8').split('\n')] as const);
-  expect(lines.filter(([, { length }]) => length > 250)).toEqual([]);
+  const long = lines.filter(([, { length }]) => length > 250);
+  expect(long.map(([file, { length }]) => `${file} has ${length} lines`)).toEqual([]);
   const isCode = (line: string) => /\S/.test(line) && !/^\s*(?:\/\/|\/?\*|--)/.test(line);
-  const shipped = lines.filter(([file]) => SHIPPED.includes(roomOf(file)));
+  const shipped = lines.filter(([file]) => SHIPPED.includes(roomOf(file)) && !COMMON.test(file));
   expect(shipped.flatMap(([, text]) => text.filter(isCode)).length).toBeLessThan(10_000);
 });
