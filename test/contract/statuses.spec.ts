@@ -1,6 +1,6 @@
+import { etagOf, must } from '../support/answers.js';
 import { startApp, type TestApp } from '../support/app.js';
 import { Client, type Response } from '../support/client.js';
-import { etagOf, must } from '../support/collections.js';
 import type { Clients } from '../support/contract.js';
 import {
   assertAllSaid,

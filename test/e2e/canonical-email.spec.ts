@@ -7,9 +7,9 @@ import { migrations } from '../../src/migrations.js';
 import { migrate } from '../../src/platform/database/schema.js';
 import { newEmail } from '../../src/users/email.schema.js';
 import { fold } from '../../src/users/fold.js';
+import { must } from '../support/answers.js';
 import { testEnvironment } from '../support/app.js';
 import { Client } from '../support/client.js';
-import { must } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { pause } from '../support/process.js';
 

@@ -1,6 +1,6 @@
+import { must } from '../support/answers.js';
 import { ADMIN, startApp, type TestApp } from '../support/app.js';
 import { Client, type Response } from '../support/client.js';
-import { must } from '../support/collections.js';
 import { expectProblem } from '../support/problem.js';
 import { pause } from '../support/process.js';
 import { TestRedis } from '../support/redis.js';

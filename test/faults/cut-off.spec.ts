@@ -1,4 +1,4 @@
-import { until } from '../support/collections.js';
+import { until } from '../support/answers.js';
 import { expectProblem } from '../support/problem.js';
 import { expectUnharmed, pause } from '../support/process.js';
 import { type Replica, type Replicas, startReplicas } from '../support/replicas.js';

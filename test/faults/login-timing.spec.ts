@@ -1,5 +1,5 @@
+import { must } from '../support/answers.js';
 import { Client } from '../support/client.js';
-import { must } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { endPrograms, productionSettings, startMain } from '../support/process.js';
 import { inMs, quantile, row } from '../support/row.js';

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { freePort } from '../../scripts/embedded-postgres.js';
+import { until } from '../support/answers.js';
 import { ADMIN } from '../support/app.js';
 import { Client } from '../support/client.js';
-import { until } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { buildImage, Container, compressedSize, inspectImage, LIMIT, removeImage, runImage } from '../support/image.js';
 import { productionSettings } from '../support/process.js';

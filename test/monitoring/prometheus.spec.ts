@@ -1,5 +1,5 @@
 import { load as parse } from 'js-yaml';
-import { until } from '../support/collections.js';
+import { until } from '../support/answers.js';
 import { pause } from '../support/process.js';
 import { describeWith } from '../support/program.js';
 import { Prometheus } from '../support/prometheus.js';

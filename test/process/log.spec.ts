@@ -1,6 +1,6 @@
+import { until } from '../support/answers.js';
 import { ADMIN } from '../support/app.js';
 import { Client } from '../support/client.js';
-import { until } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { endPrograms, type Program, productionSettings, startMain } from '../support/process.js';
 

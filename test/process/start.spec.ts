@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer } from 'node:net';
+import { until } from '../support/answers.js';
 import { Client } from '../support/client.js';
-import { until } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { endPrograms, type Program, productionSettings, startMain } from '../support/process.js';
 

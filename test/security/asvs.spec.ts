@@ -1,6 +1,6 @@
+import { must } from '../support/answers.js';
 import { ADMIN } from '../support/app.js';
 import { Client, type Response } from '../support/client.js';
-import { must } from '../support/collections.js';
 import type { Clients } from '../support/contract.js';
 import { bodyFor, callerFor, clientsAt, makeFor, type Row, table } from '../support/contracts.js';
 import { operations, pathOf } from '../support/operations.js';

@@ -1,6 +1,6 @@
+import { must } from '../support/answers.js';
 import { ADMIN } from '../support/app.js';
 import { Client } from '../support/client.js';
-import { must } from '../support/collections.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { endPrograms, productionSettings, startMain } from '../support/process.js';
 

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { createApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
+import { must } from '../support/answers.js';
 import { ADMIN, testEnvironment } from '../support/app.js';
-import { must } from '../support/collections.js';
 import { callerFor, clientsAt, makeFor } from '../support/contracts.js';
 import { createDatabase } from '../support/database.js';
 import { operations, pathOf } from '../support/operations.js';

@@ -1,5 +1,5 @@
+import { must } from '../support/answers.js';
 import type { Client } from '../support/client.js';
-import { must } from '../support/collections.js';
 import { bodyFor, callerFor, clientsAt, makeFor } from '../support/contracts.js';
 import { memberNames, operations, pathOf } from '../support/operations.js';
 import { TestRedis } from '../support/redis.js';

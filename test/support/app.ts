@@ -5,8 +5,10 @@ import { Client } from './client.js';
 import { createDatabase, type TestDatabase } from './database.js';
 import { UNLIMITED } from './process.js';
 
+/** A running app, with clients that are signed in. Every answer to them is held against openapi.json, too. */
 export interface TestApp {
   url: string;
+  /** For what no client sees: `query(sql, values)` gives the rows. */
   database: TestDatabase;
   /** Nest's application, from which a test gets what a module is made of. */
   nest: App['nest'];
@@ -14,7 +16,7 @@ export interface TestApp {
   client: Client;
   /** The first admin, signed in. */
   admin: Client;
-  /** Registers and signs in a new user. */
+  /** Registers and signs in a new user, `${name}@example.com`. */
   user(name?: string): Promise<Client>;
   close(): Promise<void>;
 }
@@ -34,8 +36,34 @@ export const testEnvironment = (databaseUrl: string): Record<string, string> => 
 });
 
 /**
- * The very app that production runs, on a free port and an empty database of its own.
+ * The very app that production runs, on a free port and an empty database of its own. A module's spec of what it does over HTTP
+ * lies beside it, say in `src/orders/orders.e2e.spec.ts`:
+ *
+ * ```ts
+ * import { must } from '../../test/support/answers.js';
+ * import { startApp, type TestApp } from '../../test/support/app.js';
+ *
+ * let app: TestApp;
+ * beforeAll(async () => {
+ *   app = await startApp();
+ * });
+ * afterAll(() => app.close());
+ *
+ * it('shows an order to its owner and to admins', async () => {
+ *   const [ada, bob] = [await app.user(), await app.user()];
+ *   const made = must(201, await ada.post('/api/v1/orders', { note: 'At the door', total: '12.50' }));
+ *   const path = `/api/v1/orders/${made.body.id}`;
+ *   for (const who of [ada, app.admin]) expect(must(200, await who.get(path)).body).toEqual(made.body);
+ *   must(404, await bob.get(path));
+ * });
+ * ```
+ *
+ * What holds for every route (who may do what, statuses, headers, edge and pipeline alike) is walked over once
+ * `src/orders/orders.contract.ts` is there: see contract.ts.
+ *
+ * @param settings beside or in place of testEnvironment's, by variable: `{ RATE_LIMIT_REQUESTS: '2' }`
  * @param added modules that are not built in
+ * @throws StartError when the app cannot start
  */
 export async function startApp(settings: Record<string, string> = {}, added?: Added): Promise<TestApp> {
   const database = await createDatabase();

@@ -1,5 +1,5 @@
+import { etagOf, must } from './answers.js';
 import type { Client } from './client.js';
-import { etagOf, must } from './collections.js';
 import type { TestDatabase } from './database.js';
 
 const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { until } from './collections.js';
+import { until } from './answers.js';
 import type { TestDatabase } from './database.js';
 import { pause } from './process.js';
 

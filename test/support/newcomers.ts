@@ -1,5 +1,5 @@
+import { must } from './answers.js';
 import type { Client } from './client.js';
-import { must } from './collections.js';
 
 /** Registers and signs in another new user at each call, where this client asks. */
 export function newcomers(anyone: Client): () => Promise<Client> {
