@@ -5,7 +5,7 @@ const SOURCE = 'src';
 /** What the project ships with; a module of your own stands beside it, and is a feature like those. */
 const SHIPPED = ['users', 'auth', 'data', 'health', 'platform', 'root'];
 /** Where every module adds lines of its own. */
-const COMMON = /^(?:app\.module\.ts|config\.ts|platform\/database\/migrations\/)/;
+const COMMON = /^(?:app\.module|migrations|config)\.ts$/;
 
 interface Import {
   from: string;

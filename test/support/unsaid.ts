@@ -6,22 +6,27 @@ import type { Operation } from './operations.js';
 /** Where a module says what only people know of its routes. */
 export const contractOfRoom = (room: string): string => `src/${room}/${room}.contract.ts`;
 
-/** The folder below src whose controller has the operation. */
+/** The folder below src that has the operation: the one whose source names the longest beginning of its path. */
 export function roomOf({ path }: Operation): string {
-  const controllers = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((file) =>
-    /^[^/\\]+[/\\][^/\\]+\.controller\.ts$/.test(file),
-  );
-  const prefixes = controllers.flatMap((file) =>
-    [...readFileSync(join('src', file), 'utf8').matchAll(/@Controller\('\/?([^']*)'/g)].map(([, prefix]) => ({
-      prefix: `/${prefix}`,
-      room: file.split(/[/\\]/)[0] as string,
-    })),
-  );
-  const [found] = prefixes
-    .filter(({ prefix }) => path === prefix || path.startsWith(`${prefix}/`))
-    .sort((a, b) => b.prefix.length - a.prefix.length);
-  return found?.room ?? 'your-module';
+  const steps = path
+    .replace(/\/\{.*/, '')
+    .split('/')
+    .slice(1);
+  const beginnings = steps.map((_, cut) => steps.slice(0, steps.length - cut).join('/'));
+  for (const beginning of beginnings) {
+    const named = [`'${beginning}'`, `'/${beginning}'`];
+    const room = features.find(({ source }) => named.some((text) => source.includes(text)));
+    if (room) return room.name;
+  }
+  return 'your-module';
 }
+
+const features = readdirSync('src', { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && entry.name !== 'platform')
+  .map(({ name }) => {
+    const files = readdirSync(join('src', name)).filter((file) => /(?<!\.spec|\.contract)\.ts$/.test(file));
+    return { name, source: files.map((file) => readFileSync(join('src', name, file), 'utf8')).join('\n') };
+  });
 
 /** What is to be written where, for operations that no contract speaks of: text for people. */
 export function adviceFor(missing: Operation[]): string {
