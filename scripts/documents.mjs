@@ -16,11 +16,15 @@ async function openApi() {
   const logger = pino({ level: 'silent' });
   const edge = new Edge(config, new AccessLog(config, logger));
   const adapter = new HttpAdapter(config, logger, (pipeline) => pipeline);
-  const app = await NestFactory.create(AppModule.forRoot(config, logger, edge), adapter, {
-    preview: true,
-    logger: false,
-    abortOnError: false,
-  });
+  const app = await NestFactory.create(
+    AppModule.forRoot(config, logger, edge, { modules: [], migrations: [] }),
+    adapter,
+    {
+      preview: true,
+      logger: false,
+      abortOnError: false,
+    },
+  );
   return `${JSON.stringify(createDocument(app), null, 2)}\n`;
 }
 

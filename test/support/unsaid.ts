@@ -56,11 +56,12 @@ function firstContract(of: Operation[], room: string, rows: string): string {
   const body = inspect(maker?.body ?? {}, { depth: null, breakLength: 1000 });
   const thing = `
     ${thingOf(room)}: async ({ 'the owner': owner }) => {
-      const made = await owner.post('${maker?.path ?? '…'}', ${body});
+      const made = must(201, await owner.post('${maker?.path ?? '…'}', ${body}));
       return { values: { ${values.join(', ')} } };
     },
   `;
-  return `import { contract } from '../../test/support/contract.js';
+  const must = about ? "import { must } from '../../test/support/answers.js';\n" : '';
+  return `${must}import { contract } from '../../test/support/contract.js';
 
 // The statuses are those for nobody (no token), another user, the owner and an admin.
 export default contract({
