@@ -11,6 +11,8 @@ const newToken = async ({ nobody }: Clients) => {
   return { refreshToken: tokens?.refreshToken };
 };
 
+const ID = '0198c0de-0000-7000-8000-000000000000';
+
 export default contract({
   things: {},
   operations: {
@@ -26,5 +28,9 @@ export default contract({
     login: () => ADMIN,
     refresh: newToken,
     logout: newToken,
+  },
+  texts: {
+    'auth.guard.ts': ['Bearer abc.def'],
+    'tokens.service.ts': [ID],
   },
 });

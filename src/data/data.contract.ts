@@ -20,6 +20,8 @@ const collection =
     return { values: { collection: made.name, id } };
   };
 
+const ID = '0198c0de-0000-7000-8000-000000000000';
+
 export default contract({
   things: {
     'a private collection': collection('private'),
@@ -50,4 +52,10 @@ export default contract({
   // What is there under a name is looked at under its lock.
   behindTheBody: { putCollection: [403, 412] },
   shownElsewhere: { putCollection: [409], createRecord: [409, 422], createRecords: [409, 422] },
+  texts: {
+    'bulk.service.ts': [' application/x-ndjson'],
+    'collection.schema.ts': ['flights-1'],
+    'records.controller.ts': [ID],
+    'record.schema.ts': [':60Z', '.0001', '+0'],
+  },
 });

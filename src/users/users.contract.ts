@@ -2,6 +2,8 @@ import { contract } from '../../test/support/contract.js';
 
 const itself = (status: number) => ({ 'a user': [401, 403, status, status] as const });
 
+const ID = '0198c0de-0000-7000-8000-000000000000';
+
 export default contract({
   things: {
     'a user': async ({ newUser }) => {
@@ -18,4 +20,9 @@ export default contract({
   },
   shownElsewhere: { updateUser: [409], deleteUser: [409] },
   bodies: { updateUser: () => ({ name: 'Renamed' }) },
+  texts: {
+    'sessions.service.ts': [`${ID}.1.${'a'.repeat(43)}`],
+    'email.schema.ts': ['ada.l@mail-1.example.com'],
+    'fold.ts': ['e\u0301'],
+  },
 });

@@ -128,6 +128,22 @@ it('answers 304 to who has the version already', async () => {
   expectAll(304, found);
 });
 
+it('answers HEAD wherever it answers GET, with the same headers and no body', async () => {
+  const reads = operations.filter((operation) => operation.method === 'GET' && targetsOf(operation).length > 0);
+  const answers: [path: string, get: Response, head: Response][] = [];
+  const compare = async (client: Client, path: string) => {
+    answers.push([path, must(200, await client.get(path)), await client.send('HEAD', path, undefined)]);
+  };
+  for await (const { client, path } of walk(reads)) await compare(client, path);
+  for (const path of ['/openapi.json', '/docs']) await compare(app.client, path);
+  for (const [path, get, head] of answers) {
+    expect([path, head.status, head.text]).toEqual([path, 200, '']);
+    for (const name of ['content-type', 'etag', 'cache-control'])
+      expect([path, name, head.headers.get(name)]).toEqual([path, name, get.headers.get(name)]);
+  }
+  expect((await app.client.send('HEAD', '/nowhere', undefined)).status).toBe(404);
+});
+
 describe('answers 400 to', () => {
   it('ids and names that cannot be', async () => {
     const found: Record<string, number> = {};

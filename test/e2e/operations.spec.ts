@@ -212,25 +212,3 @@ describe('the description of the API', () => {
     expect(style.text).not.toMatch(/(?:@import|url\()\s*["']?(?:https?:)?\/\//);
   });
 });
-
-it('answers HEAD wherever it answers GET, with the same headers and no body', async () => {
-  const { body } = await app.client.get('/openapi.json');
-  await app.admin.put('/api/v1/data/heads', { visibility: 'public' });
-  const record = await app.admin.post('/api/v1/data/heads/records', { data: { a: 1 } });
-  const documented = Object.entries(body.paths as Record<string, object>)
-    .filter(([, operations]) => 'get' in operations)
-    .map(([path]) =>
-      path
-        .replace('{collection}', 'heads')
-        .replace('{id}', path.includes('records') ? record.body.id : app.admin.userId),
-    );
-  expect(documented.length).toBeGreaterThan(10);
-  for (const path of [...documented, '/openapi.json', '/docs', '/metrics']) {
-    const get = await app.admin.get(path);
-    const head = await app.admin.send('HEAD', path, undefined);
-    expect([path, head.status, head.text]).toEqual([path, 200, '']);
-    for (const name of ['content-type', 'etag', 'cache-control'])
-      expect([path, name, head.headers.get(name)]).toEqual([path, name, get.headers.get(name)]);
-  }
-  expect((await app.client.send('HEAD', '/nowhere', undefined)).status).toBe(404);
-});

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { Client } from '../support/client.js';
 import { etagOf, makeCollection, makeRecord, must } from '../support/collections.js';
+import type { Clients } from '../support/contract.js';
+import { makeFor, targetsOf } from '../support/contracts.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
-import { type Operation, operations } from '../support/operations.js';
+import { type Operation, operations, pathOf } from '../support/operations.js';
 import { endPrograms, productionSettings, startMain } from '../support/process.js';
 import { inMs, quantile, row } from '../support/row.js';
 
@@ -59,14 +61,17 @@ beforeAll(async () => {
       ]),
     ],
   } as Record<string, Record<string, string>[][]>;
+  const clients = {
+    ...{ nobody: anyone, 'another user': other, 'the owner': owner, 'an admin': owner },
+    newUser: () => user(randomUUID()),
+  };
+  for (const operation of operations) places[operation.id] = await placesBy(operation, clients);
   guesses = operations.flatMap((operation): Guess[] => {
     if (!operation.path.includes('{')) return [];
     const [kind = ''] = /\/\w+\/\{\w+\}(?:\/records\/\{id\})?/.exec(operation.path) ?? [];
-    const found = places[kind];
-    // A route of another shape needs a line above.
-    if (!found) throw new Error(`nothing is known to be guessed at ${operation.path}`);
-    const at = (values: Record<string, string>) =>
-      operation.path.replace(/\{(\w+)\}/g, (_, name) => values[name] as string);
+    // Of a module that has no line above, its contract says what others may not see.
+    const found = places[kind] ?? places[operation.id] ?? [];
+    const at = (values: Record<string, string>) => pathOf(operation, values);
     return found.map(([there = {}, absent = {}]) => {
       const name = `${operation.id} ${there.collection ?? ''}`;
       const what =
@@ -94,6 +99,15 @@ afterAll(async () => {
   await endPrograms();
   await database?.drop();
 });
+
+/** What others may not see, and what is not there, as a module's contract has it. */
+async function placesBy(operation: Operation, clients: Clients): Promise<Record<string, string>[][]> {
+  const last = Object.keys(operation.unknown).at(-1);
+  const [target] = targetsOf(operation).find(([, answers]) => answers[0] >= 400 && answers[1] >= 400) ?? [];
+  if (last === undefined || target === undefined) return [];
+  const { values } = await makeFor(operation, clients, target);
+  return [[values, { ...values, [last]: operation.unknown[last] as string }]];
+}
 
 type Headers = Record<string, string>;
 

@@ -1,6 +1,6 @@
 import { makeCollection, makeRecord } from '../support/collections.js';
 import { exchange } from '../support/exchange.js';
-import { placesOf } from '../support/places.js';
+import { aroundOf, placesOf } from '../support/places.js';
 import { row } from '../support/row.js';
 import { type Single, startSingle } from '../support/single.js';
 
@@ -11,7 +11,7 @@ beforeAll(async () => {
   one = await startSingle();
   const set = await makeCollection(one.admin);
   const { id } = await makeRecord(one.admin, set);
-  const places = placesOf({ client: one.admin, collection: set.name, record: id });
+  const places = placesOf(await aroundOf(one.admin));
   const byRoute = new Map(
     places.filter((place) => place.in !== 'path').map((place) => [place.name.split(' ', 2).join(), place]),
   );

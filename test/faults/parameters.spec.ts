@@ -1,19 +1,16 @@
 import { type MadeCollection, makeCollection, makeRecord, must } from '../support/collections.js';
 import { exchange } from '../support/exchange.js';
-import { placesOf } from '../support/places.js';
+import { aroundOf, placesOf } from '../support/places.js';
 import { row } from '../support/row.js';
 import { type Single, startSingle } from '../support/single.js';
 import { NDJSON } from '../support/uploads.js';
 
 let one: Single;
 let set: MadeCollection;
-let record: string;
 beforeAll(async () => {
   one = await startSingle();
   set = await makeCollection(one.admin);
-  const made = await makeRecord(one.admin, set);
-  record = made.id;
-  for (let i = 0; i < 3; i++) await makeRecord(one.admin, set);
+  for (let i = 0; i < 4; i++) await makeRecord(one.admin, set);
 }, 60_000);
 afterEach(() => one.expectUnharmed());
 afterAll(() => one?.close());
@@ -34,11 +31,11 @@ const good = (): Record<string, string[]> => ({
 });
 
 row(44, 'a parameter twice', async () => {
-  const places = placesOf({ client: one.admin, collection: set.name, record }).filter((place) => place.in === 'query');
+  const places = placesOf(await aroundOf(one.admin)).filter((place) => place.in === 'query');
   const unexpected: string[] = [];
   for (const place of places) {
     const name = place.name.split(' ').at(-1) as string;
-    const [first, second] = good()[name] as [string, string];
+    const [first = '1', second = first] = good()[name] ?? place.values ?? [];
     const twice = [
       `${first}&${name}=${first}`,
       `${first}&${name}=${second}`,

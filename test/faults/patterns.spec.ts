@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { pathOf } from '../../src/platform/edge/edge-path.js';
 import { makeCollection, makeRecord } from '../support/collections.js';
+import { texts } from '../support/contracts.js';
 import { exchange } from '../support/exchange.js';
 import { patternsOfSource, textsAgainst, timeOf } from '../support/patterns.js';
-import { type Place, placesOf } from '../support/places.js';
+import { aroundOf, type Place, placesOf } from '../support/places.js';
 import { inMs, row } from '../support/row.js';
 import { type Single, startSingle } from '../support/single.js';
 import { figuresOf } from '../support/watch.js';
@@ -20,21 +21,12 @@ const ID = '0198c0de-0000-7000-8000-000000000000';
 /** A pattern, where it stands, and a text that it takes. */
 type Met = [file: string, regexp: RegExp, sample: string];
 
-/** For each pattern of a file, in their order, a text of a caller's that it takes. */
-const SAMPLES: Record<string, string[]> = {
+/** For each pattern of a file, in their order, a text of a caller's that it takes; modules have theirs beside them. */
+const SAMPLES: Record<string, readonly string[]> = {
+  ...texts,
   'app.ts': ['/docs/swagger-ui.css'],
-  'auth/auth.guard.ts': ['Bearer abc.def'],
-  'auth/tokens.service.ts': [ID],
-  'data/bulk.service.ts': [' application/x-ndjson'],
-  'data/collection.schema.ts': ['flights-1'],
-  'data/records.controller.ts': [ID],
-  'data/record.schema.ts': [':60Z', '.0001', '+0'],
   'platform/decimal.ts': ['1.5e-7', '00', '0.01e1'],
   'platform/exact-json.ts': [' 1e5', '"a\\"b" :', '-1'],
-  'users/sessions.service.ts': [`${ID}.1.${'a'.repeat(43)}`],
-  'users/email.schema.ts': ['ada.l@mail-1.example.com'],
-  'users/fold.ts': ['e\u0301'],
-  'users/users.service.ts': ['%'],
   'platform/http/body.ts': ['; charset = "utf-8'],
   'platform/http/entity-tag.ts': ['W/"1-a" ,', '1-a-gzip'],
   'platform/http/headers.ts': ['/docs/'],
@@ -43,6 +35,7 @@ const SAMPLES: Record<string, string[]> = {
   'platform/http/public-path.ts': ['/', '/api'],
   'platform/http/query.ts': ['%00'],
   'platform/http/request-guard.ts': ['example.com:80', 'a.b_c-1', '%00'],
+  'platform/resource/resource.ts': ['-createdAt'],
   'platform/logging/access-log.ts': ['"', '%x'],
   'platform/http/probe.ts': ['/health/live?'],
   'platform/throttle/throttle.ts': ['/.well-known/jwks.json?'],
@@ -57,8 +50,9 @@ const INNER = [
     'platform/database/url.ts',
     'platform/logging/nest-logger.ts',
   ],
+  ...['creations', 'list', 'routes', 'table'].map((file) => `platform/resource/${file}.ts`),
   ...['users/passwords.service.ts', 'platform/database/database-problem.ts', 'platform/http/compression.ts'],
-  ...['platform/http/shared-caches.ts', 'platform/edge/edge-path.ts'],
+  ...['platform/http/shared-caches.ts', 'platform/http/declared-routes.ts', 'platform/edge/edge-path.ts'],
   ...['platform/http/json.ts', 'platform/http/validation.ts', 'platform/metrics/metrics.controller.ts'],
 ];
 /** What is read as JSON first never meets the pattern otherwise. */
@@ -87,7 +81,8 @@ function documented(): Met[] {
   return [...found].map((source) => {
     const regexp = new RegExp(source);
     const sample = samples.find((text) => regexp.test(text));
-    if (sample === undefined) throw new Error(`SAMPLES has no text for ${source} of openapi.json`);
+    if (sample === undefined)
+      throw new Error(`no text of SAMPLES or of a contract is one for ${source} of openapi.json`);
     return ['openapi.json', regexp, sample];
   });
 }
@@ -99,7 +94,9 @@ function patterns(): Met[] {
   const found = met.map(({ file, text, regexp }): Met => {
     const sample = left.get(file)?.shift();
     if (sample === undefined)
-      throw new Error(`say in SAMPLES what ${text} of ${file} takes, or in INNER that nobody sends it`);
+      throw new Error(
+        `say what ${text} takes, in the module's contract, such as src/orders/orders.contract.ts:\n  texts: { '${file.split(/[/\\]/).at(-1)}': ['…'] },\nor in INNER that nobody sends it`,
+      );
     expect([text, sample, new RegExp(regexp).test(sample)]).toEqual([text, sample, true]);
     return [file, regexp, sample];
   });
@@ -212,8 +209,8 @@ row(
   'in every place of a request',
   async () => {
     const set = await makeCollection(one.admin);
-    const { id, path } = await makeRecord(one.admin, set);
-    const all = requests(placesOf({ client: one.admin, collection: set.name, record: id }), path);
+    const { path } = await makeRecord(one.admin, set);
+    const all = requests(placesOf(await aroundOf(one.admin)), path);
     let [pings, lags, sent] = [0, 0, 0];
     for (const [place, texts] of all) {
       let [ping, lag] = await disturb(texts);

@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import { type MadeCollection, makeCollection, makeRecord, must } from '../support/collections.js';
 import { exchange } from '../support/exchange.js';
-import { type Place, placesOf } from '../support/places.js';
+import { aroundOf, type Place, placesOf } from '../support/places.js';
 import { row } from '../support/row.js';
 import { type Single, startSingle } from '../support/single.js';
 
@@ -11,8 +11,8 @@ let places: Place[];
 beforeAll(async () => {
   one = await startSingle();
   set = await makeCollection(one.admin);
-  const { id } = await makeRecord(one.admin, set);
-  places = placesOf({ client: one.admin, collection: set.name, record: id });
+  await makeRecord(one.admin, set);
+  places = placesOf(await aroundOf(one.admin));
 }, 60_000);
 afterEach(() => one.expectUnharmed());
 afterAll(() => one?.close());

@@ -3,7 +3,7 @@ import { createApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
 import { must } from '../support/answers.js';
 import { ADMIN, testEnvironment } from '../support/app.js';
-import { callerFor, clientsAt, makeFor } from '../support/contracts.js';
+import { bodyFor, callerFor, clientsAt, makeFor } from '../support/contracts.js';
 import { createDatabase } from '../support/database.js';
 import { operations, pathOf } from '../support/operations.js';
 import { pause } from '../support/process.js';
@@ -52,7 +52,7 @@ it('API7:2023 Server Side Request Forgery (ASVS 1.3.6): no address that a caller
     const bodies =
       operation.body === undefined
         ? [undefined]
-        : [operation.body, Object.fromEntries(members), { data: { url: bait.url, $ref: bait.url } }];
+        : [await bodyFor(operation, clients), Object.fromEntries(members), { data: { url: bait.url, $ref: bait.url } }];
     for (const body of bodies)
       for (const query of [
         '',

@@ -33,13 +33,15 @@ export interface Contract<Name extends string = string> {
   bodies?: Record<string, (clients: Clients) => unknown>;
   /** Refusals, by operation, that need the body or what is under a lock; every other one comes before a byte of the body is taken. */
   behindTheBody?: Record<string, readonly number[]>;
+  /** For each regular expression of a file of the module, in their order, a text that a caller may send and that it takes. */
+  texts?: Record<string, readonly string[]>;
   /** Statuses, by operation, that take more than one request, and that specs of the module's own show. */
   shownElsewhere?: Record<string, readonly number[]>;
 }
 
 /**
  * Says what only people know of a module's routes, as the default export of `src/orders/orders.contract.ts`. The walks over all
- * routes (test/contract, test/security, test/e2e/edge.spec.ts) find that file by its name. A module without one fails
+ * routes (test/contract, test/security, test/e2e/edge-routes.spec.ts) find that file by its name. A module without one fails
  * `test/contract/statuses.spec.ts`, whose message has a first one to paste.
  */
 export const contract = <Name extends string>(given: Contract<Name>): Contract<Name> => given;

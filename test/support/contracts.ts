@@ -30,6 +30,11 @@ export function assertAllSaid(): void {
       if (!known.includes(id)) throw new Error(`${contractOfRoom(room)} speaks of ${id}, which openapi.json has not.`);
 }
 
+/** Texts that regular expressions take, by file below src. */
+export const texts: Record<string, readonly string[]> = Object.fromEntries(
+  contracts.flatMap(({ room, texts = {} }) => Object.entries(texts).map(([file, of]) => [`${room}/${file}`, of])),
+);
+
 /** What an operation is asked about, with the answers. */
 export const targetsOf = (operation: Operation): [target: string, answers: Answers][] =>
   Object.entries(contractOf(operation)?.operations[operation.id] ?? {}) as [string, Answers][];

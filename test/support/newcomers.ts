@@ -1,9 +1,10 @@
 import { must } from './answers.js';
 import type { Client } from './client.js';
 
+let users = 0;
+
 /** Registers and signs in another new user at each call, where this client asks. */
 export function newcomers(anyone: Client): () => Promise<Client> {
-  let users = 0;
   return async () => {
     const credentials = { email: `user${++users}@example.com`, password: 'a-password-of-a-user' };
     must(201, await anyone.post('/api/v1/auth/register', { ...credentials, name: 'U' }));

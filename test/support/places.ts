@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Client } from './client.js';
+import { clientsAt, makeFor } from './contracts.js';
+import { operations } from './operations.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: a schema is any JSON
 type Schema = any;
@@ -17,15 +19,16 @@ export interface Place {
   in: 'path' | 'query' | 'header' | 'body';
   /** How its text is checked, as far as the document says. */
   pattern?: string;
+  /** All that it may be, if those are few. */
+  values?: string[];
   /** A whole request that is in order, but for these bytes, which stand there as they are: in a body, within the quotes. */
   request(bytes: Buffer | string): Buffer;
 }
 
-/** Whose request it is, and what stands in all other places. */
+/** Whose requests they are, and what stands in the path of an operation, by its id. */
 export interface Around {
   client: Client;
-  collection: string;
-  record: string;
+  values: Record<string, Record<string, string>>;
 }
 
 const document = JSON.parse(readFileSync('openapi.json', 'utf8'));
@@ -42,6 +45,14 @@ const resolve = (value: Schema): Schema =>
 /** Stands for the bytes until they are put in. */
 const MARK = '@@here@@';
 
+/** What an admin asks for, of things that are made for it. */
+export async function aroundOf(admin: Client): Promise<Around> {
+  const clients = { ...(await clientsAt(admin)), 'the owner': admin };
+  const values: Around['values'] = {};
+  for (const operation of operations) values[operation.id] = (await makeFor(operation, clients)).values;
+  return { client: admin, values };
+}
+
 /** Every place of every route of the document. */
 export function placesOf(around: Around): Place[] {
   const routes = Object.entries(document.paths as Record<string, Record<string, Schema>>).flatMap(([path, methods]) =>
@@ -53,13 +64,14 @@ export function placesOf(around: Around): Place[] {
     const named = (one: Omit<Place, 'request' | 'name'>, what: string, parts: Parts): Place => ({
       ...one,
       name: `${method} ${path} ${one.in} ${what}`,
-      request: (bytes) => build(method, path, parameters, around, parts, Buffer.from(bytes as string, 'latin1')),
+      request: (bytes) =>
+        build(method, path, parameters, around, operation.operationId, parts, Buffer.from(bytes as string, 'latin1')),
     });
     const [type, body] = bodies.at(-1) ?? [];
     const sample = body && { type: type as string, text: JSON.stringify(sampleOf(itemOf(body.schema))) };
     return [
       ...parameters.map(({ name, in: where, schema }) =>
-        named({ in: where, pattern: schema.pattern }, name, { marked: name, body: sample }),
+        named({ in: where, pattern: schema.pattern, values: schema.enum }, name, { marked: name, body: sample }),
       ),
       ...bodies.flatMap(([type, { schema }]) =>
         textsOf(itemOf(schema)).map(([pointer, pattern, value]) =>
@@ -118,12 +130,12 @@ function build(
   method: string,
   path: string,
   parameters: Parameter[],
-  { client, collection, record }: Around,
+  { client, values }: Around,
+  id: string,
   { marked, body }: Parts,
   bytes: Buffer,
 ): Buffer {
-  const others: Record<string, string> = { collection, id: path.includes('/users/') ? client.userId : record };
-  const textOf = (name: string) => (name === marked ? MARK : others[name]);
+  const textOf = (name: string) => (name === marked ? MARK : values[id]?.[name]);
   const filled = path.replace(/\{(\w+)\}/g, (_, name) => textOf(name) ?? '');
   const query = parameters.filter(({ name, in: where }) => where === 'query' && name === marked);
   const headers = parameters.filter(({ in: where }) => where === 'header');
