@@ -121,7 +121,9 @@ async function main() {
     await call(url, 'POST', '/api/v1/auth/register', { ...user, name: 'Fuzz' });
     const tokens = { admin: await signIn(url, admin), user: await signIn(url, user) };
     const passed = [];
-    for (const [who, token] of Object.entries(tokens)) await fill(url, token, who);
+    const { paths } = await call(url, 'GET', '/openapi.json');
+    if ('/api/v1/data/{collection}' in paths)
+      for (const [who, token] of Object.entries(tokens)) await fill(url, token, who);
     for (const [who, token] of Object.entries(tokens)) passed.push(await fuzz(url, who, token));
     const failed = passed.filter((it) => !it).length;
     console.log(`\nSchemathesis ${VERSION}: ${passed.length - failed} runs passed, ${failed} failed.`);

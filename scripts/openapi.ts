@@ -90,16 +90,20 @@ export function createDocument(app: INestApplication): OpenAPIObject {
     for (const [method, operation] of Object.entries(operations as Record<string, Operation>))
       complete(path, method, operation, responses);
   }
-  document.components = { ...document.components, schemas: schemas(), headers: headers(), responses } as never;
+  const used = JSON.stringify([document.paths, responses]);
+  document.components = { ...document.components, schemas: schemas(), headers: headers(used), responses } as never;
   return document;
 }
 
-const headers = (): Schema =>
+/** Those that the text refers to. */
+const headers = (text: string): Schema =>
   Object.fromEntries(
-    Object.entries(HEADERS).map(([name, [description, example]]) => [
-      name,
-      { description, required: ON_ALL.includes(name), schema: { type: 'string' }, example },
-    ]),
+    Object.entries(HEADERS)
+      .filter(([name]) => text.includes(JSON.stringify(headerRefs(name)[name])))
+      .map(([name, [description, example]]) => [
+        name,
+        { description, required: ON_ALL.includes(name), schema: { type: 'string' }, example },
+      ]),
   );
 
 interface Operation {

@@ -77,7 +77,13 @@ function documented(): Met[] {
     if (name === 'pattern' && typeof value === 'string') found.add(value);
     return value;
   });
-  const samples = [...Object.values(SAMPLES).flat(), `"1-a"`, `eyJh.${'a'.repeat(22)}`, ''];
+  const samples = [
+    ...Object.values(SAMPLES).flat(),
+    `"1-a"`,
+    `eyJh.${'a'.repeat(22)}`,
+    '',
+    ...FORMATS.map(([, , text]) => text),
+  ];
   return [...found].map((source) => {
     const regexp = new RegExp(source);
     const sample = samples.find((text) => regexp.test(text));
