@@ -95,7 +95,7 @@ describe('an access token', () => {
   it('that is bad is refused even where none is needed', async () => {
     const authorization = `Bearer ${await forge({ aud: 'others' })}`;
     const answers = [
-      await app.client.get('/api/v1/data', { authorization }),
+      await app.client.get('/health/live', { authorization }),
       await app.client.post('/api/v1/auth/login', ADMIN, { authorization }),
     ];
     for (const { status, headers } of answers)
