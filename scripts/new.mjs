@@ -43,7 +43,7 @@ const named = (text) =>
     .replaceAll('Things', pascal(plural))
     .replaceAll('Thing', pascal(singular))
     .replaceAll('things', camel(plural))
-    .replaceAll('thing', camel(singular));
+    .replace(/(?<!no)thing/g, camel(singular));
 
 const fileOf = (template) =>
   template.replace('1800000000000', time).replace('things', plural).replace('thing', singular);

@@ -1,6 +1,6 @@
+import { must } from '../../test/support/answers.js';
 import { startApp, type TestApp } from '../../test/support/app.js';
 import type { Client } from '../../test/support/client.js';
-import { must } from '../../test/support/collections.js';
 
 const PATH = '/api/v1/things';
 

@@ -14,7 +14,7 @@ const newToken = async ({ nobody }: Clients) => {
 const ID = '0198c0de-0000-7000-8000-000000000000';
 
 export default contract({
-  things: {},
+  subjects: {},
   operations: {
     register: anyone(201),
     login: anyone(),

@@ -23,7 +23,7 @@ const collection =
 const ID = '0198c0de-0000-7000-8000-000000000000';
 
 export default contract({
-  things: {
+  subjects: {
     'a private collection': collection('private'),
     'a public collection': collection('public'),
     'a new collection': async () => ({ isNew: true, values: { collection: freshName() } }),

@@ -5,7 +5,7 @@ const itself = (status: number) => ({ 'a user': [401, 403, status, status] as co
 const ID = '0198c0de-0000-7000-8000-000000000000';
 
 export default contract({
-  things: {
+  subjects: {
     'a user': async ({ newUser }) => {
       const owner = await newUser();
       return { owner, values: { id: owner.userId } };

@@ -26,7 +26,7 @@ export interface Thing {
 /** What only people know of a module's routes. The rest is in openapi.json. */
 export interface Contract<Name extends string = string> {
   /** What the operations are about, and how one is made anew. What is private is found out: what the owner may read and others may not. */
-  things: Record<Name, (clients: Clients) => Promise<Thing>>;
+  subjects: Record<Name, (clients: Clients) => Promise<Thing>>;
   /** What each operation of openapi.json answers to whom, by what it is asked about: a thing, or nothing when its path has no parameter. */
   operations: Record<string, Partial<Record<NoInfer<Name> | 'nothing', Answers>>>;
   /** Bodies that are taken, by operation, where the example in the document is not: what has to be somebody's, or new each time. */

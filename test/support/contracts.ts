@@ -69,7 +69,7 @@ export type Made = Required<Thing>;
  */
 export async function makeFor(operation: Operation, clients: Clients, target?: string): Promise<Made> {
   const name = target ?? targetsOf(operation)[0]?.[0] ?? 'nothing';
-  const making = contractOf(operation)?.things[name]?.(clients);
+  const making = contractOf(operation)?.subjects[name]?.(clients);
   const made = await making?.catch((error) => {
     const advice = 'Each test makes its own: what nobody else may have, such as a name, has to be new at each call.';
     throw new Error(`${contractFileOf(operation)} could not make ${name}: ${error.message}\n${advice}`);

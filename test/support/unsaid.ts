@@ -65,7 +65,7 @@ function firstContract(of: Operation[], room: string, rows: string): string {
 
 // The statuses are those for nobody (no token), another user, the owner and an admin.
 export default contract({
-  things: {${about ? thing : ''}},
+  subjects: {${about ? thing : ''}},
   operations: {
 ${rows}
   },
