@@ -17,6 +17,5 @@ export default contract({
     patchThing: { one: [401, 404, 200, 200] },
     deleteThing: { one: [401, 404, 204, 204] },
   },
-  behindTheBody: { replaceThing: [404], patchThing: [404] },
   shownElsewhere: { createThing: [409, 422], replaceThing: [409], patchThing: [409] },
 });

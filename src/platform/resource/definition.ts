@@ -7,6 +7,11 @@ import type { Property } from './table.js';
 
 export const resourceId = z.uuid().toLowerCase().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
 
+export type Entity<T> = new () => T;
+
+/** What stands for an entity's resource in Nest's injector. */
+export const resourceToken = ({ name }: Entity<object>): string => `${name}Resource`;
+
 export interface ResourceOptions<T extends ObjectLiteral> extends Omit<RepositoryOptions<T, never>, 'beside'> {
   /** What one of them is called: `order`, `price list`. */
   name: string;
@@ -21,11 +26,11 @@ export interface ResourceOptions<T extends ObjectLiteral> extends Omit<Repositor
 
 /** A resource as its module declares it: rows of an entity, what clients see of them, who may, and how they are listed. */
 export interface ResourceDefinition<T extends ObjectLiteral> extends ResourceOptions<T> {
-  entity: new () => T;
+  entity: Entity<T>;
 }
 
 export const defineResource = <T extends ObjectLiteral>(
-  entity: new () => T,
+  entity: Entity<T>,
   options: ResourceOptions<T>,
 ): ResourceDefinition<T> => ({ ...options, entity });
 

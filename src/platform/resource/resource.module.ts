@@ -2,16 +2,11 @@ import { type DynamicModule, Inject, Module, type Provider } from '@nestjs/commo
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { ObjectLiteral } from 'typeorm';
 import { CONFIG, type Config } from '../config.token.js';
-import type { ResourceDefinition } from './definition.js';
+import { type Entity, type ResourceDefinition, resourceToken } from './definition.js';
 import { IndexCheck } from './index-check.js';
 import { Resource } from './resource.js';
 import { ResourceRepositories } from './resource-repositories.js';
 import { RowChanges } from './row-changes.js';
-
-type Entity<T> = new () => T;
-
-/** What stands for an entity's resource in Nest's injector. */
-const resourceToken = ({ name }: Entity<object>) => `${name}Resource`;
 
 /** Injects the Resource that a module declares with ResourceModule.forFeature(). */
 export const InjectResource = (entity: Entity<object>) => Inject(resourceToken(entity));

@@ -91,15 +91,24 @@ export class Resource<T extends ObjectLiteral> {
     return this.change(id, change, (locked) => locked.remove());
   }
 
-  private change<R>(id: string, change: Change, work: (locked: Locked<T, Property<T>>) => Promise<R>): Promise<R> {
+  /** @throws Problem not-found, forbidden */
+  async assertMayChange(id: string, caller: Caller): Promise<void> {
+    this.admit(await this.repository.find(pathOf(this.definition, id), id), caller);
+  }
+
+  private admit<Row extends StoredRow>(row: Row | undefined, caller: Caller): asserts row is Row {
     const { policy } = this.definition;
+    if (!row || !policy.mayRead(row as unknown as T, caller)) throw this.missing();
+    if (!policy.mayChange(row as unknown as T, caller))
+      throw new Problem('forbidden', 'You may read this, and not change it.');
+  }
+
+  private change<R>(id: string, change: Change, work: (locked: Locked<T, Property<T>>) => Promise<R>): Promise<R> {
     return this.repository.change(id, [pathOf(this.definition, id)], (locked) => {
-      const row = locked?.row as T | undefined;
-      if (!locked || !row || !policy.mayRead(row, change.caller)) throw this.missing();
-      if (!policy.mayChange(row, change.caller))
-        throw new Problem('forbidden', 'You may read this, and not change it.');
-      assertIfMatch(change.ifMatch, locked.row.etag);
-      return work(locked);
+      this.admit(locked?.row, change.caller);
+      const found = locked as Locked<T, Property<T>>;
+      assertIfMatch(change.ifMatch, found.row.etag);
+      return work(found);
     });
   }
 

@@ -8,6 +8,7 @@ import {
   Patch,
   Post,
   Put,
+  UseGuards,
 } from '@nestjs/common';
 import { ApiConsumes, ApiHeader } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
@@ -17,7 +18,8 @@ import type { Caller } from '../http/caller.js';
 import { ApiIdempotencyKey } from '../http/idempotency.js';
 import { Operation } from '../http/operation.js';
 import { pageOf } from '../http/page.js';
-import { pathOf, resourceId } from './definition.js';
+import { ChangeGuard } from './change.guard.js';
+import { type Entity, pathOf, resourceId } from './definition.js';
 import type { Change } from './resource.js';
 
 /** What routes say of a resource. */
@@ -25,6 +27,7 @@ interface Described {
   name: string;
   path: string;
   shown: z.ZodObject;
+  entity: Entity<object>;
 }
 
 const titled = ({ name }: Described) => name.replace(/(?:^| )(.)/g, (_, letter: string) => letter.toUpperCase());
@@ -70,12 +73,18 @@ const changed = (of: Described) => ({
 
 /** `PUT` of one that is there, under If-Match. */
 export const ReplaceRoute = (of: Described) =>
-  applyDecorators(Put(':id'), IfMatch(), Operation(`replace${titled(of)}`, `Replace ${article(of)}`, changed(of)));
+  applyDecorators(
+    Put(':id'),
+    UseGuards(ChangeGuard(of.entity)),
+    IfMatch(),
+    Operation(`replace${titled(of)}`, `Replace ${article(of)}`, changed(of)),
+  );
 
 /** `PATCH` of one, by a merge patch, under If-Match. */
 export const PatchRoute = (of: Described) =>
   applyDecorators(
     Patch(':id'),
+    UseGuards(ChangeGuard(of.entity)),
     IfMatch(),
     ApiConsumes('application/merge-patch+json', 'application/json'),
     Operation(`patch${titled(of)}`, `Change ${article(of)}`, changed(of)),
