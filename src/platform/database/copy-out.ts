@@ -53,7 +53,9 @@ export class CopyOut {
     lines.once('close', () => {
       if (isReleased) return;
       client.end().catch(() => {});
-      setTimeout(() => release(new Error('the reader went away')), 2 * ABANDONED_AFTER_MS);
+      // Where it was not even begun, pg still counts its time.
+      lines.callback?.();
+      setTimeout(() => release(new Error('the reader went away')), 2 * ABANDONED_AFTER_MS).unref();
     });
     return lines;
   }
