@@ -1,5 +1,5 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
-import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import type { Logger } from 'pino';
 import { AuthGuard } from './auth/auth.guard.js';
 import { AuthModule } from './auth/auth.module.js';
@@ -7,7 +7,6 @@ import type { Config } from './config.js';
 import { DataModule } from './data/data.module.js';
 import { HealthModule } from './health/health.module.js';
 import { migrations } from './migrations.js';
-import { AnswerCacheInterceptor } from './platform/cache/answer-cache.interceptor.js';
 import type { Migration } from './platform/database/migrations/index.js';
 import type { Edge } from './platform/edge/edge.js';
 import { ProblemFilter } from './platform/http/errors.js';
@@ -38,7 +37,6 @@ export class AppModule {
       providers: [
         { provide: APP_GUARD, useExisting: AuthGuard },
         { provide: APP_GUARD, useClass: CallerGuard },
-        { provide: APP_INTERCEPTOR, useClass: AnswerCacheInterceptor },
         { provide: APP_PIPE, useClass: ValidationPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],

@@ -1,6 +1,7 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import type { Logger } from 'pino';
+import { AnswerCacheInterceptor } from './cache/answer-cache.interceptor.js';
 import { CacheModule } from './cache/cache.module.js';
 import { CONFIG, type Config } from './config.token.js';
 import { DatabaseModule } from './database/database.module.js';
@@ -42,6 +43,7 @@ export class PlatformModule {
         { provide: Edge, useValue: edge },
         DeclaredRoutes,
         BodyGuard,
+        AnswerCacheInterceptor,
         EdgeRoutes,
         Cursors,
         Leftovers,

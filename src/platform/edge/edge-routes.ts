@@ -1,7 +1,7 @@
 import { CACHE_KEY_METADATA, type CacheKeyFactory } from '@nestjs/cache-manager';
 import { type CanActivate, Injectable, type OnModuleInit } from '@nestjs/common';
 import { EXCEPTION_FILTERS_METADATA, INTERCEPTORS_METADATA, PIPES_METADATA } from '@nestjs/common/constants.js';
-import { keep } from '../cache/answer-cache.interceptor.js';
+import { AnswerCacheInterceptor, keep } from '../cache/answer-cache.interceptor.js';
 import { Cache } from '../cache/cache.js';
 import type { Entry } from '../cache/entry.js';
 import { Answer } from '../http/answer.js';
@@ -109,9 +109,13 @@ function assertPlain({ controller, handler, name, isStatic }: DeclaredRoute): vo
   const where = `${controller.name}.${name} cannot be answered at the edge:`;
   if (!isStatic) throw new StartError(`${where} its controller, or what that needs, is made anew for each request`);
   for (const [what, key] of Object.entries(PASSED_OVER))
-    if ([controller, handler].some((of) => Reflect.hasMetadata(key, of)))
+    if ([controller, handler].some((of) => declaredAt(of, key).length > 0))
       throw new StartError(`${where} it has ${what} of its own`);
 }
+
+/** The cache's own interceptor has no part in it: its work is done here. */
+const declaredAt = (of: object, key: string): unknown[] =>
+  (Reflect.getMetadata(key, of) ?? []).filter((one: unknown) => !(one instanceof AnswerCacheInterceptor));
 
 /** At once, as long as no guard has to wait. @throws what a guard throws */
 function admit(guards: CanActivate[], context: EdgeContext, from = 0): boolean | Promise<boolean> {
