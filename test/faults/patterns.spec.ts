@@ -35,6 +35,7 @@ const SAMPLES: Record<string, readonly string[]> = {
   'platform/http/public-path.ts': ['/', '/api'],
   'platform/http/query.ts': ['%00'],
   'platform/http/request-guard.ts': ['example.com:80', 'a.b_c-1', '%00'],
+  'platform/http/response.ts': ['é'],
   'platform/resource/resource.ts': ['-createdAt'],
   'platform/logging/access-log.ts': ['"', '%x'],
   'platform/http/probe.ts': ['/health/live?'],

@@ -1,8 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Config } from '../config.token.js';
-import { corsHeaders } from '../http/headers.js';
+import { corsHeaders, lines } from '../http/headers.js';
 import { publicPathOf } from '../http/public-path.js';
-import { lines } from './wire.js';
 
 const CLOSE = 'connection: close\r\n';
 

@@ -1,9 +1,10 @@
 import type { ServerResponse } from 'node:http';
+import { lines } from '../http/headers.js';
+import { asBytes, beginningOf, sendText } from '../http/response.js';
 import { tooMuch } from './gate.js';
-import { asBytes, lines, SECURITY_LINES, sendText } from './wire.js';
 
 const PROBLEM = tooMuch();
-const HEAD = `HTTP/1.1 503 Service Unavailable\r\n${SECURITY_LINES}${lines(PROBLEM.headers)}cache-control: no-store\r\ncontent-type: application/problem+json\r\n`;
+const HEAD = `${beginningOf(PROBLEM.status)}${lines(PROBLEM.headers)}cache-control: no-store\r\ncontent-type: application/problem+json\r\n`;
 const [BEGIN, MIDDLE, END] = JSON.stringify(PROBLEM.toDocument('*', '*')).split('*') as [string, string, string];
 
 /** Refuses with 503, by text that was put together before: when there is too much to do, this is what is done most. @returns how many bytes */

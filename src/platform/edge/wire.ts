@@ -2,29 +2,14 @@ import type { ServerResponse } from 'node:http';
 import type { Answer } from '../http/answer.js';
 import { type Choice, type Encoding, encode, gains, isBusy, tagOf } from '../http/compression.js';
 import { isNotModified } from '../http/entity-tag.js';
-import { SECURITY } from '../http/headers.js';
+import { lines } from '../http/headers.js';
 import { publicHeaders } from '../http/public-path.js';
+import { asBytes, beginningOf, flat, SHORT_BYTES, sendText } from '../http/response.js';
 import { isShared } from '../http/shared-caches.js';
 import { httpMetrics, type Series } from '../metrics/http-metrics.js';
 
 const LINE = '\r\n';
-export function lines(headers: Record<string, string>): string {
-  let text = '';
-  for (const name in headers) text += `${name}: ${headers[name]}${LINE}`;
-  return text;
-}
-/** What all answers have. It is kept once, so that it is at hand: a thousand answers in turn are not. */
-export const SECURITY_LINES = lines(SECURITY);
-const [FOUND, NOT_MODIFIED] = ['200 OK', '304 Not Modified'].map(
-  (status) => `HTTP/1.1 ${status}${LINE}${SECURITY_LINES}`,
-);
-
-/** V8 keeps a text that was put together in its pieces, and would look for them all over the heap each time. */
-const flat = (text: string) => Buffer.from(text, 'latin1').toString('latin1');
-
-/** UTF-8, of which each character is a byte. */
-export const asBytes = (text: string) =>
-  Buffer.byteLength(text) === text.length ? text : Buffer.from(text).toString('latin1');
+const [FOUND, NOT_MODIFIED] = [beginningOf(200), beginningOf(304)];
 
 /** One encoding of an answer: what the heads of 200 and 304 say of it, and the body. */
 export interface Variant {
@@ -34,9 +19,6 @@ export interface Variant {
   /** A text of which each character is a byte, as the head's are; when it is long, bytes: all its readers share them. */
   body: string | Buffer;
 }
-
-/** Up to so many bytes Node hands a text to the system without a copy that waits with it. */
-const SHORT_BYTES = 16_384;
 
 /**
  * An answer as bytes, the same that the pipeline would send. Node would put the head together from some twenty headers
@@ -136,23 +118,4 @@ export function send(
   const head = `${isKnown ? NOT_MODIFIED : FOUND}${own}${isKnown ? variant.notModified + length : variant.found}${LINE}`;
   if (isKnown || isHead) return sendText(response, isKnown ? 304 : 200, head);
   return typeof body === 'string' ? sendText(response, 200, head + body) : sendText(response, 200, head, body);
-}
-
-/**
- * Sends a whole answer as text, of which each character is a byte: Node takes it from `_header`, where its own writeHead()
- * puts the head, and sends it in one piece. Bytes behind it go out with it, and are not copied.
- * @returns how many bytes both are
- */
-export function sendText(response: ServerResponse, status: number, text: string, bytes?: Buffer): number {
-  const raw = response as unknown as { _header: string; _hasBody: boolean; _last: boolean };
-  raw._last = !response.shouldKeepAlive;
-  response.statusCode = status;
-  raw._header = text;
-  raw._hasBody = bytes !== undefined;
-  if (bytes === undefined) {
-    response.end();
-    return text.length;
-  }
-  response.end(bytes);
-  return text.length + bytes.length;
 }

@@ -17,6 +17,7 @@ import { notFound, Problem } from './problem.js';
 import { publicPathOf } from './public-path.js';
 import { readQuery } from './query.js';
 import { registerRequestGuard, requestId } from './request-guard.js';
+import { HttpResponse } from './response.js';
 import { registerSharedCaches } from './shared-caches.js';
 
 /** Largest request headers, in bytes; Node answers 431 beyond. */
@@ -41,6 +42,7 @@ export class HttpAdapter extends FastifyAdapter {
       serverFactory: (pipeline: RequestListener) =>
         createServer(
           {
+            ServerResponse: HttpResponse,
             requestTimeout: config.REQUEST_TIMEOUT_MS,
             keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT_MS,
             maxHeaderSize: MAX_HEADER_BYTES,

@@ -54,7 +54,6 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
     .removeHeader('content-encoding')
     .headers({
       // The router's own errors come before any hook.
-      ...SECURITY,
       'x-request-id': request.id,
       'cache-control': 'no-store',
       // Every 401 names a way to prove who you are (RFC 9110, 15.5.2).
