@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import { GUARDS_METADATA } from '@nestjs/common/constants.js';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -80,23 +81,25 @@ export class BodyGuard implements CanActivate {
   }
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    const http = context.switchToHttp();
-    const request = http.getRequest<FastifyRequest>();
+    const [request, reply] = context.getArgs<[FastifyRequest, FastifyReply]>();
     const { raw } = request;
     if (request.body !== raw) return true;
     if (raw.awaitsContinue) {
       raw.awaitsContinue = false;
-      http.getResponse<FastifyReply>().raw.writeContinue();
+      reply.raw.writeContinue();
     }
     if (request.routeOptions.config.streamed) return true;
-    if (!raw.complete || raw.destroyed) return this.receive(request);
-    // It came along with the headers, most often, and lies there.
-    request.body = this.bodies.take(raw);
-    return true;
+    return this.receive(request);
   }
 
   private async receive(request: FastifyRequest): Promise<boolean> {
     const { raw, caller } = request;
+    // What came along with the headers, as most bodies do, Node reads behind them, in this turn of the event loop.
+    if (!raw.complete) await setImmediate();
+    if (raw.complete && !raw.destroyed) {
+      request.body = this.bodies.take(raw);
+      return true;
+    }
     if (raw.destroyed) throw invalid('The request was cut off.');
     const connection: Connection = raw.socket;
     connection.isKnown = caller !== undefined;
