@@ -19,7 +19,7 @@ export class AuthGuard implements CanActivate {
   ) {}
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const [request] = context.getArgs<[FastifyRequest]>();
     const access = this.accessTo(context);
     const { authorization } = request.headers;
     if (authorization !== undefined) {

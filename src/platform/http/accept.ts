@@ -32,9 +32,8 @@ export const accepts = (header: string, type: string): boolean =>
 export function registerAcceptCheck(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {
     const { accept } = request.headers;
+    if (!accept || accept === '*/*' || !request.url.startsWith('/api/') || request.is404) return done();
     const type = request.routeOptions.config.produces ?? 'application/json';
-    const isChecked = accept && request.url.startsWith('/api/') && !request.is404;
-    const isRefused = isChecked && !accepts(accept, type);
-    done(isRefused ? new Problem('not-acceptable', `This answers with ${type}.`) : undefined);
+    done(accepts(accept, type) ? undefined : new Problem('not-acceptable', `This answers with ${type}.`));
   });
 }

@@ -12,7 +12,15 @@ export class Series {
   private readonly counts = new Float64Array(BUCKETS.length + 1);
   private sum = 0;
 
-  constructor(readonly labels: Record<string, string>) {}
+  readonly labels: Record<string, string>;
+
+  constructor(
+    readonly method: string,
+    readonly route: string,
+    readonly hundreds: number,
+  ) {
+    this.labels = { http_request_method: method, http_route: route, http_response_status_class: `${hundreds}xx` };
+  }
 
   observe(seconds: number): void {
     let bucket = 0;
@@ -41,22 +49,22 @@ class HttpMetrics {
   readonly help = 'Duration of HTTP server requests, in seconds.';
   readonly type = 'histogram';
   readonly aggregator = 'sum';
-  private readonly series = new Map<string, Series>();
+  /** By route, which has a few. */
+  private readonly series = new Map<string, Series[]>();
 
   of(method: string, route: string, status: number): Series {
     const hundreds = Math.floor(status / 100);
-    const key = `${method} ${route} ${hundreds}`;
-    const known = this.series.get(key);
-    if (known) return known;
-    const labels = { http_request_method: method, http_route: route, http_response_status_class: `${hundreds}xx` };
-    const series = new Series(labels);
-    this.series.set(key, series);
+    const all = this.series.get(route) ?? [];
+    for (const one of all) if (one.hundreds === hundreds && one.method === method) return one;
+    const series = new Series(method, route, hundreds);
+    this.series.set(route, [...all, series]);
     return series;
   }
 
   get() {
     const { name, help, type, aggregator } = this;
-    return { name, help, type, aggregator, values: [...this.series.values()].flatMap((series) => series.values(name)) };
+    const values = [...this.series.values()].flat().flatMap((series) => series.values(name));
+    return { name, help, type, aggregator, values };
   }
 }
 

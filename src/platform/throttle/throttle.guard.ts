@@ -9,13 +9,13 @@ import { enforce, overLimit, type Throttle } from './throttle.js';
  */
 @Injectable()
 export class CallerGuard extends ThrottlerGuard {
-  override async canActivate(context: ExecutionContext): Promise<boolean> {
-    const http = context.switchToHttp();
-    const request = http.getRequest<FastifyRequest>();
+  override canActivate(context: ExecutionContext): Promise<boolean> {
+    const [request, reply] = context.getArgs<[FastifyRequest, FastifyReply]>();
     if (!request.server.throttle?.isLimited(request.raw)) return super.canActivate(context);
-    const problem = overLimit(request, http.getResponse<FastifyReply>());
+    const problem = overLimit(request, reply);
     if (problem) throw problem;
-    return true;
+    // Nest goes on at once; the library's own type knows only of guards that have to wait.
+    return true as unknown as Promise<boolean>;
   }
 
   protected override async handleRequest(request: ThrottlerRequest): Promise<boolean> {
