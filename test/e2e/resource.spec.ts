@@ -106,6 +106,24 @@ describe.each([
     }
   });
 
+  it('tells a stranger nothing of what is kept, not even that it is past its time', async () => {
+    const short = await startApp({ EDGE, CACHE_TTL_MS: '0' }, ADDED);
+    try {
+      const [owner, stranger] = [await short.user('owner'), await short.user('stranger')];
+      const { id } = must(201, await owner.post(PATH, input())).body;
+      for (let time = 0; time < 3; time++) {
+        must(200, await owner.get(`${PATH}/${id}`));
+        const [there, absent] = await Promise.all(
+          [id, '01890000-0000-7000-8000-000000000000'].map((one) => stranger.get(`${PATH}/${one}`)),
+        );
+        const namesOf = ({ headers }: Answered) => [...headers.keys()].sort();
+        expect([there?.status, namesOf(there as Answered)]).toEqual([absent?.status, namesOf(absent as Answered)]);
+      }
+    } finally {
+      await short.close();
+    }
+  });
+
   it('is made once under an Idempotency-Key, and refuses the key for another body', async () => {
     const [body, key] = [input(), { 'idempotency-key': `key of ${++count}` }];
     const [first, again] = await Promise.all([ada.post(PATH, body, key), ada.post(PATH, body, key)]);

@@ -45,10 +45,12 @@ export class AnswerCacheInterceptor extends CacheInterceptor {
   override async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const name = this.trackBy(context);
     if (name === undefined) return next.handle();
-    const { madeOf } = context.switchToHttp().getRequest<FastifyRequest>();
+    const { madeOf, caller } = context.switchToHttp().getRequest<FastifyRequest>();
     const fetched = this.cache.fetch(name, () => keep(() => lastValueFrom(next.handle()), madeOf));
     const entry = fetched instanceof Promise ? await fetched : fetched;
     if (entry.value instanceof Problem) throw entry.value;
+    // Before anything is said of what is kept.
+    entry.value.assertFor(caller);
     const stale = staleness(entry);
     if (stale) context.switchToHttp().getResponse<FastifyReply>().header('cache-status', stale);
     return of(entry.value);

@@ -47,9 +47,14 @@ export class Answer {
   }
 
   /** @throws Problem when it is not for this caller */
-  send(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  assertFor(caller: Caller | undefined): void {
     const { only } = this.options;
-    if (only && !only.isFor(request.caller)) throw only.refusal();
+    if (only && !only.isFor(caller)) throw only.refusal();
+  }
+
+  /** @throws Problem when it is not for this caller */
+  send(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    this.assertFor(request.caller);
     const { status, etag, headers, type = 'application/json; charset=utf-8' } = this.options;
     if (status) reply.code(status);
     if (headers) reply.headers(publicHeaders(request.server.getDecorator('publicPath'), headers));
