@@ -11,6 +11,8 @@ export interface EdgeRoute {
   path: RegExp;
   /** Its template, for metrics. */
   template: string;
+  /** It needs no token: what is public is answered to anybody. */
+  isForAnyone: boolean;
   /** All who ask for the same at the same time wait for one load. */
   isShared: boolean;
   /**

@@ -82,7 +82,8 @@ export class EdgeRoutes implements OnModuleInit {
       return key === undefined ? undefined : this.kept(key, allowed, request, read);
     };
     // Without parameters the same path may be something else to each caller.
-    return { path, template, isShared: keyOf !== undefined && names.length > 0, load };
+    const isShared = keyOf !== undefined && names.length > 0;
+    return { path, template, isForAnyone: mayCall(undefined, {}), isShared, load };
   }
 
   /** What is kept is asked for together with what the guards have to know; who may not have it is not given it. */

@@ -211,9 +211,9 @@ export class Edge {
     this.log.write(request, response.statusCode, id, duration, caller?.id);
   }
 
-  private wireOf(read: Read, { template }: EdgeRoute): Wire {
+  private wireOf(read: Read, route: EdgeRoute): Wire {
     const answer = answerOf(read);
-    answer.atEdge ??= new Wire(answer, template, this.headers, (bytes) => {
+    answer.atEdge ??= new Wire(answer, route, this.headers, (bytes) => {
       if (read !== answer) this.cache.grow(read as Entry, bytes);
     });
     return answer.atEdge as Wire;

@@ -7,6 +7,7 @@ import { publicHeaders } from '../http/public-path.js';
 import { asBytes, beginningOf, flat, SHORT_BYTES, sendText } from '../http/response.js';
 import { isShared } from '../http/shared-caches.js';
 import { httpMetrics, type Series } from '../metrics/http-metrics.js';
+import type { EdgeRoute } from './edge-route.js';
 
 const LINE = '\r\n';
 const [FOUND, NOT_MODIFIED] = [beginningOf(200), beginningOf(304)];
@@ -26,6 +27,7 @@ export interface Variant {
  */
 export class Wire {
   readonly plain: Variant;
+  /** Anybody may have it, without a word of who that is. */
   readonly isPublic: boolean;
   /** Caches may give it to many: nothing in it may be one caller's. */
   readonly isShared: boolean;
@@ -39,19 +41,20 @@ export class Wire {
    */
   constructor(
     private readonly answer: Answer,
-    private readonly route: string,
+    private readonly route: Pick<EdgeRoute, 'template' | 'isForAnyone'>,
     private readonly common: { vary: string; publicPath: string },
     private readonly grows: (bytes: number) => void,
   ) {
-    this.found = httpMetrics.of('GET', route, 200);
+    this.found = httpMetrics.of('GET', route.template, 200);
     const control = answer.options.headers?.['cache-control'] ?? '';
-    this.isPublic = control.startsWith('public');
+    this.isPublic = route.isForAnyone && control.startsWith('public');
     this.isShared = isShared(control);
     this.plain = this.variant(undefined, answer.text);
   }
 
   observe(method: string, status: number, duration: number): void {
-    const series = status === 200 && method === 'GET' ? this.found : httpMetrics.of(method, this.route, status);
+    const series =
+      status === 200 && method === 'GET' ? this.found : httpMetrics.of(method, this.route.template, status);
     series.observe(duration / 1000);
   }
 
