@@ -32,7 +32,10 @@ function provide<T extends ObjectLiteral>(definition: ResourceDefinition<T>): Pr
     provide: resourceToken(definition.entity),
     inject: [ResourceRepositories, IndexCheck, RowChanges, CONFIG],
     useFactory: (repositories: ResourceRepositories, check: IndexCheck, changes: RowChanges, config: Config) => {
-      const repository = repositories.of(definition.entity, { ...definition, beside: definition.policy.by });
+      const { entity, policy, isShared = true } = definition;
+      // The second tier knows rows by their names alone: what ends with its owner would live on there.
+      const options = { ...definition, beside: policy.by, isShared: isShared && !policy.tags };
+      const repository = repositories.of(entity, options);
       check.add(definition, repository.table);
       changes.watch(definition);
       return new Resource(definition, repository, config.PUBLIC_MAX_AGE_S);
