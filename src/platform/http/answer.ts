@@ -5,7 +5,7 @@ import { isNotModified } from './entity-tag.js';
 import type { Problem } from './problem.js';
 import { publicHeaders } from './public-path.js';
 
-interface AnswerOptions {
+export interface AnswerOptions {
   /** Where it is not the route's usual one. */
   status?: number;
   etag?: string;

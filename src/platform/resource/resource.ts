@@ -1,6 +1,6 @@
 import type { ObjectLiteral } from 'typeorm';
 import { parseExactly } from '../exact-json.js';
-import { Answer } from '../http/answer.js';
+import { Answer, type AnswerOptions } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 import { assertIfMatch } from '../http/entity-tag.js';
 import { type IdempotencyKey, REPLAYED } from '../http/idempotency.js';
@@ -32,7 +32,8 @@ export class Resource<T extends ObjectLiteral> {
   async get(id: string): Promise<Answer> {
     const row = await this.repository.find(pathOf(this.definition, id), id);
     if (!row) throw this.missing();
-    return this.answer(row);
+    const isFor = (caller: Caller | undefined) => this.definition.policy.mayRead(row as unknown as T, caller);
+    return this.answer(row, {}, isFor(undefined) ? {} : { only: { isFor, refusal: () => this.missing() } });
   }
 
   /**
@@ -120,17 +121,21 @@ export class Resource<T extends ObjectLiteral> {
     return { ...Object.fromEntries(left.map(({ property }) => [property, null])), ...defined(values) } as Given<T>;
   }
 
-  private answer(row: Stored<T, Property<T>>, headers: Record<string, string> = {}): Answer {
+  /** Whoever made or changed a row is told what came of it, though they may not read it from now on. */
+  private answer(
+    row: Stored<T, Property<T>>,
+    headers: Record<string, string> = {},
+    only: Pick<AnswerOptions, 'only'> = {},
+  ): Answer {
     const { policy } = this.definition;
     const { json, etag } = row as StoredRow;
     const isForAll = policy.mayRead(row as unknown as T, undefined);
     const control = isForAll ? `public, max-age=${this.publicMaxAge}, must-revalidate` : 'private, no-cache';
-    const isFor = (caller: Caller | undefined) => policy.mayRead(row as unknown as T, caller);
     return new Answer(json, {
       etag,
       tags: policy.tags?.(row as unknown as T) ?? [],
       headers: { 'cache-control': control, ...headers },
-      ...(isForAll ? {} : { only: { isFor, refusal: () => this.missing() } }),
+      ...only,
     });
   }
 

@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ResourceDefinition } from '../../src/platform/resource/definition.js';
+import { ownedBy } from '../../src/platform/resource/policy.js';
+import { Orders1800000000000 } from '../orders/1800000000000-orders.js';
+import { Order } from '../orders/order.entity.js';
+import { orders } from '../orders/order.schema.js';
+import { startApp, type TestApp } from '../support/app.js';
+import { must } from '../support/collections.js';
+import { declared } from '../support/declared.js';
+import { TestRedis } from '../support/redis.js';
+
+const PATH = orders.path;
+const input = { number: 'A-1', total: '12.50', lines: [{ article: 'pen', count: 5 }] };
+const tag = (response: { headers: Headers }) => ({ 'if-match': response.headers.get('etag') as string });
+const migrations = [Orders1800000000000];
+
+async function within(
+  modules: ReturnType<typeof declared>[],
+  settings: Record<string, string>,
+  work: (app: TestApp) => Promise<void>,
+): Promise<void> {
+  const app = await startApp(settings, { modules, migrations });
+  try {
+    await work(app);
+  } finally {
+    await app.close();
+  }
+}
+
+it.each([
+  [401, 'a token', false],
+  [200, 'none', true],
+])(
+  'answers %i to who has no token where reading needs %s, also what is kept and anyone may read',
+  async (status, _, isOpen) => {
+    const open: ResourceDefinition<Order> = { ...orders, policy: ownedBy<Order>('ownerId', 'anyone') };
+    await within([declared(open, undefined, isOpen)], {}, async (app) => {
+      const ada = await app.user('ada');
+      const path = must(201, await ada.post(PATH, input)).headers.get('location') as string;
+      for (let time = 0; time < 2; time++) must(200, await ada.get(path));
+      must(200, await (await app.user('bob')).get(path));
+      must(status, await app.client.get(path));
+    });
+  },
+);
+
+it('goes with its owner from what all replicas keep, too', async () => {
+  const redis = await TestRedis.start();
+  try {
+    await within([declared(orders)], { REDIS_URL: redis.url }, async (app) => {
+      // Not before all are heard is anything kept for all.
+      await sleep(1000);
+      const dave = await app.user('dave');
+      const path = must(201, await dave.post(PATH, input)).headers.get('location') as string;
+      must(200, await app.admin.get(path));
+      await sleep(100);
+      const user = must(200, await app.admin.get(`/api/v1/users/${dave.userId}`));
+      must(204, await app.admin.delete(`/api/v1/users/${dave.userId}`, tag(user)));
+      must(404, await app.admin.get(path));
+    });
+  } finally {
+    await redis.kill();
+  }
+});
+
+it('is answered to who makes, changes or hands on what they may not read behind that', async () => {
+  const handed = declared(orders, (_, made) => ({ ...made, ownerId: bobId }));
+  let bobId = '';
+  await within([handed], {}, async (app) => {
+    const [ada, bob] = [await app.user('ada'), await app.user('bob')];
+    bobId = bob.userId as string;
+    const key = { 'idempotency-key': 'one for Bob' };
+    const made = must(201, await ada.post(PATH, input, key));
+    expect(must(201, await ada.post(PATH, input, key)).body).toEqual(made.body);
+    const path = made.headers.get('location') as string;
+    must(200, await bob.get(path));
+    must(404, await ada.get(path));
+  });
+});
