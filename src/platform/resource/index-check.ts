@@ -5,7 +5,7 @@ import { Database } from '../database/database.js';
 import type { Caller } from '../http/caller.js';
 import { StartError } from '../start-error.js';
 import type { ResourceDefinition } from './definition.js';
-import type { Table } from './table.js';
+import type { Column, Table } from './table.js';
 
 /** An index: its columns in their order, and whether each of them descends. */
 interface Index {
@@ -59,11 +59,11 @@ export class IndexCheck implements OnModuleInit {
       if (column.isNullable) throw new StartError(`${name}.${sort} may be null, and lists cannot be sorted by it`);
       for (const caller of CALLERS) {
         const narrowed = Object.keys(policy.listed(caller));
-        const first = narrowed.map((property) => table.column(property).sql);
-        if (indexes.some((index) => serves(index, first, column.sql))) continue;
+        const first = narrowed.map((property) => table.column(property));
+        if (indexes.some((index) => serves(index, first, column))) continue;
         const within = narrowed.length > 0 ? ` of one ${narrowed.join(' and ')}` : '';
         throw new StartError(
-          `${name} is listed by ${sort}${within}, and no index serves that. A migration makes it: CREATE INDEX ON ${table.sql} (${[...first, column.sql, 'id'].join(', ')})`,
+          `${name} is listed by ${sort}${within}, and no index serves that. A migration makes it: CREATE INDEX ON ${table.sql} (${[...first.map(({ sql }) => sql), column.sql, 'id'].join(', ')})`,
         );
       }
     }
@@ -71,9 +71,9 @@ export class IndexCheck implements OnModuleInit {
 }
 
 /** Whether it has the narrowed columns first, and then what is sorted by and the id, both in one direction. */
-function serves({ columns, descends }: Index, narrowed: string[], sort: string): boolean {
+function serves({ columns, descends }: Index, narrowed: Column[], sort: Column): boolean {
   const count = narrowed.length;
   const begins = columns.slice(0, count);
-  if (!narrowed.every((column) => begins.includes(column))) return false;
-  return columns[count] === sort && columns[count + 1] === 'id' && descends[count] === descends[count + 1];
+  if (!narrowed.every(({ name }) => begins.includes(name))) return false;
+  return columns[count] === sort.name && columns[count + 1] === 'id' && descends[count] === descends[count + 1];
 }

@@ -3,6 +3,7 @@ import type { Statement } from '../database/database.js';
 import { PAGE_BYTES } from '../http/page.js';
 import { StartError } from '../start-error.js';
 import type { Filter } from './filters.js';
+import { statementName } from './names.js';
 import { type Property, type Table, textOf } from './table.js';
 
 /** A page that can have no more is not measured: of the usual 20 rows of this size. */
@@ -79,7 +80,9 @@ export class Lists<T extends ObjectLiteral> {
     const isCut = limit * this.rowBytes > WHOLE_BYTES;
     const values: string[] = [];
     const given = Object.keys(filters).filter((name) => filters[name] !== undefined);
-    const shape = [sort, order, ...Object.keys(listed.where), ...given, after && 'after', isCut && 'cut', limit];
+    const where = Object.keys(listed.where).map((property) => `=${property}`);
+    const narrowed = [...where, ...given.map((name) => `?${name}`)];
+    const shape = [sort, order, ...narrowed, after && 'after', isCut && 'cut', limit];
     const key = `${this.table.name}_list_${shape.filter(Boolean).join('_')}`;
     const isAnew = !USUAL_LIMITS.has(limit) || given.some((name) => this.filters[name]?.isPlannedAnew);
     const known = this.statements.get(key);
@@ -97,7 +100,7 @@ export class Lists<T extends ObjectLiteral> {
       WITH page AS (SELECT * FROM ${this.table.sql} WHERE ${conditions}
         ORDER BY ${column.sql} ${order}, id ${order} LIMIT ${limit + 1}),
       ${isCut ? this.cutPage(sort, limit) : this.wholePage(sort, limit)}`;
-    const statement: Statement = isAnew ? { text } : { name: key, text, isShort: 'one' };
+    const statement: Statement = isAnew ? { text } : { name: statementName(key), text, isShort: 'one' };
     if (!isAnew) this.statements.set(key, statement);
     return { statement, values: [...values, ...(after ?? [])] };
   }
@@ -117,9 +120,9 @@ export class Lists<T extends ObjectLiteral> {
   private wholePage(sort: Property<T>, limit: number): string {
     const { sql } = this.table.column(sort);
     return `
-      written AS (SELECT id, ${sql}, ${this.table.json} AS json FROM page),
-      placed AS (SELECT *, row_number() OVER () AS place, count(*) OVER () AS count FROM written)
-      ${this.pageOf(sort, `place <= ${limit}`, `place = ${limit} AND count > place`)}`;
+      written AS (SELECT id, ${sql}, ${this.table.json} AS _json FROM page),
+      placed AS (SELECT *, row_number() OVER () AS _place, count(*) OVER () AS _count FROM written)
+      ${this.pageOf(sort, `_place <= ${limit}`, `_place = ${limit} AND _count > _place`)}`;
   }
 
   /**
@@ -132,18 +135,18 @@ export class Lists<T extends ObjectLiteral> {
       .map((property) => this.table.column(property))
       .filter(({ type }) => LONG.test(type));
     const sizes = long.map((column) => `coalesce(pg_column_size(${column.sql}), 0)`).join(' + ') || '0';
-    const isShown = `place <= ${limit} AND (place = 1 OR bytes <= ${PAGE_BYTES})`;
-    const isLast = `${isShown} AND is_followed AND (place = ${limit} OR next IS NULL OR bytes + next > ${PAGE_BYTES})`;
+    const isShown = `_place <= ${limit} AND (_place = 1 OR _bytes <= ${PAGE_BYTES})`;
+    const isLast = `${isShown} AND _followed AND (_place = ${limit} OR _next IS NULL OR _bytes + _next > ${PAGE_BYTES})`;
     return `
       stored AS (
-        SELECT *, row_number() OVER so_far AS place, lead(id) OVER so_far IS NOT NULL AS is_followed,
-          sum(${sizes}) OVER so_far - (${sizes}) AS before
+        SELECT *, row_number() OVER so_far AS _place, lead(id) OVER so_far IS NOT NULL AS _followed,
+          sum(${sizes}) OVER so_far - (${sizes}) AS _before
         FROM page WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)),
       written AS (
-        SELECT id, ${sql}, place, is_followed, ${this.table.json} AS json
-        FROM stored WHERE before <= ${PAGE_BYTES} OFFSET 0),
+        SELECT id, ${sql}, _place, _followed, ${this.table.json} AS _json
+        FROM stored WHERE _before <= ${PAGE_BYTES} OFFSET 0),
       placed AS (
-        SELECT *, sum(octet_length(json)) OVER so_far AS bytes, lead(octet_length(json)) OVER so_far AS next
+        SELECT *, sum(octet_length(_json)) OVER so_far AS _bytes, lead(octet_length(_json)) OVER so_far AS _next
         FROM written WINDOW so_far AS (ROWS UNBOUNDED PRECEDING))
       ${this.pageOf(sort, isShown, isLast)}`;
   }
@@ -151,8 +154,8 @@ export class Lists<T extends ObjectLiteral> {
   private pageOf(sort: Property<T>, isShown: string, isLast: string): string {
     const column = this.table.column(sort);
     return `
-      SELECT string_agg(json, ',') FILTER (WHERE ${isShown}) AS items,
-        ${textOf(column, `max(${column.sql}) FILTER (WHERE ${isLast})`)} AS at, max(id::text) FILTER (WHERE ${isLast}) AS id
+      SELECT string_agg(_json, ',') FILTER (WHERE ${isShown}) AS items,
+        ${textOf(column, `any_value(${column.sql}) FILTER (WHERE ${isLast})`)} AS at, max(id::text) FILTER (WHERE ${isLast}) AS id
       FROM placed`;
   }
 }

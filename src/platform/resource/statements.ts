@@ -1,5 +1,6 @@
 import type { Statement } from '../database/database.js';
 import { KEPT } from '../http/idempotency.js';
+import { statementName } from './names.js';
 import type { Column, Table } from './table.js';
 
 /** What the rows of a table belong to and go with, without a foreign key: checking it for each would cost a bulk load dearly. */
@@ -42,29 +43,34 @@ export function statementsOf(table: Table, beside: Column[], parent: Parent | un
     ? ` AND ${belongs} = $2 AND EXISTS (SELECT FROM ${parent.table} p WHERE p.id = ${belongs})`
     : '';
   return {
-    getMany: { name: `${name}_get_many`, isShort: 'many', text: `SELECT ${stored} FROM ${sql} WHERE id = ANY ($1)` },
+    getMany: {
+      name: statementName(`${name}_get_many`),
+      isShort: 'many',
+      text: `SELECT ${stored} FROM ${sql} WHERE id = ANY ($1)`,
+    },
     lock: `SELECT ${stored} FROM ${sql} WHERE id = $1${isThere} FOR UPDATE`,
     update: (columns) => {
       const set = columns.map((column, at) => `${column.sql} = $${at + 2}::${column.type}`);
       return `UPDATE ${sql} SET ${[...set, ...touched].join(', ')} WHERE id = $1 RETURNING ${stored}`;
     },
     remove: `DELETE FROM ${sql} WHERE id = $1`,
-    createMany: { name: `${name}_create_many`, text: createMany(table, stored, parent) },
+    createMany: { name: statementName(`${name}_create_many`), text: createMany(table, stored, parent) },
   };
 }
 
 /**
  * Makes rows, and takes the Idempotency-Keys under which they are made, if they are, together with the answers: all in one
  * statement. Gives nothing back for those whose key was taken before or whose parent has gone. Keys are taken in one order
- * everywhere: processes that take the same ones wait for one another, and never in a circle.
+ * everywhere: processes that take the same ones wait for one another, and never in a circle. What begins with a line is no
+ * column of the table.
  */
 function createMany(table: Table, stored: string, parent: Parent | undefined): string {
   const { given, version, createdAt, updatedAt } = table;
   const arrays = given.map(({ type }, at) => `$${at + 1}::${type === 'uuid' ? 'uuid' : 'text'}[]`);
   const [caller, key, fingerprint] = [1, 2, 3].map((at) => `$${given.length + at}`);
-  const asked = given.map((_, at) => `v${at}`);
+  const asked = given.map((_, at) => `_v${at}`);
   const values = given.map(({ sql, type, otherwise }, at) => {
-    const value = otherwise === 'NULL' ? `v${at}::${type}` : `coalesce(v${at}::${type}, ${otherwise})::${type}`;
+    const value = otherwise === 'NULL' ? `_v${at}::${type}` : `coalesce(_v${at}::${type}, ${otherwise})::${type}`;
     return `${value} AS ${sql}`;
   });
   const made = [
@@ -78,22 +84,22 @@ function createMany(table: Table, stored: string, parent: Parent | undefined): s
   const [of, join] = parent
     ? [
         table.column(parent.property).sql,
-        ` JOIN ${parent.table} p ON p.id = v${given.findIndex(({ property }) => property === parent.property)}`,
+        ` JOIN ${parent.table} p ON p.id = _v${given.findIndex(({ property }) => property === parent.property)}`,
       ]
     : ['NULL::uuid', ''];
   return `
     WITH input AS (
-      SELECT n, caller_id, key, fingerprint, ${[...values, ...made].join(', ')}
+      SELECT _n, _caller, _key, _fingerprint, ${[...values, ...made].join(', ')}
       FROM unnest(${arrays.join(', ')}, ${caller}::uuid[], ${key}::text[], ${fingerprint}::bytea[])
-        WITH ORDINALITY AS asked (${asked.join(', ')}, caller_id, key, fingerprint, n)${join}),
-    answer AS (SELECT *, ${table.json} AS json FROM input),
+        WITH ORDINALITY AS asked (${asked.join(', ')}, _caller, _key, _fingerprint, _n)${join}),
+    answer AS (SELECT *, ${table.json} AS _json FROM input),
     taken AS (
       INSERT INTO idempotency_keys AS k (caller_id, key, fingerprint, body, collection_id)
-      SELECT caller_id, key, fingerprint, json, ${of} FROM answer WHERE key IS NOT NULL ORDER BY caller_id, key
+      SELECT _caller, _key, _fingerprint, _json, ${of} FROM answer WHERE _key IS NOT NULL ORDER BY _caller, _key
       ON CONFLICT (caller_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, body = excluded.body,
         collection_id = excluded.collection_id, items = 0, digest = NULL, report = NULL, holder = NULL, created_at = now()
       WHERE k.created_at < now() - ${KEPT} RETURNING caller_id, key),
-    good AS (SELECT * FROM answer WHERE key IS NULL OR (caller_id, key) IN (SELECT * FROM taken)),
+    good AS (SELECT * FROM answer WHERE _key IS NULL OR (_caller, _key) IN (SELECT * FROM taken)),
     made AS (INSERT INTO ${table.sql} (${columns}) SELECT ${columns} FROM good)
-    SELECT n::int, ${stored.replace(`${table.json} AS json`, 'json')} FROM good`;
+    SELECT _n::int AS n, ${stored.replace(table.json, () => '_json')} FROM good`;
 }

@@ -3,6 +3,7 @@ import type { EntityMetadata } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { z } from 'zod';
 import { StartError } from '../start-error.js';
+import { identifier } from './names.js';
 
 /** The name of a member that is a column of the entity. */
 export type Property<T> = keyof T & string;
@@ -11,6 +12,8 @@ export type Property<T> = keyof T & string;
 export interface Column {
   /** The member of the entity. */
   property: string;
+  /** Its name, as PostgreSQL's catalogue has it. */
+  name: string;
   /** Its name, quoted where it has to be. */
   sql: string;
   /** As CREATE TABLE has it: `timestamp(3) with time zone`. */
@@ -98,7 +101,8 @@ export class Table {
     const type = driver.createFullType(Object.assign(Object.create(column), { type: driver.normalizeType(column) }));
     const { propertyName: property, databaseName, isNullable } = column;
     const otherwise = driver.normalizeDefault(column) ?? 'NULL';
-    return { property, sql: identifier(databaseName), type: type.toLowerCase(), isNullable, otherwise };
+    const [name, sql] = [databaseName, identifier(databaseName)];
+    return { property, name, sql, type: type.toLowerCase(), isNullable, otherwise };
   }
 
   private jsonText(): string {
@@ -130,5 +134,3 @@ const escaped = (name: string) => escapeLiteral(JSON.stringify(name)).slice(1, -
 /** TypeORM has bigint and numeric as text; clients do, unless their schema says that it is a number. */
 const isNumber = (schema: z.ZodType): boolean =>
   ['number', 'integer'].includes(String(z.toJSONSchema(schema, { unrepresentable: 'any' }).type));
-
-const identifier = (name: string) => (/^[a-z_][a-z0-9_]*$/.test(name) ? name : escapeIdentifier(name));

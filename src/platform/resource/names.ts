@@ -1,0 +1,26 @@
+import { createHash } from 'node:crypto';
+import { escapeIdentifier } from 'pg';
+
+/** Words that name no column and no table unless they are quoted (PostgreSQL manual, appendix C: reserved). */
+const RESERVED = new Set(
+  `all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation column
+  concurrently constraint create cross current_catalog current_date current_role current_schema current_time
+  current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze from
+  full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit localtime
+  localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references returning right
+  select session_user similar some symmetric system_user table tablesample then to trailing true union unique user using
+  variadic verbose when where window with`.split(/\s+/),
+);
+
+/** A name as SQL has it, quoted where it has to be. */
+export const identifier = (name: string): string =>
+  /^[a-z_][a-z0-9_]*$/.test(name) && !RESERVED.has(name) ? name : escapeIdentifier(name);
+
+/** Bytes of a prepared statement's name that PostgreSQL looks at. */
+const LONGEST = 63;
+
+/** The name of a prepared statement; of a longer one a hash tells it from others that begin like it. */
+export function statementName(name: string): string {
+  if (Buffer.byteLength(name) <= LONGEST) return name;
+  return `${name.slice(0, 15)}_${createHash('sha256').update(name).digest('hex').slice(0, 32)}`;
+}
