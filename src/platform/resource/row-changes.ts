@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import {
   DataSource,
+  type EntityMetadata,
   type EntitySubscriberInterface,
+  type InsertEvent,
   type ObjectLiteral,
   type QueryRunner,
   type RemoveEvent,
@@ -12,7 +14,12 @@ import {
 import { Cache } from '../cache/cache.js';
 import { pathOf, type ResourceDefinition } from './definition.js';
 
-type Changed = UpdateEvent<ObjectLiteral> | RemoveEvent<ObjectLiteral>;
+interface Changed {
+  metadata: EntityMetadata;
+  queryRunner: QueryRunner;
+  entity?: ObjectLiteral | undefined;
+  databaseEntity?: ObjectLiteral | undefined;
+}
 type Ended = Pick<TransactionCommitEvent, 'queryRunner'>;
 
 /**
@@ -35,7 +42,12 @@ export class RowChanges implements EntitySubscriberInterface {
     this.watched.set(definition.entity, definition);
   }
 
-  afterUpdate(event: Changed): void {
+  /** Under an id of their own choosing there may have been nothing a moment ago, and that is kept too. */
+  afterInsert(event: InsertEvent<ObjectLiteral>): void {
+    this.note(event);
+  }
+
+  afterUpdate(event: UpdateEvent<ObjectLiteral>): void {
     this.note(event);
   }
 
@@ -51,7 +63,12 @@ export class RowChanges implements EntitySubscriberInterface {
     this.end(queryRunner);
   }
 
-  /** What seems to have failed may have been committed: a connection can be lost before the word of it comes. */
+  /** What seems to have failed may have been committed: when the connection is lost, no word of the end comes. */
+  beforeTransactionRollback({ queryRunner }: Ended): void {
+    const names = this.changed.get(queryRunner);
+    if (names) this.cache.invalidate(...names);
+  }
+
   afterTransactionRollback({ queryRunner }: Ended): void {
     this.end(queryRunner);
   }
@@ -60,13 +77,17 @@ export class RowChanges implements EntitySubscriberInterface {
     const definition = this.watched.get(metadata.target);
     const id = databaseEntity?.id ?? entity?.id;
     if (!definition || id === undefined) return;
+    const name = pathOf(definition, id);
     const names = this.changed.get(queryRunner) ?? new Set();
-    this.changed.set(queryRunner, names.add(pathOf(definition, id)));
+    // Outside a transaction it is committed already.
+    if (queryRunner.isTransactionActive) this.changed.set(queryRunner, names.add(name));
+    else this.cache.invalidate(name);
   }
 
   private end(queryRunner: QueryRunner): void {
     const names = this.changed.get(queryRunner);
-    if (!names) return;
+    // What is within another transaction ends with that one.
+    if (!names || queryRunner.isTransactionActive) return;
     this.changed.delete(queryRunner);
     this.cache.invalidate(...names);
   }

@@ -1,0 +1,63 @@
+import { getRepositoryToken } from '@nestjs/typeorm';
+import { DataSource, type Repository } from 'typeorm';
+import { Orders1800000000000 } from '../orders/1800000000000-orders.js';
+import { Order } from '../orders/order.entity.js';
+import { orders } from '../orders/order.schema.js';
+import { OrdersModule } from '../orders/orders.module.js';
+import { startApp, type TestApp } from '../support/app.js';
+import type { Client } from '../support/client.js';
+import { must } from '../support/collections.js';
+
+let app: TestApp;
+let ada: Client;
+let rows: Repository<Order>;
+beforeAll(async () => {
+  app = await startApp({}, { modules: [OrdersModule], migrations: [Orders1800000000000] });
+  ada = await app.user('ada');
+  rows = app.nest.get(getRepositoryToken(Order));
+});
+afterAll(() => app?.close());
+
+let count = 0;
+/** A row that was read, and so is kept, and what its note is to clients from then on. */
+async function keptRow(): Promise<{ row: Order; note(): Promise<string> }> {
+  const input = { number: `N-${++count}`, total: '1.00', lines: [{ article: 'pen', count: 1 }], note: 'old' };
+  const path = must(201, await ada.post(orders.path, input)).headers.get('location') as string;
+  const note = async () => must(200, await ada.get(path)).body.note;
+  await note();
+  return { row: await rows.findOneByOrFail({ number: input.number }), note };
+}
+
+it('sees what TypeORM changed in a transaction within another one when that is committed', async () => {
+  const { row, note } = await keptRow();
+  await app.nest.get(DataSource).transaction(async (outer) => {
+    await outer.transaction((inner) => inner.save(Object.assign(row, { note: 'new' })));
+    expect(await note()).toBe('old');
+  });
+  expect(await note()).toBe('new');
+});
+
+it('sees what it changed before a transaction within was rolled back', async () => {
+  const { row, note } = await keptRow();
+  await app.nest.get(DataSource).transaction(async (outer) => {
+    await outer.save(Object.assign(row, { note: 'new' }));
+    await outer.transaction(() => Promise.reject(new Error('undone'))).catch(() => {});
+    expect(await note()).toBe('old');
+  });
+  expect(await note()).toBe('new');
+});
+
+it('sees what it changed without a transaction', async () => {
+  const { row, note } = await keptRow();
+  await rows.save(Object.assign(row, { note: 'new' }), { transaction: false });
+  expect(await note()).toBe('new');
+});
+
+it('sees what it made under an id that was asked for before', async () => {
+  const { row } = await keptRow();
+  const path = `${orders.path}/${row.id}`;
+  await rows.remove(Object.assign(new Order(), row));
+  must(404, await ada.get(path));
+  await rows.insert({ ...row, lines: row.lines as never });
+  must(200, await ada.get(path));
+});
