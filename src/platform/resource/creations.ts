@@ -3,7 +3,7 @@ import type { Database, Statement } from '../database/database.js';
 import { brokenConstraint, sqlState } from '../database/database-problem.js';
 import { entityTag } from '../http/entity-tag.js';
 import { fingerprintOf, type IdempotencyKey, isOtherRequest, isRunning } from '../http/idempotency.js';
-import { Problem } from '../http/problem.js';
+import { invalid, Problem } from '../http/problem.js';
 import { FIND_KEY, type Parent } from './statements.js';
 import type { Table } from './table.js';
 
@@ -105,8 +105,11 @@ export class Creations {
   }
 }
 
-/** What a constraint that was broken is to the caller; any other failure stays as it is. */
+/** What a constraint that was broken, or a value that no column takes, is to the caller; any other failure stays as it is. */
 export function toProblem(error: unknown, conflicts: Conflicts = {}): unknown {
-  if (!CONFLICTS.has(sqlState(error) ?? '')) return error;
-  return new Problem('conflict', conflicts[brokenConstraint(error) ?? ''] ?? 'This conflicts with what is there.');
+  const state = sqlState(error) ?? '';
+  const known = conflicts[brokenConstraint(error) ?? ''];
+  if (known !== undefined || CONFLICTS.has(state))
+    return new Problem('conflict', known ?? 'This conflicts with what is there.');
+  return OF_ONE_ROW.test(state) ? invalid('There is a value that cannot be taken.') : error;
 }

@@ -12,7 +12,8 @@ export type Entity<T> = new () => T;
 /** What stands for an entity's resource in Nest's injector. */
 export const resourceToken = ({ name }: Entity<object>): string => `${name}Resource`;
 
-export interface ResourceOptions<T extends ObjectLiteral> extends Omit<RepositoryOptions<T, never>, 'beside'> {
+export interface ResourceOptions<T extends ObjectLiteral>
+  extends Omit<RepositoryOptions<T, never>, 'beside' | 'parent'> {
   /** What one of them is called: `order`, `price list`. */
   name: string;
   /** Where they are: `/api/v1/orders`. */

@@ -7,12 +7,12 @@ import type { Database } from '../database/database.js';
 import type { Cursors } from '../http/cursor.js';
 import { type IdempotencyKey } from '../http/idempotency.js';
 import type { Page } from '../http/page.js';
-import { Problem } from '../http/problem.js';
+import { invalid, Problem } from '../http/problem.js';
 import { type Conflicts, type Created, Creations, type StoredRow, toProblem } from './creations.js';
 import type { Filter } from './filters.js';
 import { type Listed, Lists, type PageRow, USUAL_ROW_BYTES } from './list.js';
 import { type Parent, type Statements, statementsOf } from './statements.js';
-import { type Column, type Property, Table } from './table.js';
+import { type Column, isMoment, type Property, Table } from './table.js';
 
 /** Of a row, beside what clients see, the columns that decide on it. */
 export type Stored<T, K extends keyof T> = StoredRow & Pick<T, K>;
@@ -99,7 +99,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
 
   /**
    * @returns the row, and whether it was made by an earlier request with the same key; undefined where its parent has gone
-   * @throws Problem conflict, idempotency-key-reused, content-too-large
+   * @throws Problem conflict, idempotency-key-reused, content-too-large, invalid-request for what a column does not take
    */
   create(values: Given<T>, key?: IdempotencyKey): Promise<Created | undefined> {
     return this.creations.create(
@@ -111,7 +111,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
   /**
    * A page of rows that may be a little old, unless the caller has just written.
    * @param scope what the list is of, its order and its filters: a cursor is good for no other
-   * @throws Problem invalid-request for a foreign cursor
+   * @throws Problem invalid-request for a foreign cursor, or a value that is none of the column that it is compared with
    */
   async page(
     { cursor, ...listed }: Omit<Listed<T>, 'after'> & { cursor: string | undefined },
@@ -121,7 +121,10 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     const of = JSON.stringify(scope);
     const after = cursor === undefined ? undefined : this.cursors.open(cursor, of);
     const { statement, values } = this.lists.statement({ ...listed, after });
-    const [page] = await this.database.replicaRows<PageRow>(callerId, statement, values);
+    const found = this.database.replicaRows<PageRow>(callerId, statement, values);
+    const [page] = await found.catch((error) => {
+      throw toProblem(error);
+    });
     const { items, at, id } = page as PageRow;
     const nextCursor = at === null ? null : this.cursors.seal([at, id as string], of);
     return { items: items === null ? [] : [items], nextCursor };
@@ -131,7 +134,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
    * Works on one row under its lock, in a transaction; behind it, what was kept under the names ends, here and elsewhere.
    * @param parent the id of what it belongs to, where it belongs to something
    * @param work is given undefined when there is no such row
-   * @throws Problem conflict
+   * @throws Problem conflict, invalid-request for what a column does not take
    */
   async change<R>(
     id: string,
@@ -175,15 +178,24 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     };
   }
 
-  /** A value as text that PostgreSQL reads as the column's type. @throws Problem content-too-large */
+  /** A value as text that PostgreSQL reads as the column's type. @throws Problem content-too-large, invalid-request */
   private textOf({ type, property }: Column, values: Given<T>): string | null {
     const value: unknown = values[property];
     if (value === undefined || value === null) return null;
-    if (value instanceof Date) return value.toISOString();
+    if (value instanceof Date || isMoment(type)) return momentText(value as Date | string, property);
     const text = type === 'jsonb' || type === 'json' ? JSON.stringify(value) : String(value);
     const most = this.options.most?.[property];
     if (most !== undefined && Buffer.byteLength(text) > most)
       throw new Problem('content-too-large', `${property} may have ${most} bytes.`);
     return text;
   }
+}
+
+/** Cut to milliseconds. @throws Problem invalid-request for a year that RFC 3339 does not have, of which PostgreSQL's text is another */
+function momentText(value: Date | string, property: string): string {
+  const moment = new Date(value);
+  const year = moment.getUTCFullYear();
+  if (year >= 1 && year <= 9999) return moment.toISOString();
+  const detail = 'must be a time in the years 0001 to 9999';
+  throw invalid('There is a value that cannot be taken.', [{ pointer: `/${property}`, detail }]);
 }

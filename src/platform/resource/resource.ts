@@ -1,4 +1,5 @@
 import type { ObjectLiteral } from 'typeorm';
+import { z } from 'zod';
 import { parseExactly } from '../exact-json.js';
 import { Answer, type AnswerOptions } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
@@ -67,23 +68,33 @@ export class Resource<T extends ObjectLiteral> {
     return this.answer({ ...values, ...row } as unknown as Stored<T, Property<T>>, headers);
   }
 
-  /** @throws Problem not-found, forbidden, precondition-required, precondition-failed, conflict */
+  /**
+   * What the values leave out is as in a new row.
+   * @throws Problem not-found, forbidden, precondition-required, precondition-failed, conflict
+   */
   replace(id: string, values: Given<T>, change: Change): Promise<Answer> {
-    return this.change(id, change, async (locked) => this.answer(await locked.update(this.whole(values))));
+    const left = Object.fromEntries(Object.keys(this.definition.input.shape).map((name) => [name, null]));
+    return this.change(id, change, async (locked) => this.answer(await locked.update({ ...left, ...values })));
   }
 
   /**
-   * Merges a patch into what clients see of the row.
+   * Merges a patch into what clients see of the row. What it does not name stays, though it be nothing that a body has.
    * @throws Problem as replace() does, and invalid-request for what comes of the merging
    */
   patch(id: string, patch: object, change: Change): Promise<Answer> {
     const { input } = this.definition;
+    const names = Object.keys(input.shape);
     return this.change(id, change, async (locked) => {
       const shown = parseExactly(locked.row.json) as Record<string, unknown>;
-      const own = Object.fromEntries(Object.keys(input.shape).map((name) => [name, shown[name] ?? undefined]));
-      const merged = input.safeParse(mergePatch(own, patch));
-      if (!merged.success) throw invalid('The body is not valid.', toMistakes(merged.error.issues));
-      return this.answer(await locked.update(this.whole(merged.data as Given<T>)));
+      const own = Object.fromEntries(names.map((name) => [name, shown[name]]));
+      const merged = mergePatch(own, patch) as Record<string, unknown>;
+      // Null is what is not there: where a body may say so, it is said, and where not, it is left out.
+      for (const name of names) merged[name] ??= this.mayBeNull(name) ? null : undefined;
+      const body = input.safeParse(merged);
+      if (!body.success) throw invalid('The body is not valid.', toMistakes(body.error.issues));
+      const named = names.filter((name) => Object.hasOwn(patch, name));
+      const given = Object.fromEntries(named.map((name) => [name, body.data[name] ?? null]));
+      return this.answer(await locked.update(given as Given<T>));
     });
   }
 
@@ -113,14 +124,6 @@ export class Resource<T extends ObjectLiteral> {
     });
   }
 
-  /** What a body leaves out is no longer there, where its column may be null; else it stays. */
-  private whole(values: Given<T>): Given<T> {
-    const { table } = this.repository;
-    const names = Object.keys(this.definition.input.shape);
-    const left = table.given.filter(({ property, isNullable }) => isNullable && names.includes(property));
-    return { ...Object.fromEntries(left.map(({ property }) => [property, null])), ...defined(values) } as Given<T>;
-  }
-
   /** Whoever made or changed a row is told what came of it, though they may not read it from now on. */
   private answer(
     row: Stored<T, Property<T>>,
@@ -139,10 +142,11 @@ export class Resource<T extends ObjectLiteral> {
     });
   }
 
+  private mayBeNull(name: string): boolean {
+    return z.safeParse(this.definition.input.shape[name] as z.ZodType, null).success;
+  }
+
   private missing(): Problem {
     return notFound(`There is no ${this.definition.name} with this id.`);
   }
 }
-
-const defined = (values: object) =>
-  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));

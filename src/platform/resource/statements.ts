@@ -50,7 +50,10 @@ export function statementsOf(table: Table, beside: Column[], parent: Parent | un
     },
     lock: `SELECT ${stored} FROM ${sql} WHERE id = $1${isThere} FOR UPDATE`,
     update: (columns) => {
-      const set = columns.map((column, at) => `${column.sql} = $${at + 2}::${column.type}`);
+      const set = columns.map(({ sql: name, type, isNullable, otherwise }, at) => {
+        const value = `$${at + 2}::${type}`;
+        return `${name} = ${isNullable ? value : `coalesce(${value}, ${otherwise})`}`;
+      });
       return `UPDATE ${sql} SET ${[...set, ...touched].join(', ')} WHERE id = $1 RETURNING ${stored}`;
     },
     remove: `DELETE FROM ${sql} WHERE id = $1`,

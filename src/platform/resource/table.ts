@@ -1,4 +1,4 @@
-import { escapeIdentifier, escapeLiteral } from 'pg';
+import { escapeIdentifier } from 'pg';
 import type { EntityMetadata } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { z } from 'zod';
@@ -16,7 +16,7 @@ export interface Column {
   name: string;
   /** Its name, quoted where it has to be. */
   sql: string;
-  /** As CREATE TABLE has it: `timestamp(3) with time zone`. */
+  /** What values are read as: `timestamp(3) with time zone`; of text of whatever length, `text`. */
   type: string;
   isNullable: boolean;
   /** What is stored where nothing is given, as SQL. */
@@ -24,6 +24,11 @@ export interface Column {
 }
 
 const WITH_ZONE = /^timestamp(?:\(\d\))? with time zone$/i;
+/** A cast to these cuts what is too long, and says nothing. */
+const CUT = /^character(?: varying)?(?:\(\d+\))?$/;
+
+/** Whether values of this type are moments in time. */
+export const isMoment = (type: string): boolean => WITH_ZONE.test(type);
 
 /**
  * A time as JSON text: to_json's own, which has no zeros at its end, with a microsecond added so that there are always six
@@ -102,7 +107,7 @@ export class Table {
     const { propertyName: property, databaseName, isNullable } = column;
     const otherwise = driver.normalizeDefault(column) ?? 'NULL';
     const [name, sql] = [databaseName, identifier(databaseName)];
-    return { property, name, sql, type: type.toLowerCase(), isNullable, otherwise };
+    return { property, name, sql, type: type.toLowerCase().replace(CUT, 'text'), isNullable, otherwise };
   }
 
   private jsonText(): string {
@@ -129,8 +134,12 @@ export class Table {
 }
 
 const quoted = (sql: string) => `'"' || ${sql} || '"'`;
-const escaped = (name: string) => escapeLiteral(JSON.stringify(name)).slice(1, -1);
+const escaped = (name: string) => JSON.stringify(name).replaceAll("'", "''");
 
 /** TypeORM has bigint and numeric as text; clients do, unless their schema says that it is a number. */
-const isNumber = (schema: z.ZodType): boolean =>
-  ['number', 'integer'].includes(String(z.toJSONSchema(schema, { unrepresentable: 'any' }).type));
+function isNumber(schema: z.ZodType): boolean {
+  const shown = z.toJSONSchema(schema, { unrepresentable: 'any' });
+  // One that may also be null has several types.
+  const types: unknown[] = [shown, ...(shown.anyOf ?? [])].flatMap(({ type }) => type);
+  return types.includes('number') || types.includes('integer');
+}
