@@ -71,6 +71,16 @@ it.each<[string, () => Type, string]>([
     'Order.deliveryAt may be null, and lists cannot be sorted by it',
   ],
   [
+    'a sort by a hidden column',
+    () => declared({ shown: orderSchema.omit({ total: true }) }),
+    'Order is listed by total, which clients do not see',
+  ],
+  [
+    'a sort by the id',
+    () => declared({ sorts: ['id'] }),
+    'Order is listed by id, which only tells apart what is sorted by another column',
+  ],
+  [
     'a filter by a hidden column',
     () => declared({ filters: { remark: equal('internalNote') } }),
     'The filter remark looks at Order.internalNote, which clients do not see',

@@ -60,7 +60,7 @@ export interface ListQuery {
 /** The body of a merge patch (RFC 7396): what it may hold is known only when it is merged. */
 export function mergePatchOf(input: z.ZodObject, id: string) {
   const members = Object.entries(input.shape).map(([name, member]) => {
-    const shown = z.toJSONSchema(member as z.ZodType, { io: 'input', unrepresentable: 'any' });
+    const shown = described(member as z.ZodType);
     return [
       name,
       z
@@ -70,4 +70,11 @@ export function mergePatchOf(input: z.ZodObject, id: string) {
     ];
   });
   return z.strictObject(Object.fromEntries(members)).meta({ id, description: 'JSON Merge Patch (RFC 7396).' });
+}
+
+/** A member as the document has it: what has a name is a component there, and what is left out of a patch stays. */
+function described(member: z.ZodType): object {
+  const text = JSON.stringify(z.toJSONSchema(member, { io: 'input', unrepresentable: 'any' }));
+  const { $schema, $defs, default: _, ...shown } = JSON.parse(text.replaceAll('"#/$defs/', '"#/components/schemas/'));
+  return shown;
 }

@@ -57,6 +57,10 @@ export class IndexCheck implements OnModuleInit {
     for (const sort of sorts) {
       const column = table.column(sort);
       if (column.isNullable) throw new StartError(`${name}.${sort} may be null, and lists cannot be sorted by it`);
+      // A cursor says where a page ends.
+      if (!(sort in table.shown.shape)) throw new StartError(`${name} is listed by ${sort}, which clients do not see`);
+      if (sort === 'id')
+        throw new StartError(`${name} is listed by id, which only tells apart what is sorted by another column`);
       for (const caller of CALLERS) {
         const narrowed = Object.keys(policy.listed(caller));
         const first = narrowed.map((property) => table.column(property));
