@@ -123,6 +123,26 @@ it.each(['price=abc', 'since=abc', 'since=0000-01-01T00:00:00Z', 'done=maybe'])(
   },
 );
 
+it('cuts a page where 1 MiB is full, also of rows that are larger than most', async () => {
+  const bob = await app.user('bob');
+  for (let n = 0; n < 5; n++) must(201, await bob.post(notes.path, { body: 'x'.repeat(900_000), must: `${n}` }));
+  const found: string[] = [];
+  let next: string | undefined = notes.path;
+  while (next !== undefined) {
+    const page = must(200, await bob.get(next));
+    expect(page.body.items).toHaveLength(1);
+    found.push(page.body.items[0].must);
+    next = /^<([^>]+)>/.exec(page.headers.get('link') ?? '')?.[1];
+  }
+  expect(found).toEqual(['4', '3', '2', '1', '0']);
+});
+
+it('tells what is not there from a text that says so, under an Idempotency-Key', async () => {
+  const key = { 'idempotency-key': 'a key' };
+  must(201, await ada.post(notes.path, { body: 1, must: null }, key));
+  expectProblem(await ada.post(notes.path, { body: 1, must: 'null' }, key), 'idempotency-key-reused');
+});
+
 it('tells of a check that is broken in the words of its declaration', async () => {
   const refused = await make({ mood: 'sour' });
   expectProblem(refused, 'conflict');

@@ -63,7 +63,9 @@ export class Creations {
   /** The id of its parent tells what it is of, where it has one. */
   private fingerprintOf(values: (string | null)[]): Buffer {
     const what = this.options.parent ? 'create' : `create ${this.table.name}`;
-    return fingerprintOf(what, ...values.map(String));
+    // No text holds a NUL: by it the text is told from what is not there.
+    const texts = values.map((value) => (value === 'null' ? '\0null' : String(value)));
+    return fingerprintOf(what, ...texts);
   }
 
   private async createMany(asked: Creation[]): Promise<(Made | Promise<Made>)[]> {
