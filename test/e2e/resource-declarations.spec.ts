@@ -1,5 +1,5 @@
 import { Controller, Get, Module, type Type } from '@nestjs/common';
-import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn, VersionColumn } from 'typeorm';
 import { z } from 'zod';
 import { Anyone } from '../../src/platform/http/caller.js';
 import { Operation } from '../../src/platform/http/operation.js';
@@ -39,6 +39,13 @@ class Unversioned {
   @PrimaryGeneratedColumn('uuid') id!: string;
   @Column('uuid', { name: 'owner_id' }) ownerId!: string;
   @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3 }) createdAt!: Date;
+}
+
+@Entity('orders')
+class Finer {
+  @PrimaryGeneratedColumn('uuid') id!: string;
+  @VersionColumn() version!: number;
+  @CreateDateColumn({ name: 'created_at', type: 'timestamptz' }) createdAt!: Date;
 }
 
 @Controller('api/v1')
@@ -100,6 +107,11 @@ it.each<[string, () => Type, string]>([
     'an entity without a version, where changes go by If-Match',
     () => moduleOf(Unversioned, { ...orders, shown: z.object({ id: z.uuid(), ownerId: z.uuid() }), filters: {} }),
     'Unversioned needs a @VersionColumn and a @CreateDateColumn: If-Match goes by them',
+  ],
+  [
+    'a time to the microsecond, of which cursors and tags would lose a part',
+    () => moduleOf(Finer, { ...orders, shown: z.object({ id: z.uuid(), createdAt: z.iso.datetime() }), filters: {} }),
+    'Finer.createdAt has microseconds, which JavaScript has not: give it a precision of 3',
   ],
   [
     'two routes for one path',

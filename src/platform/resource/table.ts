@@ -24,6 +24,7 @@ export interface Column {
 }
 
 const WITH_ZONE = /^timestamp(?:\(\d\))? with time zone$/i;
+const IN_MS = /^timestamp\([0-3]\)/i;
 /** A cast to these cuts what is too long, and says nothing. */
 const CUT = /^character(?: varying)?(?:\(\d+\))?$/;
 
@@ -125,7 +126,11 @@ export class Table {
     const base = type.replace(/\(.*?\)/, '');
     if (base.endsWith('[]') || base === 'enum' || base === 'timestamp')
       throw new StartError(`${this.entity.name}.${property} is a column of a type that is not shown as JSON (${type})`);
-    if (WITH_ZONE.test(type)) return time(sql);
+    if (isMoment(type) && !IN_MS.test(type))
+      throw new StartError(
+        `${this.entity.name}.${property} has microseconds, which JavaScript has not: give it a precision of 3`,
+      );
+    if (isMoment(type)) return time(sql);
     if (base === 'uuid') return quoted(sql);
     if (base === 'bigint' || base === 'numeric') return asNumber ? `to_json(${sql})::text` : quoted(sql);
     if (['smallint', 'integer', 'jsonb', 'json', 'boolean'].includes(base)) return `${sql}::text`;
