@@ -6,7 +6,7 @@ const ELEMENT = /[ \t]*(?:(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)/y;
 /**
  * The strong entity tag of one version of a thing. The time of its making is part of it, so that
  * a thing that is deleted and made again under its name never has an old one's tag. PostgreSQL makes the same (see
- * record.statements.ts).
+ * platform/resource/table.ts).
  */
 export const entityTag = (thing: { version: number; createdAt: Date }): string =>
   `"${thing.version}-${thing.createdAt.getTime().toString(16)}"`;

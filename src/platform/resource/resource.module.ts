@@ -2,6 +2,7 @@ import { type DynamicModule, Inject, Module, type Provider } from '@nestjs/commo
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { ObjectLiteral } from 'typeorm';
 import { CONFIG, type Config } from '../config.token.js';
+import { StartError } from '../start-error.js';
 import { type Entity, type ResourceDefinition, resourceToken } from './definition.js';
 import { IndexCheck } from './index-check.js';
 import { Resource } from './resource.js';
@@ -32,10 +33,12 @@ function provide<T extends ObjectLiteral>(definition: ResourceDefinition<T>): Pr
     provide: resourceToken(definition.entity),
     inject: [ResourceRepositories, IndexCheck, RowChanges, CONFIG],
     useFactory: (repositories: ResourceRepositories, check: IndexCheck, changes: RowChanges, config: Config) => {
-      const { entity, policy, isShared = true } = definition;
-      // The second tier knows rows by their names alone: what ends with its owner would live on there.
-      const options = { ...definition, beside: policy.by, isShared: isShared && !policy.tags };
-      const repository = repositories.of(entity, options);
+      const { entity, policy } = definition;
+      if (definition.isShared && policy.tags)
+        throw new StartError(
+          `${entity.name} cannot have isShared: its rows end with others (tags), of which Redis does not know`,
+        );
+      const repository = repositories.of(entity, { ...definition, beside: policy.by });
       check.add(definition, repository.table);
       changes.watch(definition);
       return new Resource(definition, repository, config.PUBLIC_MAX_AGE_S);
