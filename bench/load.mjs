@@ -10,9 +10,26 @@ const TIMEOUT_S = 10;
 /** autocannon makes each request in advance for each connection. */
 const MOST_PATHS_OF_AUTOCANNON = 1000;
 
+/** Where it stands in headers or a body, each request has a text of its own, of the same length. */
+export const NUMBER = 'NUMBER-OF-THE-REQUEST';
+const FIRST_NUMBER = 10_000_000;
+/** What the numbers of one slice begin with. */
+const prefixOfNumbers = () => `${randomBytes(6).toString('hex').toUpperCase()}-`;
+
+const isNumbered = ({ headers, body }) => JSON.stringify([headers, body]).includes(NUMBER);
+
+/** @param count from 0 on @returns the headers and the body, with a number in them */
+export function numbered({ headers, body }, prefix = prefixOfNumbers(), count = 0) {
+  const set = (text) => text?.replaceAll(NUMBER, `${prefix}${FIRST_NUMBER + count}`);
+  return {
+    headers: Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name, set(value)])),
+    body: set(body),
+  };
+}
+
 /**
- * @param target { url, paths, method, headers, body, numbered }: the paths are asked in turn, from a random one on;
- * `numbered` names a header that gets another value with each request
+ * @param target { url, paths, method, headers, body }: the paths are asked in turn, from a random one on; headers and body may
+ * hold NUMBER
  * @param how { connections, seconds, cores }
  * @returns { rps, p99, errors }: p99 in ms; errors are statuses of 400 and more, broken connections and time-outs
  */
@@ -23,7 +40,8 @@ export function slice(target, how) {
 const quoted = (text) => JSON.stringify(text);
 
 /** In Lua: requests are put together before the clock starts, and only a number is set in while it runs. */
-function script({ paths, method = 'GET', headers = {}, body, numbered }, pathsFile) {
+function script(target, pathsFile) {
+  const { paths, method = 'GET', headers = {}, body } = target;
   const set = Object.entries(headers).map(([name, value]) => `wrk.headers[${quoted(name)}] = ${quoted(value)}`);
   const many = `
 local requests, at = {}, 0
@@ -36,21 +54,21 @@ function request()
   return requests[at]
 end`;
   const counted = `
-local head, tail, number
+local parts, number = {}, ${FIRST_NUMBER}
 function init()
-  wrk.headers[${quoted(numbered)}] = "NUMBER"
-  head, tail = string.match(wrk.format(), "^(.*)NUMBER(.*)$")
-  number = 0
+  for part in string.gmatch(wrk.format() .. "${NUMBER}", "(.-)${NUMBER.replaceAll('-', '%-')}") do
+    parts[#parts + 1] = part
+  end
 end
 function request()
   number = number + 1
-  return head .. "${randomBytes(9).toString('hex')}-" .. number .. tail
+  return table.concat(parts, "${prefixOfNumbers()}" .. number)
 end`;
   return `
 wrk.method = ${quoted(method)}
 ${set.join('\n')}
 ${body ? `wrk.body = ${quoted(body)}` : ''}
-${numbered ? counted : ''}${!numbered && paths.length > 1 ? many : ''}
+${isNumbered(target) ? counted : paths.length > 1 ? many : ''}
 function done(summary, latency)
   local e = summary.errors
   local sum = e.connect + e.read + e.write + e.timeout + e.status
@@ -75,13 +93,20 @@ async function wrk(target, { connections, seconds, cores = LOAD_CORE }) {
   }
 }
 
-async function cannon({ url, paths, method = 'GET', headers, body, numbered }, { connections, seconds }) {
+async function cannon(target, { connections, seconds }) {
+  const { url, paths, method = 'GET', headers, body } = target;
   const { default: autocannon } = await import('autocannon');
-  const prefix = randomBytes(9).toString('hex');
-  let number = 0;
-  const setupRequest = (request) => ({ ...request, headers: { ...headers, [numbered]: `${prefix}-${++number}` } });
+  const prefix = prefixOfNumbers();
+  let count = 0;
+  const setupRequest = (request) => ({ ...request, ...numbered(target, prefix, count++) });
   const some = paths.slice(0, MOST_PATHS_OF_AUTOCANNON);
-  const requests = some.map((path) => ({ path, method, headers, body, ...(numbered ? { setupRequest } : {}) }));
+  const requests = some.map((path) => ({
+    path,
+    method,
+    headers,
+    body,
+    ...(isNumbered(target) ? { setupRequest } : {}),
+  }));
   const result = await autocannon({ url, connections, duration: seconds, timeout: TIMEOUT_S, requests });
   const errors = result.errors + result['4xx'] + result['5xx'];
   return { rps: result.requests.total / result.duration, p99: result.latency.p99, errors };

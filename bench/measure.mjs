@@ -15,7 +15,8 @@ const median = (numbers) => {
 };
 
 /**
- * @param scenario { name, yardstick, metrics: [{ name, value, unit, must, goal, isLowerBetter }], prepare }
+ * @param scenario { name, yardstick, metrics: [{ name, value, unit, must, goal, like, isLowerBetter }], prepare }: `like` is the
+ * name of another metric, against whose ratio this one is held
  * @param options { rounds, seconds, retries }: retries of a slice that others disturbed
  * @returns one row per metric and contestant
  */
@@ -52,7 +53,7 @@ async function quietly(take, before, retries) {
 }
 
 /** Ratios are made in each round, of neighbours, so that what is slow for a minute is slow for both. */
-function rowsOf(scenario, { name, value, unit, must, goal, isLowerBetter = false }, taken) {
+function rowsOf(scenario, { name, value, unit, must, goal, like, isLowerBetter = false }, taken) {
   const yardstick = taken.get(scenario.yardstick);
   return [...taken].map(([contestant, slices]) => {
     const ratios = slices.map((result, round) => result[value] / yardstick[round][value]);
@@ -73,7 +74,7 @@ function rowsOf(scenario, { name, value, unit, must, goal, isLowerBetter = false
       errors: slices.reduce((sum, { errors }) => sum + errors, 0),
       foreign: Math.max(...slices.map(({ foreign }) => foreign)),
       ...(isOurs && must !== undefined
-        ? { must, goal, mark: reaches(goal) ? 'goal' : reaches(must) ? 'reached' : 'missed' }
+        ? { must, goal, like, mark: reaches(goal) ? 'goal' : reaches(must) ? 'reached' : 'missed' }
         : {}),
     };
   });

@@ -1,6 +1,8 @@
 // What the figures say, as text.
 import { FOREIGN_LIMIT } from './measure.mjs';
 
+/** A module's row may have so much less than the row of `data` that does the same. */
+const LEAST_OF_DATA = 0.95;
 const MARKS = { goal: '✔✔ beyond', reached: '✔ reached', missed: '✘ missed' };
 const digits = (number) => (number >= 100 ? Math.round(number).toLocaleString('en') : number.toFixed(1));
 
@@ -38,10 +40,22 @@ export function table(rows) {
       ours.must === undefined ? '' : least + ours.must,
       ours.goal === undefined ? '' : least + ours.goal,
       ours.mark ? MARKS[ours.mark] : '',
+      besideData(rows, ours),
     ];
   });
-  const cells = [['scenario', 'yardstick = 1', 'others', 'Floodgate', 'must reach', 'go on for', ''], ...lines];
+  const cells = [
+    ['scenario', 'yardstick = 1', 'others', 'Floodgate', 'must reach', 'go on for', '', 'of `data`'],
+    ...lines,
+  ];
   const widths = cells[0].map((_, column) => Math.max(...cells.map((line) => line[column].length)));
   const written = cells.map((line) => `| ${line.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`);
   return [written[0], `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...written.slice(1)].join('\n');
+}
+
+/** A ratio to the ratio of the row of `data` that does the same, where that was measured in this run. */
+function besideData(rows, { like, ratio }) {
+  const data = rows.find(({ isOurs, scenario }) => isOurs && scenario === like);
+  if (!data) return '';
+  const share = ratio / data.ratio;
+  return `${share.toFixed(2)} ${share >= LEAST_OF_DATA ? MARKS.reached : MARKS.missed}`;
 }

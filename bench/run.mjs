@@ -17,6 +17,7 @@ import { chart } from './chart.mjs';
 import { loader } from './load.mjs';
 import { assertMachine, LOAD_CORE, pin } from './machine.mjs';
 import { play, Skipped } from './measure.mjs';
+import { orderScenarios } from './orders.mjs';
 import { processScenarios } from './processes.mjs';
 import { describe, table } from './report.mjs';
 import { loadScenarios } from './scenarios.mjs';
@@ -24,7 +25,7 @@ import { stopAll } from './servers.mjs';
 import { Stage } from './stage.mjs';
 import { transferScenarios } from './transfers.mjs';
 
-const scenarios = [...loadScenarios, ...processScenarios, ...transferScenarios];
+const scenarios = [...loadScenarios, ...orderScenarios, ...processScenarios, ...transferScenarios];
 
 const { values: asked } = parseArgs({
   options: {

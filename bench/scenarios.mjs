@@ -1,6 +1,6 @@
 // What is measured under load by HTTP: who is asked what, and that all answer the same.
 import { deepStrictEqual } from 'node:assert';
-import { slice } from './load.mjs';
+import { NUMBER, numbered, slice } from './load.mjs';
 import { dataOf, momentOf, RECORDS } from './stage.mjs';
 
 const CONNECTIONS = 64;
@@ -8,7 +8,8 @@ const WARM_S = 2;
 const KEYS = 1000;
 const POSITIONS = 50_000;
 
-const perSecond = (name, must, goal) => [{ name, value: 'rps', unit: '/s', must, goal }];
+/** @param like the row of `data` that does the same, to be held against it */
+export const perSecond = (name, must, goal, like) => [{ name, value: 'rps', unit: '/s', must, goal, like }];
 
 /** A contestant who is asked for all of `target` in slices of the given length. */
 export function loaded(name, target, { seconds }, how = {}) {
@@ -19,9 +20,8 @@ export function loaded(name, target, { seconds }, how = {}) {
 const floodgateAt = (server, stage, ids) => ({ url: server.url, paths: ids.map((id) => stage.path(id)) });
 const peerAt = ({ url }, ids) => ({ url, paths: ids.map((id) => `/records/${id}`) });
 
-async function answerOf({ url, paths, method, headers, body, numbered }, index = 0) {
-  const number = numbered ? { [numbered]: crypto.randomUUID() } : {};
-  const response = await fetch(url + paths[index], { method, headers: { ...headers, ...number }, body });
+async function answerOf({ url, paths, method, ...sent }, index = 0) {
+  const response = await fetch(url + paths[index], { method, ...numbered(sent) });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
@@ -29,7 +29,7 @@ async function answerOf({ url, paths, method, headers, body, numbered }, index =
 const canonical = (text) => JSON.stringify(JSON.parse(text));
 
 /** @throws AssertionError when a contestant answers other than the first one does, at the first and at other paths */
-async function assertSame(contestants, { status = 200, of = canonical, constant = [] } = {}) {
+export async function assertSame(contestants, { status = 200, of = canonical, constant = [] } = {}) {
   for (const index of [0, 1, 500]) {
     const asked = contestants.filter(
       ({ name, target }) => index < target.paths.length && (index === 0 || !constant.includes(name)),
@@ -141,7 +141,7 @@ const list = {
 };
 
 /** New records, one a request; before each slice those of the last one are removed. */
-const creating = (name, title, must, goal, numbered) => ({
+const creating = (name, title, must, goal, ours = {}) => ({
   name,
   yardstick: 'fastify-pg',
   metrics: perSecond(title, must, goal),
@@ -152,8 +152,9 @@ const creating = (name, title, must, goal, numbered) => ({
     const theirPaths = [`/collections/${stage.collections['bench-writes']}/records`];
     const theirs = async (peer, environment) =>
       loaded(peer, { ...request, url: (await stage.peer(peer, environment)).url, paths: theirPaths }, options);
-    const ours = { ...request, url: floodgate.url, paths: ['/api/v1/data/bench-writes/records'], numbered };
-    const contestants = [await theirs('fastify-pg'), loaded('floodgate', ours, options), await theirs('nest-usual')];
+    const paths = ['/api/v1/data/bench-writes/records'];
+    const target = { ...request, url: floodgate.url, paths, headers: { ...headers, ...ours } };
+    const contestants = [await theirs('fastify-pg'), loaded('floodgate', target, options), await theirs('nest-usual')];
     await assertSame(contestants, {
       status: 201,
       of: (text) => JSON.stringify([Object.keys(JSON.parse(text)).sort(), JSON.parse(text).data]),
@@ -170,5 +171,5 @@ export const loadScenarios = [
   uncached,
   list,
   creating('create', 'create one record', 0.7, 1),
-  creating('create-once', 'create one record, Idempotency-Key', 0.5, 0.8, 'Idempotency-Key'),
+  creating('create-once', 'create one record, Idempotency-Key', 0.5, 0.8, { 'Idempotency-Key': NUMBER }),
 ];

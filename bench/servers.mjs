@@ -31,10 +31,11 @@ const running = new Set();
 /** Files into which servers print. */
 const logs = new Set();
 /** What `npm start` gives to node. */
-export const START = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  .scripts.start.split(' ')
-  .slice(1)
-  .map((part) => (part.startsWith('-') ? part : join(root, part)));
+const startOf = (project) =>
+  JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'))
+    .scripts.start.split(' ')
+    .slice(1)
+    .map((part) => (part.startsWith('-') ? part : join(project, part)));
 let postgres;
 let isEnding = false;
 
@@ -100,10 +101,10 @@ export async function startPeer(name, environment, path) {
   return startNode(name, { command: [file], environment, path });
 }
 
-/** Floodgate with all that production has on, and limits that nobody reaches. */
-export async function startFloodgate(environment, { path = '/health/ready', cores } = {}) {
+/** Floodgate with all that production has on, and limits that nobody reaches; of this project, or of a copy of it. */
+export async function startFloodgate(environment, { path = '/health/ready', cores, project = root } = {}) {
   const settings = { ...SECRETS, RATE_LIMIT_REQUESTS: '1000000000', DRAIN_DELAY_MS: '0', ...environment };
-  return startNode('floodgate', { command: START, environment: settings, path, cores });
+  return startNode('floodgate', { command: startOf(project), environment: settings, path, cores });
 }
 
 /** As `nest build` would: next to the packages, so that imports find them. */

@@ -15,7 +15,8 @@ export const lineOf = (n) => JSON.stringify({ data: dataOf(n), occurredAt: momen
 export class Stage {
   /** Servers of the scenario that is on. */
   #servers = [];
-  #token = { text: '', until: 0 };
+  /** By the address of whom they are. */
+  #tokens = new Map();
 
   constructor(databaseUrl, redisUrl, client) {
     this.databaseUrl = databaseUrl;
@@ -25,11 +26,7 @@ export class Stage {
 
   static async open() {
     const [databaseUrl, redisUrl] = await Promise.all([startPostgres(), startRedis()]);
-    const client = new pg.Client({ connectionString: databaseUrl });
-    // When PostgreSQL is stopped first, this connection ends too.
-    client.on('error', () => {});
-    await client.connect();
-    const stage = new Stage(databaseUrl, redisUrl, client);
+    const stage = new Stage(databaseUrl, redisUrl, await connect(databaseUrl));
     await stage.#fill();
     return stage;
   }
@@ -81,10 +78,11 @@ export class Stage {
     return this.#keep(await startFloodgate(environment, options));
   }
 
-  async peer(name, settings = {}) {
+  /** @param path what it answers with 200 when it has started */
+  async peer(name, settings = {}, path = `/records/${this.ids[0]}`) {
     const { databaseUrl: DATABASE_URL, redisUrl: REDIS_URL, constant: CONSTANT, jwks: JWKS } = this;
     const environment = { DATABASE_URL, REDIS_URL, CONSTANT, JWKS, ...settings };
-    return this.#keep(await startPeer(name, environment, `/records/${this.ids[0]}`));
+    return this.#keep(await startPeer(name, environment, path));
   }
 
   #keep(server) {
@@ -98,15 +96,16 @@ export class Stage {
   }
 
   /** Headers with an access token that is good for some minutes more. */
-  async bearer(url) {
-    if (this.#token.until < Date.now()) {
-      const body = JSON.stringify(ADMIN);
-      const headers = { 'content-type': 'application/json' };
-      const answer = await fetch(`${url}/api/v1/auth/login`, { method: 'POST', headers, body });
-      const { accessToken } = await answer.json();
-      this.#token = { text: accessToken, until: Date.now() + TOKEN_LIFE_MS };
-    }
-    return { authorization: `Bearer ${this.#token.text}` };
+  async bearer(url, { email, password } = ADMIN) {
+    const known = this.#tokens.get(email);
+    if (known?.until > Date.now()) return known.headers;
+    const body = JSON.stringify({ email, password });
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(`${url}/api/v1/auth/login`, { method: 'POST', headers, body });
+    const { accessToken } = await answer.json();
+    const made = { headers: { authorization: `Bearer ${accessToken}` }, until: Date.now() + TOKEN_LIFE_MS };
+    this.#tokens.set(email, made);
+    return made.headers;
   }
 
   async api(url, method, path, body, type = 'application/json') {
@@ -125,8 +124,17 @@ export class Stage {
   }
 }
 
+/** @returns a client of pg */
+export async function connect(connectionString) {
+  const client = new pg.Client({ connectionString });
+  // When PostgreSQL is stopped first, this connection ends too.
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}
+
 /** Fisher and Yates'. */
-function shuffle(items) {
+export function shuffle(items) {
   for (let i = items.length - 1; i > 0; i--) {
     const j = Math.floor(Math.random() * (i + 1));
     [items[i], items[j]] = [items[j], items[i]];

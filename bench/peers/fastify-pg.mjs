@@ -1,7 +1,8 @@
 // Fastify and pg with named statements, by hand: the yardstick of everything that asks the database.
 import fastify from 'fastify';
 import pg from 'pg';
-import { databaseUrl, port, present, recordSchema, statements } from './shared.mjs';
+import { addOrders } from './orders.mjs';
+import { databaseUrl, pageOf, port, present, recordSchema, statements } from './shared.mjs';
 
 const pool = new pg.Pool({ connectionString: databaseUrl, max: 10 });
 const app = fastify();
@@ -13,10 +14,7 @@ app.get('/records/:id', { schema: { response } }, async (request, reply) => {
   return present(rows[0]);
 });
 
-const page = {
-  type: 'object',
-  properties: { items: { type: 'array', items: recordSchema }, nextCursor: { type: 'string', nullable: true } },
-};
+const page = pageOf(recordSchema);
 const querystring = { type: 'object', properties: { to: { type: 'string' } }, required: ['to'] };
 
 app.get('/collections/:id/records', { schema: { querystring, response: { 200: page } } }, async (request) => {
@@ -37,5 +35,7 @@ app.post('/collections/:id/records', { schema: { body, response } }, async (requ
   const { rows } = await pool.query({ ...statements.create, values: [request.params.id, request.body.data] });
   return reply.code(201).send(present(rows[0]));
 });
+
+addOrders(app, pool);
 
 await app.listen({ port, host: '127.0.0.1' });

@@ -32,6 +32,12 @@ export const recordSchema = {
   },
 };
 
+/** Fastify's schema of a page of 20. */
+export const pageOf = (items) => ({
+  type: 'object',
+  properties: { items: { type: 'array', items }, nextCursor: { type: 'string', nullable: true } },
+});
+
 const columns = 'id, data, occurred_at, version, created_at, updated_at';
 
 /** What a good engineer would write by hand, prepared by name. */
