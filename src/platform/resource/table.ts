@@ -54,6 +54,10 @@ export class Table {
   readonly version: Column;
   readonly createdAt: Column;
   readonly updatedAt: Column | undefined;
+  /** The columns that whoever makes a row gives, in the order of the class's members. */
+  readonly given: Column[];
+  /** By their members: TypeORM's driver makes a type's text anew each time, and each request asks. */
+  private readonly columns: Map<string, Column>;
 
   /**
    * @param shown the schema of what clients see, whose members are columns: what it does not name stays hidden
@@ -69,9 +73,12 @@ export class Table {
       throw new StartError(`${entity.name} needs a primary column that is named id and is a uuid`);
     if (!versionColumn || !createDateColumn)
       throw new StartError(`${entity.name} needs a @VersionColumn and a @CreateDateColumn: If-Match goes by them`);
-    this.version = this.columnOf(versionColumn);
-    this.createdAt = this.columnOf(createDateColumn);
-    this.updatedAt = updateDateColumn && this.columnOf(updateDateColumn);
+    this.columns = new Map(entity.columns.map((column) => [column.propertyName, this.columnOf(column)]));
+    this.version = this.column(versionColumn.propertyName);
+    this.createdAt = this.column(createDateColumn.propertyName);
+    this.updatedAt = updateDateColumn && this.column(updateDateColumn.propertyName);
+    const made = new Set<Column | undefined>([this.column('id'), this.version, this.createdAt, this.updatedAt]);
+    this.given = [...this.columns.values()].filter((column) => !made.has(column));
     this.etag = `'"' || ${this.version.sql} || '-' || to_hex((extract(epoch FROM ${this.createdAt.sql}) * 1000)::bigint) || '"'`;
     this.json = this.jsonText();
   }
@@ -82,18 +89,9 @@ export class Table {
 
   /** @throws StartError when the entity has no such column */
   column(property: string): Column {
-    const column = this.entity.findColumnWithPropertyName(property);
+    const column = this.columns.get(property);
     if (!column) throw new StartError(`${this.entity.name} has no column ${property}`);
-    return this.columnOf(column);
-  }
-
-  /** The columns that whoever makes a row gives, in the order of the class's members. */
-  get given(): Column[] {
-    const made = [this.version, this.createdAt, this.updatedAt].map((column) => column?.property);
-    const given = this.entity.columns.filter(
-      ({ isPrimary, propertyName }) => !isPrimary && !made.includes(propertyName),
-    );
-    return given.map((column) => this.columnOf(column));
+    return column;
   }
 
   /** A row of the table as StoredRow, with these columns beside: `id, "ownerId", json, etag`. */
