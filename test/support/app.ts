@@ -23,6 +23,13 @@ export interface TestApp {
 
 export const ADMIN = { email: 'admin@example.com', password: 'first-admin-of-the-tests' };
 
+/** So that a machine which is busy only makes them slower. */
+const PATIENT = {
+  ADMISSION_WAIT_MS: '20000',
+  DATABASE_ACQUIRE_TIMEOUT_MS: '20000',
+  DATABASE_LOCK_TIMEOUT_MS: '20000',
+};
+
 /** The settings that tests start from: a secret each, nothing in the log, and no limit that they would meet. */
 export const testEnvironment = (databaseUrl: string): Record<string, string> => ({
   NODE_ENV: 'test',
@@ -33,6 +40,7 @@ export const testEnvironment = (databaseUrl: string): Record<string, string> => 
   ADMIN_EMAIL: ADMIN.email,
   ADMIN_PASSWORD: ADMIN.password,
   ...UNLIMITED,
+  ...PATIENT,
 });
 
 /**

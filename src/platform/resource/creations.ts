@@ -26,6 +26,8 @@ export type Conflicts = Record<string, string>;
 const LOCK_NOT_AVAILABLE = '55P03';
 /** A value that the database does not take, or a constraint: of one row, for which others of its batch are not to blame. */
 const OF_ONE_ROW = /^2[23]/;
+/** A value that a column does not take; a null where there must be something. */
+const UNFIT = /^22|^23502/;
 /** Foreign keys, uniqueness, exclusion. */
 const CONFLICTS = new Set(['23503', '23505', '23P01']);
 
@@ -107,11 +109,14 @@ export class Creations {
   }
 }
 
-/** What a constraint that was broken, or a value that no column takes, is to the caller; any other failure stays as it is. */
+/**
+ * What a constraint that was broken, or a value that no column takes, is to the caller; any other failure stays as it is, as does
+ * a CHECK that no declaration names: what lets pass what it refuses is to be mended.
+ */
 export function toProblem(error: unknown, conflicts: Conflicts = {}): unknown {
   const state = sqlState(error) ?? '';
   const known = conflicts[brokenConstraint(error) ?? ''];
   if (known !== undefined || CONFLICTS.has(state))
     return new Problem('conflict', known ?? 'This conflicts with what is there.');
-  return OF_ONE_ROW.test(state) ? invalid('There is a value that cannot be taken.') : error;
+  return UNFIT.test(state) ? invalid('There is a value that cannot be taken.') : error;
 }
