@@ -1,7 +1,7 @@
 // The second subject: test/orders, a module as a team writes it, built into a copy of the project, and 100,000 of its rows in a
 // database of their own: the project as it stands refuses one that knows more migrations than it does.
 import { join } from 'node:path';
-import { copyWithModule, filesOfModule } from '../scripts/copy-with-module.mjs';
+import { copyWithModule, filesOfModule } from '../scripts/copy-with-module.ts';
 import { folder } from './servers.mjs';
 import { connect, momentOf, RECORDS, shuffle } from './stage.mjs';
 

@@ -1,0 +1,76 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { copyWithModule } from '../../scripts/copy-with-module.js';
+
+const page = readFileSync('docs/your-own-module.md', 'utf8');
+/** What the page shows, by path, and what it has to be typed, in its order. */
+const files = [...page.matchAll(/^`(src\/[^`]+)`\n```ts\n([\s\S]*?)^```$/gm)].map(
+  ([, path, text]) => [path as string, text as string] as const,
+);
+const commands = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, text]) =>
+  (text as string).trim().split('\n'),
+);
+
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'floodgate-module-'));
+  await copyWithModule({ folder, files: {} });
+}, 120_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Types a command in the copy. @throws Error with what was printed, when it fails */
+async function type(command: string): Promise<string> {
+  const { NODE_OPTIONS, TEST_PROCESSES, ...env } = process.env;
+  try {
+    const { stdout, stderr } = await promisify(execFile)('bash', ['-c', command], { cwd: folder, env });
+    return stdout + stderr;
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    throw new Error(`${command}:\n${stdout}${stderr}`);
+  }
+}
+
+it('shows the files of the module that the tests and the bench are about, as they are', () => {
+  const own = readdirSync('test/orders');
+  expect(own.length).toBeGreaterThan(4);
+  for (const name of own) {
+    const text = readFileSync(`test/orders/${name}`, 'utf8').replaceAll('../../src/', '../');
+    expect([name, files.find(([path]) => path === `src/orders/${name}`)?.[1]]).toEqual([name, text]);
+  }
+});
+
+it('leads from nothing to a module that is tested, and that all walks take in', async () => {
+  const [make, ...rest] = commands;
+  expect([make, ...rest]).toEqual([
+    'npm run new -- orders',
+    'npm run format',
+    'npm run documents',
+    'npm test -- src/orders/orders.e2e.spec.ts',
+    'npm test',
+  ]);
+  await type(make as string);
+  const [migration = ''] = readdirSync(join(folder, 'src/orders')).filter((name) => /^\d+-orders\.ts$/.test(name));
+  const time = migration.slice(0, 13);
+  for (const [path, text] of files)
+    writeFileSync(join(folder, path.replace('1800000000000', time)), text.replaceAll('1800000000000', time));
+  for (const command of rest.slice(0, -1)) await type(command);
+  await type('npm run lint');
+  await type('npm run typecheck');
+  // Of `npm test`, what a module could turn red.
+  const walks = ['test/contract', 'test/security', 'test/architecture.spec.ts', 'test/documents.spec.ts'];
+  expect(await type(`npm test -- --reporters default --testPathPatterns ${walks.join(' ')}`)).toMatch(
+    /Tests: .* passed/,
+  );
+}, 600_000);
+
+it('makes what passes as it stands, whatever it is called', async () => {
+  await type('npm run new -- price-lists');
+  await type('npm run format && npm run lint && npm run typecheck');
+  expect(await type('npm test -- src/price-lists/price-lists.e2e.spec.ts')).toMatch(/Tests: .* passed/);
+  await expect(type('npm run new -- price-lists')).rejects.toThrow('There is a folder src/price-lists already.');
+  await expect(type('npm run new -- Orders')).rejects.toThrow('Say what they are called, in small letters');
+  await expect(type('npm run new -- sheep')).rejects.toThrow('Say what one of the sheep is called, too');
+}, 600_000);
