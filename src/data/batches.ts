@@ -1,8 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
-import { isOtherRequest } from '../platform/http/idempotency.js';
 import { parseJson } from '../platform/http/json.js';
 import { type Mistake, Problem } from '../platform/http/problem.js';
 import { toMistakes } from '../platform/http/validation.js';
+import { isOtherRequest } from '../platform/resource/idempotency.js';
 import { type BulkReport, recordInputSchema } from './record.schema.js';
 import type { Item } from './splitter.js';
 

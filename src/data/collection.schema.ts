@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
 import { entityTag } from '../platform/http/entity-tag.js';
-import { pageOf, pageParameters } from '../platform/http/page.js';
+import { pageOf, pageParameters } from '../platform/resource/page.js';
 import type { Collection } from './collection.entity.js';
 
 export const COLLECTION = /^[a-z][a-z0-9-]{0,62}$/;

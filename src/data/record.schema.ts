@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { isObject } from '../platform/exact-json.js';
 import { Answer } from '../platform/http/answer.js';
 import { parseJson } from '../platform/http/json.js';
-import { pageOf, pageParameters } from '../platform/http/page.js';
 import { type Mistake, Problem } from '../platform/http/problem.js';
 import type { StoredRow } from '../platform/resource/creations.js';
+import { pageOf, pageParameters } from '../platform/resource/page.js';
 import type { Collection } from './collection.entity.js';
 import { cacheControl, tagsOf } from './collection.schema.js';
 

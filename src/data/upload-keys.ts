@@ -3,7 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { PoolClient } from 'pg';
 import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
-import { type IdempotencyKey, isOtherRequest, isRunning, KEPT } from '../platform/http/idempotency.js';
+import { type IdempotencyKey, isOtherRequest, isRunning, KEPT } from '../platform/resource/idempotency.js';
 import type { Progress } from './batches.js';
 import type { DataConfig } from './data.settings.js';
 

@@ -6,7 +6,7 @@ import { AtEdge } from '../platform/edge/at-edge.js';
 import type { Answer } from '../platform/http/answer.js';
 import { AdminOnly, badToken, type Caller, CurrentCaller, SelfOrAdmin } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
-import { pageAnswer, RequestUrl } from '../platform/http/page.js';
+import { pageAnswer, RequestUrl } from '../platform/resource/page.js';
 import { ExactLimits } from '../platform/throttle/exact-limits.js';
 import type { Attempt } from './passwords.service.js';
 import * as schema from './user.schema.js';

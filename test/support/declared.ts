@@ -2,8 +2,6 @@ import { Body, Controller, Module, Param, Query, type Type } from '@nestjs/commo
 import type { z } from 'zod';
 import type { Answer } from '../../src/platform/http/answer.js';
 import { Anyone, type Caller, CurrentCaller } from '../../src/platform/http/caller.js';
-import { CurrentIdempotencyKey, type IdempotencyKey } from '../../src/platform/http/idempotency.js';
-import { RequestUrl } from '../../src/platform/http/page.js';
 import {
   type ListQuery,
   listQuery,
@@ -11,6 +9,8 @@ import {
   type ResourceDefinition,
   resourceId,
 } from '../../src/platform/resource/definition.js';
+import { CurrentIdempotencyKey, type IdempotencyKey } from '../../src/platform/resource/idempotency.js';
+import { RequestUrl } from '../../src/platform/resource/page.js';
 import type { Change, Resource } from '../../src/platform/resource/resource.js';
 import { InjectResource, ResourceModule } from '../../src/platform/resource/resource.module.js';
 import * as route from '../../src/platform/resource/routes.js';

@@ -2,8 +2,8 @@ import { Batch } from '../database/batch.js';
 import type { Database, Statement } from '../database/database.js';
 import { brokenConstraint, sqlState } from '../database/database-problem.js';
 import { entityTag } from '../http/entity-tag.js';
-import { fingerprintOf, type IdempotencyKey, isOtherRequest, isRunning } from '../http/idempotency.js';
 import { invalid, Problem } from '../http/problem.js';
+import { fingerprintOf, type IdempotencyKey, isOtherRequest, isRunning } from './idempotency.js';
 import { FIND_KEY, type Parent } from './statements.js';
 import type { Table } from './table.js';
 

@@ -1,6 +1,6 @@
 import type { ObjectLiteral } from 'typeorm';
 import { z } from 'zod';
-import { pageParameters } from '../http/page.js';
+import { pageParameters } from './page.js';
 import type { Policy } from './policy.js';
 import type { RepositoryOptions } from './repository.js';
 import type { Property } from './table.js';

@@ -1,7 +1,7 @@
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { Database } from '../database/database.js';
-import { KEPT } from '../http/idempotency.js';
 import { Background } from '../lifecycle/background.js';
+import { KEPT } from './idempotency.js';
 
 const INTERVAL_MS = 2000;
 const KEYS_INTERVAL_MS = 600_000;

@@ -1,9 +1,9 @@
 import type { ObjectLiteral } from 'typeorm';
 import type { Statement } from '../database/database.js';
-import { PAGE_BYTES } from '../http/page.js';
 import { StartError } from '../start-error.js';
 import type { Filter } from './filters.js';
 import { statementName } from './names.js';
+import { PAGE_BYTES } from './page.js';
 import { type Property, type Table, textOf } from './table.js';
 
 /** A page that can have no more is not measured: of the usual 20 rows of this size. */

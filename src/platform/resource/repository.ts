@@ -4,13 +4,13 @@ import type { Cache } from '../cache/cache.js';
 import type { SharedTier } from '../cache/shared-tier.js';
 import { Batch } from '../database/batch.js';
 import type { Database } from '../database/database.js';
-import type { Cursors } from '../http/cursor.js';
-import { type IdempotencyKey } from '../http/idempotency.js';
-import type { Page } from '../http/page.js';
 import { invalid, Problem } from '../http/problem.js';
 import { type Conflicts, type Created, Creations, type StoredRow, toProblem } from './creations.js';
+import type { Cursors } from './cursor.js';
 import type { Filter } from './filters.js';
+import { type IdempotencyKey } from './idempotency.js';
 import { type Listed, Lists, type PageRow, USUAL_ROW_BYTES, WHOLE_BYTES } from './list.js';
+import type { Page } from './page.js';
 import { type Parent, type Statements, statementsOf } from './statements.js';
 import { type Column, isMoment, type Property, Table } from './table.js';
 

@@ -3,7 +3,7 @@ import { DataSource, type ObjectLiteral } from 'typeorm';
 import { Cache } from '../cache/cache.js';
 import { SharedTier } from '../cache/shared-tier.js';
 import { Database } from '../database/database.js';
-import { Cursors } from '../http/cursor.js';
+import { Cursors } from './cursor.js';
 import { Leftovers } from './leftovers.js';
 import { type RepositoryOptions, ResourceRepository } from './repository.js';
 import { type Property, Table } from './table.js';

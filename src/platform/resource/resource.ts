@@ -4,13 +4,13 @@ import { parseExactly } from '../exact-json.js';
 import { Answer, type AnswerOptions } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 import { assertIfMatch } from '../http/entity-tag.js';
-import { type IdempotencyKey, REPLAYED } from '../http/idempotency.js';
-import { mergePatch } from '../http/merge-patch.js';
-import { pageAnswer } from '../http/page.js';
 import { invalid, notFound, Problem } from '../http/problem.js';
 import { toMistakes } from '../http/validation.js';
 import type { StoredRow } from './creations.js';
 import { type ListQuery, pathOf, type ResourceDefinition } from './definition.js';
+import { type IdempotencyKey, REPLAYED } from './idempotency.js';
+import { mergePatch } from './merge-patch.js';
+import { pageAnswer } from './page.js';
 import type { Given, Locked, ResourceRepository, Stored } from './repository.js';
 import type { Property } from './table.js';
 

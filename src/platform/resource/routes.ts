@@ -15,11 +15,11 @@ import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { AtEdge } from '../edge/at-edge.js';
 import type { Caller } from '../http/caller.js';
-import { ApiIdempotencyKey } from '../http/idempotency.js';
 import { Operation } from '../http/operation.js';
-import { pageOf } from '../http/page.js';
 import { ChangeGuard } from './change.guard.js';
 import { type Entity, pathOf, resourceId } from './definition.js';
+import { ApiIdempotencyKey } from './idempotency.js';
+import { pageOf } from './page.js';
 import type { Change } from './resource.js';
 
 /** What routes say of a resource. */

@@ -1,5 +1,5 @@
 import type { Statement } from '../database/database.js';
-import { KEPT } from '../http/idempotency.js';
+import { KEPT } from './idempotency.js';
 import { statementName } from './names.js';
 import type { Column, Table } from './table.js';
 

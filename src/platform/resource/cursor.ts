@@ -1,8 +1,8 @@
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.token.js';
+import { invalid } from '../http/problem.js';
 import { PAGE_BYTES, type Page } from './page.js';
-import { invalid } from './problem.js';
 
 /** A list that is given out in pages. */
 interface Paged<T> {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { Config } from '../../config.js';
+import { Problem } from '../http/problem.js';
 import { Cursors } from './cursor.js';
-import { Problem } from './problem.js';
 
 const cursorsOf = (secret: string) => new Cursors({ APP_SECRET: secret } as Config);
 const cursors = cursorsOf('a secret of the tests that is long enough');

@@ -1,8 +1,8 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { Answer } from './answer.js';
-import { splitUrl } from './split-url.js';
+import { Answer } from '../http/answer.js';
+import { splitUrl } from '../http/split-url.js';
 
 /** Bytes of the items of a page together: the one that would pass them, unless it is the first, begins the next page. */
 export const PAGE_BYTES = 1_048_576;

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { ApiHeader } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import type { Caller } from './caller.js';
-import { invalid, Problem } from './problem.js';
+import type { Caller } from '../http/caller.js';
+import { invalid, Problem } from '../http/problem.js';
 
 /** How long an answer is kept for replay; as PostgreSQL's interval. */
 export const KEPT = "interval '24 hours'";
