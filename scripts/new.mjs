@@ -9,7 +9,7 @@ const [plural = '', singular = singularOf(plural)] = process.argv.slice(2);
 
 function singularOf(word) {
   if (word.endsWith('ies')) return `${word.slice(0, -3)}y`;
-  return word.replace(/(?<=s|x|ch|sh)es$|s$/, '');
+  return word.replace(/(?<=ss|x|ch|sh)es$|s$/, '');
 }
 
 const folder = `src/${plural}`;

@@ -110,8 +110,18 @@ it.each<[string, () => Type, string]>([
   ],
   [
     'a time to the microsecond, of which cursors and tags would lose a part',
-    () => moduleOf(Finer, { ...orders, shown: z.object({ id: z.uuid(), createdAt: z.iso.datetime() }), filters: {} }),
+    () =>
+      moduleOf(Finer, {
+        ...orders,
+        shown: orderSchema.pick({ id: true, version: true, createdAt: true }),
+        filters: {},
+      }),
     'Finer.createdAt has microseconds, which JavaScript has not: give it a precision of 3',
+  ],
+  [
+    'a schema that does not show the version',
+    () => declared({ shown: orderSchema.omit({ version: true }) }),
+    'Order.version has to be shown: places and entity tags are made of it',
   ],
   [
     'two routes for one path',

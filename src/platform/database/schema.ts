@@ -37,6 +37,9 @@ export type Say = (text: string) => void;
 /** The time in a migration's name, which makes it a version of the schema. */
 const versionOf = (name: string) => Number(name.slice(-13));
 
+/** As TypeORM writes it down. */
+const nameOf = (migration: Migration): string => new migration().name ?? migration.name;
+
 /** Names of the migrations that were run; none in an empty database. */
 async function appliedTo(database: Client | Pool): Promise<string[]> {
   const table = await database.query(`SELECT to_regclass('migrations') AS name`);
@@ -48,7 +51,7 @@ async function appliedTo(database: Client | Pool): Promise<string[]> {
 /** Whether all of these migrations were run. */
 export async function isMigrated(database: Client | Pool, migrations: Migration[]): Promise<boolean> {
   const applied = new Set(await appliedTo(database));
-  return migrations.every(({ name }) => applied.has(name));
+  return migrations.every((migration) => applied.has(nameOf(migration)));
 }
 
 /**
@@ -63,12 +66,10 @@ export async function prepareSchema(config: Config, migrations: Migration[], say
       throw new StartError(`The database has the encoding ${encoding}, which lacks letters: make one with UTF8.`);
     return appliedTo(client);
   });
-  const [version, own] = [applied, migrations.map(({ name }) => name)].map((names) =>
-    Math.max(0, ...names.map(versionOf)),
-  );
+  const [version, own] = [applied, migrations.map(nameOf)].map((names) => Math.max(0, ...names.map(versionOf)));
   if ((version as number) > (own as number))
     throw new StartError(`The database's schema (${version}) is newer than this build (${own}): run a newer build.`);
-  const isCurrent = migrations.every(({ name }) => applied.includes(name));
+  const isCurrent = migrations.every((migration) => applied.includes(nameOf(migration)));
   if (config.MIGRATE_ON_START && !isCurrent) await migrate(config, migrations, say);
 }
 

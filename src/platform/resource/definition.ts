@@ -1,5 +1,6 @@
 import type { ObjectLiteral } from 'typeorm';
 import { z } from 'zod';
+import { StartError } from '../start-error.js';
 import { pageParameters } from './page.js';
 import type { Policy } from './policy.js';
 import type { RepositoryOptions } from './repository.js';
@@ -38,8 +39,14 @@ export const defineResource = <T extends ObjectLiteral>(
 /** Where a row is, and what it is kept as. */
 export const pathOf = ({ path }: { path: string }, id: string): string => `${path}/${id.toLowerCase()}`;
 
-/** The parameters of a resource's list: page, `sort`, and its filters. */
-export function listQuery<T extends ObjectLiteral>({ sorts, filters = {} }: ResourceDefinition<T>) {
+/**
+ * The parameters of a resource's list: page, `sort`, and its filters.
+ * @throws StartError for a filter that has the name of another parameter
+ */
+export function listQuery<T extends ObjectLiteral>({ entity, sorts, filters = {} }: ResourceDefinition<T>) {
+  const taken = Object.keys(filters).find((name) => name === 'sort' || name in pageParameters);
+  if (taken)
+    throw new StartError(`The filter ${taken} of ${entity.name} has the name of a parameter that every list has`);
   const orders = sorts.flatMap((sort) => [`-${sort}`, sort]) as [string, ...string[]];
   const sort = z
     .enum(orders)

@@ -15,18 +15,21 @@ export interface Policy<T> {
 }
 
 /**
- * For the owner and admins; anyone may read, too, if it says so. What is kept of a row ends with its owner.
+ * For the owner and admins. What is kept of a row ends with its owner.
  * @param property the column that holds the owner's id
+ * @param readers who may read, too: whoever is signed in, or anyone, where the routes are for @Anyone()
  */
-export function ownedBy<T>(property: Property<T>, readers: 'owner' | 'anyone' = 'owner'): Policy<T> {
+export function ownedBy<T>(property: Property<T>, readers: 'owner' | 'signed-in' | 'anyone' = 'owner'): Policy<T> {
   const mayChange = (row: T, caller: Caller | undefined) =>
     caller !== undefined && (row[property] === caller.id || caller.role === 'admin');
+  const isReader = (_: T, caller: Caller | undefined) =>
+    readers === 'anyone' || (readers === 'signed-in' && caller !== undefined);
   return {
     by: [property],
-    mayRead: readers === 'anyone' ? () => true : mayChange,
+    mayRead: readers === 'owner' ? mayChange : isReader,
     mayChange,
     listed: (caller) =>
-      readers === 'anyone' || caller?.role === 'admin' ? {} : ({ [property]: caller?.id } as Partial<T>),
+      isReader(undefined as T, caller) || caller?.role === 'admin' ? {} : ({ [property]: caller?.id } as Partial<T>),
     tags: (row) => [userTag(row[property] as string)],
   };
 }

@@ -77,6 +77,9 @@ export class Table {
     this.version = this.column(versionColumn.propertyName);
     this.createdAt = this.column(createDateColumn.propertyName);
     this.updatedAt = updateDateColumn && this.column(updateDateColumn.propertyName);
+    for (const { property } of [this.column('id'), this.version, this.createdAt])
+      if (!(property in shown.shape))
+        throw new StartError(`${entity.name}.${property} has to be shown: places and entity tags are made of it`);
     const made = new Set<Column | undefined>([this.column('id'), this.version, this.createdAt, this.updatedAt]);
     this.given = [...this.columns.values()].filter((column) => !made.has(column));
     this.etag = `'"' || ${this.version.sql} || '-' || to_hex((extract(epoch FROM ${this.createdAt.sql}) * 1000)::bigint) || '"'`;
