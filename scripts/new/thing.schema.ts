@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { defineResource, listQuery, mergePatchOf, resourceId } from '../../src/platform/resource/definition.js';
+import {
+  defineResource,
+  listQuery,
+  mergePatchOf,
+  resourceId,
+  shownAs,
+} from '../../src/platform/resource/definition.js';
 import { ownedBy } from '../../src/platform/resource/policy.js';
 import { Thing } from './thing.entity.js';
 
@@ -17,7 +23,7 @@ export const thingSchema = z
   .object({
     id: resourceId,
     ownerId: z.uuid(),
-    ...thingInput.shape,
+    ...shownAs(thingInput),
     version: z.int().min(1),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),

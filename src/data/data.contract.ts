@@ -56,6 +56,5 @@ export default contract({
     'bulk.service.ts': [' application/x-ndjson'],
     'collection.schema.ts': ['flights-1'],
     'records.controller.ts': [ID],
-    'record.schema.ts': [':60Z', '.0001', '+0'],
   },
 });

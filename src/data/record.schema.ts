@@ -4,31 +4,10 @@ import { Answer } from '../platform/http/answer.js';
 import { parseJson } from '../platform/http/json.js';
 import { type Mistake, Problem } from '../platform/http/problem.js';
 import type { StoredRow } from '../platform/resource/creations.js';
+import { bound, moment } from '../platform/resource/moment.js';
 import { pageOf, pageParameters } from '../platform/resource/page.js';
 import type { Collection } from './collection.entity.js';
 import { cacheControl, tagsOf } from './collection.schema.js';
-
-/** Four digits of a year are all that RFC 3339 has. */
-const isInRange = (text: string) => {
-  const year = new Date(text).getUTCFullYear();
-  return year >= 1 && year <= 9999;
-};
-
-const timestamp = z
-  .string()
-  .toUpperCase()
-  .refine((text) => !/:60[.Z+-]/.test(text), { error: 'is a leap second, which cannot be kept', abort: true })
-  .check(z.iso.datetime({ offset: true, abort: true }))
-  .refine(isInRange, 'must lie in the years 0001 to 9999');
-
-const moment = timestamp.transform((text) => new Date(text).toISOString());
-
-/** What lies between two milliseconds is before the later one, and records have no others. */
-const bound = timestamp.transform((text) => {
-  const isBetween = /\.\d{3}\d*[1-9]/.test(text);
-  // The first moment of the year 10000, as PostgreSQL writes it.
-  return new Date(new Date(text).getTime() + (isBetween ? 1 : 0)).toISOString().replace(/^\+0/, '');
-});
 
 const occurredAt = moment.meta({
   description: 'When it happened (RFC 3339), cut to milliseconds; now, if left out.',

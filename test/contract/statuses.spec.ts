@@ -3,6 +3,7 @@ import { startApp, type TestApp } from '../support/app.js';
 import { Client, type Response } from '../support/client.js';
 import type { Clients } from '../support/contract.js';
 import {
+  absentPathOf,
   assertAllSaid,
   bodyFor,
   callerFor,
@@ -97,8 +98,7 @@ it('answers 404 for what is not there', async () => {
   const found: Record<string, number> = {};
   const some = operations.filter(({ path, statuses }) => path.includes('{') && statuses.includes(404));
   for await (const { operation, thing, ...asked } of walk(some)) {
-    const last = /\{(\w+)\}[^{]*$/.exec(operation.path)?.[1] as string;
-    const path = pathOf(operation, { ...thing.values, [last]: operation.unknown[last] as string });
+    const path = absentPathOf(operation, thing);
     found[operation.id] = (await ask(clients['an admin'], operation, { ...asked, path })).status;
   }
   expectAll(404, found);

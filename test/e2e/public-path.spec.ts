@@ -1,8 +1,9 @@
 import { startApp, type TestApp } from '../support/app.js';
 import { Client, type Response } from '../support/client.js';
 import { makeCollection, makeRecord, must } from '../support/collections.js';
+import { bodyFor, callerFor, clientsAt, makeFor } from '../support/contracts.js';
 import { type Nginx, startNginx } from '../support/nginx.js';
-import { operations } from '../support/operations.js';
+import { operations, pathOf } from '../support/operations.js';
 import { describeWith } from '../support/program.js';
 
 const PATH = '/floodgate';
@@ -117,17 +118,15 @@ describeWith('nginx', 'behind a proxy that takes off the path of PUBLIC_URL', ()
     const { servers, paths } = await (await fetch(at)).json();
     expect(servers).toHaveLength(1);
     const base = new URL(servers[0].url, at).href;
-    const caller = new Client(base, app.admin.tokens);
-    const set = await makeCollection(admin);
-    const record = await makeRecord(admin, set);
-    const pathOf = (template: string) => {
-      const id = template.includes('/users/') ? app.admin.userId : record.id;
-      return template.replace('{collection}', set.name).replace('{id}', id);
-    };
+    const clients = await clientsAt(new Client(base));
     const asked: [string, Response][] = [];
     // Without If-Match nothing goes.
-    for (const { method, path, body, id } of operations)
-      asked.push([id, await caller.send(method, pathOf(path), body, {})]);
+    for (const operation of operations) {
+      const thing = await makeFor(operation, clients);
+      const caller = callerFor(operation, clients, thing);
+      const body = await bodyFor(operation, clients);
+      asked.push([operation.id, await caller.send(operation.method, pathOf(operation, thing.values), body, {})]);
+    }
     expect(new Set(operations.map(({ path }) => path))).toEqual(new Set(Object.keys(paths)));
     for (const [id, { status, headers }] of asked) {
       // That of nginx has none, and its own 404.

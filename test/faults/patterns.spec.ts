@@ -36,6 +36,7 @@ const SAMPLES: Record<string, readonly string[]> = {
   'platform/http/query.ts': ['%00'],
   'platform/http/request-guard.ts': ['example.com:80', 'a.b_c-1', '%00'],
   'platform/http/response.ts': ['é'],
+  'platform/resource/moment.ts': [':60Z', '.0001', '+0'],
   'platform/resource/resource.ts': ['-createdAt'],
   'platform/logging/access-log.ts': ['"', '%x'],
   'platform/http/probe.ts': ['/health/live?'],

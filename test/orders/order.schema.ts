@@ -1,6 +1,13 @@
 import { z } from 'zod';
-import { defineResource, listQuery, mergePatchOf, resourceId } from '../../src/platform/resource/definition.js';
+import {
+  defineResource,
+  listQuery,
+  mergePatchOf,
+  resourceId,
+  shownAs,
+} from '../../src/platform/resource/definition.js';
 import { equal } from '../../src/platform/resource/filters.js';
+import { moment } from '../../src/platform/resource/moment.js';
 import { ownedBy } from '../../src/platform/resource/policy.js';
 import { Order } from './order.entity.js';
 
@@ -15,7 +22,7 @@ export const orderInput = z
     total: z.string().regex(/^\d{1,10}\.\d\d$/, 'must be an amount like 12.50'),
     lines: z.array(line).min(1).max(100),
     note: z.string().max(1000).nullable().default(null),
-    deliveryAt: z.iso.datetime({ offset: true }).nullable().default(null),
+    deliveryAt: moment.nullable().default(null),
   })
   .meta({ id: 'OrderInput', examples: [{ number: 'A-1', total: '12.50', lines: [{ article: 'pen', count: 5 }] }] });
 export type OrderInput = z.infer<typeof orderInput>;
@@ -25,7 +32,7 @@ export const orderSchema = z
   .object({
     id: resourceId,
     ownerId: z.uuid(),
-    ...orderInput.shape,
+    ...shownAs(orderInput),
     version: z.int().min(1),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),

@@ -31,6 +31,8 @@ export interface Contract<Name extends string = string> {
   operations: Record<string, Partial<Record<NoInfer<Name> | 'nothing', Answers>>>;
   /** Bodies that are taken, by operation, where the example in the document is not: what has to be somebody's, or new each time. */
   bodies?: Record<string, (clients: Clients) => unknown>;
+  /** What stands in the last parameter of an operation's path where there is nothing, if not any text will do. */
+  absent?: Record<string, string>;
   /** Refusals, by operation, that need the body or what is under a lock; every other one comes before a byte of the body is taken. */
   behindTheBody?: Record<string, readonly number[]>;
   /** For each regular expression of a file of the module, in their order, a text that a caller may send and that it takes. */

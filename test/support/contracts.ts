@@ -4,7 +4,7 @@ import { ADMIN } from './app.js';
 import type { Client } from './client.js';
 import { type Answers, CALLERS, type Caller, type Clients, type Contract, type Thing } from './contract.js';
 import { newcomers } from './newcomers.js';
-import { type Operation, operations } from './operations.js';
+import { type Operation, operations, pathOf } from './operations.js';
 import { adviceFor, contractOfRoom, roomOf } from './unsaid.js';
 
 const contracts: (Contract & { room: string })[] = await Promise.all(
@@ -75,6 +75,13 @@ export async function makeFor(operation: Operation, clients: Clients, target?: s
     throw new Error(`${contractFileOf(operation)} could not make ${name}: ${error.message}\n${advice}`);
   });
   return { owner: clients['the owner'], isNew: false, values: operation.unknown, ...made };
+}
+
+/** The operation's path, where there is nothing. */
+export function absentPathOf(operation: Operation, { values }: Made): string {
+  const last = /\{(\w+)\}[^{]*$/.exec(operation.path)?.[1] as string;
+  const absent = contractOf(operation)?.absent?.[operation.id] ?? operation.unknown[last];
+  return pathOf(operation, { ...values, [last]: absent as string });
 }
 
 /** A body that the operation takes. */

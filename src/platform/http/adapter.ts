@@ -93,7 +93,13 @@ export class HttpAdapter extends FastifyAdapter {
   }
 
   override reply(response: FastifyReply, body: unknown, statusCode?: number): FastifyReply {
-    if (!(body instanceof Answer)) return super.reply(response, body, statusCode);
+    if (!(body instanceof Answer)) {
+      // What one's own handler gives as it is may be for this caller alone.
+      const { method, caller } = response.request;
+      if (method === 'GET' && caller && !response.hasHeader('cache-control'))
+        response.header('cache-control', 'private, no-cache');
+      return super.reply(response, body, statusCode);
+    }
     if (statusCode) response.code(statusCode);
     return body.send(response.request, response);
   }

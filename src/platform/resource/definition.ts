@@ -64,6 +64,15 @@ export interface ListQuery {
   [filter: string]: string | number | undefined;
 }
 
+/** The members of a body as answers have them: what may be left out of it is there, and null where it was. */
+export function shownAs<Shape extends z.ZodRawShape>({ shape }: z.ZodObject<Shape>): Shape {
+  const shown = Object.entries(shape).map(([name, member]) => {
+    if (member instanceof z.ZodDefault) return [name, member.unwrap()];
+    return [name, member instanceof z.ZodOptional ? z.nullable(member.unwrap()) : member];
+  });
+  return Object.fromEntries(shown);
+}
+
 /** The body of a merge patch (RFC 7396): what it may hold is known only when it is merged. */
 export function mergePatchOf(input: z.ZodObject, id: string) {
   const members = Object.entries(input.shape).map(([name, member]) => {

@@ -60,10 +60,55 @@ it('leads from nothing to a module that is tested, and that all walks take in', 
   await type('npm run lint');
   await type('npm run typecheck');
   // Of `npm test`, what a module could turn red.
-  const walks = ['test/contract', 'test/security', 'test/architecture.spec.ts', 'test/documents.spec.ts'];
+  const walks = [
+    'test/contract',
+    'test/e2e/public-path.spec.ts',
+    'test/e2e/edge-routes.spec.ts',
+    'test/security',
+    'test/architecture.spec.ts',
+    'test/documents.spec.ts',
+  ];
   expect(await type(`npm test -- --reporters default --testPathPatterns ${walks.join(' ')}`)).toMatch(
     /Tests: .* passed/,
   );
+}, 600_000);
+
+it("takes the route of one's own that the page shows", async () => {
+  const [, method = ''] = /^```ts\n(@Get\('by-number[\s\S]*?)^```$/m.exec(page) ?? [];
+  const edit = (name: string, ...edits: [from: string, to: string][]) => {
+    const path = join(folder, 'src/orders', name);
+    let text = readFileSync(path, 'utf8');
+    for (const [from, to] of edits) {
+      expect(text).toContain(from);
+      text = text.replace(from, () => to);
+    }
+    writeFileSync(path, text);
+  };
+  edit(
+    'orders.controller.ts',
+    ['  @route.CreateRoute(orders)', `${method}\n  @route.CreateRoute(orders)`],
+    ['constructor(', 'constructor(@InjectRepository(Order) private readonly rows: Repository<Order>, '],
+    ['import { Body, Controller,', 'import { Body, Controller, Get,'],
+    [
+      "import * as route from '../platform/resource/routes.js';",
+      `import * as route from '../platform/resource/routes.js';
+      import { InjectRepository } from '@nestjs/typeorm';
+      import { Repository } from 'typeorm';
+      import { AtEdge } from '../platform/edge/at-edge.js';
+      import { Operation } from '../platform/http/operation.js';
+      import { notFound } from '../platform/http/problem.js';`,
+    ],
+    ['orderQuery, orders }', 'orderQuery, orderSchema, orders }'],
+  );
+  edit(
+    'orders.contract.ts',
+    ['listOrders:', 'getOrderByNumber: { one: [401, 404, 200, 404] }, listOrders:'],
+    ['return { values: { id: made.body.id } };', 'return { values: { id: made.body.id, number: made.body.number } };'],
+    ['bodies:', "absent: { getOrderByNumber: 'NONE-1' }, bodies:"],
+  );
+  await type('npm run format && npm run documents && npm run typecheck');
+  const walks = 'test/contract test/e2e/edge-routes.spec.ts test/security/a';
+  expect(await type(`npm test -- --reporters default --testPathPatterns ${walks}`)).toMatch(/Tests: .* passed/);
 }, 600_000);
 
 it('makes what passes as it stands, whatever it is called', async () => {
