@@ -50,12 +50,13 @@ row(16, '', async () => {
   const waiters: (() => Promise<Response>)[] = [
     () => anyone.get('/api/v1/data'),
     () => anyone.get(`${set.path}/stats?bucket=day`),
-    () => admin.get('/api/v1/users/me'),
+    () => admin.get('/api/v1/users?limit=3'),
     () => admin.post(set.records, { data: {} }),
   ];
   const refusals = await Promise.all([0, 1, 2, 3].flatMap(() => waiters.map(timed)));
   // Short reads have connections of their own.
-  const served = await Promise.all([set.path, records[0]?.path as string].map((path) => timed(() => anyone.get(path))));
+  const short = [set.path, records[0]?.path as string, '/api/v1/users/me'];
+  const served = await Promise.all(short.map((path) => timed(() => admin.get(path))));
   for (const [answer, ms] of served) {
     must(200, answer);
     expect(ms).toBeLessThan(ACQUIRE_TIMEOUT_MS);
