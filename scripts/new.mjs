@@ -39,7 +39,7 @@ const named = (text) =>
     .replace("ApiTags('things')", `ApiTags('${plural}')`)
     .replace("name: 'thing'", `name: '${words(singular).join(' ')}'`)
     .replace(/(?<=\.\/)things?(?=[.-])/g, (word) => (word === 'things' ? plural : singular))
-    .replace(/(?<=(?:TABLE|ON|INDEX|INDEX) |@Entity\(')things(?=\w*)/g, snake(plural))
+    .replace(/(?<=(?:TABLE|ON|INDEX) |@Entity\(')things(?=\w*)/g, snake(plural))
     .replaceAll('Things', pascal(plural))
     .replaceAll('Thing', pascal(singular))
     .replaceAll('things', camel(plural))

@@ -3,8 +3,8 @@ import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import { ACCESS, type Access, badToken, type Caller } from '../platform/http/caller.js';
 import { Problem } from '../platform/http/problem.js';
+import { resourceId } from '../platform/resource/definition.js';
 import { SessionsService } from '../users/sessions.service.js';
-import { userId } from '../users/user.schema.js';
 import { TokensService } from './tokens.service.js';
 
 const needsToken = () => new Problem('invalid-token', 'Sign in first.', {}, { 'www-authenticate': 'Bearer' });
@@ -76,7 +76,7 @@ export class AuthGuard implements CanActivate {
 function isFor(access: Access | undefined, { id: self, role }: Caller, { id = '' }: { id?: string }): boolean {
   if (access === undefined || access === 'anyone' || role === 'admin') return true;
   // What is no id at all is refused as such, to everybody alike, when the parameters are checked.
-  return access === 'self' && (id.toLowerCase() === self || !userId.safeParse(id).success);
+  return access === 'self' && (id.toLowerCase() === self || !resourceId.safeParse(id).success);
 }
 
 function ignore(): void {}

@@ -24,6 +24,17 @@ import { ResourceRepositories } from './resource/resource-repositories.js';
 import { RowChanges } from './resource/row-changes.js';
 import { ThrottleModule } from './throttle/throttle.module.js';
 
+const FOR_FEATURES = [
+  Cursors,
+  ResourceRepositories,
+  IndexCheck,
+  RowChanges,
+  LastingRequests,
+  Lifecycle,
+  Background,
+  Redis,
+];
+
 /** What every feature may ask for: settings, database, Redis, cursors, lifecycle. */
 @Global()
 @Module({})
@@ -45,32 +56,12 @@ export class PlatformModule {
         BodyGuard,
         AnswerCacheInterceptor,
         EdgeRoutes,
-        Cursors,
         Leftovers,
-        ResourceRepositories,
-        IndexCheck,
-        RowChanges,
-        LastingRequests,
-        Lifecycle,
-        Background,
-        Redis,
+        ...FOR_FEATURES,
         { provide: Admission, useFactory: () => createAdmission(config) },
         { provide: Backlog, useFactory: () => createBacklog(config) },
       ],
-      exports: [
-        CONFIG,
-        Edge,
-        Cursors,
-        ResourceRepositories,
-        IndexCheck,
-        RowChanges,
-        LastingRequests,
-        Lifecycle,
-        Background,
-        Redis,
-        Admission,
-        Backlog,
-      ],
+      exports: [CONFIG, Edge, Admission, Backlog, ...FOR_FEATURES],
     };
   }
 }

@@ -3,12 +3,14 @@ import { Answer } from '../platform/http/answer.js';
 import { userTag } from '../platform/http/caller.js';
 import { entityTag } from '../platform/http/entity-tag.js';
 import { normalized } from '../platform/normalized.js';
+import { pathOf, resourceId } from '../platform/resource/definition.js';
 import { pageOf, pageParameters } from '../platform/resource/page.js';
 import { emailPrefix, newEmail } from './email.schema.js';
 import { givenPassword, newPassword } from './password.schema.js';
 import type { User } from './user.entity.js';
 
-export const userId = z.uuid().toLowerCase().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
+/** Where users are. */
+export const USERS = { path: '/api/v1/users' };
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC, with milliseconds.' });
 
 const name = normalized('NFC', 1, 100, z.string().trim()).meta({
@@ -20,7 +22,7 @@ export const role = z.enum(['user', 'admin']);
 
 export const userSchema = z
   .object({
-    id: userId,
+    id: resourceId,
     email: z.string(),
     name: z.string(),
     role,
@@ -63,16 +65,13 @@ export const presentUser = (user: User): string => JSON.stringify(user, SHOWN);
 export const PRIVATE = { 'cache-control': 'private, no-cache' };
 
 /** Where a user is, and what it is kept as. */
-export const userPath = (id: string): string => `/api/v1/users/${id.toLowerCase()}`;
+export const userPath = (id: string): string => pathOf(USERS, id);
 
 /** What is kept for a user who reads their own. No path that somebody asks for is spelt like it. */
 export const ownName = (id: string): string => `own:${id}`;
 
 /** All that ends when a user changes or goes. */
 export const namesOf = (id: string): string[] => [userPath(id), ownName(id), userTag(id)];
-
-/** What a user is kept as, by an id of the path that nobody has checked yet: nothing is, by one that is none. */
-export const keptAs = (id: string): string | undefined => (userId.safeParse(id).success ? userPath(id) : undefined);
 
 /** The answer that shows one user. */
 export const userAnswer = (user: User, headers: Record<string, string> = {}): Answer =>

@@ -6,14 +6,16 @@ import { AtEdge } from '../platform/edge/at-edge.js';
 import type { Answer } from '../platform/http/answer.js';
 import { AdminOnly, badToken, type Caller, CurrentCaller, SelfOrAdmin } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
+import { resourceId } from '../platform/resource/definition.js';
 import { pageAnswer, RequestUrl } from '../platform/resource/page.js';
+import { Kept } from '../platform/resource/routes.js';
 import { ExactLimits } from '../platform/throttle/exact-limits.js';
 import type { Attempt } from './passwords.service.js';
 import * as schema from './user.schema.js';
 import { UsersService } from './users.service.js';
 
 @ApiTags('users')
-@Controller('api/v1/users')
+@Controller(schema.USERS.path)
 export class UsersController {
   constructor(
     private readonly users: UsersService,
@@ -45,13 +47,13 @@ export class UsersController {
 
   @Get(':id')
   @SelfOrAdmin()
-  @CacheKey((context) => schema.keptAs(context.switchToHttp().getRequest().params.id))
+  @Kept(schema.USERS)
   @Operation('getUser', 'Read a user: yourself, or anyone as an admin', {
     answer: 'The user.',
     body: schema.userSchema,
     problems: ['forbidden'],
   })
-  async get(@Param('id', { schema: schema.userId }) id: string): Promise<Answer> {
+  async get(@Param('id', { schema: resourceId }) id: string): Promise<Answer> {
     return this.users.read(id);
   }
 
@@ -67,7 +69,7 @@ export class UsersController {
     @Req() { raw }: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
     @CurrentCaller() caller: Caller,
-    @Param('id', { schema: schema.userId }) id: string,
+    @Param('id', { schema: resourceId }) id: string,
     @Body({ schema: schema.userPatchSchema }) patch: schema.UserPatch,
     @Headers('if-match') ifMatch?: string,
   ): Promise<Answer> {
@@ -88,7 +90,7 @@ export class UsersController {
   })
   async remove(
     @CurrentCaller() caller: Caller,
-    @Param('id', { schema: schema.userId }) id: string,
+    @Param('id', { schema: resourceId }) id: string,
     @Headers('if-match') ifMatch?: string,
   ): Promise<void> {
     await this.users.remove(caller, id, ifMatch);

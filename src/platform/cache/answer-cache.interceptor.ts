@@ -6,7 +6,7 @@ import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { lastValueFrom, type Observable, of } from 'rxjs';
 import type { Answer } from '../http/answer.js';
-import { DeclaredRoutes } from '../http/declared-routes.js';
+import { DeclaredRoutes, enhance } from '../http/declared-routes.js';
 import { Problem } from '../http/problem.js';
 import { Cache } from './cache.js';
 import { type Entry, type Loaded, staleness } from './entry.js';
@@ -33,13 +33,8 @@ export class AnswerCacheInterceptor extends CacheInterceptor {
     routes: DeclaredRoutes,
   ) {
     super(manager, reflector);
-    // Nest makes the routes later.
     const kept = routes.all().filter(({ handler }) => Reflect.hasMetadata(CACHE_KEY_METADATA, handler));
-    for (const { handler } of kept) {
-      const declared: unknown[] = Reflect.getMetadata(INTERCEPTORS_METADATA, handler) ?? [];
-      const others = declared.filter((interceptor) => !(interceptor instanceof AnswerCacheInterceptor));
-      Reflect.defineMetadata(INTERCEPTORS_METADATA, [this, ...others], handler);
-    }
+    for (const { handler } of kept) enhance(handler, INTERCEPTORS_METADATA, this, 'first');
   }
 
   override async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {

@@ -7,7 +7,7 @@ import { CONFIG, type Config } from '../config.token.js';
 import { Throttle } from '../throttle/throttle.js';
 import { Bodies } from './bodies.js';
 import type { Connection } from './connections.js';
-import { DeclaredRoutes } from './declared-routes.js';
+import { DeclaredRoutes, enhance } from './declared-routes.js';
 import { invalid, Problem, tooLarge } from './problem.js';
 
 declare module 'fastify' {
@@ -73,11 +73,8 @@ export class BodyGuard implements CanActivate {
   ) {
     this.bodies = new Bodies(config.BODY_LIMIT_BYTES, config.BODY_MEMORY_BYTES);
     // Nest makes the routes later, and asks this one behind the guards that they declare.
-    for (const { handler } of routes.all().filter(({ method }) => method !== 'GET')) {
-      const declared: unknown[] = Reflect.getMetadata(GUARDS_METADATA, handler) ?? [];
-      const others = declared.filter((guard) => !(guard instanceof BodyGuard));
-      Reflect.defineMetadata(GUARDS_METADATA, [...others, this], handler);
-    }
+    for (const { handler } of routes.all().filter(({ method }) => method !== 'GET'))
+      enhance(handler, GUARDS_METADATA, this, 'last');
   }
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {

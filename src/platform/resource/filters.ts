@@ -17,11 +17,13 @@ export interface Filter {
   isPlannedAnew?: true;
 }
 
+export const isEqual: Filter['condition'] = ({ sql, type }, value) => `${sql} = ${value}::${type}`;
+
 /** The very value. */
 export const equal = (property: string, schema = TEXT): Filter => ({
   property,
   schema,
-  condition: ({ sql, type }, value) => `${sql} = ${value}::${type}`,
+  condition: isEqual,
 });
 
 /** Not before, or not less. */

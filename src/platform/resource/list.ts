@@ -1,7 +1,7 @@
 import type { ObjectLiteral } from 'typeorm';
 import type { Statement } from '../database/database.js';
 import { StartError } from '../start-error.js';
-import type { Filter } from './filters.js';
+import { type Filter, isEqual } from './filters.js';
 import { statementName } from './names.js';
 import { PAGE_BYTES } from './page.js';
 import { type Property, type Table, textOf } from './table.js';
@@ -13,7 +13,7 @@ export const WHOLE_BYTES = 20 * USUAL_ROW_BYTES;
 const USUAL_LIMITS = new Set([20, 100]);
 
 /** Types whose values may be long. */
-const LONG = /^(?:text|character varying|jsonb?)/;
+const LONG = /^(?:text|jsonb?)/;
 
 /** What a list, an export and figures are narrowed to. */
 export interface Narrowed<T> {
@@ -63,8 +63,7 @@ export class Lists<T extends ObjectLiteral> {
   /** The conditions as SQL; `place` puts a value into the text, as a parameter or a literal. */
   conditions({ where, filters }: Narrowed<T>, place: (value: string) => string): string {
     const equal = Object.entries(where).map(([property, value]) => {
-      const { sql, type } = this.table.column(property);
-      return `${sql} = ${place(value as string)}::${type}`;
+      return isEqual(this.table.column(property), place(value as string));
     });
     const narrowed = Object.entries(filters).flatMap(([name, value]) => {
       const filter = this.filters[name] as Filter;
@@ -90,24 +89,33 @@ export class Lists<T extends ObjectLiteral> {
     const shape = [sort, order, ...narrowed, after && 'after', isCut && 'cut', limit];
     const key = `${this.table.name}_list_${shape.filter(Boolean).join('_')}`;
     const isAnew = !USUAL_LIMITS.has(limit) || given.some((name) => this.filters[name]?.isPlannedAnew);
-    const known = this.statements.get(key);
-    if (known) {
-      this.conditions({ ...listed, filters }, (value) => `$${values.push(value)}`);
-      return { statement: known, values: [...values, ...(after ?? [])] };
+    const place = (value: string) => `$${values.push(value)}`;
+    const conditions = this.conditions({ ...listed, filters }, place);
+    const placed = after?.map(place);
+    let statement = this.statements.get(key);
+    if (!statement) {
+      const text = this.text(listed, conditions, placed, isCut);
+      statement = isAnew ? { text } : { name: statementName(key), text, isShort: 'one' };
+      if (!isAnew) this.statements.set(key, statement);
     }
-    const column = this.table.column(sort);
-    let conditions = this.conditions({ ...listed, filters }, (value) => `$${values.push(value)}`);
-    if (after) {
-      const [at, id] = [values.length + 1, values.length + 2];
-      conditions += ` AND (${column.sql}, id) ${order === 'desc' ? '<' : '>'} ($${at}::${column.type}, $${id}::uuid)`;
-    }
-    const text = `
-      WITH page AS (SELECT * FROM ${this.table.sql} WHERE ${conditions}
-        ORDER BY ${column.sql} ${order}, id ${order} LIMIT ${limit + 1}),
+    return { statement, values };
+  }
+
+  /** @param after where the position is that the page lies behind, as parameters */
+  private text(
+    { sort, order, limit }: Listed<T>,
+    conditions: string,
+    after: string[] | undefined,
+    isCut: boolean,
+  ): string {
+    const { sql, type } = this.table.column(sort);
+    const behind = after
+      ? ` AND (${sql}, id) ${order === 'desc' ? '<' : '>'} (${after[0]}::${type}, ${after[1]}::uuid)`
+      : '';
+    return `
+      WITH page AS (SELECT * FROM ${this.table.sql} WHERE ${conditions}${behind}
+        ORDER BY ${sql} ${order}, id ${order} LIMIT ${limit + 1}),
       ${isCut ? this.cutPage(sort, limit) : this.wholePage(sort, limit)}`;
-    const statement: Statement = isAnew ? { text } : { name: statementName(key), text, isShort: 'one' };
-    if (!isAnew) this.statements.set(key, statement);
-    return { statement, values: [...values, ...(after ?? [])] };
   }
 
   /** Behind a cursor the bound where the list began holds anyway, and PostgreSQL would read on from there again. */

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
-/** Four digits of a year are all that RFC 3339 has. */
-const isInRange = (text: string) => {
-  const year = new Date(text).getUTCFullYear();
+/** Four digits of a year are all that RFC 3339 has, and PostgreSQL's text of others is another. */
+export const isInRange = (moment: Date | string): boolean => {
+  const year = new Date(moment).getUTCFullYear();
   return year >= 1 && year <= 9999;
 };
 

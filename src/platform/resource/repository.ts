@@ -8,8 +8,9 @@ import { invalid, Problem } from '../http/problem.js';
 import { type Conflicts, type Created, Creations, type StoredRow, toProblem } from './creations.js';
 import type { Cursors } from './cursor.js';
 import type { Filter } from './filters.js';
-import { type IdempotencyKey } from './idempotency.js';
+import type { IdempotencyKey } from './idempotency.js';
 import { type Listed, Lists, type PageRow, USUAL_ROW_BYTES, WHOLE_BYTES } from './list.js';
+import { isInRange } from './moment.js';
 import type { Page } from './page.js';
 import { type Parent, type Statements, statementsOf } from './statements.js';
 import { type Column, isMoment, type Property, Table } from './table.js';
@@ -197,11 +198,9 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
   }
 }
 
-/** Cut to milliseconds. @throws Problem invalid-request for a year that RFC 3339 does not have, of which PostgreSQL's text is another */
+/** Cut to milliseconds. @throws Problem invalid-request for a year that RFC 3339 does not have */
 function momentText(value: Date | string, property: string): string {
-  const moment = new Date(value);
-  const year = moment.getUTCFullYear();
-  if (year >= 1 && year <= 9999) return moment.toISOString();
+  if (isInRange(value)) return new Date(value).toISOString();
   const detail = 'must be a time in the years 0001 to 9999';
   throw invalid('There is a value that cannot be taken.', [{ pointer: `/${property}`, detail }]);
 }

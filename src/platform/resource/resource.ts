@@ -22,12 +22,18 @@ export interface Change {
 
 /** The rows of a resource as HTTP has them: by their policy, with entity tags, pages and places. */
 export class Resource<T extends ObjectLiteral> {
+  /** A list is for all where nobody's is narrowed. */
+  private readonly listHeaders: Record<string, string>;
+
   constructor(
     readonly definition: ResourceDefinition<T>,
     readonly repository: ResourceRepository<T, Property<T>>,
     /** Seconds for which a public row may be used unasked. */
     private readonly publicMaxAge: number,
-  ) {}
+  ) {
+    const isForAll = Object.keys(definition.policy.listed(undefined)).length === 0;
+    this.listHeaders = { 'cache-control': isForAll ? 'no-cache' : 'private, no-cache' };
+  }
 
   /** What is read is for who may read it; to others it is said, behind this, that there is no such thing. @throws Problem not-found */
   async get(id: string): Promise<Answer> {
@@ -54,9 +60,7 @@ export class Resource<T extends ObjectLiteral> {
       cursor,
     };
     const page = await this.repository.page(listed, caller?.id, [this.definition.path, where, sort, filters]);
-    const isForAll = Object.keys(this.definition.policy.listed(undefined)).length === 0;
-    const headers = { 'cache-control': isForAll ? 'no-cache' : 'private, no-cache' };
-    return pageAnswer(url, page, headers);
+    return pageAnswer(url, page, this.listHeaders);
   }
 
   /** @throws Problem conflict, idempotency-key-reused, not-found when what it belongs to has gone */
