@@ -10,15 +10,15 @@ import { startEmbedded } from './embedded.js';
 import { migrations } from './migrations.js';
 import { Cache } from './platform/cache/cache.js';
 import { databaseProblem, sqlState } from './platform/database/database-problem.js';
+import { PrimaryAndReplicas } from './platform/database/primary-and-replicas.js';
 import { prepareSchema } from './platform/database/schema.js';
-import { Servers } from './platform/database/servers.js';
 import { Edge } from './platform/edge/edge.js';
 import { accepting, assertFree } from './platform/http/acceptors.js';
 import { HttpAdapter } from './platform/http/adapter.js';
 import { notFound } from './platform/http/problem.js';
 import { splitUrl } from './platform/http/split-url.js';
 import { Lifecycle } from './platform/lifecycle/lifecycle.js';
-import { tidyWhenIdle } from './platform/lifecycle/tidy.js';
+import { releaseMemoryWhenIdle } from './platform/lifecycle/release-memory.js';
 import { AccessLog, registerAccessLog } from './platform/logging/access-log.js';
 import { createLogger } from './platform/logging/logger.js';
 import { NestLogger } from './platform/logging/nest-logger.js';
@@ -60,7 +60,7 @@ export async function createApp(given: Config, tracing?: Tracing, added = NOTHIN
         }
         logger.info(trustText(config.TRUST_PROXY));
         lifecycle.serve();
-        tidyWhenIdle();
+        releaseMemoryWhenIdle();
         return nest.getUrl();
       },
       async stop() {
@@ -96,7 +96,7 @@ async function assemble(config: Config, logger: Logger, added: Added, tracing?: 
     abortOnError: false,
   });
   registerThrottle(fastify, nest.get(Throttle));
-  markWrites(fastify, nest.get(Servers));
+  markWrites(fastify, nest.get(PrimaryAndReplicas));
   const [admission, backlog] = [nest.get(Admission), nest.get(Backlog)];
   edge.open(nest.get(Cache), nest.get(Throttle), admission, backlog);
   fastify.addHook('preClose', async () => {
@@ -129,7 +129,7 @@ async function listen(nest: NestFastifyApplication, { HOST, PORT }: Config): Pro
 }
 
 /** Who has written reads from the primary for a while, so that nobody misses what they have just done. */
-function markWrites(fastify: FastifyInstance, servers: Servers): void {
+function markWrites(fastify: FastifyInstance, servers: PrimaryAndReplicas): void {
   fastify.addHook('onSend', (request, _reply, _payload, done) => {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (!isRead && request.caller) servers.wrote(request.caller.id);

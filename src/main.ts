@@ -1,6 +1,6 @@
 import cluster from 'node:cluster';
 import { type Config, loadConfig } from './config.js';
-import { handOver } from './platform/logging/logger.js';
+import { flush } from './platform/logging/logger.js';
 import { nameSources } from './platform/stack.js';
 import { StartError } from './platform/start-error.js';
 import { createWorkers, type Running } from './workers.js';
@@ -42,7 +42,7 @@ function stopOnSignals(starting: Promise<Running>, timeoutMs: number): () => boo
   const end = async (code: number) => {
     if (isEnding) return;
     isEnding = true;
-    if (app) await handOver(app.logger);
+    if (app) await flush(app.logger);
     process.exit(code);
   };
   const endNow = (why: string) => {

@@ -4,7 +4,7 @@ import { Cache } from '../platform/cache/cache.js';
 import { type Entry, unkept } from '../platform/cache/entry.js';
 import { foundTag, SharedTier } from '../platform/cache/shared-tier.js';
 import { Database } from '../platform/database/database.js';
-import { Servers } from '../platform/database/servers.js';
+import { PrimaryAndReplicas } from '../platform/database/primary-and-replicas.js';
 import { momentOf } from '../platform/resource/table.js';
 import type { Collection } from './collection.entity.js';
 import type { StatsQuery } from './record.schema.js';
@@ -23,7 +23,7 @@ const TTL = 0.9;
 export class StatsService {
   constructor(
     private readonly database: Database,
-    private readonly servers: Servers,
+    private readonly servers: PrimaryAndReplicas,
     private readonly cache: Cache,
     private readonly shared: SharedTier,
     private readonly records: RecordsService,

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { Readable, type Writable } from 'node:stream';
 import type { Connection, Submittable } from 'pg';
-import { givenUp } from './impatient-client.js';
+import { timedOut } from './client-with-timeout.js';
 
 const COPY_DATA = 'd'.charCodeAt(0);
 /** The end of a statement before the COPY, its beginning, a notice, a setting: nothing of these is ours. */
@@ -73,7 +73,7 @@ export class CopyLines extends Readable implements Submittable {
   }
 
   private readonly onSilence = (): void => {
-    if (!this.socket?.isPaused()) this.destroy(givenUp());
+    if (!this.socket?.isPaused()) this.destroy(timedOut());
   };
 
   private readonly onChunk = (received: Buffer): void => {
@@ -102,11 +102,11 @@ export class CopyLines extends Readable implements Submittable {
     }
     if (end === 0) this.free.push(rows);
     else if (!this.push(rows.subarray(0, end))) this.socket?.pause();
-    if (at < chunk.length && this.begun.length === 0) this.handOver(Buffer.from(chunk.subarray(at)));
+    if (at < chunk.length && this.begun.length === 0) this.giveBackSocket(Buffer.from(chunk.subarray(at)));
   };
 
   /** The end, or an error: pg reads on from there. */
-  private handOver(rest: Buffer): void {
+  private giveBackSocket(rest: Buffer): void {
     const socket = this.socket as Socket;
     this.socket = undefined;
     socket.setTimeout(0).off('timeout', this.onSilence);

@@ -5,13 +5,13 @@ import type { PoolClient } from 'pg';
 import { CONFIG, type Config } from '../config.token.js';
 import { invalid } from '../http/problem.js';
 import { CopyLines } from './copy-lines.js';
-import { ABANDONED_AFTER_MS, Servers } from './servers.js';
+import { ABANDONED_AFTER_MS, PrimaryAndReplicas } from './primary-and-replicas.js';
 
 /** Long reads by COPY, which is the cursor: PostgreSQL sends no more than the reader takes, so memory is constant on both sides. */
 @Injectable()
 export class CopyOut {
   constructor(
-    private readonly servers: Servers,
+    private readonly servers: PrimaryAndReplicas,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 

@@ -4,13 +4,13 @@ import { types } from 'pg';
 import type { Logger } from 'pino';
 import type { Config } from '../config.token.js';
 import { parseExactly } from '../exact-json.js';
+import { ClientWithTimeout } from './client-with-timeout.js';
 import { CopyOut } from './copy-out.js';
 import { Database, MIGRATIONS } from './database.js';
-import { ImpatientClient } from './impatient-client.js';
 import type { Migration } from './migrations/index.js';
-import { PatientPool } from './pool.js';
+import { WaitingPool } from './pool.js';
+import { PrimaryAndReplicas } from './primary-and-replicas.js';
 import { PrimaryWatch } from './primary-watch.js';
-import { Servers } from './servers.js';
 import { urlForPg } from './url.js';
 
 const IDLE_TIMEOUT_MS = 60_000;
@@ -28,7 +28,7 @@ export class DatabaseModule {
         TypeOrmModule.forRoot({
           type: 'postgres',
           url: config.DATABASE_URL && urlForPg(config.DATABASE_URL),
-          driver: { Pool: PatientPool },
+          driver: { Pool: WaitingPool },
           applicationName: 'floodgate',
           autoLoadEntities: true,
           installExtensions: false,
@@ -43,12 +43,12 @@ export class DatabaseModule {
             query_timeout: config.DATABASE_QUERY_TIMEOUT_MS,
             idleTimeoutMillis: IDLE_TIMEOUT_MS,
             keepAlive: true,
-            Client: ImpatientClient,
+            Client: ClientWithTimeout,
           },
         }),
       ],
-      providers: [{ provide: MIGRATIONS, useValue: migrations }, Servers, PrimaryWatch, Database, CopyOut],
-      exports: [Servers, PrimaryWatch, Database, CopyOut],
+      providers: [{ provide: MIGRATIONS, useValue: migrations }, PrimaryAndReplicas, PrimaryWatch, Database, CopyOut],
+      exports: [PrimaryAndReplicas, PrimaryWatch, Database, CopyOut],
     };
   }
 }

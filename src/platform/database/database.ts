@@ -4,8 +4,8 @@ import type { Pool, PoolClient } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
 import { isOrderly, sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
 import type { Migration } from './migrations/index.js';
+import { PrimaryAndReplicas, type Server } from './primary-and-replicas.js';
 import { isMigrated } from './schema.js';
-import { type Server, Servers } from './servers.js';
 
 /** A statement that PostgreSQL prepares once per connection under its name. */
 export interface Statement {
@@ -23,7 +23,7 @@ export const MIGRATIONS = Symbol('MIGRATIONS');
 const RETRYABLE = new Set(['40001', '40P01']);
 const ATTEMPTS = 3;
 /** Those who were let through must come to take their locks before it is tried again: from so long to three times as long. */
-const REST_MS = 20;
+const PAUSE_MS = 20;
 const QUERY_CANCELED = '57014';
 
 /** The hot statements, sent past TypeORM's query builder, and transactions; both survive a deadlock. */
@@ -31,7 +31,7 @@ const QUERY_CANCELED = '57014';
 export class Database {
   constructor(
     private readonly dataSource: DataSource,
-    private readonly servers: Servers,
+    private readonly servers: PrimaryAndReplicas,
     @Inject(MIGRATIONS) private readonly migrations: Migration[],
   ) {}
 
@@ -59,13 +59,13 @@ export class Database {
   }
 
   /**
-   * Lends a connection for COPY; one that may be out of step is not used again.
+   * Runs work on a connection of its own, for COPY; one that may be out of step is not used again.
    * @param from the pool for requests, where work is done again as a transaction is, or the one for work that lasts as
    *   long as its caller's sending
    */
   async client<T>(from: 'pool' | 'streams', work: (client: PoolClient) => Promise<T>): Promise<T> {
-    const lent = () => lend(this.servers.primary[from], work);
-    return from === 'pool' ? persist(lent) : lent();
+    const run = () => withClient(this.servers.primary[from], work);
+    return from === 'pool' ? persist(run) : run();
   }
 
   async hasCurrentSchema(): Promise<boolean> {
@@ -80,14 +80,14 @@ async function persist<T>(work: () => Promise<T>): Promise<T> {
       return await work();
     } catch (error) {
       if (attempt === ATTEMPTS || !RETRYABLE.has(sqlState(error) ?? '')) throw error;
-      await sleep(REST_MS * (1 + 2 * Math.random()));
+      await sleep(PAUSE_MS * (1 + 2 * Math.random()));
     }
   }
 }
 
 async function read<Row>({ pool, pipeline }: Server, { isShort, ...statement }: Statement, values: unknown[]) {
   const query = { ...statement, values };
-  if (isShort && !pipeline.isResting) {
+  if (isShort && !pipeline.isPaused) {
     try {
       const { rows } = await pipeline.query(query, isShort === 'many');
       return rows as Row[];
@@ -95,12 +95,12 @@ async function read<Row>({ pool, pipeline }: Server, { isShort, ...statement }: 
       if (sqlState(error) !== TOO_MANY_CONNECTIONS) throw error;
     }
   }
-  const { rows } = await lend(pool, (client) => client.query(query));
+  const { rows } = await withClient(pool, (client) => client.query(query));
   return rows as Row[];
 }
 
 /** The pool's own query() would end the connection of every statement that PostgreSQL refuses. */
-async function lend<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+async function withClient<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let failure: Error | undefined;
   try {

@@ -1,11 +1,11 @@
 import type { Writable } from 'node:stream';
 import type { PoolConfig, QueryConfig, QueryResult } from 'pg';
+import { ClientWithTimeout } from './client-with-timeout.js';
 import { sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
-import { ImpatientClient } from './impatient-client.js';
 
 const CONNECTIONS = 2;
 /** Where PostgreSQL has no places left, these are left to the pool for so long. */
-const REST_MS = 5000;
+const PAUSE_MS = 5000;
 
 /**
  * Short reads on a few connections of their own, sent without waiting for the answer before: all of a turn of the event
@@ -13,11 +13,11 @@ const REST_MS = 5000;
  * What may take long does not belong here: it would hold up all behind it.
  */
 export class Pipeline {
-  private readonly clients: (Promise<ImpatientClient> | undefined)[] = new Array(CONNECTIONS).fill(undefined);
+  private readonly clients: (Promise<ClientWithTimeout> | undefined)[] = new Array(CONNECTIONS).fill(undefined);
   /** Whose promises these are. */
-  private readonly inUse: ImpatientClient[] = [];
+  private readonly inUse: ClientWithTimeout[] = [];
   private turn = 0;
-  private restingUntil = 0;
+  private pausedUntil = 0;
 
   constructor(private readonly options: PoolConfig) {}
 
@@ -27,13 +27,13 @@ export class Pipeline {
   }
 
   /** Whether short reads are to go through the pool for now. */
-  get isResting(): boolean {
-    return performance.now() < this.restingUntil;
+  get isPaused(): boolean {
+    return performance.now() < this.pausedUntil;
   }
 
   /** Leaves its places to others for a while. */
-  rest(): void {
-    this.restingUntil = performance.now() + REST_MS;
+  pause(): void {
+    this.pausedUntil = performance.now() + PAUSE_MS;
     this.renew();
   }
 
@@ -57,15 +57,15 @@ export class Pipeline {
     await Promise.allSettled(this.clients.map(async (client) => (await client)?.end()));
   }
 
-  private client(slot: number): Promise<ImpatientClient> {
+  private client(slot: number): Promise<ClientWithTimeout> {
     this.clients[slot] ??= this.connect(slot);
     return this.clients[slot];
   }
 
-  private async connect(slot: number): Promise<ImpatientClient> {
+  private async connect(slot: number): Promise<ClientWithTimeout> {
     // What is asked here is planned once: with ids in an array PostgreSQL would do so each time, which takes longer than the read.
     const settings = { plan_cache_mode: 'force_generic_plan' };
-    const client = new ImpatientClient({ ...this.options, pipeline: true, settings });
+    const client = new ClientWithTimeout({ ...this.options, pipeline: true, settings });
     const forget = () => {
       // It may end when there is another one already.
       if (this.inUse[slot] === client) this.clients[slot] = undefined;
@@ -74,14 +74,14 @@ export class Pipeline {
     client.on('error', forget).on('end', forget);
     const opened = client.connect().then(() => this.options.onConnect?.(client));
     await opened.catch((error) => {
-      if (sqlState(error) === TOO_MANY_CONNECTIONS) this.restingUntil = performance.now() + REST_MS;
+      if (sqlState(error) === TOO_MANY_CONNECTIONS) this.pausedUntil = performance.now() + PAUSE_MS;
       forget();
       throw error;
     });
     return client;
   }
 
-  private gather({ connection }: ImpatientClient): void {
+  private gather({ connection }: ClientWithTimeout): void {
     const { stream } = connection as unknown as { stream: Writable };
     if (stream.writableCorked > 0) return;
     stream.cork();
@@ -89,6 +89,6 @@ export class Pipeline {
   }
 }
 
-function end(client: ImpatientClient): void {
+function end(client: ClientWithTimeout): void {
   client.end().catch(() => {});
 }

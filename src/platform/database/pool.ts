@@ -1,14 +1,14 @@
 import { Pool, type PoolClient, type PoolConfig } from 'pg';
 import type { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import type { ClientWithTimeout } from './client-with-timeout.js';
 import { sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
-import type { ImpatientClient } from './impatient-client.js';
 
 /** Where no connection could be opened, none is tried again for so long. */
-const REST_MS = 250;
+const PAUSE_MS = 250;
 
 /** TypeORM's own pool, for what TypeORM has no word for: named statements, COPY, and its figures. */
-export const poolOf = (dataSource: DataSource): PatientPool => (dataSource.driver as PostgresDriver).master;
+export const poolOf = (dataSource: DataSource): WaitingPool => (dataSource.driver as PostgresDriver).master;
 
 type Done = (release?: Error | boolean) => void;
 type Taken = (error: Error | undefined, client: PoolClient | undefined, done: Done) => void;
@@ -17,7 +17,7 @@ type Taken = (error: Error | undefined, client: PoolClient | undefined, done: Do
  * A pool in which who comes first to open a connection does not fail with it: where PostgreSQL refuses another one, or others
  * stand, it waits like anybody else for one that is given back, as long as DATABASE_ACQUIRE_TIMEOUT_MS.
  */
-export class PatientPool extends Pool {
+export class WaitingPool extends Pool {
   /** Called when PostgreSQL refuses the only connection. */
   onStarved: () => void = () => {};
   private readonly most: number;
@@ -31,7 +31,7 @@ export class PatientPool extends Pool {
     this.on('connect', () => this.standing++).on('remove', () => this.standing--);
     // The pool removes what is being ended.
     this.on('release', (_error, client) => {
-      if ((client as unknown as ImpatientClient).openedAt < this.renewedAt) void client.end();
+      if ((client as unknown as ClientWithTimeout).openedAt < this.renewedAt) void client.end();
     });
   }
 
@@ -54,7 +54,7 @@ export class PatientPool extends Pool {
   private take(callback: Taken, until: number): void {
     super.connect((error, client, done) => {
       if (!error || performance.now() > until || !this.isWorthWaiting(error)) return callback(error, client, done);
-      this.makeDo();
+      this.waitForOthers();
       this.take(callback, until);
     });
   }
@@ -64,15 +64,15 @@ export class PatientPool extends Pool {
   }
 
   /** For a while with the connections that there are. */
-  private makeDo(): void {
+  private waitForOthers(): void {
     if (this.standing === 0) this.onStarved();
-    const isResting = this.options.max < this.most;
+    const isPaused = this.options.max < this.most;
     this.options.max = Math.min(this.standing, this.most - 1);
-    if (isResting) return;
+    if (isPaused) return;
     setTimeout(() => {
       this.options.max = this.most;
       if (this.waitingCount > 0) this.take(giveBack, 0);
-    }, REST_MS).unref();
+    }, PAUSE_MS).unref();
   }
 }
 

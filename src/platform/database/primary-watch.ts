@@ -4,7 +4,7 @@ import { KEY_VERSION } from '../cache/invalidations.js';
 import { Background } from '../lifecycle/background.js';
 import { Redis } from '../redis/redis.js';
 import { sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
-import { Servers, TAKES_NO_WRITES } from './servers.js';
+import { PrimaryAndReplicas, TAKES_NO_WRITES } from './primary-and-replicas.js';
 
 const CHECK_INTERVAL_MS = 1000;
 /** Who last found that it can use PostgreSQL; forgotten after so long. */
@@ -29,7 +29,7 @@ export class PrimaryWatch implements OnApplicationBootstrap {
   private flawedSince = Number.NEGATIVE_INFINITY;
 
   constructor(
-    private readonly servers: Servers,
+    private readonly servers: PrimaryAndReplicas,
     private readonly redis: Redis,
     private readonly background: Background,
   ) {}
@@ -51,14 +51,14 @@ export class PrimaryWatch implements OnApplicationBootstrap {
 
   private async look(): Promise<Flaw | undefined> {
     const { probe } = this.servers.primary;
-    if (this.servers.areMisled) probe.renew();
+    if (this.servers.leadToReadOnly) probe.renew();
     try {
       const { rows } = await probe.query(TAKES_NO_WRITES);
       if (rows[0].is) {
-        this.servers.areMisled = true;
+        this.servers.leadToReadOnly = true;
         return 'takes no writes';
       }
-      if (this.servers.areMisled) this.servers.renew();
+      if (this.servers.leadToReadOnly) this.servers.renew();
       return undefined;
     } catch (error) {
       return sqlState(error) === TOO_MANY_CONNECTIONS ? 'refuses connections' : 'cannot be reached';

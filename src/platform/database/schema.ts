@@ -3,8 +3,8 @@ import type { Client, Pool } from 'pg';
 import { DataSource } from 'typeorm';
 import type { Config } from '../config.token.js';
 import { StartError } from '../start-error.js';
+import { ClientWithTimeout } from './client-with-timeout.js';
 import { sqlState } from './database-problem.js';
-import { ImpatientClient } from './impatient-client.js';
 import type { Migration } from './migrations/index.js';
 import { urlForPg } from './url.js';
 
@@ -86,7 +86,7 @@ export function migrate(config: Config, migrations: Migration[], say: Say): Prom
       url: migrationUrl(config),
       migrations,
       installExtensions: false,
-      extra: { Client: ImpatientClient },
+      extra: { Client: ClientWithTimeout },
     });
     await dataSource.initialize();
     try {
@@ -132,7 +132,7 @@ async function withClient<T>(config: Config, work: (client: Client) => Promise<T
 async function connect(url: string): Promise<Client> {
   try {
     // Throws when a file that the URL names cannot be read.
-    const client = new ImpatientClient({
+    const client = new ClientWithTimeout({
       connectionString: url,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       application_name: 'floodgate migrations',

@@ -17,13 +17,13 @@ import type { Admission } from '../overload/admission.js';
 import type { Backlog } from '../overload/backlog.js';
 import type { Counted, Throttle } from '../throttle/throttle.js';
 import { TransientMap } from '../transient-map.js';
+import { AdmittedRequest } from './admitted-request.js';
 import type { Callers, EdgeRoute, Read } from './edge-route.js';
-import { Guest } from './gate.js';
-import { OwnHeaders } from './own-headers.js';
-import { isPlain } from './plain.js';
+import { isOrdinaryRead } from './ordinary-read.js';
 import { Priorities } from './priorities.js';
 import { refuse } from './refusal.js';
-import { send, type Variant, Wire } from './wire.js';
+import { RequestHeaders } from './request-headers.js';
+import { SerializedResponse, send, type Variant } from './serialized-response.js';
 
 /** A read that failed sooner is tried again, by the pipeline: its connection may have gone. Later, its time is up. */
 const AGAIN_MS = 100;
@@ -49,7 +49,7 @@ export class Edge {
   readonly priorities = new Priorities();
   /** To be set before there is any route: who is not known by it at once goes through the pipeline. */
   callers!: Callers;
-  private readonly headers: OwnHeaders;
+  private readonly headers: RequestHeaders;
   private readonly answersReads: boolean;
   private cache!: Cache;
   private throttle!: Throttle;
@@ -63,7 +63,7 @@ export class Edge {
   ) {
     showInUse('edge_loads', () => this.underWay.size);
     this.answersReads = config.EDGE;
-    this.headers = new OwnHeaders(config);
+    this.headers = new RequestHeaders(config);
   }
 
   /** To be called when the app is put together; before that nothing is let in. */
@@ -96,7 +96,7 @@ export class Edge {
     if (this.isClosing) response.shouldKeepAlive = false;
     if (this.hasLeftTooMuch(request)) return void this.refuse(request, response);
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (isRead && this.answersReads && isPlain(request)) {
+    if (isRead && this.answersReads && isOrdinaryRead(request)) {
       const { authorization } = request.headers;
       // Where nothing is to be answered here, who is calling is for the pipeline to find out, and to count.
       const route = authorization === undefined ? undefined : this.find(request.url as string);
@@ -115,8 +115,8 @@ export class Edge {
     const { request, response } = arrival;
     const { url = '' } = request;
     const kept = this.cache.peek<Answer>(url, arrival.begun);
-    const wire = kept?.value?.atEdge as Wire | undefined;
-    if (wire?.isPublic) return void this.answer(arrival, wire, staleness(kept as Entry, arrival.begun));
+    const serialized = kept?.value?.atEdge as SerializedResponse | undefined;
+    if (serialized?.isPublic) return void this.answer(arrival, serialized, staleness(kept as Entry, arrival.begun));
     const [path, query] = splitUrl(url);
     const route = found ?? this.find(url);
     if (!route) return void this.admit(request, response, () => pipeline(request, response));
@@ -124,7 +124,7 @@ export class Edge {
       // What is not for this caller is for the pipeline to tell.
       if (!read || !answerOf(read).isFor(arrival.caller)) return void pipeline(request, response);
       const stale = read instanceof Answer ? undefined : staleness(read);
-      this.answer(arrival, this.wireOf(read, route), stale);
+      this.answer(arrival, this.serialize(read, route), stale);
     };
     const work = () => {
       const loaded = load(route, path, query, arrival.caller, kept);
@@ -156,7 +156,7 @@ export class Edge {
   private admit(request: IncomingMessage, response: ServerResponse, work: () => void): void {
     if (isProbe(request)) return void work();
     const refuse = () => this.refuse(request, response);
-    new Guest(this.admission, this.priorities.of(request), request, response).admit(work, refuse);
+    new AdmittedRequest(this.admission, this.priorities.of(request), request, response).admit(work, refuse);
   }
 
   private refuse(request: IncomingMessage, response: ServerResponse): void {
@@ -167,7 +167,7 @@ export class Edge {
     const own = this.ownOf(request, response, id, limit);
     const path = asPublic(this.headers.publicPath, splitUrl(url)[0]);
     this.leave(request, response, refuse(response, path, id, own, method === 'HEAD'));
-    if (response.shouldKeepAlive) this.admission.tire(request);
+    if (response.shouldKeepAlive) this.admission.pauseReading(request);
     httpMetrics.of(method, UNKNOWN_ROUTE, 503).observe(0);
     this.log.write(request, 503, id, 0);
   }
@@ -189,34 +189,34 @@ export class Edge {
     return this.backlog.hasRoom(request.socket, caller?.id ?? this.throttle.addressOf(request), bytes);
   }
 
-  private answer(arrival: Arrival, wire: Wire, stale: string | undefined): void {
+  private answer(arrival: Arrival, serialized: SerializedResponse, stale: string | undefined): void {
     const accepted = arrival.request.headers['accept-encoding'];
-    const variant = accepted === undefined ? wire.plain : wire.in(choose(accepted));
-    if (variant instanceof Promise) void variant.then((made) => this.send(arrival, wire, made, stale));
-    else this.send(arrival, wire, variant, stale);
+    const variant = accepted === undefined ? serialized.identity : serialized.encodedFor(choose(accepted));
+    if (variant instanceof Promise) void variant.then((made) => this.send(arrival, serialized, made, stale));
+    else this.send(arrival, serialized, variant, stale);
   }
 
-  private send(arrival: Arrival, wire: Wire, variant: Variant, stale: string | undefined): void {
+  private send(arrival: Arrival, serialized: SerializedResponse, variant: Variant, stale: string | undefined): void {
     const { request, response, begun, limit, caller } = arrival;
     if (this.backlog.bytes > 0 && !this.hasRoom(arrival, variant.body.length))
       return void this.refuse(request, response);
     const { headers, method = '' } = request;
     const id = requestId(request);
-    const isKnown = wire.isKnown(headers['if-none-match'], variant);
-    const own = wire.isShared ? this.ownOf(request, response) : this.ownOf(request, response, id, limit);
+    const isKnown = serialized.isKnown(headers['if-none-match'], variant);
+    const own = serialized.isShared ? this.ownOf(request, response) : this.ownOf(request, response, id, limit);
     const all = stale === undefined ? own : `${own}cache-status: ${stale}\r\n`;
     this.leave(request, response, send(response, variant, isKnown, all, method === 'HEAD'), caller?.id);
     const duration = performance.now() - begun;
-    wire.observe(method, response.statusCode, duration);
+    serialized.observe(method, response.statusCode, duration);
     this.log.write(request, response.statusCode, id, duration, caller?.id);
   }
 
-  private wireOf(read: Read, route: EdgeRoute): Wire {
+  private serialize(read: Read, route: EdgeRoute): SerializedResponse {
     const answer = answerOf(read);
-    answer.atEdge ??= new Wire(answer, route, this.headers, (bytes) => {
+    answer.atEdge ??= new SerializedResponse(answer, route, this.headers, (bytes) => {
       if (read !== answer) this.cache.grow(read as Entry, bytes);
     });
-    return answer.atEdge as Wire;
+    return answer.atEdge as SerializedResponse;
   }
 
   private ownOf(request: IncomingMessage, response: ServerResponse, id?: string, limit?: Counted): string {

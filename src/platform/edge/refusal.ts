@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { lines } from '../http/headers.js';
 import { asBytes, beginningOf, sendText } from '../http/response.js';
-import { tooMuch } from './gate.js';
+import { tooMuch } from './admitted-request.js';
 
 const PROBLEM = tooMuch();
 const HEAD = `${beginningOf(PROBLEM.status)}${lines(PROBLEM.headers)}cache-control: no-store\r\ncontent-type: application/problem+json\r\n`;

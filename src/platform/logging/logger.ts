@@ -58,7 +58,7 @@ export const streamOf = (logger: Logger) =>
  * Resolves when nothing waits any more: an exit in the middle of a write would tear lines. Who reads slowly, as some
  * container engines do, may not keep a process from its end: what has not been taken in time is lost.
  */
-export async function handOver(logger: Logger): Promise<void> {
+export async function flush(logger: Logger): Promise<void> {
   const stream = streamOf(logger) as { destroy?(): void };
   await new Promise<void>((resolve) => {
     setTimeout(() => {

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { AdaptiveLimit, type LimitOptions } from './adaptive-limit.js';
-import { type Refused, Rest } from './rest.js';
+import { ReadPause, type Refused } from './read-pause.js';
 
 /** How often the limit is thought over, and those are refused who have waited too long. */
 export const TICK_MS = 50;
@@ -56,7 +56,7 @@ const fits = (used: number, all: number, part: number) => used < Math.max(1, Mat
 /** Lets in as many requests as the server can work on, has some wait and refuses the others at once; each in O(1). */
 export class Admission {
   private readonly adaptive: AdaptiveLimit;
-  private readonly rest = new Rest();
+  private readonly readPause = new ReadPause();
   private readonly common = places();
   /**
    * Who comes first. A login is mostly its hash, and bulk takes as long as its caller: that says nothing of the server, and
@@ -119,8 +119,8 @@ export class Admission {
   }
 
   /** To be called with what was refused: its connection may be left unread for a while. */
-  tire(request: Refused): void {
-    this.rest.refuse(request, this.now());
+  pauseReading(request: Refused): void {
+    this.readPause.refuse(request, this.now());
   }
 
   /** How many were refused since the start: for want of a place to wait, and after having waited in vain. */
@@ -132,7 +132,7 @@ export class Admission {
   tick(): void {
     const now = this.now();
     this.adaptive.update(now);
-    this.rest.tick(now);
+    this.readPause.tick(now);
     for (const rank of this.inOrder) {
       for (const waiting of rank.line) {
         if (now - waiting.since < this.options.waitMs) break;
@@ -162,7 +162,7 @@ export class Admission {
       if (!isInHand) return;
       isInHand = false;
       of.inHand--;
-      this.rest.answer();
+      this.readPause.answer();
       if (isTelling) this.adaptive.sample(this.now() - since, inHand, dropped);
       this.startWaiting();
     });

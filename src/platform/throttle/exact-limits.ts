@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { CONFIG, type Config } from '../config.token.js';
-import { judge, type Verdict } from './gcra.js';
+import { type Decision, decide } from './gcra.js';
 import { Settlement } from './settlement.js';
 import { clock, enforce, idOf, type Limit, Throttle } from './throttle.js';
 
@@ -75,7 +75,7 @@ export class ExactLimits {
     return { name, limit, windowMs: this.windowMs, key };
   }
 
-  private async take(limits: ExactLimit[], count: 1 | -1 = 1): Promise<(ExactLimit & Verdict)[]> {
+  private async take(limits: ExactLimit[], count: 1 | -1 = 1): Promise<(ExactLimit & Decision)[]> {
     const now = clock();
     const known = limits.map((limit) => {
       const gcra = this.throttle.limit(limit);
@@ -87,7 +87,7 @@ export class ExactLimits {
       for (const { gcra, local } of known) if (local.admitted) gcra.take(local.key, now, -1);
     const levels = await this.settlement.add(known);
     return known.map(({ gcra, local, most }, i) =>
-      levels ? { ...local, ...judge(most - (levels[i] as number), gcra.interval) } : local,
+      levels ? { ...local, ...decide(most - (levels[i] as number), gcra.interval) } : local,
     );
   }
 }

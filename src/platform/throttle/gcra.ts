@@ -1,5 +1,5 @@
 /** Whether a request may pass. */
-export interface Verdict {
+export interface Decision {
   admitted: boolean;
   /** Requests that may follow at once. */
   remaining: number;
@@ -58,7 +58,7 @@ export class Gcra {
   }
 
   /** @param count 1, or -1 to take one back */
-  take(key: string, now: number, count: 1 | -1 = 1): Verdict {
+  take(key: string, now: number, count: 1 | -1 = 1): Decision {
     const bucket = this.bucketOf(key, now);
     if (bucket.tat <= now) {
       bucket.tat = now;
@@ -70,7 +70,7 @@ export class Gcra {
       bucket.unsettled += count;
       if (bucket.unsettled >= this.share && this.due.size < MAX_DUE) this.due.add(bucket);
     }
-    return judge(free, this.cost);
+    return decide(free, this.cost);
   }
 
   /** What other replicas should know of, each key once. */
@@ -104,7 +104,7 @@ export class Gcra {
 }
 
 /** @param free ms of the window that the request leaves; below zero, it does not fit */
-export function judge(free: number, cost: number): Verdict {
+export function decide(free: number, cost: number): Decision {
   return {
     admitted: free >= 0,
     remaining: Math.max(0, Math.floor(free / cost)),

@@ -7,7 +7,7 @@ import { CONFIG, type Config } from '../config.token.js';
 import { isProbe } from '../http/probe.js';
 import { Problem } from '../http/problem.js';
 import { addressReader, keyOf } from './address.js';
-import { Gcra, type Verdict } from './gcra.js';
+import { type Decision, Gcra } from './gcra.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -149,7 +149,7 @@ export function overLimit({ raw, caller, server }: FastifyRequest, reply: Fastif
  * Adds limits to the answer's headers, which are lists.
  * @throws Problem for the one to be waited for longest, when one or more have no room
  */
-export function enforce(reply: FastifyReply, found: (Limit & Verdict)[]): void {
+export function enforce(reply: FastifyReply, found: (Limit & Decision)[]): void {
   const add = (header: string, items: string[]) =>
     reply.header(header, [reply.getHeader(header) ?? [], items].flat(2).join(', '));
   add('ratelimit-policy', found.map(policyText));
@@ -167,11 +167,11 @@ export const clock = (): number => Math.floor(performance.now());
 const policyText = ({ name, limit, windowMs }: Limit) => `"${name}";q=${limit};w=${Math.ceil(windowMs / 1000)}`;
 
 /** A service limit item (the same draft, 4.1): `reset` seconds are how long no more than `remaining` may come. */
-const itemText = ({ name, remaining, reset }: Pick<Limit & Verdict, 'name' | 'remaining' | 'reset'>) =>
+const itemText = ({ name, remaining, reset }: Pick<Limit & Decision, 'name' | 'remaining' | 'reset'>) =>
   `"${name}";r=${remaining};t=${reset}`;
 
 /** 429 for who is over a limit (the same draft, 5.1): `reset` is when a retry is admitted. */
-const quotaExceeded = ({ name, reset }: Pick<Limit & Verdict, 'name' | 'reset'>): Problem => {
+const quotaExceeded = ({ name, reset }: Pick<Limit & Decision, 'name' | 'reset'>): Problem => {
   refused.inc({ policy: name });
   const detail = `Too many requests: try again in ${reset} s.`;
   return new Problem('quota-exceeded', detail, { 'violated-policies': [name] }, { 'retry-after': String(reset) });

@@ -6,7 +6,7 @@ import { publicPathOf } from '../http/public-path.js';
 const CLOSE = 'connection: close\r\n';
 
 /** The headers that an answer has for its one request, as lines; of few pieces, which are what a string costs. */
-export class OwnHeaders {
+export class RequestHeaders {
   /** As RateLimit-Policy. */
   policy = '';
   /** What answers depend on. */

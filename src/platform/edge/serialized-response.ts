@@ -25,8 +25,8 @@ export interface Variant {
  * An answer as bytes, the same that the pipeline would send. Node would put the head together from some twenty headers
  * each time, which takes as long as all the rest that is done here.
  */
-export class Wire {
-  readonly plain: Variant;
+export class SerializedResponse {
+  readonly identity: Variant;
   /** Anybody may have it, without a word of who that is. */
   readonly isPublic: boolean;
   /** Caches may give it to many: nothing in it may be one caller's. */
@@ -49,7 +49,7 @@ export class Wire {
     const control = answer.options.headers?.['cache-control'] ?? '';
     this.isPublic = route.isForAnyone && control.startsWith('public');
     this.isShared = isShared(control);
-    this.plain = this.variant(undefined, answer.text);
+    this.identity = this.variant(undefined, answer.text);
   }
 
   observe(method: string, status: number, duration: number): void {
@@ -65,11 +65,11 @@ export class Wire {
   }
 
   /** @returns a promise when the encoding is asked for the first time */
-  in({ encoding, isNeeded }: Choice): Variant | Promise<Variant> {
-    if (encoding === undefined || !(isNeeded || gains(this.answer.text))) return this.plain;
+  encodedFor({ encoding, isNeeded }: Choice): Variant | Promise<Variant> {
+    if (encoding === undefined || !(isNeeded || gains(this.answer.text))) return this.identity;
     const known = this.variants[encoding];
     if (known) return known;
-    if (isBusy() && !isNeeded) return this.plain;
+    if (isBusy() && !isNeeded) return this.identity;
     const made = this.make(encoding);
     this.variants[encoding] = made;
     return made;
@@ -83,7 +83,7 @@ export class Wire {
     } catch {
       // For want of memory, say: it goes out as it is, and the next caller has it tried again.
       delete this.variants[encoding];
-      return this.plain;
+      return this.identity;
     }
   }
 

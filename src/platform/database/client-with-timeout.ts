@@ -7,7 +7,7 @@ import { startupParameters } from './session.js';
 const LONGEST_MS = 2 ** 31 - 1;
 
 /** What a connection says when a write was refused because its server takes none. */
-export const MISLED = 'misled';
+export const READ_ONLY_SERVER = 'readOnlyServer';
 
 export interface ConnectionOptions extends ClientConfig {
   /** Settings of PostgreSQL's for this connection alone. */
@@ -22,28 +22,28 @@ declare module 'pg' {
 }
 
 /** A query that was given up (query_timeout). */
-export const givenUp = () => new Error('Query read timeout');
+export const timedOut = () => new Error('Query read timeout');
 
 /**
  * A connection that ends when a query on it is given up (query_timeout). Nothing that is asked behind it would ever be
  * answered, neither the ROLLBACK of its transaction nor what TypeORM, which puts it back into the pool, asks next. pg's own
  * promise and time-out are used for COPY only: V8 lets each query that had one grow old, and with it all rows of its result.
  */
-export class ImpatientClient extends Client {
+export class ClientWithTimeout extends Client {
   readonly openedAt = performance.now();
-  private readonly patienceMs: number;
+  private readonly timeoutMs: number;
   private readonly settings: Record<string, string>;
 
   constructor({ query_timeout, settings = {}, ...options }: ConnectionOptions) {
     super(options);
     // A lost connection says so by its query that fails; without a listener its event would end the process.
     this.on('error', () => {});
-    this.patienceMs = Number(query_timeout ?? LONGEST_MS);
+    this.timeoutMs = Number(query_timeout ?? LONGEST_MS);
     this.settings = settings;
     // A server that takes no writes any more is the wrong one, whoever asked: this connection is not to be used again.
     this.connection.on('errorMessage', ({ code }: { code?: string }) => {
       if (code !== READ_ONLY) return;
-      this.emit(MISLED);
+      this.emit(READ_ONLY_SERVER);
       process.nextTick(() => void this.end());
     });
   }
@@ -57,8 +57,7 @@ export class ImpatientClient extends Client {
   // biome-ignore lint/suspicious/noExplicitAny: pg has many ways to be called
   override query(...given: any[]): any {
     const [query] = given;
-    if (typeof query.submit === 'function')
-      return super.query(Object.assign(query, { query_timeout: this.patienceMs }));
+    if (typeof query.submit === 'function') return super.query(Object.assign(query, { query_timeout: this.timeoutMs }));
     const callback = typeof given.at(-1) === 'function' ? given.pop() : undefined;
     const asked = this.ask(given as [string]);
     return callback ? void asked.then((result) => callback(undefined, result), callback) : asked;
@@ -68,9 +67,9 @@ export class ImpatientClient extends Client {
     try {
       return await new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
-          reject(givenUp());
+          reject(timedOut());
           (this.connection as unknown as { stream: Socket }).stream.destroy();
-        }, this.patienceMs);
+        }, this.timeoutMs);
         super.query(...given, (error, result) => {
           clearTimeout(timer);
           return error ? reject(error) : resolve(result);

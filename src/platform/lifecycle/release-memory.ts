@@ -8,7 +8,7 @@ const IDLE = 0.1;
  * which there is next to nothing to do it is given back, once: some 40 MiB, for a pause of 100 to 300 ms.
  * Does nothing where node was not started with --expose-gc.
  */
-export function tidyWhenIdle(): void {
+export function releaseMemoryWhenIdle(): void {
   if (!globalThis.gc) return;
   const utilization = utilizationMeter();
   const timer = setInterval(() => {

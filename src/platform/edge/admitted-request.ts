@@ -8,7 +8,7 @@ export const tooMuch = () => unavailable('There is too much to do just now.');
  * A request, as far as admission is concerned. One object for all of it: with a closure of its own in its request, each
  * create left 5 KiB more to the old generation, and took a fifth longer.
  */
-export class Guest {
+export class AdmittedRequest {
   private leave!: Leave;
 
   constructor(

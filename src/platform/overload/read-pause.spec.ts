@@ -1,9 +1,9 @@
-import { Rest } from './rest.js';
+import { ReadPause } from './read-pause.js';
 
 /** A rest on an event loop that is busy to a part, and what was done to its connections. */
 function create() {
   const loop = { busy: 1 };
-  const rest = new Rest(() => loop.busy);
+  const rest = new ReadPause(() => loop.busy);
   const log: string[] = [];
   const refuse = (name: string, now: number) => {
     const socket = { pause: () => log.push(`${name} pauses`), resume: () => log.push(`${name} resumes`) };

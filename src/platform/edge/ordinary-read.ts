@@ -3,7 +3,7 @@ import { accepts } from '../http/accept.js';
 import { isHost } from '../http/request-guard.js';
 
 /** Nothing about the request needs a decision: it has no body, and JSON is welcome. */
-export function isPlain({ headers, httpVersion }: IncomingMessage): boolean {
+export function isOrdinaryRead({ headers, httpVersion }: IncomingMessage): boolean {
   if (httpVersion !== '1.1' || !isHost(headers.host)) return false;
   const { connection, accept, expect, upgrade } = headers;
   return (

@@ -7,10 +7,10 @@ import { Invalidations } from '../cache/invalidations.js';
 import { CONFIG, type Config } from '../config.token.js';
 import { Background } from '../lifecycle/background.js';
 import { showInUse } from '../metrics/in-use.js';
+import { READ_ONLY_SERVER } from './client-with-timeout.js';
 import { frugalSocket } from './copy-lines.js';
-import { MISLED } from './impatient-client.js';
 import { Pipeline } from './pipeline.js';
-import { PatientPool, poolOf } from './pool.js';
+import { poolOf, WaitingPool } from './pool.js';
 import { remarkOnMode, urlForPg } from './url.js';
 
 /** How often servers are looked at, and how long one may take to answer. */
@@ -29,12 +29,12 @@ export const TAKES_NO_WRITES = `SELECT current_setting('transaction_read_only'):
 /** One PostgreSQL, with a pool for requests and one for what takes as long as its caller does (exports, atomic uploads). */
 export interface Server {
   host: string;
-  pool: PatientPool;
+  pool: WaitingPool;
   /** For short reads. */
   pipeline: Pipeline;
-  streams: PatientPool;
+  streams: WaitingPool;
   /** A connection apart: a pool that is all in use must not make its server look dead. */
-  probe: PatientPool;
+  probe: WaitingPool;
   isFit: boolean;
 }
 
@@ -50,11 +50,11 @@ interface Writer {
  * twice that time.
  */
 @Injectable()
-export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
+export class PrimaryAndReplicas implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly primary: Server;
   /** Whether a connection was seen to lead to a server that takes no writes, since `renew` was called last. */
-  areMisled = false;
-  private readonly logger = new Logger(Servers.name);
+  leadToReadOnly = false;
+  private readonly logger = new Logger(PrimaryAndReplicas.name);
   private readonly replicas: Server[];
   private readonly writers: LRUCache<string, Writer>;
   /** Where the primary was, oldest first, back to the lag that is allowed: [time in ms, WAL position]. */
@@ -137,7 +137,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
   /** Has every connection to the primary made anew, for which its name is looked up again, and what was read on them forgotten. */
   renew(): void {
     this.logger.warn('Connections led to a PostgreSQL that takes no writes: all are made anew.');
-    this.areMisled = false;
+    this.leadToReadOnly = false;
     for (const part of [this.primary.pool, this.primary.streams, this.primary.pipeline]) part.renew();
     this.others.dropAll();
   }
@@ -160,14 +160,14 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
 
   /** Where a new connection to the primary really leads. */
   private async look(client: ClientBase): Promise<void> {
-    const mislead = () => {
-      this.areMisled = true;
+    const sawReadOnly = () => {
+      this.leadToReadOnly = true;
     };
-    client.once(MISLED, mislead);
+    client.once(READ_ONLY_SERVER, sawReadOnly);
     const { rows } = await client.query(TAKES_NO_WRITES);
-    if (rows[0].is) mislead();
+    if (rows[0].is) sawReadOnly();
     // Before anything is written here that could not be read elsewhere.
-    else if (this.areMisled) this.renew();
+    else if (this.leadToReadOnly) this.renew();
   }
 
   /** Notes where the primary is. While it is gone, what replicas have is the best there is. */
@@ -205,12 +205,12 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
     const pipeline = new Pipeline(options);
     this.own.push(pipeline);
     const server = { host, pool, pipeline, streams, probe: this.open(probe), isFit: false };
-    for (const starved of [pool, streams, server.probe]) starved.onStarved = () => pipeline.rest();
+    for (const starved of [pool, streams, server.probe]) starved.onStarved = () => pipeline.pause();
     return server;
   }
 
-  private open(options: PoolConfig): PatientPool {
-    const pool = quiet(new PatientPool(options));
+  private open(options: PoolConfig): WaitingPool {
+    const pool = quiet(new WaitingPool(options));
     this.own.push(pool);
     showInUse('other_connections', () => pool.totalCount - pool.idleCount + pool.waitingCount);
     return pool;
@@ -218,7 +218,7 @@ export class Servers implements OnApplicationBootstrap, OnApplicationShutdown {
 }
 
 /** That a connection was lost is told by whoever uses it; without a listener a pool's event would end the process. */
-const quiet = (pool: PatientPool): PatientPool => pool.on('error', ignore);
+const quiet = (pool: WaitingPool): WaitingPool => pool.on('error', ignore);
 
 function ignore(): void {}
 
