@@ -31,11 +31,14 @@ const CUT = /^character(?: varying)?(?:\(\d+\))?$/;
 /** Whether values of this type are moments in time. */
 export const isMoment = (type: string): boolean => WITH_ZONE.test(type);
 
+/** JSON_SCALAR looks its argument's type up when it is planned, to_json() for each value: a quarter less time for a text. */
+const scalar = (sql: string) => `JSON_SCALAR(${sql})::text`;
+
 /**
- * A time as JSON text: to_json's own, which has no zeros at its end, with a microsecond added so that there are always six
- * digits, of which three stay. It takes half of what to_char() takes.
+ * A time as JSON text: PostgreSQL's own, which has no zeros at its end, with a microsecond added so that there are always
+ * six digits, of which three stay. It takes two thirds of what to_char() takes.
  */
-const time = (sql: string) => `left(to_json(${sql} AT TIME ZONE INTERVAL '0' + INTERVAL '1 us')::text, 24) || 'Z"'`;
+const time = (sql: string) => `left(${scalar(`${sql} AT TIME ZONE INTERVAL '0' + INTERVAL '1 us'`)}, 24) || 'Z"'`;
 
 /** The same as text. */
 export const momentOf = (sql: string) => `trim('"' FROM ${time(sql)})`;
@@ -133,9 +136,9 @@ export class Table {
       );
     if (isMoment(type)) return time(sql);
     if (base === 'uuid') return quoted(sql);
-    if (base === 'bigint' || base === 'numeric') return asNumber ? `to_json(${sql})::text` : quoted(sql);
+    if (base === 'bigint' || base === 'numeric') return asNumber ? scalar(sql) : quoted(sql);
     if (['smallint', 'integer', 'jsonb', 'json', 'boolean'].includes(base)) return `${sql}::text`;
-    return `to_json(${sql})::text`;
+    return scalar(sql);
   }
 }
 
