@@ -5,8 +5,8 @@ import type { Admission, Leave, Priority } from '../overload/admission.js';
 export const tooMuch = () => unavailable('There is too much to do just now.');
 
 /**
- * A request, as far as admission is concerned. One object for all of it: with a closure of its own in its request, each
- * create left 5 KiB more to the old generation, and took a fifth longer.
+ * A request and its place in admission. It is one object, since with closures each create left 5 KiB more to V8's old
+ * generation and took a fifth longer.
  */
 export class AdmittedRequest {
   private leave!: Leave;
@@ -18,7 +18,7 @@ export class AdmittedRequest {
     private readonly response: ServerResponse,
   ) {}
 
-  /** Does the work when there is room for it, or calls `refuse`; neither when its caller goes before that. */
+  /** Calls `work` when there is room, or else `refuse`; neither when the caller hangs up first. */
   admit(work: () => void, refuse: () => void): void {
     const begin = () => {
       this.response.once('close', () => this.leave(!this.response.writableFinished));
@@ -28,11 +28,12 @@ export class AdmittedRequest {
     this.enter(begin, refuse, () => {});
   }
 
-  /** The answer was given: how long its reader takes says nothing of the server, and keeps nobody else out. */
+  /** Gives the place back once the answer is written: a slow reader says nothing about the server's load. */
   answered(): void {
     this.leave();
   }
 
+  /** Waits without a place, and takes one again afterwards. @throws Problem when there is none, or the caller hung up */
   async outside<T>(awaited: Promise<T>): Promise<T> {
     this.leave(false, false);
     const value = await awaited;

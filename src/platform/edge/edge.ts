@@ -25,10 +25,10 @@ import { refuse } from './refusal.js';
 import { RequestHeaders } from './request-headers.js';
 import { SerializedResponse, send, type Variant } from './serialized-response.js';
 
-/** A read that failed sooner is tried again, by the pipeline: its connection may have gone. Later, its time is up. */
+/** The pipeline tries a read again that failed sooner than this: its connection may have been lost. Later, its time is up. */
 const AGAIN_MS = 100;
 
-/** A request, when it came (performance.now()), from whom, and what that one has left. */
+/** A request, when it came (performance.now()), who sent it, and what is left of the sender's rate limit. */
 interface Arrival {
   request: IncomingMessage;
   response: ServerResponse;
@@ -38,16 +38,16 @@ interface Arrival {
 }
 
 /**
- * The front door: before Fastify, it answers reads that anyone may see and whose bytes are at hand, and those of its routes for
- * callers who are known already. It decides nothing itself: a route asks the same guards as the pipeline does, what is sent is
- * what the pipeline would have sent, and whatever is out of the ordinary goes there.
+ * Answers hot reads before Fastify: public ones whose bytes are at hand, and reads of its routes for callers who are known
+ * already. It makes no decision of its own: a route asks the same guards as the pipeline, the bytes are those that the
+ * pipeline would send, and every unusual request goes to the pipeline.
  */
 export class Edge {
   private readonly routes: EdgeRoute[] = [];
-  /** Targets of which a shared load is under way: who asks now waits with the others, and costs nothing. */
+  /** Targets that are being loaded for several callers at once: one more waits for the same load and needs no admission. */
   private readonly underWay = new TransientMap<string, true>();
   readonly priorities = new Priorities();
-  /** To be set before there is any route: who is not known by it at once goes through the pipeline. */
+  /** Must be set before the first route is added. A caller whom it does not know at once goes through the pipeline. */
   callers!: Callers;
   private readonly headers: RequestHeaders;
   private readonly answersReads: boolean;
@@ -66,7 +66,7 @@ export class Edge {
     this.headers = new RequestHeaders(config);
   }
 
-  /** To be called when the app is put together; before that nothing is let in. */
+  /** Must be called when the app is put together, before the first request. */
   open(cache: Cache, throttle: Throttle, admission: Admission, backlog: Backlog): void {
     this.cache = cache;
     this.throttle = throttle;
@@ -75,12 +75,12 @@ export class Edge {
     this.backlog = backlog;
   }
 
-  /** From now on each answer, also of the pipeline, is the last on its connection and says so. */
+  /** From now on every answer, the pipeline's too, says `Connection: close` and ends its connection. */
   close(): void {
     this.isClosing = true;
   }
 
-  /** Those with more parts are looked at first: things are read more often than what they are in. */
+  /** Routes with more path segments are tried first: single items are read more often than lists. */
   add(route: EdgeRoute): void {
     this.routes.push(route);
     this.routes.sort((a, b) => b.template.split('/').length - a.template.split('/').length);
@@ -98,12 +98,12 @@ export class Edge {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (isRead && this.answersReads && isOrdinaryRead(request)) {
       const { authorization } = request.headers;
-      // Where nothing is to be answered here, who is calling is for the pipeline to find out, and to count.
+      // Without a route here, the pipeline finds out who is calling, and counts the request.
       const route = authorization === undefined ? undefined : this.find(request.url as string);
       const caller = route && this.callers.known(authorization as string);
       if (authorization === undefined || caller) {
         const limit = this.throttle.countIfLimited(request, caller?.id, begun);
-        // The pipeline finds that it was counted, and answers one too many.
+        // Over the limit: the pipeline sees that it was counted, and answers 429.
         if (!limit || limit.wait === 0)
           return void this.read({ request, response, begun, limit, caller }, pipeline, route);
       }
@@ -121,7 +121,7 @@ export class Edge {
     const route = found ?? this.find(url);
     if (!route) return void this.admit(request, response, () => pipeline(request, response));
     const go = (read: Read | undefined) => {
-      // What is not for this caller is for the pipeline to tell.
+      // The pipeline answers what this caller may not see.
       if (!read || !answerOf(read).isFor(arrival.caller)) return void pipeline(request, response);
       const stale = read instanceof Answer ? undefined : staleness(read);
       this.answer(arrival, this.serialize(read, route), stale);
@@ -143,7 +143,7 @@ export class Edge {
     else this.admit(request, response, work);
   }
 
-  /** The template of a route that is answered here. */
+  /** The path template of the route that answers this URL here, if there is one. */
   routeOf(url: string): string | undefined {
     return this.find(url)?.template;
   }
@@ -172,13 +172,13 @@ export class Edge {
     this.log.write(request, 503, id, 0);
   }
 
-  /** Of an address. Users are looked at when they are known, and probes are not refused for what others did. */
+  /** Whether this address has left too many answers unread. Users are checked once they are known; probes never are. */
   private hasLeftTooMuch(request: IncomingMessage): boolean {
     if (this.backlog.bytes === 0 || request.headers.authorization !== undefined) return false;
     return !isProbe(request) && !this.backlog.isWelcome(this.throttle.addressOf(request));
   }
 
-  /** What its reader has not taken at once waits for it, and keeps no place of those who are worked for. */
+  /** Hands what the reader has not taken yet to the backlog: it waits there and holds no admission. */
   private leave(request: IncomingMessage, response: ServerResponse, bytes: number, callerId?: string): void {
     if (response.writableLength === 0) return;
     request.place?.answered();
@@ -220,13 +220,13 @@ export class Edge {
   }
 
   private ownOf(request: IncomingMessage, response: ServerResponse, id?: string, limit?: Counted): string {
-    // It may have come before.
+    // The request may have arrived before close().
     if (this.isClosing) response.shouldKeepAlive = false;
     return this.headers.of(request, response.shouldKeepAlive, id, limit?.header);
   }
 }
 
-/** What a guard refuses at once is for the pipeline to tell. */
+/** @returns undefined when a guard refuses, for the pipeline to answer */
 function load(route: EdgeRoute, path: string, query: string, caller: Caller | undefined, kept?: Entry<Answer>) {
   try {
     return route.load(route.path.exec(path) as RegExpExecArray, query, caller, kept);

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { accepts } from '../http/accept.js';
 import { isHost } from '../http/request-guard.js';
 
-/** Nothing about the request needs a decision: it has no body, and JSON is welcome. */
+/** A read that the edge may answer: it has no body, asks for nothing special, and accepts JSON. */
 export function isOrdinaryRead({ headers, httpVersion }: IncomingMessage): boolean {
   if (httpVersion !== '1.1' || !isHost(headers.host)) return false;
   const { connection, accept, expect, upgrade } = headers;

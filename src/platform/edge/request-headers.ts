@@ -5,11 +5,11 @@ import { publicPathOf } from '../http/public-path.js';
 
 const CLOSE = 'connection: close\r\n';
 
-/** The headers that an answer has for its one request, as lines; of few pieces, which are what a string costs. */
+/** The header lines that differ from request to request, joined from few pieces, since each piece costs time. */
 export class RequestHeaders {
-  /** As RateLimit-Policy. */
+  /** The value of RateLimit-Policy. */
   policy = '';
-  /** What answers depend on. */
+  /** The value of Vary. */
   readonly vary: string;
   readonly publicPath: string;
   private readonly origins: Set<string>;
@@ -27,8 +27,8 @@ export class RequestHeaders {
   }
 
   /**
-   * @param id of the request; undefined for what goes to many
-   * @param limit as RateLimit, where there is one
+   * @param id of the request; undefined for an answer that shared caches may keep
+   * @param limit the value of RateLimit, where the request has one
    */
   of({ headers: { origin } }: IncomingMessage, isKept: boolean, id?: string, limit?: string): string {
     const same = this.sameForAll(limit !== undefined);
@@ -39,7 +39,7 @@ export class RequestHeaders {
     return own;
   }
 
-  /** What changes no more often than the time of day, which HTTP has in seconds, up to a value or a line's end. */
+  /** The lines that change once a second at most, since HTTP's Date has whole seconds. They end before the last value. */
   private sameForAll(isLimited: boolean): string {
     const second = Math.floor(Date.now() / 1000);
     if (second !== this.second) {

@@ -12,32 +12,32 @@ import type { EdgeRoute } from './edge-route.js';
 const LINE = '\r\n';
 const [FOUND, NOT_MODIFIED] = [beginningOf(200), beginningOf(304)];
 
-/** One encoding of an answer: what the heads of 200 and 304 say of it, and the body. */
+/** An answer in one content encoding: its header lines for 200 and for 304, and its body. */
 export interface Variant {
   etag: string | undefined;
   found: string;
   notModified: string;
-  /** A text of which each character is a byte, as the head's are; when it is long, bytes: all its readers share them. */
+  /** A short body is a latin1 string, written together with the head; a long one is a Buffer that all readers share. */
   body: string | Buffer;
 }
 
 /**
- * An answer as bytes, the same that the pipeline would send. Node would put the head together from some twenty headers
- * each time, which takes as long as all the rest that is done here.
+ * An answer as the bytes that the pipeline would send, head included. Node would put the head together from some twenty
+ * headers for each request, which takes as long as everything else the edge does.
  */
 export class SerializedResponse {
   readonly identity: Variant;
-  /** Anybody may have it, without a word of who that is. */
+  /** Anybody may have it, signed in or not. */
   readonly isPublic: boolean;
-  /** Caches may give it to many: nothing in it may be one caller's. */
+  /** Shared caches may keep it, so it must hold nothing of a single caller's. */
   readonly isShared: boolean;
-  /** Of GET with 200, by far the most. */
+  /** The metric of GET with 200, by far the most frequent. */
   private readonly found: Series;
   private readonly variants: { [encoding in Encoding]?: Variant | Promise<Variant> } = {};
 
   /**
-   * @param common what answers depend on, and what clients write before its paths
-   * @param grows is told how many bytes an encoding takes that is kept from now on
+   * @param common the Vary header, and the public path that links begin with
+   * @param grows is called with the bytes of each further encoding that is kept
    */
   constructor(
     private readonly answer: Answer,
@@ -58,7 +58,7 @@ export class SerializedResponse {
     series.observe(duration / 1000);
   }
 
-  /** Whether a caller with this If-None-Match has the variant already. */
+  /** Whether this If-None-Match names the variant, so that the answer is 304. */
   isKnown(header: string | undefined, { etag }: Variant): boolean {
     if (header === undefined || etag === undefined) return false;
     return header === etag || isNotModified(header, this.answer.options.etag as string);
@@ -81,7 +81,7 @@ export class SerializedResponse {
       this.variants[encoding] = variant;
       return variant;
     } catch {
-      // For want of memory, say: it goes out as it is, and the next caller has it tried again.
+      // Out of memory, for instance: this answer goes out unencoded, and the next caller tries again.
       delete this.variants[encoding];
       return this.identity;
     }
@@ -91,7 +91,7 @@ export class SerializedResponse {
     const { etag: plain, headers = {}, type } = this.answer.options;
     const etag = plain && encoding ? tagOf(plain, encoding) : plain;
     const bytes = kept(body);
-    // A short text of ASCII is the answer's own.
+    // A short ASCII body is the answer's own string and takes no memory of its own.
     if (bytes !== body || typeof body !== 'string') this.grows(bytes.length);
     const { vary, publicPath } = this.common;
     const head = `${lines(publicHeaders(publicPath, headers))}${etag ? `etag: ${etag}${LINE}` : ''}vary: ${vary}${LINE}`;
@@ -107,7 +107,7 @@ function kept(body: string | Buffer): string | Buffer {
   return body.length > SHORT_BYTES ? Buffer.from(body) : asBytes(body);
 }
 
-/** Sends a variant with headers of this one request. @returns how many bytes */
+/** Sends a variant with this request's own header lines. @returns how many bytes */
 export function send(
   response: ServerResponse,
   variant: Variant,
@@ -116,7 +116,7 @@ export function send(
   isHead: boolean,
 ): number {
   const { body } = variant;
-  // To HEAD, 304 says how long the body would be: Fastify does.
+  // Like Fastify, a 304 to HEAD says how long the body would be.
   const length = isKnown && isHead ? `content-length: ${body.length}${LINE}` : '';
   const head = `${isKnown ? NOT_MODIFIED : FOUND}${own}${isKnown ? variant.notModified + length : variant.found}${LINE}`;
   if (isKnown || isHead) return sendText(response, isKnown ? 304 : 200, head);

@@ -2,34 +2,34 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { AdaptiveLimit, type LimitOptions } from './adaptive-limit.js';
 import { ReadPause, type Refused } from './read-pause.js';
 
-/** How often the limit is thought over, and those are refused who have waited too long. */
+/** How often the limit is updated, and requests are refused that have waited too long. */
 export const TICK_MS = 50;
 
-/** Places to wait, as a part of the limit; half as many while some have to be refused, so that who is let in is soon. */
+/** How long the queue may be, in percent of the limit. It is half as long while requests are refused, so that waits stay short. */
 const WAITING_PERCENT = 50;
 
 export type Priority = 'write' | 'login' | 'read' | 'bulk';
 /**
- * The request has ended; `dropped` when it was not finished, and not `tells` when how long it took says nothing. Later
- * calls do nothing.
+ * Ends a request, once: later calls do nothing. `dropped` says that it was not finished, and `tells` whether its latency
+ * says something about the server.
  */
 export type Leave = (dropped?: boolean, tells?: boolean) => void;
 
 export interface AdmissionOptions extends LimitOptions {
-  /** Who has waited so long is refused: it happens when the server stands still. */
+  /** A request that has waited this long is refused, which happens when the server stands still. */
   waitMs: number;
 }
 
-/** One who waits. */
+/** A request in the queue. */
 export interface Waiting {
   readonly start: (leave: Leave) => void;
   readonly refuse: () => void;
   readonly since: number;
-  /** The caller has gone: neither is called any more. Does nothing once one of them was. */
+  /** Takes it out of the queue when its caller has gone. Does nothing once it was started or refused. */
   cancel(): void;
 }
 
-/** Requests that share places. */
+/** How many requests are at work and in the queue, for priorities that share a limit. */
 interface Places {
   inHand: number;
   waiting: number;
@@ -37,30 +37,31 @@ interface Places {
 const places = (): Places => ({ inHand: 0, waiting: 0 });
 
 /**
- * Requests of one priority.
- * @param of the places that they have in common with others
- * @param part how much of these may be taken when one more comes in
- * @param tells its latency says how the server is
+ * The state of one priority.
+ * @param of the places it shares with other priorities
+ * @param part the share of these places that may be in use when one more request comes in, 0 to 1
+ * @param tells whether latencies of this priority say something about the server
  */
 function rank(of: Places, part: number, tells: boolean) {
   /** The longest waiting first. */
   const line = new Set<Waiting>();
-  // The iterator goes along with the line: a new one would step over the gaps of all who have left.
+  // One iterator for the set's whole life: a new one would step over the gaps of all entries that were deleted.
   return { of, part, tells, refused: { full: 0, late: 0 }, line, firsts: line.values() };
 }
 type Rank = ReturnType<typeof rank>;
 
-/** May one more come in, where so many are in use of which a part is for it? One at least always is. */
+/** Whether one more fits into its part of all places, which is at least one place. */
 const fits = (used: number, all: number, part: number) => used < Math.max(1, Math.floor(all * part));
 
-/** Lets in as many requests as the server can work on, has some wait and refuses the others at once; each in O(1). */
+/** Admits as many requests as the server can work on, queues some and refuses the rest at once; each in O(1). */
 export class Admission {
   private readonly adaptive: AdaptiveLimit;
   private readonly readPause = new ReadPause();
   private readonly common = places();
   /**
-   * Who comes first. A login is mostly its hash, and bulk takes as long as its caller: that says nothing of the server, and
-   * they have places of their own, or a few slow senders would take all that a limit leaves which has become small.
+   * In order of priority. The latency of a login is mostly its hash, and that of a bulk upload is its sender's, so neither
+   * says anything about the server. They have places of their own: else a few slow senders would fill a limit that has
+   * become small.
    */
   private readonly ranks: Record<Priority, Rank> = {
     write: rank(this.common, 1, true),
@@ -81,15 +82,14 @@ export class Admission {
   }
 
   /**
-   * Calls one of the two once: `start` now or when there is room, `refuse` now or when it has waited too long.
-   * Neither may throw.
-   * @returns the one who waits, if it does
+   * Calls `start`, now or when there is room, or `refuse`, now or after too long a wait. Neither may throw.
+   * @returns the request in the queue, if it has to wait
    */
   enter(priority: Priority, start: (leave: Leave) => void, refuse: () => void): Waiting | undefined {
     const rank = this.ranks[priority];
     if (this.hasRoom(rank)) return void this.begin(rank, start);
     if (fits(rank.of.waiting, (this.limit * WAITING_PERCENT) / (this.adaptive.isStrict ? 200 : 100), rank.part)) {
-      // It is another one's end that starts it; what it does is still its own.
+      // Another request's end starts it, but it must keep its own async context.
       const waiting = {
         start: AsyncLocalStorage.bind(start),
         refuse,
@@ -105,7 +105,7 @@ export class Admission {
     return void refuse();
   }
 
-  /** How many requests may be in hand at the same time. */
+  /** How many requests may be at work at the same time. */
   get limit(): number {
     return this.adaptive.value;
   }
@@ -118,17 +118,17 @@ export class Admission {
     return this.sum('waiting');
   }
 
-  /** To be called with what was refused: its connection may be left unread for a while. */
+  /** To be called with a refused request: its connection may be left unread for a while. */
   pauseReading(request: Refused): void {
     this.readPause.refuse(request, this.now());
   }
 
-  /** How many were refused since the start: for want of a place to wait, and after having waited in vain. */
+  /** How many were refused since the start: because the queue was full, and after having waited too long. */
   refused(priority: Priority): Readonly<Record<'full' | 'late', number>> {
     return this.ranks[priority].refused;
   }
 
-  /** Its own timer calls this every TICK_MS; by how much too late is the event loop's delay. */
+  /** Called by a timer every TICK_MS; how late it comes is the event loop's delay. */
   tick(): void {
     const now = this.now();
     this.adaptive.update(now);
@@ -177,7 +177,7 @@ export class Admission {
     return write.of[of] + login.of[of] + bulk.of[of];
   }
 
-  /** A loop, not a recursion: what is started may end within its start. */
+  /** A loop rather than a recursion, since a request may end within its own start. */
   private startWaiting(): void {
     if (this.isStarting) return;
     this.isStarting = true;

@@ -7,12 +7,12 @@ import { type Decision, decide } from './gcra.js';
 import { Settlement } from './settlement.js';
 import { clock, enforce, idOf, type Limit, Throttle } from './throttle.js';
 
-/** A limit, whose it is, and whether only failures count in it. */
+/** A limit for one key, and whether only failures count in it. */
 export type ExactLimit = Limit & { key: string; isOfFailures?: true };
 
 /**
- * Limits that hold over all replicas to the request, in one call to Redis and by Redis' clock. Without Redis each replica
- * admits its part alone, and goes on from what it knows.
+ * Limits that hold exactly over all replicas, by one call to Redis and Redis' own clock. Without Redis each replica
+ * admits its share on its own, and goes on from what it knows.
  */
 @Injectable()
 export class ExactLimits {
@@ -30,15 +30,15 @@ export class ExactLimits {
     return [this.limit('register', this.config.REGISTER_LIMIT, this.throttle.addressOf(raw))];
   }
 
-  /** By owner, where there is one, or else by address. */
+  /** By the token's owner if known, else by address. */
   ofRefreshing(raw: IncomingMessage, owner: string | undefined): ExactLimit[] {
     return [this.limit('refresh', this.config.REFRESH_LIMIT, owner ?? this.throttle.addressOf(raw))];
   }
 
   /**
-   * By address with email, so that nobody can lock another one out, and by address, to which a success is given back, so
-   * that an office may sign in at nine.
-   * @param email as it is looked up
+   * By address and email together, so that nobody can lock out somebody else, and by address alone. The latter counts
+   * failures only, so that a whole office behind one address can sign in at nine.
+   * @param email in its canonical form
    */
   ofSignIn(raw: IncomingMessage, email: string): ExactLimit[] {
     const { LOGIN_LIMIT, LOGIN_ADDRESS_LIMIT } = this.config;
@@ -49,7 +49,7 @@ export class ExactLimits {
     ];
   }
 
-  /** Of a signed-in user's password: a sign-in's, and by user, whose stolen token can be used from many addresses. */
+  /** When a signed-in user gives the current password: as at sign-in, and by user, since a stolen token can be used from many addresses. */
   ofCurrentPassword(raw: IncomingMessage, user: { id: string; canonicalEmail: string }): ExactLimit[] {
     return [
       ...this.ofSignIn(raw, user.canonicalEmail),
@@ -58,14 +58,14 @@ export class ExactLimits {
   }
 
   /**
-   * Counts a request in all of its limits or, when one of them has no room, in none, and says in the answer what is left.
+   * Counts a request in all of its limits, or in none when one of them has no room. Sets the answer's RateLimit headers.
    * @throws Problem quota-exceeded
    */
   async count(limits: ExactLimit[], reply: FastifyReply): Promise<void> {
     enforce(reply, await this.take(limits));
   }
 
-  /** Gives back what was counted, where only failures do. */
+  /** Takes back what was counted in limits that count failures only. */
   succeed(limits: ExactLimit[]): void {
     const ofFailures = limits.filter(({ isOfFailures }) => isOfFailures);
     if (ofFailures.length > 0) void this.take(ofFailures, -1);
@@ -82,7 +82,7 @@ export class ExactLimits {
       const local = { ...limit, ...gcra.take(limit.key, now, count) };
       return { gcra, local, key: `exact:${idOf(limit)}:${limit.key}`, ms: count * gcra.interval, most: gcra.window };
     });
-    // As in Redis: who is over one limit uses up none of the others.
+    // As in Redis, a request that is over one limit uses up none of the others.
     if (!known.every(({ local }) => local.admitted))
       for (const { gcra, local } of known) if (local.admitted) gcra.take(local.key, now, -1);
     const levels = await this.settlement.add(known);
@@ -92,5 +92,5 @@ export class ExactLimits {
   }
 }
 
-/** What an email is counted as: as long whatever its length. */
+/** Hashed, so that a long email makes no long key. */
 const keyOfEmail = (email: string) => createHash('sha256').update(email).digest('base64url');

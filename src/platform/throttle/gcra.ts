@@ -12,27 +12,27 @@ export interface Bucket {
   readonly key: string;
   /** The theoretical arrival time: when all that was admitted will have drained, in ms. */
   tat: number;
-  /** Admitted here, and not yet told to the other replicas. */
+  /** Requests admitted here that the other replicas do not know of yet. */
   unsettled: number;
 }
 
-/** Two generations of so many keys are kept: some 20 MB when a flood fills both. */
+/** Keys in each of the two generations: some 20 MB when a flood fills both. */
 const MAX_KEYS = 50_000;
 
-/** A replica tells the others of a key that has used so much of its limit since it last did. */
+/** A replica tells the others about a key when it has used this share of its limit since the last time. */
 const SETTLED_SHARE = 1 / 20;
 
-/** Keys that wait to be settled; one that finds no room waits for its next request. */
+/** How many keys may wait to be settled. A key that finds no room is settled after its next request. */
 const MAX_DUE = 1000;
 
 /**
  * The generic cell rate algorithm, as virtual scheduling (ITU-T I.371, annex A): a whole quota may come at once, and then
  * drains evenly, so that in any time t no more than limit × (1 + t / window) are admitted.
  *
- * A key whose time has passed is as good as absent. When the younger of two generations of keys is twice a window old,
- * nothing in the older one, unused since, still counts, and it goes as a whole. A flood of new keys turns them sooner, and
- * so forgives the keys that were unused for longest. Times are whole ms of a clock that does not go back, and the
- * interval is a multiple of 1/1024 ms, so that no sum is ever rounded.
+ * A key whose time has passed is as good as absent. Keys are kept in two generations: when the younger one is twice a
+ * window old, nothing in the older one still counts, and it is dropped as a whole. A flood of new keys drops it sooner,
+ * which forgives the keys that were unused for longest. Times are whole ms of a monotonic clock, and the interval is a
+ * multiple of 1/1024 ms, so that no sum is rounded.
  */
 export class Gcra {
   /** Ms that one request takes to drain, and ms that a whole quota takes. */
@@ -52,7 +52,7 @@ export class Gcra {
     this.cost = this.interval;
   }
 
-  /** From now on this process admits its part alone, which is no less than one request in a window. */
+  /** From now on this process admits its share of each limit on its own, at least one request a window. */
   divideBy(replicas: number): void {
     this.cost = Math.min(this.interval * replicas, this.window);
   }
@@ -73,7 +73,7 @@ export class Gcra {
     return decide(free, this.cost);
   }
 
-  /** What other replicas should know of, each key once. */
+  /** The keys to tell the other replicas about, each once. */
   takeDue(): Bucket[] {
     const due = [...this.due];
     this.due.clear();
@@ -81,8 +81,8 @@ export class Gcra {
   }
 
   /**
-   * Takes over what all replicas have admitted together. It may be more than the limit, and is paid off like the rest.
-   * @param level ms from now until it will have drained
+   * Takes over what all replicas have admitted together, which may be more than the limit.
+   * @param level ms from now until all of it will have drained
    */
   adopt(bucket: Bucket, level: number, now: number): void {
     const all = Math.min(level + bucket.unsettled * this.interval, 2 * this.window);
@@ -103,7 +103,7 @@ export class Gcra {
   }
 }
 
-/** @param free ms of the window that the request leaves; below zero, it does not fit */
+/** @param free ms of the window that are left after the request; below zero, it does not fit */
 export function decide(free: number, cost: number): Decision {
   return {
     admitted: free >= 0,

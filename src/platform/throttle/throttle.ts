@@ -15,7 +15,7 @@ declare module 'fastify' {
   }
 }
 
-/** Verifiers ask for them, and many may stand behind one address. */
+/** The public keys of tokens are not limited: many verifiers may stand behind one address. */
 const KEYS = /^\/\.well-known\/jwks\.json(?:\?|$)/;
 
 /** The name of the general limit, in headers and in @Throttle and @SkipThrottle. */
@@ -34,7 +34,7 @@ export interface Limit {
   windowMs: number;
 }
 
-/** What was found when a request was counted: its RateLimit header, and the seconds that it came too early. */
+/** The result of counting a request: its RateLimit header, and how many seconds it has to wait (0: it may pass). */
 export interface Counted {
   header: string;
   wait: number;
@@ -44,18 +44,18 @@ const COUNTED = Symbol('counted');
 type Countable = IncomingMessage & { [COUNTED]?: Counted };
 
 /**
- * This process' limits (settlement.ts shares them with the other replicas). A caller is a user or else an address, and
- * has one quota for all routes but those of `free`.
+ * This process' limits; settlement.ts shares them with the other replicas. A caller is a user or else an address, and has
+ * one quota for all routes but those of `free`.
  */
 @Injectable()
 export class Throttle implements ThrottlerStorage {
   /** Paths without the general limit: there @Throttle and @SkipThrottle say what holds. Your module adds its own. */
   readonly free: RegExp[] = [];
-  /** As RateLimit-Policy. */
+  /** The value of RateLimit-Policy. */
   readonly policy: string;
-  /** What the address of a request is counted as. */
+  /** The key that a request's address is counted under. */
   readonly addressOf: (raw: IncomingMessage) => string;
-  /** By name, limit and window: after its figures have changed, what was counted in the old ones means nothing. */
+  /** By name, limit and window: counts made under other figures mean nothing. */
   readonly limits = new Map<string, Gcra>();
   private divisor = 1;
   private readonly general: Gcra;
@@ -68,7 +68,7 @@ export class Throttle implements ThrottlerStorage {
     this.addressOf = (raw) => keyOf(read(raw));
   }
 
-  /** Whether a request falls under the general limit before it is known where it leads. */
+  /** Whether the general limit holds for a request; asked before it is routed. */
   isLimited(raw: IncomingMessage): boolean {
     const { method, url = '' } = raw;
     if (isProbe(raw) || ((method === 'GET' || method === 'HEAD') && KEYS.test(url))) return false;
@@ -76,8 +76,8 @@ export class Throttle implements ThrottlerStorage {
   }
 
   /**
-   * Counts a request, once: whoever meets it later finds what was found.
-   * @param user who sends it; without one, its address does
+   * Counts a request, once: later calls give the first result.
+   * @param user the caller's id; without it the request counts for its address
    */
   count(raw: Countable, user?: string, now = clock()): Counted {
     if (!raw[COUNTED]) {
@@ -87,7 +87,7 @@ export class Throttle implements ThrottlerStorage {
     return raw[COUNTED];
   }
 
-  /** A browser asks by OPTIONS, without its user's token: what others at its address ask for leaves that alone. */
+  /** Browsers send OPTIONS without a token: it has a quota of its own, which other requests of the address do not use up. */
   private anonymous(raw: IncomingMessage): string {
     const address = this.addressOf(raw);
     return raw.method === 'OPTIONS' ? `OPTIONS ${address}` : address;
@@ -97,13 +97,13 @@ export class Throttle implements ThrottlerStorage {
     return this.isLimited(raw) ? this.count(raw, user, now) : undefined;
   }
 
-  /** With Redis gone, each process admits its part alone. */
+  /** Without Redis each process admits its share on its own. */
   divideBy(replicas: number): void {
     this.divisor = replicas;
     for (const limit of this.limits.values()) limit.divideBy(replicas);
   }
 
-  /** A limit by its figures, made when first asked for. */
+  /** The limit with these figures, made on first use. */
   limit(figures: Limit): Gcra {
     const id = idOf(figures);
     let found = this.limits.get(id);
@@ -115,7 +115,7 @@ export class Throttle implements ThrottlerStorage {
     return found;
   }
 
-  /** For routes with a @Throttle. Who is refused is free again as the quota drains: `blockDuration` has no say. */
+  /** For routes with @Throttle. `blockDuration` has no effect: a refused caller may come again as the quota drains. */
   async increment(key: string, ttl: number, limit: number, _blockDuration: number, name: string) {
     const { admitted, remaining, reset } = this.limit({ name, limit, windowMs: ttl }).take(key, clock());
     return { totalHits: limit - remaining, timeToExpire: reset, isBlocked: !admitted, timeToBlockExpire: reset };
@@ -123,8 +123,8 @@ export class Throttle implements ThrottlerStorage {
 }
 
 /**
- * Counts who comes without a token by address, before a body is read. Who brings one is counted by user once the token
- * was found good (throttle.guard.ts), or else by address when the request is refused (answerProblem).
+ * Counts requests without a token by address, before a body is read. A request with a token is counted by user once the
+ * token is verified (throttle.guard.ts), or by address when it is refused (answerProblem).
  */
 export function registerThrottle(fastify: FastifyInstance, throttle: Throttle): void {
   fastify.decorate('throttle', throttle);
@@ -134,8 +134,8 @@ export function registerThrottle(fastify: FastifyInstance, throttle: Throttle): 
 }
 
 /**
- * Says in the answer what is left, once, of the limit that the request falls under. The edge may have counted it.
- * @returns what to answer to one too many
+ * Counts a request, unless the edge has done so, and sets the answer's RateLimit headers, once.
+ * @returns the 429 for a request over the limit
  */
 export function overLimit({ raw, caller, server }: FastifyRequest, reply: FastifyReply): Problem | undefined {
   const { throttle } = server;
@@ -146,8 +146,8 @@ export function overLimit({ raw, caller, server }: FastifyRequest, reply: Fastif
 }
 
 /**
- * Adds limits to the answer's headers, which are lists.
- * @throws Problem for the one to be waited for longest, when one or more have no room
+ * Adds limits to the answer's RateLimit headers, which are lists.
+ * @throws Problem for the exceeded limit with the longest wait
  */
 export function enforce(reply: FastifyReply, found: (Limit & Decision)[]): void {
   const add = (header: string, items: string[]) =>
@@ -160,7 +160,7 @@ export function enforce(reply: FastifyReply, found: (Limit & Decision)[]): void 
 
 export const idOf = ({ name, limit, windowMs }: Limit): string => `${name}:${limit}:${windowMs}`;
 
-/** Whole ms, of a clock that does not go back. */
+/** Whole ms of a monotonic clock. */
 export const clock = (): number => Math.floor(performance.now());
 
 /** A quota policy item (draft-ietf-httpapi-ratelimit-headers-11, 3.1), whose window is in seconds. */
@@ -170,7 +170,7 @@ const policyText = ({ name, limit, windowMs }: Limit) => `"${name}";q=${limit};w
 const itemText = ({ name, remaining, reset }: Pick<Limit & Decision, 'name' | 'remaining' | 'reset'>) =>
   `"${name}";r=${remaining};t=${reset}`;
 
-/** 429 for who is over a limit (the same draft, 5.1): `reset` is when a retry is admitted. */
+/** The 429 of an exceeded limit (the same draft, 5.1): a retry is admitted in `reset` seconds. */
 const quotaExceeded = ({ name, reset }: Pick<Limit & Decision, 'name' | 'reset'>): Problem => {
   refused.inc({ policy: name });
   const detail = `Too many requests: try again in ${reset} s.`;
