@@ -1,4 +1,4 @@
-// The second subject: test/orders, a module as a team writes it, built into a copy of the project, and 100,000 of its rows in a
+// The second subject: test/sample-orders, a module as a team writes it, built into a copy of the project, and 100,000 of its rows in a
 // database of their own: the project as it stands refuses one that knows more migrations than it does.
 import { join } from 'node:path';
 import { copyWithModule, filesOfModule } from '../scripts/copy-with-module.ts';
@@ -6,17 +6,21 @@ import { folder } from './servers.mjs';
 import { connect, momentOf, RECORDS, shuffle } from './stage.mjs';
 
 const DATABASE = 'orders';
-const PATH = '/api/v1/orders';
+const PATH = '/api/v1/sample-orders';
 const BUYER = { email: 'buyer@example.com', password: 'buyer-of-the-bench', name: 'Buyer' };
 /** What the module says otherwise where anyone may read: file, what stands there, and what then does. */
 const FOR_ANYONE = [
-  ['src/orders/order.schema.ts', "ownedBy('ownerId')", "ownedBy('ownerId', 'anyone')"],
-  ['src/orders/orders.controller.ts', '@route.ReadRoute(orders)', '@Anyone()\n  @route.ReadRoute(orders)'],
-  ['src/orders/orders.controller.ts', 'import { type Caller,', 'import { Anyone, type Caller,'],
+  ['src/sample-orders/sample-order.schema.ts', "ownedBy('ownerId')", "ownedBy('ownerId', 'anyone')"],
+  [
+    'src/sample-orders/sample-orders.controller.ts',
+    '@route.ReadRoute(sampleOrders)',
+    '@Anyone()\n  @route.ReadRoute(sampleOrders)',
+  ],
+  ['src/sample-orders/sample-orders.controller.ts', 'import { type Caller,', 'import { Anyone, type Caller,'],
 ];
 
 const FILL = `
-  INSERT INTO orders (owner_id, number, status, total, lines, note, delivery_at, created_at, updated_at)
+  INSERT INTO sample_orders (owner_id, number, status, total, lines, note, delivery_at, created_at, updated_at)
   SELECT CASE n % 2 WHEN 0 THEN buyer.id ELSE admin.id END, 'B-' || n, (ARRAY['open', 'paid', 'sent', 'cancelled'])[1 + n % 4],
     (n % 10000) / 100.0,
     jsonb_build_array(jsonb_build_object('article', 'pen ' || n % 100, 'count', 1 + n % 9),
@@ -55,9 +59,9 @@ class OrdersStage {
     const { url } = await this.floodgate('owner', { MIGRATE_ON_START: 'true' });
     await this.#register(url);
     await this.sql(FILL, [BUYER.email, momentOf(0), RECORDS]);
-    await this.sql('VACUUM ANALYZE orders');
+    await this.sql('VACUUM ANALYZE sample_orders');
     const rows = await this.sql(
-      'SELECT id, owner_id FROM orders WHERE owner_id = (SELECT id FROM users WHERE email = $1)',
+      'SELECT id, owner_id FROM sample_orders WHERE owner_id = (SELECT id FROM users WHERE email = $1)',
       [BUYER.email],
     );
     this.ownerId = rows[0].owner_id;
@@ -104,25 +108,25 @@ class OrdersStage {
 
   /** Removes what was made beside the 100,000. */
   async empty() {
-    await this.sql('DELETE FROM orders WHERE created_at >= $1', [momentOf(RECORDS)]);
+    await this.sql('DELETE FROM sample_orders WHERE created_at >= $1', [momentOf(RECORDS)]);
     await this.sql('TRUNCATE idempotency_keys');
-    await this.sql('VACUUM orders');
+    await this.sql('VACUUM sample_orders');
     await this.sql('CHECKPOINT');
   }
 }
 
 /** The module as it stands, or with two words more: that anyone may read an order, and needs no token for it. */
 function build(readers) {
-  const files = filesOfModule('test/orders', 'src/orders');
+  const files = filesOfModule('test/sample-orders', 'src/sample-orders');
   for (const [path, from, to] of readers === 'anyone' ? FOR_ANYONE : []) {
     if (!files[path].includes(from)) throw new Error(`${path} has no ${from}.`);
     files[path] = files[path].replace(from, to);
   }
-  const migration = Object.keys(files).find((path) => /\/\d+-\w+\.ts$/.test(path));
+  const migration = Object.keys(files).find((path) => /\/\d+-[\w-]+\.ts$/.test(path));
   return copyWithModule({
     folder: join(folder, `orders-${readers}`),
     files,
-    module: 'src/orders/orders.module.ts',
+    module: 'src/sample-orders/sample-orders.module.ts',
     migration,
   });
 }

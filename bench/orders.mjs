@@ -1,4 +1,4 @@
-// What a module of one's own costs: test/orders under load by HTTP, beside the same peers, and as near as can be to what `data` has.
+// What a module of one's own costs: test/sample-orders under load by HTTP, beside the same peers, and as near as can be to what `data` has.
 import { NUMBER } from './load.mjs';
 import { ordersOn } from './orders-stage.mjs';
 import { assertSame, loaded, perSecond } from './scenarios.mjs';
@@ -57,7 +57,11 @@ const creating = (name, metrics, ours = {}) => ({
     const theirPaths = [`/owners/${orders.ownerId}/orders`];
     const contestants = [
       loaded('fastify-pg', { ...request, url: (await orders.peer('fastify-pg')).url, paths: theirPaths }, options),
-      loaded('floodgate', { ...request, url, paths: ['/api/v1/orders'], headers: { ...headers, ...ours } }, options),
+      loaded(
+        'floodgate',
+        { ...request, url, paths: ['/api/v1/sample-orders'], headers: { ...headers, ...ours } },
+        options,
+      ),
     ];
     const told = ['ownerId', 'status', 'total', 'lines', 'note', 'deliveryAt', 'version'];
     await assertSame(contestants, {

@@ -15,7 +15,7 @@ import { PlatformModule } from './platform/platform.module.js';
 import { CallerGuard } from './platform/throttle/throttle.guard.js';
 import { UsersModule } from './users/users.module.js';
 
-/** What is in this one app beside: a module that is tried before it is built in. */
+/** Modules and migrations of this one app only: tests and the bench try a module this way before it is built in. */
 export interface Added {
   modules: Type[];
   migrations: Migration[];
@@ -23,7 +23,7 @@ export interface Added {
 
 export const NOTHING: Added = { modules: [], migrations: [] };
 
-/** All that have routes. Your own module goes beside DataModule, and its migration into migrations.ts. */
+/** All modules that have routes. Add your own here, and its migration to migrations.ts. */
 const FEATURES = [UsersModule, AuthModule, DataModule, HealthModule];
 
 /** All modules, and what every request passes, in the order in which it meets them. */

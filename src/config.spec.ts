@@ -55,7 +55,6 @@ describe('settings', () => {
       LOG_FORMAT: 'pretty',
       BODY_LIMIT_BYTES: 1_048_576,
       BULK_LIMIT_BYTES: 67_108_864,
-      RECORD_LIMIT_BYTES: 65_536,
     });
     expect(development().DATABASE_URL).toBeUndefined();
     expect(development().TRUST_PROXY).toBeUndefined();

@@ -1,4 +1,4 @@
-// Orders (test/orders) as one would write them by hand: the same table, the same checks, the same JSON.
+// Orders (test/sample-orders) as one would write them by hand: the same table, the same checks, the same JSON.
 import { pageOf } from './shared.mjs';
 
 const text = { type: 'string' };
@@ -56,15 +56,15 @@ const columns = 'id, owner_id, number, status, total, lines, note, delivery_at, 
 
 /** Prepared by name. */
 const statements = {
-  get: { name: 'order', text: `SELECT ${columns} FROM orders WHERE id = $1` },
+  get: { name: 'order', text: `SELECT ${columns} FROM sample_orders WHERE id = $1` },
   list: {
     name: 'orders',
-    text: `SELECT ${columns} FROM orders WHERE owner_id = $1 AND (created_at, id) < ($2, $3)
+    text: `SELECT ${columns} FROM sample_orders WHERE owner_id = $1 AND (created_at, id) < ($2, $3)
            ORDER BY created_at DESC, id DESC LIMIT 21`,
   },
   create: {
     name: 'create_order',
-    text: `INSERT INTO orders (owner_id, number, status, total, lines, note, delivery_at)
+    text: `INSERT INTO sample_orders (owner_id, number, status, total, lines, note, delivery_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ${columns}`,
   },
 };

@@ -7,15 +7,15 @@ import { defineResource, type ResourceOptions } from '../../src/platform/resourc
 import { equal } from '../../src/platform/resource/filters.js';
 import { ownedBy } from '../../src/platform/resource/policy.js';
 import { ResourceModule } from '../../src/platform/resource/resource.module.js';
-import { Orders1800000000000 } from '../orders/1800000000000-orders.js';
-import { Order } from '../orders/order.entity.js';
-import { orderSchema, orders } from '../orders/order.schema.js';
-import { OrdersController } from '../orders/orders.controller.js';
+import { SampleOrders1800000000000 } from '../sample-orders/1800000000000-sample-orders.js';
+import { SampleOrder } from '../sample-orders/sample-order.entity.js';
+import { sampleOrderSchema, sampleOrders } from '../sample-orders/sample-order.schema.js';
+import { SampleOrdersController } from '../sample-orders/sample-orders.controller.js';
 import { startApp } from '../support/app.js';
 
 /** What the start says of a module that cannot work. */
 async function failureOf(module: Type): Promise<string> {
-  const starting = startApp({}, { modules: [module], migrations: [Orders1800000000000] });
+  const starting = startApp({}, { modules: [module], migrations: [SampleOrders1800000000000] });
   const { name, message } = await starting.then(
     async (app) => {
       await app.close();
@@ -32,16 +32,17 @@ function moduleOf(entity: Type, options: ResourceOptions<any>): Type {
   class Declared {}
   return Declared;
 }
-const declared = (options: Partial<ResourceOptions<Order>>) => moduleOf(Order, { ...orders, ...options });
+const declared = (options: Partial<ResourceOptions<SampleOrder>>) =>
+  moduleOf(SampleOrder, { ...sampleOrders, ...options });
 
-@Entity('orders')
+@Entity('sample_orders')
 class Unversioned {
   @PrimaryGeneratedColumn('uuid') id!: string;
   @Column('uuid', { name: 'owner_id' }) ownerId!: string;
   @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3 }) createdAt!: Date;
 }
 
-@Entity('orders')
+@Entity('sample_orders')
 class Finer {
   @PrimaryGeneratedColumn('uuid') id!: string;
   @VersionColumn() version!: number;
@@ -50,83 +51,90 @@ class Finer {
 
 @Controller('api/v1')
 class OtherController {
-  @Get('orders/:number')
+  @Get('sample-orders/:number')
   @Anyone()
-  @Operation('getOrderByNumber', 'Read an order', { answer: 'The order.', body: orderSchema })
+  @Operation('getSampleOrderByNumber', 'Read an order', { answer: 'The order.', body: sampleOrderSchema })
   byNumber(): object {
     return {};
   }
 }
 
-@Module({ imports: [ResourceModule.forFeature([orders])], controllers: [OrdersController, OtherController] })
+@Module({
+  imports: [ResourceModule.forFeature([sampleOrders])],
+  controllers: [SampleOrdersController, OtherController],
+})
 class TwoRoutes {}
 
 it.each<[string, () => Type, string]>([
   [
     'a sort without an index',
     () => declared({ sorts: ['createdAt', 'status'] }),
-    'Order is listed by status of one ownerId, and no index serves that. A migration makes it: CREATE INDEX ON orders (owner_id, status, id)',
+    'SampleOrder is listed by status of one ownerId, and no index serves that. A migration makes it: CREATE INDEX ON sample_orders (owner_id, status, id)',
   ],
   [
     'a sort whose index does not begin with what lists are narrowed to',
-    () => declared({ policy: { ...ownedBy<Order>('ownerId'), listed: () => ({ ownerId: '', status: 'open' }) } }),
-    'Order is listed by createdAt of one ownerId and status, and no index serves that. A migration makes it: CREATE INDEX ON orders (owner_id, status, created_at, id)',
+    () => declared({ policy: { ...ownedBy<SampleOrder>('ownerId'), listed: () => ({ ownerId: '', status: 'open' }) } }),
+    'SampleOrder is listed by createdAt of one ownerId and status, and no index serves that. A migration makes it: CREATE INDEX ON sample_orders (owner_id, status, created_at, id)',
   ],
   [
     'a sort by what may be null',
     () => declared({ sorts: ['deliveryAt'] }),
-    'Order.deliveryAt may be null, and lists cannot be sorted by it',
+    'SampleOrder.deliveryAt may be null, and lists cannot be sorted by it',
   ],
   [
     'a sort by a hidden column',
-    () => declared({ shown: orderSchema.omit({ total: true }) }),
-    'Order is listed by total, which clients do not see',
+    () => declared({ shown: sampleOrderSchema.omit({ total: true }) }),
+    'SampleOrder is listed by total, which clients do not see',
   ],
   [
     'a sort by the id',
     () => declared({ sorts: ['id'] }),
-    'Order is listed by id, which only tells apart what is sorted by another column',
+    'SampleOrder is listed by id, which only tells apart what is sorted by another column',
   ],
   [
     'a filter by a hidden column',
     () => declared({ filters: { remark: equal('internalNote') } }),
-    'The filter remark looks at Order.internalNote, which clients do not see',
+    'The filter remark looks at SampleOrder.internalNote, which clients do not see',
   ],
-  ['a filter by no column', () => declared({ filters: { colour: equal('colour') } }), 'Order has no column colour'],
+  [
+    'a filter by no column',
+    () => declared({ filters: { colour: equal('colour') } }),
+    'SampleOrder has no column colour',
+  ],
   [
     'a schema that shows what is no column',
-    () => declared({ shown: orderSchema.extend({ body: z.string() }) }),
-    'Order has no column body',
+    () => declared({ shown: sampleOrderSchema.extend({ body: z.string() }) }),
+    'SampleOrder has no column body',
   ],
   [
     'a policy that goes by what is no column',
-    () => declared({ policy: { ...orders.policy, by: ['body' as keyof Order] } }),
-    'Order has no column body',
+    () => declared({ policy: { ...sampleOrders.policy, by: ['body' as keyof SampleOrder] } }),
+    'SampleOrder has no column body',
   ],
   [
     'an entity without a version, where changes go by If-Match',
-    () => moduleOf(Unversioned, { ...orders, shown: z.object({ id: z.uuid(), ownerId: z.uuid() }), filters: {} }),
+    () => moduleOf(Unversioned, { ...sampleOrders, shown: z.object({ id: z.uuid(), ownerId: z.uuid() }), filters: {} }),
     'Unversioned needs a @VersionColumn and a @CreateDateColumn: If-Match goes by them',
   ],
   [
     'a time to the microsecond, of which cursors and tags would lose a part',
     () =>
       moduleOf(Finer, {
-        ...orders,
-        shown: orderSchema.pick({ id: true, version: true, createdAt: true }),
+        ...sampleOrders,
+        shown: sampleOrderSchema.pick({ id: true, version: true, createdAt: true }),
         filters: {},
       }),
     'Finer.createdAt has microseconds, which JavaScript has not: give it a precision of 3',
   ],
   [
     'a schema that does not show the version',
-    () => declared({ shown: orderSchema.omit({ version: true }) }),
-    'Order.version has to be shown: places and entity tags are made of it',
+    () => declared({ shown: sampleOrderSchema.omit({ version: true }) }),
+    'SampleOrder.version has to be shown: places and entity tags are made of it',
   ],
   [
     'two routes for one path',
     () => TwoRoutes,
-    'OrdersController.get and OtherController.byNumber both take GET /api/v1/orders/:number',
+    'SampleOrdersController.get and OtherController.byNumber both take GET /api/v1/sample-orders/:number',
   ],
 ])('does not start with %s, and says which class and member it is', async (_, module, sentence) => {
   expect(await failureOf(module())).toBe(`StartError: ${sentence}`);

@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ResourceDefinition } from '../../src/platform/resource/definition.js';
 import { ownedBy } from '../../src/platform/resource/policy.js';
-import { Orders1800000000000 } from '../orders/1800000000000-orders.js';
-import { Order } from '../orders/order.entity.js';
-import { orders } from '../orders/order.schema.js';
+import { SampleOrders1800000000000 } from '../sample-orders/1800000000000-sample-orders.js';
+import { SampleOrder } from '../sample-orders/sample-order.entity.js';
+import { sampleOrders } from '../sample-orders/sample-order.schema.js';
 import { startApp, type TestApp } from '../support/app.js';
 import { must } from '../support/collections.js';
 import { declared } from '../support/declared.js';
 import { TestRedis } from '../support/redis.js';
 
-const PATH = orders.path;
+const PATH = sampleOrders.path;
 const input = { number: 'A-1', total: '12.50', lines: [{ article: 'pen', count: 5 }] };
 const tag = (response: { headers: Headers }) => ({ 'if-match': response.headers.get('etag') as string });
-const migrations = [Orders1800000000000];
+const migrations = [SampleOrders1800000000000];
 
 async function within(
   modules: ReturnType<typeof declared>[],
@@ -33,7 +33,10 @@ it.each([
 ])(
   'answers %i to who has no token where reading needs %s, also what is kept and anyone may read',
   async (status, _, isOpen) => {
-    const open: ResourceDefinition<Order> = { ...orders, policy: ownedBy<Order>('ownerId', 'anyone') };
+    const open: ResourceDefinition<SampleOrder> = {
+      ...sampleOrders,
+      policy: ownedBy<SampleOrder>('ownerId', 'anyone'),
+    };
     await within([declared(open, undefined, isOpen)], {}, async (app) => {
       const ada = await app.user('ada');
       const path = must(201, await ada.post(PATH, input)).headers.get('location') as string;
@@ -47,7 +50,7 @@ it.each([
 it('goes with its owner from what all replicas keep, too', async () => {
   const redis = await TestRedis.start();
   try {
-    await within([declared(orders)], { REDIS_URL: redis.url }, async (app) => {
+    await within([declared(sampleOrders)], { REDIS_URL: redis.url }, async (app) => {
       // Not before all are heard is anything kept for all.
       await sleep(1000);
       const dave = await app.user('dave');
@@ -64,7 +67,7 @@ it('goes with its owner from what all replicas keep, too', async () => {
 });
 
 it('is answered to who makes, changes or hands on what they may not read behind that', async () => {
-  const handed = declared(orders, (_, made) => ({ ...made, ownerId: bobId }));
+  const handed = declared(sampleOrders, (_, made) => ({ ...made, ownerId: bobId }));
   let bobId = '';
   await within([handed], {}, async (app) => {
     const [ada, bob] = [await app.user('ada'), await app.user('bob')];

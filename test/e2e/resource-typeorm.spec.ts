@@ -1,28 +1,28 @@
 import { getRepositoryToken } from '@nestjs/typeorm';
 import { DataSource, type Repository } from 'typeorm';
-import { Orders1800000000000 } from '../orders/1800000000000-orders.js';
-import { Order } from '../orders/order.entity.js';
-import { orders } from '../orders/order.schema.js';
-import { OrdersModule } from '../orders/orders.module.js';
+import { SampleOrders1800000000000 } from '../sample-orders/1800000000000-sample-orders.js';
+import { SampleOrder } from '../sample-orders/sample-order.entity.js';
+import { sampleOrders } from '../sample-orders/sample-order.schema.js';
+import { SampleOrdersModule } from '../sample-orders/sample-orders.module.js';
 import { startApp, type TestApp } from '../support/app.js';
 import type { Client } from '../support/client.js';
 import { must } from '../support/collections.js';
 
 let app: TestApp;
 let ada: Client;
-let rows: Repository<Order>;
+let rows: Repository<SampleOrder>;
 beforeAll(async () => {
-  app = await startApp({}, { modules: [OrdersModule], migrations: [Orders1800000000000] });
+  app = await startApp({}, { modules: [SampleOrdersModule], migrations: [SampleOrders1800000000000] });
   ada = await app.user('ada');
-  rows = app.nest.get(getRepositoryToken(Order));
+  rows = app.nest.get(getRepositoryToken(SampleOrder));
 });
 afterAll(() => app?.close());
 
 let count = 0;
 /** A row that was read, and so is kept, and what its note is to clients from then on. */
-async function keptRow(): Promise<{ row: Order; note(): Promise<string> }> {
+async function keptRow(): Promise<{ row: SampleOrder; note(): Promise<string> }> {
   const input = { number: `N-${++count}`, total: '1.00', lines: [{ article: 'pen', count: 1 }], note: 'old' };
-  const path = must(201, await ada.post(orders.path, input)).headers.get('location') as string;
+  const path = must(201, await ada.post(sampleOrders.path, input)).headers.get('location') as string;
   const note = async () => must(200, await ada.get(path)).body.note;
   await note();
   return { row: await rows.findOneByOrFail({ number: input.number }), note };
@@ -55,8 +55,8 @@ it('sees what it changed without a transaction', async () => {
 
 it('sees what it made under an id that was asked for before', async () => {
   const { row } = await keptRow();
-  const path = `${orders.path}/${row.id}`;
-  await rows.remove(Object.assign(new Order(), row));
+  const path = `${sampleOrders.path}/${row.id}`;
+  await rows.remove(Object.assign(new SampleOrder(), row));
   must(404, await ada.get(path));
   await rows.insert({ ...row, lines: row.lines as never });
   must(200, await ada.get(path));

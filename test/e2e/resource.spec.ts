@@ -1,24 +1,24 @@
 import { getRepositoryToken } from '@nestjs/typeorm';
 import fc from 'fast-check';
 import type { Repository } from 'typeorm';
-import { Orders1800000000000 } from '../orders/1800000000000-orders.js';
-import { Order } from '../orders/order.entity.js';
-import { orderSchema } from '../orders/order.schema.js';
-import { OrdersModule } from '../orders/orders.module.js';
+import { SampleOrders1800000000000 } from '../sample-orders/1800000000000-sample-orders.js';
+import { SampleOrder } from '../sample-orders/sample-order.entity.js';
+import { sampleOrderSchema } from '../sample-orders/sample-order.schema.js';
+import { SampleOrdersModule } from '../sample-orders/sample-orders.module.js';
 import { startApp, type TestApp } from '../support/app.js';
 import type { Client } from '../support/client.js';
 import { etagOf, must } from '../support/collections.js';
 import { type Answered, expectProblem } from '../support/problem.js';
 import { TestRedis } from '../support/redis.js';
 
-const PATH = '/api/v1/orders';
-const ADDED = { modules: [OrdersModule], migrations: [Orders1800000000000] };
+const PATH = '/api/v1/sample-orders';
+const ADDED = { modules: [SampleOrdersModule], migrations: [SampleOrders1800000000000] };
 function problem<T extends Answered>(answer: T, type: Parameters<typeof expectProblem>[1]) {
   expectProblem(answer, type);
   return answer.body;
 }
 
-const SHOWN = Object.keys(orderSchema.shape);
+const SHOWN = Object.keys(sampleOrderSchema.shape);
 
 describe.each([
   ['with the edge', 'true', false],
@@ -29,12 +29,12 @@ describe.each([
   let app: TestApp;
   let ada: Client;
   let bob: Client;
-  let rows: Repository<Order>;
+  let rows: Repository<SampleOrder>;
   beforeAll(async () => {
     redis = hasRedis ? await TestRedis.start() : undefined;
     app = await startApp({ EDGE, ...(redis && { REDIS_URL: redis.url }) }, ADDED);
     [ada, bob] = [await app.user('ada'), await app.user('bob')];
-    rows = app.nest.get(getRepositoryToken(Order));
+    rows = app.nest.get(getRepositoryToken(SampleOrder));
   });
   afterAll(async () => {
     await app?.close();
@@ -75,7 +75,7 @@ describe.each([
     const path = `${PATH}/${made.body.id}`;
     must(200, await ada.get(path));
     const missing = problem(await bob.get(path), 'not-found');
-    expect(missing.detail).toBe('There is no order with this id.');
+    expect(missing.detail).toBe('There is no sample order with this id.');
     const absent = await bob.get(`${PATH}/01890000-0000-7000-8000-000000000000`);
     expect(problem(absent, 'not-found').detail).toBe(missing.detail);
     problem(await app.client.get(path), 'invalid-token');
@@ -198,7 +198,10 @@ describe.each([
       await Promise.all(bodies.map(async (body) => must(201, await carol.post(PATH, body))));
     }
     const all = await rows.findBy({ ownerId: carol.userId as string });
-    const by = { createdAt: (one: Order) => one.createdAt.getTime(), total: (one: Order) => Number(one.total) };
+    const by = {
+      createdAt: (one: SampleOrder) => one.createdAt.getTime(),
+      total: (one: SampleOrder) => Number(one.total),
+    };
     for (const sort of ['createdAt', 'total'] as const) {
       for (const [sign, direction] of [
         ['', 1],
@@ -212,7 +215,7 @@ describe.each([
           let next: string | null = `${PATH}?limit=4&sort=${sign}${sort}${status ? `&status=${status}` : ''}`;
           while (next) {
             const page = must(200, await carol.get(next));
-            found.push(...page.body.items.map(({ id }: Order) => id));
+            found.push(...page.body.items.map(({ id }: SampleOrder) => id));
             next = /^<([^>]+)>; rel="next"$/.exec(page.headers.get('link') ?? '')?.[1] ?? null;
             expect(next === null).toBe(page.body.nextCursor === null);
           }
@@ -223,7 +226,7 @@ describe.each([
     const newest = must(200, await carol.get(PATH));
     expect(newest.body.items[0].id).toBe(all.reduce((a, b) => (a.id > b.id ? a : b)).id);
     const everything = must(200, await app.admin.get(`${PATH}?limit=100`)).body.items;
-    expect(new Set(everything.map(({ ownerId }: Order) => ownerId)).size).toBeGreaterThan(1);
+    expect(new Set(everything.map(({ ownerId }: SampleOrder) => ownerId)).size).toBeGreaterThan(1);
     const foreign = must(200, await carol.get(`${PATH}?limit=4`)).body.nextCursor;
     problem(await ada.get(`${PATH}?limit=4&cursor=${foreign}`), 'invalid-request');
     problem(await ada.get(`${PATH}?sort=internalNote`), 'invalid-request');

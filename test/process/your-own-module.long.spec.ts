@@ -14,6 +14,9 @@ const commands = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, tex
   (text as string).trim().split('\n'),
 );
 
+/** What the page ends with. */
+const REMOVAL = ['npm run remove -- data', 'npm run format && npm run documents && npm test'];
+
 let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'floodgate-module-'));
@@ -33,17 +36,29 @@ async function type(command: string): Promise<string> {
   }
 }
 
-it('shows the files of the module that the tests and the bench are about, as they are', () => {
-  const own = readdirSync('test/orders');
+/** Names of the page's module: the tests' own has others, so that a team can have `orders` beside it. */
+const asOnPage = (text: string) =>
+  text
+    .replaceAll('../../src/', '../')
+    .replace(/sample[-_ ]?order/g, 'order')
+    .replaceAll('sampleOrder', 'order')
+    .replaceAll('SampleOrder', 'Order');
+
+/** Longer names break lines in other places. */
+const unwrapped = (text = '') => text.replace(/\s+/g, '').replace(/,(?=[)\]}])/g, '');
+
+it('shows the files of the module that the tests and the bench are about', () => {
+  const own = readdirSync('test/sample-orders');
   expect(own.length).toBeGreaterThan(4);
   for (const name of own) {
-    const text = readFileSync(`test/orders/${name}`, 'utf8').replaceAll('../../src/', '../');
-    expect([name, files.find(([path]) => path === `src/orders/${name}`)?.[1]]).toEqual([name, text]);
+    const text = asOnPage(readFileSync(`test/sample-orders/${name}`, 'utf8'));
+    const shown = files.find(([path]) => path === `src/orders/${asOnPage(name)}`)?.[1];
+    expect([name, unwrapped(shown)]).toEqual([name, unwrapped(text)]);
   }
 });
 
 it('leads from nothing to a module that is tested, and that all walks take in', async () => {
-  const [make, ...rest] = commands;
+  const [make, ...rest] = commands.slice(0, -REMOVAL.length);
   expect([make, ...rest]).toEqual([
     'npm run new -- orders',
     'npm run format',
@@ -119,3 +134,12 @@ it('makes what passes as it stands, whatever it is called', async () => {
   await expect(type('npm run new -- Orders')).rejects.toThrow('Say what they are called, in small letters');
   await expect(type('npm run new -- sheep')).rejects.toThrow('Say what one of the sheep is called, too');
 }, 600_000);
+
+it('takes `data` out as the page says, and all that is left passes, the modules beside it too', async () => {
+  expect(commands.slice(-REMOVAL.length)).toEqual(REMOVAL);
+  await expect(type('npm run remove -- users')).rejects.toThrow(/users has to stay, since others import it: .*auth/);
+  await expect(type('npm run remove -- date')).rejects.toThrow('Say which module is to go');
+  for (const command of REMOVAL) expect(await type(command)).toMatch(/Removed src\/data|Tests: .* passed/);
+  expect(readFileSync(join(folder, 'openapi.json'), 'utf8')).not.toContain('/api/v1/data');
+  await type('npm run lint && npm run typecheck');
+}, 900_000);

@@ -1,15 +1,15 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-export class Orders1800000000000 implements MigrationInterface {
-  name = 'Orders1800000000000';
+export class SampleOrders1800000000000 implements MigrationInterface {
+  name = 'SampleOrders1800000000000';
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
-      CREATE TABLE orders (
+      CREATE TABLE sample_orders (
         id            uuid PRIMARY KEY DEFAULT uuidv7(),
         owner_id      uuid NOT NULL REFERENCES users ON DELETE CASCADE,
         number        text NOT NULL,
-        status        text NOT NULL CONSTRAINT orders_status CHECK (status IN ('open', 'paid', 'sent', 'cancelled')),
+        status        text NOT NULL CONSTRAINT sample_orders_status CHECK (status IN ('open', 'paid', 'sent', 'cancelled')),
         total         numeric(12, 2) NOT NULL,
         lines         jsonb NOT NULL,
         note          text,
@@ -19,16 +19,16 @@ export class Orders1800000000000 implements MigrationInterface {
         created_at    timestamptz(3) NOT NULL DEFAULT now(),
         updated_at    timestamptz(3) NOT NULL DEFAULT now()
       );
-      CREATE UNIQUE INDEX orders_number ON orders (owner_id, number);
+      CREATE UNIQUE INDEX sample_orders_number ON sample_orders (owner_id, number);
       -- A list's index: what it is narrowed to, what it is sorted by, and the id.
-      CREATE INDEX orders_of_owner_by_time ON orders (owner_id, created_at, id);
-      CREATE INDEX orders_of_owner_by_total ON orders (owner_id, total, id);
-      CREATE INDEX orders_by_time ON orders (created_at, id);
-      CREATE INDEX orders_by_total ON orders (total, id);
+      CREATE INDEX sample_orders_of_owner_by_time ON sample_orders (owner_id, created_at, id);
+      CREATE INDEX sample_orders_of_owner_by_total ON sample_orders (owner_id, total, id);
+      CREATE INDEX sample_orders_by_time ON sample_orders (created_at, id);
+      CREATE INDEX sample_orders_by_total ON sample_orders (total, id);
     `);
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query('DROP TABLE orders');
+    await runner.query('DROP TABLE sample_orders');
   }
 }

@@ -1,7 +1,7 @@
 import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn, UpdateDateColumn, VersionColumn } from 'typeorm';
 
-@Entity('orders')
-export class Order {
+@Entity('sample_orders')
+export class SampleOrder {
   @PrimaryGeneratedColumn('uuid') id!: string;
   @Column('uuid', { name: 'owner_id' }) ownerId!: string;
   @Column('text') number!: string;

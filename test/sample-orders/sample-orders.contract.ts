@@ -1,0 +1,25 @@
+import { must } from '../../test/support/answers.js';
+import { contract } from '../../test/support/contract.js';
+
+let count = 0;
+const order = () => ({ number: `N-${++count}`, total: '12.50', lines: [{ article: 'pen', count: 5 }] });
+
+/** The statuses are those for nobody (no token), another user, the owner and an admin. */
+export default contract({
+  subjects: {
+    one: async ({ 'the owner': owner }) => {
+      const made = must(201, await owner.post('/api/v1/sample-orders', order()));
+      return { values: { id: made.body.id } };
+    },
+  },
+  operations: {
+    createSampleOrder: { nothing: [401, 201, 201, 201] },
+    listSampleOrders: { nothing: [401, 200, 200, 200] },
+    getSampleOrder: { one: [401, 404, 200, 200] },
+    replaceSampleOrder: { one: [401, 404, 200, 200] },
+    patchSampleOrder: { one: [401, 404, 200, 200] },
+    deleteSampleOrder: { one: [401, 404, 204, 204] },
+  },
+  bodies: { createSampleOrder: order, replaceSampleOrder: order },
+  shownElsewhere: { createSampleOrder: [409, 422], replaceSampleOrder: [409], patchSampleOrder: [409] },
+});
