@@ -1,2 +1,2 @@
-/** Bounds an LRUCache to so many entries. Its own `max` would take the room for all of them at start, and 150 ms. */
+/** Bounds an LRUCache to `count` entries. Its own `max` option would allocate them all at start, which takes 150 ms. */
 export const entries = (count: number) => ({ maxSize: count, sizeCalculation: () => 1 });

@@ -5,22 +5,22 @@ declare global {
   }
 }
 
-/** More decimals than any double has that is written with 17 digits. */
+/** More decimals than any double has when it is written with 17 digits. */
 export const MAX_DECIMALS = 400;
 
 const PARTS = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i;
 
-/** A number in JSON whose value no double has, or which JavaScript would write with an exponent. */
+/** A JSON number that a double cannot hold exactly, or that JavaScript would write with an exponent. */
 export class Decimal {
   constructor(private readonly source: string) {}
 
-  /** Digits behind its point, written out. */
+  /** Digits behind the decimal point when it is written without an exponent. */
   get decimals(): number {
     const [, , , fraction = '', exponent = '0'] = PARTS.exec(this.source) as RegExpExecArray;
     return fraction.length - Number(exponent);
   }
 
-  /** Without an exponent, as PostgreSQL gives it back: its length is what it takes there. */
+  /** Without an exponent, as PostgreSQL returns it, so that its length is the length in PostgreSQL too. */
   toString(): string {
     const [, sign, whole = '', fraction = ''] = PARTS.exec(this.source) as RegExpExecArray;
     const { decimals } = this;
@@ -35,9 +35,9 @@ export class Decimal {
   }
 }
 
-/** A number of JSON, by its text: as JavaScript's if that has the same value and is written without an exponent. */
+/** @returns a number if it has the exact value of the text and is written without an exponent, else a Decimal */
 export function toNumber(value: number, source: string): number | Decimal {
-  // Beyond, nothing is taken.
+  // Larger numbers are refused later.
   if (Math.abs(value) > Number.MAX_SAFE_INTEGER) return value;
   const text = String(value);
   if (text === source && isWrittenOut(text)) return value;
@@ -49,7 +49,7 @@ export function toNumber(value: number, source: string): number | Decimal {
 
 export const isWrittenOut = (text: string): boolean => !text.includes('e') && !text.includes('E');
 
-/** By hand: a pattern would take the square of a number's length. */
+/** A loop, since a regular expression would take quadratic time. */
 function withoutZeros(text: string): string {
   if (!text.includes('.')) return text;
   let end = text.length;

@@ -1,14 +1,14 @@
 import { Decimal, isWrittenOut, toNumber } from './decimal.js';
 
-/** Numbers that may have another value as a double, or be written otherwise: of 16 digits, with an exponent, or very small. */
+/** Numbers that JSON.parse may change: those with 16 digits or more, an exponent, or six zeros behind the point. */
 const SUSPECT = /(?:^|[:,[\s])-?(?:\d[\d.]{15}|\d[\d.]*[eE]|0\.0{6})[\d.eE+-]*/g;
 
 /**
- * JSON.parse, but for two things. Numbers that it would round are Decimals. And a flaw of V8 12.8 and later
- * (nodejs/node#63785): when it has met a name with a backslash, it may take another name with an escape for that one. The
- * result then holds a backslash in a name, so what does is read again with numbers in place of its names, which hold no
- * escapes.
- * @throws SyntaxError; RangeError for what is nested some thousand levels deep
+ * JSON.parse with two differences. Numbers that it would round become Decimals. And it works around a bug of V8 12.8
+ * and later (nodejs/node#63785): after a name with a backslash, V8 may take another name with an escape for that one.
+ * The result then has a backslash in a name, so such a text is parsed again with numbers, which need no escapes, as
+ * names.
+ * @throws SyntaxError; RangeError for a text nested some thousand levels deep
  */
 export function parseExactly(text: string): unknown {
   const parse = isRounded(text) ? parseNumbers : JSON.parse;
@@ -22,11 +22,11 @@ export function parseExactly(text: string): unknown {
   return renamed(parse(numbered), names);
 }
 
-/** Whether a value that was read is a JSON object. */
+/** Whether a parsed value is a JSON object. */
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Decimal);
 
-/** Whether JSON.parse may change a number in a text; what looks like one in a string counts too. */
+/** Whether JSON.parse may change a number in a text. It may also say so of digits in a string. */
 function isRounded(text: string): boolean {
   const suspects = text.match(SUSPECT);
   return suspects?.some((suspect) => !isKept(/^[-\d]/.test(suspect) ? suspect : suspect.slice(1))) ?? false;

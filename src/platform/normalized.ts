@@ -1,11 +1,11 @@
 import { z } from 'zod';
 
-/** No character of a normalised text is more than this in pieces. */
+/** No character of a normalised text is longer than this when it is decomposed. */
 const MOST_PIECES = 4;
 
 /**
- * Text of so many characters in a form of Unicode, to which it is brought first. What is too long in any form is refused
- * before that: NFKC makes 18 of some characters.
+ * A text that is normalised to a Unicode form and then has `min` to `max` characters. A text that is too long in every
+ * form is refused before that, since NFKC makes 18 characters of some.
  */
 export const normalized = (form: 'NFC' | 'NFKC', min: number, max: number, raw = z.string()) =>
   raw

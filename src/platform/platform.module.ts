@@ -35,7 +35,7 @@ const FOR_FEATURES = [
   Redis,
 ];
 
-/** What every feature may ask for: settings, database, Redis, cursors, lifecycle. */
+/** What every feature can inject: settings, database, Redis, cursors, lifecycle. */
 @Global()
 @Module({})
 export class PlatformModule {

@@ -5,7 +5,7 @@ import { StartError } from './start-error.js';
 
 export type Environment = Record<string, string | undefined>;
 
-/** Makes and keeps what production has to be given, so that tokens outlive a restart in development. */
+/** Makes and stores the secrets that production has to provide, so that in development tokens outlive a restart. */
 export function addDevelopmentSecrets(given: Environment, folder: string): void {
   const kept = (file: string, make: () => string): string => {
     const path = join(folder, file);
@@ -21,8 +21,8 @@ export function addDevelopmentSecrets(given: Environment, folder: string): void 
 }
 
 /**
- * What the environment gives a setting, if anything; a secret also by a file that NAME_FILE names.
- * @throws StartError when that cannot be read, is empty, or is not the only place
+ * Reads a setting from the environment; a secret also from the file that NAME_FILE names.
+ * @throws StartError when the file cannot be read or is empty, or when both variables are set
  */
 export function valueFrom(name: string, environment: Environment, isSecret = false): string | undefined {
   const value = environment[name] || undefined;

@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { parameterFlaw } from './database/url.js';
 import { canDecode } from './http/split-url.js';
 
-/** What a variable has beside its type and default. */
+/** What a setting has beside its type and default. */
 export interface SettingMeta {
-  /** Taken instead of the default when NODE_ENV is production. */
+  /** The default when NODE_ENV is production. */
   production?: string;
-  /** May also be given as a file by NAME_FILE. */
+  /** Can also be given as a file by NAME_FILE. */
   secret?: true;
   /** A secret that has no default when NODE_ENV is production. */
   required?: true;
@@ -34,7 +34,7 @@ export const url = (...protocols: string[]) =>
       (text) => URL.canParse(text) && protocols.includes(new URL(text).protocol),
       `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
     )
-    .refine(canDecode, 'must be a URL in which a % of a password is written %25');
+    .refine(canDecode, 'must be a URL with every % of a password written as %25');
 
 export const databaseUrl = url('postgres:', 'postgresql:').superRefine((text, context) => {
   const flaw = URL.canParse(text) ? parameterFlaw(text) : undefined;
@@ -42,13 +42,16 @@ export const databaseUrl = url('postgres:', 'postgresql:').superRefine((text, co
 });
 
 const hasDatabase = (text: string) => !URL.canParse(text) || /^\/?\d*$/.test(new URL(text).pathname);
-const DATABASE = 'must have the number of a database behind its host, or nothing';
+const DATABASE = 'must have a database number as its path, such as /0, or no path';
 const isBare = (text: string) => !URL.canParse(text) || /^[^?#]*$/.test(text);
-const BARE = 'must end with its database: nothing behind a ? or # would be heeded';
+const BARE = 'must not have a ? or #: what follows them would have no effect';
 export const redisUrl = url('redis:', 'rediss:').refine(isBare, BARE).refine(hasDatabase, DATABASE);
 
-/** Paths are put behind its own: without ?, # and a second //. */
-export const publicUrl = url('http:', 'https:').refine((text) => !/[?#]|[^:]\/\//.test(text), 'must have a plain path');
+/** Request paths are appended to it. */
+export const publicUrl = url('http:', 'https:').refine(
+  (text) => !/[?#]|[^:]\/\//.test(text),
+  'must be a URL without ?, # or // in its path',
+);
 
 const isOrigin = (text: string) => URL.canParse(text) && new URL(text).origin === text;
 export const origin = z.string().refine(isOrigin, 'must be origins like https://app.example.com');
@@ -67,7 +70,7 @@ export const pairs = z
 
 const range = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
 const isHops = (text: string) => /^(?:[1-9]|10)$/.test(text);
-// A /0 would be everybody.
+// A range of /0 would trust every address.
 const isRange = (text: string) => range.safeParse(text).success && !text.endsWith('/0');
 export const proxies = z
   .string()
@@ -90,10 +93,10 @@ export const pem = (
 
 export const splitPem = (text: string): string[] => text.match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----/g) ?? [];
 
-/** Shorter names are too near to what others call theirs. */
+/** Shorter names are too similar to variables of other programs. */
 const TELLING_LENGTH = 8;
 
-/** The name that a variable's is but for its case, or for one character that is wrong, missing, too much or changed over with the next. */
+/** @returns the setting that a misspelt name means: wrong case, or one character wrong, missing, added or swapped */
 export function meantBy(name: string, names: string[]): string | undefined {
   const slip = name.toUpperCase();
   return names.find((meant) => meant.length >= TELLING_LENGTH && meant !== name && isSlip(slip, meant));
@@ -107,7 +110,7 @@ function isSlip(slip: string, meant: string): boolean {
   return [b, b.slice(1), changedOver].includes(a) || [b, b.slice(1)].includes(a.slice(1));
 }
 
-/** What is wrong with a value, as the end of a sentence that begins with its name. */
+/** What is wrong with a value, as a sentence whose subject is the setting's name. */
 export function sentence(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_value') return `must be one of ${issue.values.join(', ')}`;
   return issue.message.startsWith('must') ? issue.message : `is not valid: ${issue.message}`;

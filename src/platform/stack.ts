@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { SourceMap } from 'node:module';
 
 /**
- * Has stacks name the lines of src where the code comes from a bundle. Its map is read when a stack is first asked for:
- * node --enable-source-maps would hold it from the start, in 11 MiB.
+ * Makes stack traces of a bundle name the lines in src. The source map is read when the first stack trace is made:
+ * node --enable-source-maps would hold it in memory from the start, 11 MiB.
  * @param bundle the file's path; without a map beside it, nothing is changed
  */
 export function nameSources(bundle: string): void {

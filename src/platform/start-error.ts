@@ -1,4 +1,4 @@
-/** Why this process cannot start, a line for each reason, for whoever reads its log. */
+/** Why this process cannot start, for the log: one line for each reason. */
 export class StartError extends Error {
   override name = 'StartError';
 }

@@ -1,10 +1,10 @@
-/** What is put in before its Map is made anew, beside what is in it. */
+/** A new Map is made after so many insertions, plus the entries it begins with. */
 const RENEWED_AFTER = 256;
 
 /**
- * A Map of what comes and goes with each request. V8 makes the table of a Map anew every time so many have been deleted, and
- * a table keeps the one that follows it: once one has grown old, all later ones do, with all that was in them when they were
- * left. Here another Map takes over before a table can grow old.
+ * A Map for entries that come and go with each request. V8 replaces a Map's table after many deletions, and each old
+ * table points to its successor: once one is in the old generation, it keeps all later ones, and all their entries,
+ * from being collected by the scavenger. A new Map breaks this chain before a table grows old.
  */
 export class TransientMap<K, V> {
   private map = new Map<K, V>();
@@ -26,7 +26,7 @@ export class TransientMap<K, V> {
     this.map.set(key, value);
   }
 
-  /** In the order in which they were put in. */
+  /** In insertion order. */
   keys(): Iterable<K> {
     return this.map.keys();
   }

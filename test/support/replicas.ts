@@ -75,7 +75,7 @@ export const untilHeard = () => pause(1500);
 
 /** How often a process has lost sight of the others: by Redis' failing, or as it, Redis or this process stood still. */
 const timesUnheard = ({ here, there }: Replicas) =>
-  (here.program.stdout + there.program.stdout).split('A replica is not heard').length - 1;
+  (here.program.stdout + there.program.stdout).split('A replica sends no heartbeat').length - 1;
 
 /**
  * For what is seen of a cache that is trusted: again, where it failed while a process lost sight of the others, as happens on

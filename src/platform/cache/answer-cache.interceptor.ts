@@ -13,16 +13,15 @@ import { type Entry, type Loaded, staleness } from './entry.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What was kept and the answer is made of: a guard that finds it says so. */
+    /** The cache entry that the answer is made of, set by the guard that fetched it. */
     madeOf?: Entry;
   }
 }
 
 /**
- * Keeps the answers of reads whose routes are marked with @CacheKey, by the name that it gives. It comes behind the
- * guards, so that who may not read does not get here; what is kept is the same for all who may. It puts itself before the
- * other interceptors of those routes: as a global one it would cost all others a scope of rxjs, which takes a fifth of what an
- * empty request does.
+ * Caches the answers of routes marked with @CacheKey, by the key that it gives. It runs after the guards, so that only
+ * callers who may read get here; the entry is the same for all of them. It is added to those routes alone, before their
+ * other interceptors: as a global one it would cost every route an rxjs scope, a fifth of the time of an empty request.
  */
 @Injectable()
 export class AnswerCacheInterceptor extends CacheInterceptor {
@@ -44,14 +43,14 @@ export class AnswerCacheInterceptor extends CacheInterceptor {
     const fetched = this.cache.fetch(name, () => keep(() => lastValueFrom(next.handle()), madeOf));
     const entry = fetched instanceof Promise ? await fetched : fetched;
     if (entry.value instanceof Problem) throw entry.value;
-    // Before anything is said of what is kept.
+    // Before Cache-Status tells the caller anything about the entry.
     entry.value.assertFor(caller);
     const stale = staleness(entry);
     if (stale) context.switchToHttp().getResponse<FastifyReply>().header('cache-status', stale);
     return of(entry.value);
   }
 
-  /** Nest would keep every GET by its URL. */
+  /** Nest's own would cache every GET by its URL. */
   protected override trackBy(context: ExecutionContext): string | undefined {
     const nameOf = this.reflector.get<CacheKeyFactory | undefined>(CACHE_KEY_METADATA, context.getHandler());
     return nameOf?.(context) as string | undefined;
@@ -59,8 +58,8 @@ export class AnswerCacheInterceptor extends CacheInterceptor {
 }
 
 /**
- * An answer as the cache takes it, with what it is made of. That there is no such thing is kept too, for a while.
- * @param isAllowed where it is read before it is known whether its reader may: what is not there may be for want of that
+ * Reads an answer for the cache. A "not found" is kept too, for a short while.
+ * @param isAllowed the guards' decision, when the read starts before it: a refused caller's "not found" is not kept
  */
 export async function keep(
   read: () => Promise<Answer>,

@@ -5,7 +5,7 @@ import { Cache } from './cache.js';
 import { Invalidations } from './invalidations.js';
 import { redisTier, SharedTier } from './shared-tier.js';
 
-/** What was read is kept: in this process, and in Redis for all of them. */
+/** The cache: a first tier in this process, and a second one in Redis for all replicas. */
 @Global()
 @Module({
   imports: [

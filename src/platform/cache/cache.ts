@@ -8,35 +8,35 @@ import { TransientMap } from '../transient-map.js';
 import { type Entry, isDead, type Lifetime, type Loaded, type Tag } from './entry.js';
 import { Invalidations } from './invalidations.js';
 
-/** Entries that start together must not end together: expiry is spread by ±10 %. */
+/** Spreads expiry by ±10 %, so that entries stored together do not expire together. */
 const JITTER = 0.1;
-/** What is not there is asked for again after this. */
+/** The TTL of a "not found". */
 const ABSENT_MS = 2000;
-/** While invalidations may get lost, an entry lives so long; with the silence that tells, it makes 1 s (see Invalidations). */
+/** The TTL while invalidations may get lost. With SILENCE_MS, a change is seen within 1 s (see Invalidations). */
 const UNTRUSTED_MS = 400;
-/** After a failed load, what is kept is given out without another try for so long. */
+/** How long a stale entry is served after a failed load before the next try. */
 const RETRY_MS = 1000;
-/** What an entry takes beside its value, about; with it, bytes bound the number of entries too. */
+/** Rough overhead of an entry beside its value, counted so that the limit in bytes bounds the number of entries too. */
 const BYTES_PER_ENTRY = 500;
 const TAGS = 100_000;
-const SPOILS = 10_000;
+const MAX_INVALIDATED = 10_000;
 
 /**
- * The first tier: what was read, in this process, by its name. One load per name at a time, however many ask; behind its
- * time an entry is given out and had anew; when it cannot be had, it is given out too. A load that began before an
- * invalidation of its name, or of a tag, is never kept, and nobody who asks later waits for it.
+ * The first tier of the cache: what this process has read, by name. One load per name runs at a time, however many
+ * callers wait. An expired entry is served while it is loaded again, and also when that load fails. When a name or one
+ * of its tags is invalidated during a load, the result is not kept, and later callers do not wait for it.
  */
 @Injectable()
 export class Cache {
   private readonly entries: LRUCache<string, Entry>;
   private readonly tags: LRUCache<string, Tag>;
   private readonly loads = new TransientMap<string, Promise<Entry>>();
-  /** Names invalidated while loads are under way, by the number of their last invalidation. */
-  private readonly spoiled = new Map<string, number>();
-  /** Loads under way, also those that nobody else waits for any more. */
+  /** Names invalidated while loads are running, with the number of their last invalidation. */
+  private readonly invalidated = new Map<string, number>();
+  /** Running loads, including those that no new caller joins. */
   private running = 0;
   private invalidations = 0;
-  private spoiledBefore = 0;
+  private discardedBefore = 0;
   readonly counts = { hits: 0, stale: 0, misses: 0, failures: 0 };
   readonly lifetime: Lifetime;
 
@@ -48,7 +48,7 @@ export class Cache {
     this.entries = new LRUCache({ maxSize: config.CACHE_MEMORY_BYTES });
     this.tags = new LRUCache({
       ...entries(TAGS),
-      // Whoever holds it can no longer be told of its end.
+      // Entries may still hold an evicted tag, and would not see a later invalidation.
       dispose: (tag) => {
         tag.isDead = true;
       },
@@ -57,7 +57,7 @@ export class Cache {
     others.listen({ drop: (names) => this.drop(names), dropAll: () => this.dropAll() });
   }
 
-  /** What is kept under a name, if it may be given out without asking; undefined otherwise. */
+  /** @returns the entry, if it is fresh */
   peek<T>(name: string, now: number): Entry<T> | undefined {
     const entry = this.entries.get(name) as Entry<T> | undefined;
     if (entry === undefined || !this.isFresh(entry, now)) return undefined;
@@ -65,7 +65,7 @@ export class Cache {
     return entry;
   }
 
-  /** @throws what the load throws, when nothing is kept; at once what is kept, if it is fresh */
+  /** @returns a fresh entry at once @throws what the load throws, when there is no stale entry to serve */
   fetch<T>(name: string, load: () => Promise<Loaded<T>>, lifetime = this.lifetime): Entry<T> | Promise<Entry<T>> {
     const now = performance.now();
     const entry = this.entries.get(name) as Entry<T> | undefined;
@@ -79,9 +79,9 @@ export class Cache {
     }
     this.counts.stale++;
     const renewed = this.load(name, load, lifetime).catch((error) => {
-      // What was changed meanwhile, or may have been without a word here, is nobody's to have.
+      // A stale entry is served only if no change of it can have been missed.
       const isKnown = this.others.areHeard && this.entries.get(name) === entry && !isDead(entry);
-      // That there is no such thing is never said from memory alone.
+      // A "not found" has no stale time, and is never served stale.
       const isLasting = entry.staleUntil > entry.freshUntil;
       if (!isKnown || !isLasting || (error instanceof Problem && error.status < 500)) throw error;
       this.counts.failures++;
@@ -93,17 +93,17 @@ export class Cache {
     return entry;
   }
 
-  /** Ends what is kept under these names, or depends on them, here at once and elsewhere within 1 s. For after a commit. */
+  /** Drops entries with these names or tags, here at once, on other replicas within 1 s. Call it after the commit. */
   invalidate(...names: string[]): void {
     this.drop(names);
     this.others.tell(names);
   }
 
-  /** What is kept takes so many bytes more than it did, if it still is. */
+  /** Counts more bytes for an entry that has grown, if it is still in the cache. */
   grow(entry: Entry, bytes: number): void {
     if (this.entries.peek(entry.name) !== entry) return;
     entry.bytes += bytes;
-    // Of a value that is there already the size would stay.
+    // lru-cache ignores the new size when the same value is set again.
     this.entries.delete(entry.name);
     this.entries.set(entry.name, entry, { size: entry.bytes });
   }
@@ -126,7 +126,7 @@ export class Cache {
         return this.keep(name, await load(), lifetime, begun);
       } finally {
         if (this.loads.get(name) === loading) this.loads.delete(name);
-        if (--this.running === 0) this.spoiled.clear();
+        if (--this.running === 0) this.invalidated.clear();
       }
     };
     const loading = run();
@@ -147,7 +147,8 @@ export class Cache {
     const stale = madeOf && madeOf.freshUntil < now ? madeOf : undefined;
     const freshUntil = Math.min(storedAt + ttlMs, stale?.freshUntil ?? Number.POSITIVE_INFINITY);
     const staleUntil = isAbsent ? freshUntil : freshUntil + lifetime.staleMs;
-    const isSpoiled = begun < this.spoiledBefore || [name, ...tags].some((one) => (this.spoiled.get(one) ?? 0) > begun);
+    const isSpoiled =
+      begun < this.discardedBefore || [name, ...tags].some((one) => (this.invalidated.get(one) ?? 0) > begun);
     const entry: Entry<T> = {
       name,
       value,
@@ -175,24 +176,24 @@ export class Cache {
     this.invalidations++;
     for (const name of names) {
       this.entries.delete(name);
-      // Its load may have read what was before. Of a tag it is not known which loads will turn out to bear it.
+      // A running load may have read the old state. Its tags are not known yet, so a tag ends all loads.
       this.loads.delete(name);
       if (this.tags.delete(name)) this.loads.clear();
-      if (this.running > 0) this.spoiled.set(name, this.invalidations);
+      if (this.running > 0) this.invalidated.set(name, this.invalidations);
     }
-    if (this.spoiled.size > SPOILS) this.spoil();
+    if (this.invalidated.size > MAX_INVALIDATED) this.discardLoads();
   }
 
   private dropAll(): void {
     this.invalidations++;
     this.entries.clear();
-    this.spoil();
+    this.discardLoads();
   }
 
-  /** No load that is under way is kept. */
-  private spoil(): void {
-    this.spoiledBefore = this.invalidations;
-    this.spoiled.clear();
+  /** Keeps no result of a load that is running now. */
+  private discardLoads(): void {
+    this.discardedBefore = this.invalidations;
+    this.invalidated.clear();
     this.loads.clear();
   }
 }

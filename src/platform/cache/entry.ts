@@ -1,47 +1,47 @@
-/** What a load gives to be kept. */
+/** The result of a load. */
 export interface Loaded<T> {
   value: T;
-  /** About what it takes in memory. */
+  /** Rough size in memory. */
   bytes: number;
-  /** Names of other things whose change ends it too. */
+  /** An invalidation of any of these names drops the entry too. */
   tags?: string[] | undefined;
-  /** It was worked out so long ago, on another process. */
+  /** Its age, when another process made it. */
   ageMs?: number;
-  /** What was kept and it is made of: where that was past its time, it is no fresher. */
+  /** The entry it is made of: a stale one makes it stale too. */
   madeOf?: Entry | undefined;
-  /** There is no such thing: kept for a short while only. */
+  /** It is a "not found", which is kept for a short while only. */
   isAbsent?: boolean;
 }
 
-/** Something kept, and until when. Times are milliseconds of performance.now(). */
+/** A cache entry. Times are milliseconds of performance.now(). */
 export interface Entry<T = unknown> {
   readonly name: string;
   readonly value: T;
-  /** What it takes in memory, about. */
+  /** Rough size in memory. */
   bytes: number;
   readonly storedAt: number;
   readonly freshUntil: number;
   readonly staleUntil: number;
-  /** It could not be had anew just now: until then it is given out as it is. */
+  /** The last load failed: until this time the stale value is served without another try. */
   retryAt: number;
   readonly tags: readonly Tag[];
-  /** It changed while it was being read: this is for who had asked before, and nothing that is kept may be made of it. */
+  /** Invalidated during its load: only callers who asked before that may have it, and no entry may be made of it. */
   readonly isSpoiled: boolean;
 }
 
-/** A name on which entries depend, alive until it is invalidated. */
+/** A name that entries depend on; dead once it is invalidated. */
 export interface Tag {
   isDead: boolean;
 }
 
-/** How long something is kept, if it is not invalidated before. */
+/** How long an entry lives, unless it is invalidated first. */
 export interface Lifetime {
   ttlMs: number;
-  /** How long behind that it is still given out while it is being had anew. With 0, not even when that cannot be done. */
+  /** How long after that it is served while it is loaded again. Later, only when the load fails; with 0, never. */
   staleMs: number;
 }
 
-/** Something that was read for this one reader. */
+/** Wraps a value that was read for one caller and is not kept. */
 export const unkept = <T>(value: T): Entry<T> => ({
   name: '',
   value,
@@ -54,13 +54,13 @@ export const unkept = <T>(value: T): Entry<T> => ({
   isSpoiled: false,
 });
 
-/** What Cache-Status (RFC 9211) says of an entry that is known to be past its time; undefined for a fresh one. */
+/** @returns the Cache-Status (RFC 9211) of a stale entry; undefined for a fresh one */
 export function staleness({ freshUntil }: Entry, now = performance.now()): string | undefined {
   const seconds = Math.floor((freshUntil - now) / 1000);
   return seconds < 0 ? `floodgate; hit; ttl=${seconds}` : undefined;
 }
 
-/** Whether something that it depends on has changed. */
+/** Whether one of its tags was invalidated. */
 export function isDead({ tags }: Entry): boolean {
   for (const tag of tags) if (tag.isDead) return true;
   return false;

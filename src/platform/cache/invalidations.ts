@@ -4,43 +4,43 @@ import { Injectable, Logger } from '@nestjs/common';
 import { Background } from '../lifecycle/background.js';
 import { Redis } from '../redis/redis.js';
 
-/** Old and new builds run side by side during a rollout: each hears its own kind only if this is raised. */
+/** Raise this when keys or messages change: old and new builds run side by side during a rollout. */
 export const KEY_VERSION = 'floodgate1';
 const CHANNEL = `${KEY_VERSION}:invalidations`;
 
 const HEARTBEAT_MS = 250;
-/** Silence after which messages may have been lost; entries then live 400 ms, which makes 1 s until a change is seen. */
+/** Messages of a replica silent for so long may be lost. Entries then live 400 ms, so a change shows within 1 s. */
 const SILENCE_MS = 600;
-/** A process that fell silent without a word may be cut off from Redis and still write: the second tier's time is waited for. */
+/** The second tier's TTL. A replica without Redis may still write to PostgreSQL, so it counts as silent for as long. */
 export const SECOND_TIER_TTL_MS = 60_000;
-/** A process that has been silent for so long has no part of the limits any more. */
+/** A replica silent for so long is no longer counted when limits are divided. */
 const GONE_AFTER_MS = 5000;
-/** A process that has stood still for so long knows nothing of what changed meanwhile, until its next heartbeat. */
+/** A process that stalled for so long may have missed changes, until its next heartbeat. */
 const STALL_MS = 1000;
-/** All processes of the last while: who ended without a word before this one began may owe removals from the second tier. */
+/** Recent replicas. One that crashed before this process started may have left changed rows in the second tier. */
 const PRESENT = `${KEY_VERSION}:present`;
 const ENTER = `
   local now = tonumber(redis.call('TIME')[1])
   redis.pcall('ZADD', KEYS[1], now, ARGV[1])
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
   return redis.call('ZRANGE', KEYS[1], 0, -1)`;
-/** Keys whose removal from the second tier is owed at most. */
-const OWED = 100_000;
-/** Of these, in one call, which has its time-out. */
-const AT_ONCE = 1000;
-/** How long a read may take whose result is put into the second tier, and it may turn out to have been overtaken by a message. */
+/** The most keys that may wait for their removal from the second tier. */
+const MAX_PENDING = 100_000;
+/** Keys removed in one call, which has to end within its time-out. */
+const KEYS_PER_CALL = 1000;
+/** A read that takes longer is not put into the second tier. One that is may be removed again for as long. */
 const OVERTAKEN_MS = 5000;
 
 interface Message {
   from: string;
-  /** How many invalidations the sender has sent, with this one. */
+  /** How many invalidations the sender has sent, including this one. */
   n: number;
   names?: string[];
-  /** When it left, by the sender's clock, which nobody else can read. */
+  /** When it was sent, by the sender's own clock. */
   at: number;
-  /** The sender's own messages come back late: so it is with what others hear of it. */
+  /** The sender gets its own messages late, so the others do too. */
   isLate?: boolean;
-  /** The sender ends in order: nothing more is to be expected of it, though what it has in hand may have something to tell. */
+  /** The sender shuts down: it sends no more heartbeats, though its running requests may send invalidations. */
   bye?: true;
 }
 
@@ -50,13 +50,13 @@ interface Listener {
 }
 
 /**
- * Tells the other replicas what has changed, and hears it from them, over Redis. Every message is numbered and a heartbeat
- * repeats the number, so that a lost one is noticed: then all is dropped. While anybody is silent, `areHeard` is false; when
- * that begins and ends all is dropped, too.
+ * Exchanges invalidations with the other replicas over Redis. Messages are numbered, and heartbeats repeat the last
+ * number, so that a gap shows a lost message: then all entries are dropped. While a replica sends no heartbeat,
+ * `areHeard` is false; all entries are dropped when that begins and when it ends.
  */
 @Injectable()
 export class Invalidations implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown {
-  /** Whether nothing that others changed can have been missed for longer than SILENCE_MS. */
+  /** Whether every replica was heard within SILENCE_MS. */
   areHeard: boolean;
   private readonly logger = new Logger(Invalidations.name);
   private readonly id = randomUUID();
@@ -64,10 +64,11 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   private readonly senders = new Map<string, { n: number; seenAt: number }>();
   private present: string[] | undefined;
   private awakeUntil = Number.POSITIVE_INFINITY;
-  private readonly owed = new Set<string>();
-  /** Keys put into the second tier lately, oldest first. */
+  /** Names to be removed from the second tier. */
+  private readonly pending = new Set<string>();
+  /** Names put into the second tier within OVERTAKEN_MS, oldest first. */
   private readonly put = new Map<string, number>();
-  /** Names changed lately, here or elsewhere, the last one last. */
+  /** Names changed on any replica within OVERTAKEN_MS, oldest first. */
   private readonly changed = new Map<string, number>();
   private missedAt = 0;
   private isLeaving = false;
@@ -84,12 +85,12 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     this.listeners.push(listener);
   }
 
-  /** The same at a time of performance.now(): not after this process has stood still. */
+  /** `areHeard` at a time of performance.now(); false when this process has stalled since its last heartbeat. */
   areHeardAt(now: number): boolean {
     return this.areHeard && now < this.awakeUntil;
   }
 
-  /** Processes that share Redis and were heard lately, this one among them; 1 without Redis. */
+  /** Replicas heard within GONE_AFTER_MS, including this one; 1 without Redis. */
   get replicas(): number {
     const since = performance.now() - GONE_AFTER_MS;
     return Math.max([...this.senders.values()].filter(({ seenAt }) => seenAt > since).length, 1);
@@ -109,25 +110,25 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     await this.send({});
   }
 
-  /** Removes names from the second tier and tells all replicas; what fails is made good before the next heartbeat. */
+  /** Removes names from the second tier and tells all replicas. What fails is tried again before the next heartbeat. */
   tell(names: string[]): void {
     if (!this.redis.isConfigured) return;
     note(this.changed, names);
-    for (const name of names) this.owe(name);
-    void this.settle(names);
+    for (const name of names) this.addPending(name);
+    void this.removeAndTell(names);
   }
 
-  /** Whether what the second tier has under a name may be from before a change that is known here. */
+  /** Whether the second tier may hold an older value of a name than the change that is known here. */
   hasChanged(name: string): boolean {
     return (
-      this.owed.has(name) || (this.changed.get(name) ?? Number.NEGATIVE_INFINITY) > performance.now() - OVERTAKEN_MS
+      this.pending.has(name) || (this.changed.get(name) ?? Number.NEGATIVE_INFINITY) > performance.now() - OVERTAKEN_MS
     );
   }
 
   /**
-   * To be called before keys are put into the second tier: if a change of one is heard of later, it is taken out again.
-   * @param since when what is put in began to be read, in ms of performance.now()
-   * @returns those of which no change has been heard since
+   * Must be called before names are put into the second tier: one whose invalidation arrives later is removed again.
+   * @param since when reading the values began, in ms of performance.now()
+   * @returns the names with no invalidation since then
    */
   putting(names: readonly string[], since: number): string[] {
     if (since < Math.max(this.missedAt, performance.now() - OVERTAKEN_MS)) return [];
@@ -144,23 +145,24 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     const isSilent = (sender: { seenAt: number }) => now - sender.seenAt > SILENCE_MS;
     const areAllKnown = this.present?.every((id) => this.senders.has(id)) ?? false;
     this.areHeard = areAllKnown && this.senders.has(this.id) && ![...this.senders.values()].some(isSilent);
-    // What was loaded during a silence, or before it was noticed, may have missed its end.
+    // Entries loaded during the silence, or before it was noticed, may have missed an invalidation.
     if (this.areHeard !== wereHeard) {
-      this.logger.log(this.areHeard ? 'All replicas are heard' : 'A replica is not heard: nothing is kept for long');
+      const silence = 'A replica sends no heartbeat: cache entries live 400 ms at most';
+      this.logger.log(this.areHeard ? 'All replicas send heartbeats' : silence);
       this.dropAll();
     }
-    // Others may trust the second tier again only when it holds nothing that we have changed: no heartbeat before that.
-    await this.settle([...this.owed]);
+    // No heartbeat before this: the others trust the second tier again once they hear this replica.
+    await this.removeAndTell([...this.pending]);
     if (!this.isLeaving) this.present = (await this.enter()) ?? this.present;
   }
 
-  /** @returns the ids of all processes of the last while, if Redis says so. When it is full it does, but does not take this one's */
+  /** @returns the ids of recent replicas, if Redis answers. A full Redis answers, but does not add this one */
   private enter(): Promise<string[] | undefined> {
     const given = { keys: [PRESENT], arguments: [this.id, String(SECOND_TIER_TTL_MS / 1000 + 1)] };
     return this.redis.attempt(async (client) => (await client.eval(ENTER, given)) as string[] | undefined, undefined);
   }
 
-  /** What is no message of ours may have been meant to be one. */
+  /** A message that cannot be read may have been an invalidation, so all entries are dropped. */
   private take(text: string): void {
     try {
       this.hear(JSON.parse(text) as Message);
@@ -172,7 +174,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
 
   private hear({ from, n, names, at, isLate, bye }: Message): void {
     const sender = this.senders.get(from);
-    // What comes late, if never so regularly, is no sign that all is known.
+    // A late message, however regular, does not show that everything before it has arrived.
     const seenAt = from === this.id ? at : isLate ? (sender?.seenAt ?? 0) : performance.now();
     const isGap = (sender?.n ?? 0) !== (names ? n - 1 : n);
     if (bye) this.senders.delete(from);
@@ -186,32 +188,32 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     if (overtaken.length > 0) this.tell(overtaken);
   }
 
-  /** To be called when it is not known what of all that was read is still so. */
+  /** Drops every entry, for when invalidations may have been missed. */
   dropAll(): void {
     this.missedAt = performance.now();
-    // What was put into the second tier lately may come there behind a removal of which nothing was heard.
-    for (const name of this.put.keys()) this.owe(name);
+    // A value put into the second tier lately may have arrived there after a removal that was not heard of here.
+    for (const name of this.put.keys()) this.addPending(name);
     this.put.clear();
     for (const listener of this.listeners) listener.dropAll();
   }
 
-  private owe(name: string): void {
-    this.owed.add(name);
-    if (this.owed.size > OWED) this.owed.delete(this.owed.values().next().value as string);
+  private addPending(name: string): void {
+    this.pending.add(name);
+    if (this.pending.size > MAX_PENDING) this.pending.delete(this.pending.values().next().value as string);
   }
 
-  private async settle(names: string[]): Promise<void> {
+  private async removeAndTell(names: string[]): Promise<void> {
     if (names.length === 0) return this.send({});
-    for (let at = 0; at < names.length; at += AT_ONCE) {
-      const some = names.slice(at, at + AT_ONCE);
+    for (let at = 0; at < names.length; at += KEYS_PER_CALL) {
+      const some = names.slice(at, at + KEYS_PER_CALL);
       const keys = some.map((name) => `${KEY_VERSION}:${name}`);
       if (!(await this.redis.attempt(async (client) => (await client.del(keys)) >= 0, false))) return;
-      for (const name of some) this.owed.delete(name);
+      for (const name of some) this.pending.delete(name);
       await this.send({ names: some });
     }
   }
 
-  /** Numbers are given in the order in which messages leave; one that fails leaves a gap, by which it is noticed. */
+  /** Numbers messages in the order of sending, so that a failed one leaves a gap. */
   private async send(message: Partial<Message>): Promise<void> {
     if (message.names) this.sent++;
     const at = performance.now();
@@ -222,7 +224,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   }
 }
 
-/** Notes the names as the last ones, and forgets those of more than OVERTAKEN_MS ago. */
+/** Moves the names to the end, and forgets those noted more than OVERTAKEN_MS ago. */
 function note(times: Map<string, number>, names: readonly string[]): void {
   const now = performance.now();
   for (const name of names) {

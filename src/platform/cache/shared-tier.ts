@@ -10,14 +10,14 @@ import type { RedisClient } from '../redis/connection.js';
 import { Redis } from '../redis/redis.js';
 import { Invalidations, KEY_VERSION, SECOND_TIER_TTL_MS } from './invalidations.js';
 
-/** A replica that dies while it works something out holds the others up no longer. */
+/** A replica that dies while it computes a value blocks the others no longer than this. */
 const TURN_MS = 10_000;
 const TURN_POLL_MS = 50;
 
-/** What an older finding in another process' first tier depends on. */
+/** The tag of first-tier entries made of a value of `once()`: computing a new value drops them. */
 export const foundTag = (name: string): string => `found:${name}`;
 
-/** cache-manager's store over whichever connection stands: redisStore() would make one that nobody listens to for errors. */
+/** cache-manager's store on our Redis connection: redisStore() would open its own, whose errors nobody handles. */
 export function redisTier(redis: Redis): Keyv {
   const commands = {
     get: (key: string) => redis.client?.get(key),
@@ -26,14 +26,14 @@ export function redisTier(redis: Redis): Keyv {
     multi: () => redis.client?.multi(),
   };
   const store = new KeyvAdapter(redisInsStore(commands as never) as unknown as CacheManagerStore);
-  // The store makes JSON itself.
+  // The store serializes values itself.
   const keyv = new Keyv({ store, namespace: KEY_VERSION });
   keyv.serialize = undefined;
   keyv.deserialize = undefined;
   return keyv;
 }
 
-/** The second tier: what all replicas share, in Redis. Nothing is taken from it while messages may have been missed. */
+/** The cache's second tier, in Redis, for all replicas. It is not used while invalidations may have been missed. */
 @Injectable()
 export class SharedTier {
   constructor(
@@ -43,7 +43,7 @@ export class SharedTier {
     private readonly invalidations: Invalidations,
   ) {}
 
-  /** What is kept under the names, with undefined for what is not. What has just changed may still be put in by who read it before. */
+  /** @returns undefined for a miss, and for a name that just changed: a slow reader may still put in an old value */
   async getMany<T>(names: string[]): Promise<(T | undefined)[]> {
     return this.keeps ? this.read(names) : [];
   }
@@ -57,8 +57,8 @@ export class SharedTier {
   }
 
   /**
-   * Puts values in, in the background, but those that were changed meanwhile.
-   * @param since when they began to be read, in ms of performance.now()
+   * Puts values in, in the background, except those that were changed meanwhile.
+   * @param since when reading them began, in ms of performance.now()
    */
   setMany(values: Map<string, unknown>, since: number): void {
     if (!this.keeps) return;
@@ -69,15 +69,15 @@ export class SharedTier {
   }
 
   /**
-   * Works something dear out, on one replica at a time: the others wait for what it finds.
-   * @param maxAgeMs an older one is not taken
-   * @returns what was found, and how long ago that began: others forget what depends on an older one (see foundTag)
+   * Computes an expensive value on one replica at a time, while the others wait for its result.
+   * @param maxAgeMs an older result is computed again
+   * @returns the value, and how long ago its computation began
    */
   async once<T>(name: string, maxAgeMs: number, work: () => Promise<T>): Promise<{ value: T; ageMs: number }> {
     const deadline = Date.now() + TURN_MS;
     while (this.isUsed && Date.now() < deadline) {
       const [kept] = await this.read<{ value: T; at: number }>([name]);
-      // Clocks may differ.
+      // The replicas' clocks may differ.
       const ageMs = kept ? Math.max(0, Date.now() - kept.at) : maxAgeMs;
       if (kept && ageMs < maxAgeMs) return { value: kept.value, ageMs };
       const turn = `${KEY_VERSION}:turn:${name}`;
@@ -104,7 +104,7 @@ export class SharedTier {
     return timed(work);
   }
 
-  /** What is worked out by turns has a time of its own. */
+  /** Whether rows are kept. Values of `once()` have a TTL of their own. */
   private get keeps(): boolean {
     return this.isUsed && this.config.CACHE_TTL_MS > 0;
   }
@@ -114,11 +114,11 @@ export class SharedTier {
   }
 }
 
-/** What is found is as old as the work on it. */
+/** The age of a value counts from the start of its computation. */
 async function timed<T>(work: () => Promise<T>): Promise<{ value: T; ageMs: number }> {
   const begun = performance.now();
   return { value: await work(), ageMs: performance.now() - begun };
 }
 
-/** Ends a turn, if it is still ours. */
+/** Deletes the lock, if it is still ours. */
 const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end`;

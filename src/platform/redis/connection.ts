@@ -2,29 +2,29 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { createClient, ErrorReply, type RedisClientOptions } from 'redis';
 
-/** Between one connection's end and the next try, ever longer as long as none lasts. */
+/** The pause before connecting again, doubled each time until a connection lasts for LASTING_MS. */
 const RETRY_MS = { least: 50, most: 1000 };
 const LASTING_MS = 1000;
 const PING_MS = 1000;
-/** What is sent on a connection that stands may be lost for ever, and nobody says so: with no answer for so long it is given up. */
+/** TCP may not notice that the other end is gone, so a connection without an answer for so long is closed. */
 const MUTE_MS = 3000;
 
 export type RedisClient = ReturnType<typeof createClient>;
 
 /**
- * One connection to Redis, made anew whenever it breaks, and each time with a client of its own: one that connects again
- * by itself takes the beginning of a reply that was cut off for that of the next one, and then mixes replies up.
+ * One connection to Redis, opened again whenever it breaks. Each time has a client of its own: a client that reconnects
+ * by itself joins a reply that was cut off to the next one, and then mixes replies up.
  */
 export class Connection {
-  /** The one that stands, if any. */
+  /** Undefined while there is no connection. */
   client: RedisClient | undefined;
   private readonly logger = new Logger('Redis');
   private isMissed = false;
   private isOver = false;
 
   /**
-   * @param prepare does what makes it of use
-   * @param says what the log is told when it is gone, and when it is back
+   * @param prepare prepares a new connection for use
+   * @param says the log messages for a lost connection and for one that is back
    */
   constructor(
     private readonly options: RedisClientOptions,
@@ -32,7 +32,7 @@ export class Connection {
     private readonly says: { gone: string; back: string },
   ) {}
 
-  /** Resolves when the first try has ended, well or not. */
+  /** Resolves when the first try has ended, successful or not. */
   open(): Promise<void> {
     return new Promise((resolve) => void this.keep(resolve));
   }
@@ -60,11 +60,11 @@ export class Connection {
     }
   }
 
-  /** Connects, and looks now and then whether it answers. @returns why it is no more of use */
+  /** Connects, and pings as long as it is answered. @returns why the connection ended */
   private async use(client: RedisClient, tried: () => void): Promise<Error> {
     try {
       await within(MUTE_MS, client.connect().then(this.prepare));
-      if (this.isOver) throw new Error('it is too late');
+      if (this.isOver) throw new Error('the app has shut down');
       this.client = client;
       if (this.isMissed) this.logger.log(this.says.back);
       this.isMissed = false;
@@ -81,12 +81,12 @@ export class Connection {
 
 function within<T>(ms: number, work: Promise<T>): Promise<T> {
   const late = sleep(ms, undefined, { ref: false }).then(() => {
-    throw new Error('it does not answer');
+    throw new Error('it did not answer in time');
   });
   return Promise.race([work, late]);
 }
 
-/** Who refuses does answer. */
+/** An error reply is an answer too. */
 function unlessReply(error: Error): void {
   if (!(error instanceof ErrorReply)) throw error;
 }

@@ -4,13 +4,13 @@ import type { RedisClientOptions } from 'redis';
 import { CONFIG, type Config } from '../config.token.js';
 import { Connection, type RedisClient } from './connection.js';
 
-/** After so many failures in a row nothing is sent for a while, so that a dead or hung Redis costs no waiting. */
+/** After so many failures in a row no command is sent for PAUSE_MS, since every request would wait for its time-out. */
 const FAILURES_TOLERATED = 5;
 const PAUSE_MS = 500;
 
 /**
- * Redis (REDIS_URL), on one connection for commands, and one for messages. It is an accelerator, never a need: every
- * call is bounded by REDIS_TIMEOUT_MS and fails at once while Redis is known to be gone; nothing is queued for its return.
+ * Redis (REDIS_URL), with one connection for commands and one for messages. The app works without it: every call ends
+ * within REDIS_TIMEOUT_MS, and fails at once while Redis is known to be down. No command is queued until it is back.
  */
 @Injectable()
 export class Redis implements OnModuleInit, OnApplicationShutdown {
@@ -37,54 +37,55 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
       this.failures = 0;
     };
     this.commands = new Connection(this.options, begin, {
-      gone: 'Redis cannot be reached, and is done without',
+      gone: 'Redis cannot be reached; the app works without it',
       back: 'Redis is back.',
     });
   }
 
-  /** The connection that commands go out on, if it stands. */
+  /** The client for commands, while it is connected. */
   get client(): RedisClient | undefined {
     return this.commands.client;
   }
 
-  /** Begins to connect, and waits for it no longer than one call may take: a start without Redis is a start. */
+  /** Connects, but waits only briefly, since the app also starts without Redis. */
   async onModuleInit(): Promise<void> {
     if (!this.isConfigured) return;
     await Promise.race([this.commands.open(), sleep(this.config.REDIS_TIMEOUT_MS * 4, undefined, { ref: false })]);
   }
 
-  /** Has messages heard, from now on, whenever there is a connection. */
+  /** Subscribes to a channel, and again on every new connection. */
   listen(channel: string, hear: (message: string) => void): void {
     const subscribe = (client: RedisClient) => client.subscribe(channel, hear);
     this.messages = new Connection(this.options, subscribe, {
-      gone: 'Messages over Redis cannot be heard',
-      back: 'Messages over Redis are heard again.',
+      gone: 'Messages over Redis cannot be received',
+      back: 'Messages over Redis are received again.',
     });
     void this.messages.open();
   }
 
-  /** Whether Redis is configured, and answers as far as is known. */
+  /** Whether Redis is connected and commands are sent to it. */
   get isUp(): boolean {
     return this.client?.isReady === true && (this.failures < FAILURES_TOLERATED || Date.now() > this.pausedUntil);
   }
 
-  /** Whether Redis is configured, and has been found not to answer. */
+  /** Whether Redis is configured, but not connected or not answering. */
   get isDown(): boolean {
     return this.isConfigured && (!this.client?.isReady || this.failures >= FAILURES_TOLERATED);
   }
 
-  /** Whether it answered when it was last asked. */
+  /** Whether Redis answered the last command. */
   get isAnswering(): boolean {
     return this.client?.isReady === true && this.failures === 0;
   }
 
   /**
-   * Runs commands; what they give, or `otherwise` when Redis is gone, too slow or refuses.
+   * Runs commands.
    * @param work sends all its commands at once, so that they go out together
+   * @returns their result, or `otherwise` when Redis is down, too slow or answers with an error
    */
   async attempt<T>(work: (client: RedisClient) => Promise<T>, otherwise: T): Promise<T> {
     if (!this.client || !this.isUp) return otherwise;
-    // After a pause one call goes first, and what it meets decides about the others.
+    // After a pause one call goes first, and its result decides about the others.
     if (this.failures >= FAILURES_TOLERATED) this.pausedUntil = Date.now() + this.config.REDIS_TIMEOUT_MS + PAUSE_MS;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -108,7 +109,8 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
 
   private fail({ message }: Error): void {
     if (++this.failures < FAILURES_TOLERATED) return;
-    if (this.failures === FAILURES_TOLERATED) this.logger.warn(`Redis is left alone for a while: ${message}`);
+    if (this.failures === FAILURES_TOLERATED)
+      this.logger.warn(`Redis fails, and is asked only now and then: ${message}`);
     this.pausedUntil = Date.now() + PAUSE_MS;
   }
 }
