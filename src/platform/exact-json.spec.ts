@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { parseExactly } from './exact-json.js';
 
-/** Names that JSON has to escape, beside ones that it need not. */
+/** Names with characters that JSON must escape, and others. */
 const NAMES = ['\\', '"', '\n', '\t', '\\n', 'a\\', 'a"', '\\u004', '__proto__', '0', '', '\u2028', 'é'];
 
-it('reads every name as it was written, whatever was read before', () => {
+it('reads every name as it was written, whatever was parsed before', () => {
   for (let round = 0; round < 3; round++) {
     for (const name of NAMES) {
       const value = Object.fromEntries(
@@ -17,7 +17,7 @@ it('reads every name as it was written, whatever was read before', () => {
   expect(parseExactly('{"h":1,"\\u0041BCDE":1}')).toEqual({ h: 1, ABCDE: 1 });
 });
 
-it('takes the last of two members of one name, and leaves values alone', () => {
+it('takes the last of two members with one name, and does not change values', () => {
   expect(parseExactly('{ "\\\\" :1, "b" : "\\"\\\\\\":" , "\\u005c": {"\\"":2} }')).toEqual({
     '\\': { '"': 2 },
     b: '"\\":',
@@ -26,12 +26,12 @@ it('takes the last of two members of one name, and leaves values alone', () => {
   expect([parseExactly('"\\\\"'), parseExactly('[{}]'), parseExactly(' 7 ')]).toEqual(['\\', [{}], 7]);
 });
 
-it('throws at what is no JSON', () => {
+it('throws a SyntaxError for text that is not JSON', () => {
   for (const text of ['', '{"\\\\":}', '{"\\\\":1', '{"\\x":1}', "{'\\\\':1}"])
     expect(() => parseExactly(text)).toThrow(SyntaxError);
 });
 
-/** The value of a number in JSON, times 10^1000. */
+/** The value of a JSON number, times 10^1000. */
 function scaled(text: string): bigint {
   const [, sign, whole, fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text)!;
   return BigInt(`${sign}${whole}${fraction}`) * 10n ** BigInt(1000 - fraction.length + Number(exponent));

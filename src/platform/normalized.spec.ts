@@ -3,7 +3,7 @@ import { normalized } from './normalized.js';
 
 const text = fc.string({ unit: 'binary', maxLength: 12 });
 
-it.each(['NFC', 'NFKC'] as const)('takes a text by its characters in %s, whatever form it comes in', (form) => {
+it.each(['NFC', 'NFKC'] as const)('counts the characters of a text in %s, whatever form it is sent in', (form) => {
   const schema = normalized(form, 3, 8);
   const sent = fc.constantFrom(...(form === 'NFC' ? ['NFC', 'NFD'] : ['NFC', 'NFD', 'NFKC', 'NFKD']));
   fc.assert(
@@ -17,7 +17,7 @@ it.each(['NFC', 'NFKC'] as const)('takes a text by its characters in %s, whateve
   );
 });
 
-it('takes what has the most characters in pieces too, whichever they are', () => {
+it('accepts the longest text of every character, sent decomposed', () => {
   const forms = [
     ['NFC', 'NFD', normalized('NFC', 1, 4)],
     ['NFKC', 'NFKD', normalized('NFKC', 1, 4)],
@@ -34,7 +34,7 @@ it('takes what has the most characters in pieces too, whichever they are', () =>
   expect(refused).toEqual([]);
 });
 
-it('normalises nothing that is too long in any form', () => {
+it('does not normalise a text that is too long in every form', () => {
   const seen: number[] = [];
   const { normalize } = String.prototype;
   String.prototype.normalize = function (this: string, form) {
@@ -49,7 +49,7 @@ it('normalises nothing that is too long in any form', () => {
   expect(seen).toEqual([32]);
 });
 
-it('says how many it takes, once', () => {
+it('names the limit in one message', () => {
   const messages = (value: string) =>
     normalized('NFC', 3, 8)
       .safeParse(value)

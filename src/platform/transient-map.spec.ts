@@ -1,12 +1,12 @@
 import { TransientMap } from './transient-map.js';
 
-it('keeps what is in it, in order, however often its Map is made anew', () => {
+it('keeps its entries in order, however often its Map is replaced', () => {
   const map = new TransientMap<number, string>();
   const like = new Map<number, string>();
   for (let key = 0; key < 5000; key++) {
     map.set(key, `${key}`);
     like.set(key, `${key}`);
-    // Some stay for good, most for a while.
+    // Some entries stay, most are deleted again.
     const left = key - 64;
     if (left % 100 === 0) continue;
     map.delete(left);

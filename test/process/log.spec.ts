@@ -176,7 +176,7 @@ describe("the caller's address", () => {
     const { program, client } = await start({ TRUST_PROXY: '1' });
     await client.get('/nowhere', { 'x-forwarded-for': '203.0.113.7, 10.1.2.3', 'x-request-id': 'counted' });
     expect((await entryOf(program, 'counted')).client.ip).toBe('10.1.2.3');
-    const said = entries(program).filter(({ message }) => message.startsWith('X-Forwarded-For is believed of'));
+    const said = entries(program).filter(({ message }) => message.startsWith('X-Forwarded-For is trusted from'));
     expect(said.map(({ message }) => message)).toEqual([expect.stringContaining('the one proxy in front')]);
   });
 

@@ -9,13 +9,13 @@ import { Invalidations } from './invalidations.js';
 const SEED = 20_260_131;
 const config = loadConfig({ NODE_ENV: 'test', DATABASE_URL: 'postgres://nowhere/x', APP_SECRET: 'x'.repeat(40) });
 
-/** The thing that is read is kept by its name, its set by another, and both go with their owner. */
+/** A thing and its set are cached by their names, and both are tagged with their owner. */
 const OWNER = 'owner';
 const SETS = ['a', 'b'];
 const THINGS = SETS.flatMap((set) => [`${set}1`, `${set}2`]);
 const setOf = (thing: string) => thing.slice(0, 1);
 
-/** What a load has read: the numbers of the versions. */
+/** The versions that a load has read. */
 type Seen = Record<string, number>;
 
 const action = fc.oneof(
@@ -25,7 +25,7 @@ const action = fc.oneof(
   { weight: 1, arbitrary: fc.record({ fail: fc.nat({ max: 9 }) }) },
 );
 
-/** A cache whose loads end when the test says so, and the versions of what they read. */
+/** A cache whose loads end when the test says so, and the current versions of what they read. */
 class World {
   readonly versions: Seen = Object.fromEntries([OWNER, ...SETS, ...THINGS].map((name) => [name, 1]));
   readonly loads: { finish(): void; fail(): void }[] = [];
@@ -46,7 +46,7 @@ class World {
     const set = setOf(thing);
     const before = { ...this.versions };
     const read = async () => {
-      // Of what changed while it was being read nothing may be made.
+      // Nothing may be made of an entry that was invalidated during its load.
       let entry = await this.fetch(set, [set, OWNER], () => this.seen(set, OWNER));
       while (entry.isSpoiled) entry = await this.fetch(set, [set, OWNER], () => this.seen(set, OWNER));
       const found = entry.value;
@@ -61,7 +61,7 @@ class World {
     return Object.fromEntries(names.map((name) => [name, this.versions[name] as number]));
   }
 
-  /** Reads at once, and answers when the test says so. */
+  /** Reads at once, and resolves when the test says so. */
   private fetch(name: string, tags: string[], look: () => Seen) {
     const load = () =>
       new Promise<Loaded<Seen>>((resolve, reject) => {
@@ -79,9 +79,9 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 it.each([
   ['that does not expire', 60_000],
-  ['that is behind its time at once', 0.001],
+  ['that expires at once', 0.001],
 ])(
-  'gives nobody what was changed before they asked, in whatever order loads end, from a cache %s',
+  'never serves a value older than a change before the read, in whatever order loads end, from a cache %s',
   async (_, ttlMs) => {
     await fc.assert(
       fc.asyncProperty(fc.array(action, { minLength: 3, maxLength: 40 }), async (actions) => {
@@ -97,7 +97,7 @@ it.each([
           world.loads.pop()?.finish();
           await settled();
         }
-        // What is left in the cache is what there is now.
+        // The cache now holds the current versions only.
         for (const thing of THINGS) {
           world.read(thing);
           for (let i = 0; i < 3; i++) {
@@ -115,7 +115,7 @@ it.each([
   60_000,
 );
 
-it('has one of 10,000 readers at a time load, also behind its time, and gives all what it finds', async () => {
+it('runs one load for 10,000 readers at a time, also after expiry, and gives its result to all', async () => {
   const { cache } = new World(1);
   let loads = 0;
   const load = async () => {
@@ -132,7 +132,7 @@ it('has one of 10,000 readers at a time load, also behind its time, and gives al
   }
 });
 
-it('has what is made of something past its time be no fresher, until that can be had anew', async () => {
+it('makes an entry as stale as the one it is made of, until that can be loaded again', async () => {
   const { cache } = new World(1);
   const fail = () => Promise.reject(new Error('failed'));
   const readSet = (load: () => Promise<Loaded<string>>) => cache.fetch('set', load, { ttlMs: 1, staleMs: 60_000 });
@@ -153,7 +153,7 @@ it('has what is made of something past its time be no fresher, until that can be
   expect(staleness(renewed)).toBeUndefined();
 });
 
-it('says from memory that there is no such thing, but not when that is over and cannot be asked', async () => {
+it('does not serve an expired "not found" when the load fails', async () => {
   const { cache } = new World(1);
   const lifetime = { ttlMs: 1, staleMs: 60_000 };
   await cache.fetch('none', async () => ({ value: undefined, bytes: 1, isAbsent: true }), lifetime);

@@ -3,7 +3,7 @@ import { AdaptiveLimit } from './adaptive-limit.js';
 const create = (options = {}) => {
   const limit = new AdaptiveLimit({ min: 20, max: 1000, initial: 100, ...options });
   let now = 0;
-  /** Some windows in which all requests take the same time, with so many in hand; all of the limit unless said. */
+  /** Some windows in which all requests take the same time, with `inHand` at work: by default the whole limit. */
   const windows = (count: number, latency: number, { inHand = 0, refuses = false, passMs = 50 } = {}) => {
     for (let done = 0; done < count; done++) {
       for (let sample = 0; sample < 10; sample++) limit.sample(latency, inHand || limit.value, false);
@@ -14,7 +14,7 @@ const create = (options = {}) => {
   };
   return { limit, windows };
 };
-/** As at a normal time, when the server's own latency is learnt. */
+/** Normal load, in which the base latency is learnt. */
 const QUIET = { inHand: 10 };
 const REFUSING = { refuses: true };
 
@@ -26,13 +26,13 @@ it('grows to its maximum while it is used and latency is good', () => {
   expect(limit.value).toBe(1000);
 });
 
-it('stays as it is while less than half of it is used', () => {
+it('does not change while less than half of it is used', () => {
   const { limit, windows } = create();
   windows(100, 5, { inHand: 49 });
   expect(limit.value).toBe(100);
 });
 
-it('bears a latency while nobody is refused that it does not bear once somebody is', () => {
+it('tolerates a higher latency while no request is refused', () => {
   const { limit, windows } = create();
   windows(20, 10, QUIET);
   windows(5, 100, { inHand: 45 });
@@ -43,14 +43,14 @@ it('bears a latency while nobody is refused that it does not bear once somebody 
   expect(limit.value).toBe(20);
 });
 
-it('shrinks though nobody is refused when latency is out of all proportion', () => {
+it('shrinks at an extreme latency even if no request is refused', () => {
   const { limit, windows } = create();
   windows(20, 10, QUIET);
   windows(5, 500);
   expect(limit.value).toBeLessThan(50);
 });
 
-it('keeps in hand what two fifths more than its own latency allows', () => {
+it('admits as many as keep the latency at 1.4 times the base latency', () => {
   const { limit, windows } = create();
   windows(20, 40, QUIET);
   // A server that works on one request a millisecond.
@@ -59,18 +59,18 @@ it('keeps in hand what two fifths more than its own latency allows', () => {
   expect(limit.value).toBeLessThan(65);
 });
 
-it('does not take the latency of an overload for its own', () => {
+it('does not take the latency of an overload for the base latency', () => {
   const { limit, windows } = create();
   windows(20, 10, QUIET);
   for (let done = 0; done < 150; done++) windows(1, Math.max(10, limit.value / 4), REFUSING);
   expect(limit.own).toBeLessThan(11);
 });
 
-it('measures its own latency before it refuses by it, and every 10 s, with few in hand', () => {
+it('measures the base latency before it refuses by it, and every 10 s, with few requests at work', () => {
   const { limit, windows } = create();
   windows(1, 30, REFUSING);
   expect(limit.value).toBe(20);
-  // Those who came before are slow still.
+  // Requests that came before are still slow.
   windows(3, 300, { inHand: 100, refuses: true });
   expect([limit.value, limit.own]).toEqual([20, 0]);
   windows(1, 30, REFUSING);
@@ -81,7 +81,7 @@ it('measures its own latency before it refuses by it, and every 10 s, with few i
   expect(limit.value).toBe(20);
 });
 
-it('goes back to its initial value when nobody is refused any more, used or not', () => {
+it('returns to its initial value when no request is refused any more, used or not', () => {
   const { limit, windows } = create();
   windows(20, 10, QUIET);
   windows(20, 100, REFUSING);
@@ -90,7 +90,7 @@ it('goes back to its initial value when nobody is refused any more, used or not'
   expect(limit.value).toBeGreaterThanOrEqual(100);
 });
 
-it('counts a request that was dropped only when it had already taken longer than others', () => {
+it('counts an aborted request only if it had already taken longer than others', () => {
   const { limit, windows } = create();
   windows(20, 10, QUIET);
   for (let sample = 0; sample < 10; sample++) limit.sample(1, 10, true);
@@ -101,7 +101,7 @@ it('counts a request that was dropped only when it had already taken longer than
   expect(limit.own).toBeGreaterThan(10);
 });
 
-it('decides nothing on a few samples, but in the end on any', () => {
+it('waits for more than a few samples, but not for ever', () => {
   const { limit } = create();
   limit.sample(4000, 100, false);
   for (let update = 1; update < 10; update++) limit.update(update * 50);

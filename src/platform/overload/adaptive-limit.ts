@@ -1,47 +1,48 @@
-/** Latency may be so many times the server's own, or so many ms more, whichever is longer: while some have to be refused, */
+/** How far latency may exceed the base latency while requests are refused: by a factor or in ms, whichever is more. */
 const STRICT = { times: 1.4, marginMs: 5 };
-/** and while nobody has to be. */
+/** The same while no request is refused. */
 const CALM = { times: 4, marginMs: 100 };
-/** The part of the way to its new value that the limit goes at once. */
+/** How much of the way to its new value the limit goes in one step. */
 const SMOOTHING = 0.4;
-/** Windows in the average of the server's own latency, and how soon it has to be measured anew before anybody is refused by it. */
+/** Windows in the moving average of the base latency. */
 const LONG = 10;
+/** While requests are refused, an older base latency is measured again. */
 const OLD_MS = 10_000;
-/** Fewer samples say little: their window goes on, for so many updates at most. */
+/** A window with fewer samples goes on, but for LONGEST_WINDOW updates at most. */
 const FEW_SAMPLES = 10;
 const LONGEST_WINDOW = 10;
 
 export interface LimitOptions {
-  /** So many do not wait for one another: no fewer than the database connections, or some would stand idle in overload. */
+  /** So many need not wait for one another: at least the database connections, or some would be idle in overload. */
   min: number;
   max: number;
   initial: number;
 }
 
 /**
- * How many requests may be in hand at the same time, found out from their latency after Netflix's Gradient2
- * (github.com/Netflix/concurrency-limits): the limit follows the ratio of the latency that would be good to the last
- * window's. What is different:
- * - What is good is reckoned from the server's own latency, as it is with no more than `min` in hand, and never learnt from
- *   a server that is full: overload would become the norm. In an overload that lasts, the limit goes down to `min` for a
- *   moment every 10 s, and it is measured (as Envoy's adaptive concurrency does).
- * - While nobody is refused, a limit has no use but to bound bursts: many callers who wait for their answers are slow
- *   because they are many. Then it goes back to its initial value, and higher when it is used.
- * - Once somebody is, it keeps no more in hand than are needed for the same throughput.
- * The event loop's delay is part of the latency: who is in hand waits for the loop more than once.
+ * How many requests may be at work at the same time, derived from their latency after Netflix's Gradient2
+ * (github.com/Netflix/concurrency-limits): the limit follows the ratio of the target latency to the last window's.
+ * There are these differences:
+ * - The target comes from the base latency, which is measured with no more than `min` requests at work and never while
+ *   the server is full, or overload would become the norm. In a lasting overload the limit goes down to `min` for a
+ *   moment every 10 s to measure it again, as Envoy's adaptive concurrency does.
+ * - While no request is refused, the limit only bounds bursts, since many waiting callers raise the latency by their
+ *   number alone. It returns to its initial value then, and rises further when it is used.
+ * - Once requests are refused, it admits only as many as are needed for the same throughput.
+ * The event loop's delay is part of the latency, since a request waits for the loop more than once.
  */
 export class AdaptiveLimit {
-  /** The server's own latency, in ms. */
+  /** The base latency in ms: the server's own, without waiting for other requests. */
   own = 0;
   private measuredAt = Number.NEGATIVE_INFINITY;
   private current: number;
   private readonly all = new Mean();
-  /** Of those who came when few were in hand. */
+  /** The latency of requests that came when `min` or fewer were at work. */
   private readonly unhindered = new Mean();
   private mostInHand = 0;
   private updates = 0;
   private hasRefused = false;
-  /** In the last window somebody had to be refused. */
+  /** Whether requests were refused in the last window. */
   isStrict = false;
 
   constructor(private readonly options: LimitOptions) {
@@ -53,9 +54,9 @@ export class AdaptiveLimit {
   }
 
   /**
-   * A request has ended.
-   * @param inHand how many were when it came, this one among them
-   * @param dropped it was not finished: it would have taken at least this long
+   * Counts a request that has ended.
+   * @param inHand how many were at work when it came, including itself
+   * @param dropped whether it was aborted, so that it would have taken at least this long
    */
   sample(latencyMs: number, inHand: number, dropped: boolean): void {
     if (inHand > this.mostInHand) this.mostInHand = inHand;
@@ -64,12 +65,12 @@ export class AdaptiveLimit {
     if (inHand <= this.options.min) this.unhindered.add(latencyMs);
   }
 
-  /** Somebody had to be refused. */
+  /** Counts a refused request. */
   refuse(): void {
     this.hasRefused = true;
   }
 
-  /** Ends the window if it says enough. To be called at a steady pace. */
+  /** Ends the window if it has enough samples. Must be called at a steady pace. */
   update(now: number): void {
     if (++this.updates < LONGEST_WINDOW && this.all.count < FEW_SAMPLES) return;
     this.isStrict = this.hasRefused;
@@ -109,7 +110,7 @@ class Mean {
     this.count++;
   }
 
-  /** What it was, and begins anew. */
+  /** Returns the mean, and starts a new one. */
   take(): number {
     const mean = this.sum / this.count;
     this.sum = this.count = 0;

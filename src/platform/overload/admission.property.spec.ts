@@ -24,7 +24,7 @@ const steps = fc.array(
   { maxLength: 400 },
 );
 
-it('starts, refuses or forgets everybody once, has never more in hand than the limit, and lets nobody wait beside a free place', () => {
+it('starts, refuses or forgets each request once, never exceeds the limit, and queues nothing while there is room', () => {
   fc.assert(
     fc.property(steps, fc.integer({ min: 1, max: 12 }), (all: Step[], initial) => {
       const clock = { now: 0 };
@@ -55,7 +55,7 @@ it('starts, refuses or forgets everybody once, has never more in hand than the l
           expect(hasRoom(priority)).toBe(true);
           inHand[priority]++;
           leaves.set(at, () => {
-            // A second time it changes nothing.
+            // A second call changes nothing.
             if (leaves.delete(at)) inHand[priority]--;
             leave();
             leave();

@@ -1,6 +1,6 @@
 import { Admission, type AdmissionOptions, type Leave, type Priority, TICK_MS } from './admission.js';
 
-/** An admission with a clock that stands still, and what happens in it, in order. */
+/** An admission with a clock that the test moves, and a log of its events. */
 function create(options: Partial<AdmissionOptions> = {}) {
   const clock = { now: 0 };
   const admission = new Admission({ min: 10, max: 10, initial: 10, waitMs: 500, ...options }, () => clock.now);
@@ -29,7 +29,7 @@ function create(options: Partial<AdmissionOptions> = {}) {
   return { admission, clock, log, enter, fill, leave, pass };
 }
 
-it('starts at once while there is room, and lets the next one in when one leaves', () => {
+it('starts requests at once while there is room, and starts the next one when one leaves', () => {
   const { admission, enter, fill, leave, log } = create();
   fill('write', 10);
   expect(admission.inFlight).toBe(10);
@@ -41,7 +41,7 @@ it('starts at once while there is room, and lets the next one in when one leaves
   expect(admission.queued).toBe(0);
 });
 
-it('lets the next ones in when the limit grows', () => {
+it('starts queued requests when the limit grows', () => {
   const { admission, fill, leave, pass } = create({ max: 20, waitMs: 1000 });
   fill('write', 15);
   for (let at = 5; at < 10; at++) leave(`write ${at}`);
@@ -74,7 +74,7 @@ it('keeps the last places for writes and logins', () => {
   expect(log.at(-1)).toBe('write started');
 });
 
-it('lets slow senders and logins take no place of reads and writes', () => {
+it('gives slow senders and logins no place of reads and writes', () => {
   const { enter, fill, log } = create();
   fill('bulk', 30);
   fill('login', 30);
@@ -85,7 +85,7 @@ it('lets slow senders and logins take no place of reads and writes', () => {
   expect(log.every((line) => line.endsWith('started'))).toBe(true);
 });
 
-it('takes writes first from those who wait, then reads; each in the order of arrival', () => {
+it('starts queued writes before queued reads, each in the order of arrival', () => {
   const { enter, fill, leave, log } = create();
   fill('write', 10);
   for (const name of ['read', 'write'] as const) {
@@ -97,12 +97,12 @@ it('takes writes first from those who wait, then reads; each in the order of arr
   expect(log).toEqual(['write', 'read'].flatMap((name) => [`first ${name} started`, `second ${name} started`]));
 });
 
-it('refuses at once who finds no place to wait, and keeps the last of these for writes too', () => {
+it('refuses at once when the queue is full, whose last places are kept for writes', () => {
   const { admission, enter, fill, log } = create();
   fill('write', 10);
   log.length = 0;
   fill('read', 30);
-  // Half as many as may be in hand wait; reads get 4 of these 5.
+  // The queue is half as long as the limit; reads get 4 of these 5 places.
   expect(admission.queued).toBe(4);
   expect(log).toHaveLength(26);
   expect(admission.refused('read')).toEqual({ full: 26, late: 0 });
@@ -111,7 +111,7 @@ it('refuses at once who finds no place to wait, and keeps the last of these for 
   expect(admission.refused('write')).toEqual({ full: 1, late: 0 });
 });
 
-it('has half as many wait once some had to be refused, until nobody had to be for a while', () => {
+it('halves the queue once requests are refused, until none is refused for a while', () => {
   const { admission, fill, leave, pass } = create({ waitMs: 60_000 });
   fill('write', 16);
   expect([admission.queued, admission.refused('write').full]).toEqual([5, 1]);
@@ -125,7 +125,7 @@ it('has half as many wait once some had to be refused, until nobody had to be fo
   expect([admission.queued, admission.refused('write').full]).toEqual([5, 6]);
 });
 
-it('refuses who has waited until the deadline', () => {
+it('refuses a request that has waited until the deadline', () => {
   const { admission, enter, fill, log, pass } = create();
   fill('write', 10);
   enter('read', 'late');
@@ -137,7 +137,7 @@ it('refuses who has waited until the deadline', () => {
   expect(admission.queued).toBe(0);
 });
 
-it('forgets who hangs up while it waits', () => {
+it('forgets a queued request whose caller hangs up', () => {
   const { admission, enter, fill, leave, log, pass } = create();
   fill('write', 10);
   for (let at = 0; at < 10_000; at++) enter('read', 'gone')?.cancel();
@@ -151,7 +151,7 @@ it('forgets who hangs up while it waits', () => {
   expect(admission.refused('read')).toEqual({ full: 0, late: 0 });
 });
 
-it('does nothing when one is cancelled that was started', () => {
+it('ignores the cancellation of a request that was started', () => {
   const { admission, enter, fill, leave } = create();
   fill('write', 10);
   const waiting = enter('write', 'late');
@@ -162,7 +162,7 @@ it('does nothing when one is cancelled that was started', () => {
   expect(admission.inFlight).toBe(9);
 });
 
-it('starts a long line of requests that end within their start', () => {
+it('starts a long queue of requests that end within their start', () => {
   const { admission, fill, leave } = create({ initial: 20_000, max: 20_000 });
   fill('write', 20_000);
   let ended = 0;
@@ -177,7 +177,7 @@ it('starts a long line of requests that end within their start', () => {
   expect(admission.inFlight).toBe(19_999);
 });
 
-it('does not take the time of logins and bulk for latency', () => {
+it('does not count the time of logins and bulk uploads as latency', () => {
   const { admission, enter, leave, pass } = create({ min: 10, max: 100, initial: 50 });
   for (let round = 0; round < 20; round++) {
     for (let at = 0; at < 20; at++) enter(at < 10 ? 'bulk' : 'login', `${at}`);

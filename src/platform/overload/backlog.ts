@@ -6,38 +6,40 @@ import { unavailable } from '../http/problem.js';
 import { showInUse } from '../metrics/in-use.js';
 import type { Throttle } from '../throttle/throttle.js';
 
-/** How often connections are looked at that owe something to their reader, ms. */
+/** How often slow connections are checked, ms. */
 const LOOK_MS = 250;
-/** Of what may wait, the part that one caller's answers may take, and the part beyond which who is slow has to hurry. */
+/** The share of the backlog that one caller may take. */
 const CALLER_PART = 1 / 4;
+/** When more than this share is taken, readers must keep the pace of PACE_BYTES in PACE_MS. */
 const PRESSED_PART = 1 / 2;
-/** Then a reader has to take so many bytes in so long, ms: 8 KiB/s, which is less than any network has that answers are read over. */
+/** 8 KiB/s is slower than any network over which answers are read. */
 const PACE_BYTES = 16_384;
 const PACE_MS = 2000;
 
-/** A longer answer is refused when there is no room for it; a shorter one is let in, and ends its connection instead. */
+/** Without room, an answer of this length or more is refused; for a shorter one the connection is closed. */
 const LONG_BYTES = 16_384;
-/** A text of so many characters is made bytes of; what an answer takes beside its body: head, request, their objects. */
+/** A text of this length or more is converted to bytes before it is sent. */
 const LONG_TEXT = 4096;
+/** What an answer takes beside its body: head, request and their objects. */
 const BESIDE_BYTES = 2048;
 
 const givenUp = new Counter({
   name: 'answers_given_up_total',
-  help: 'Connections that were ended because their readers took nothing, or too little while much waited, of what they had asked for.',
+  help: 'Connections closed because their readers read nothing, or too slowly while the backlog was large.',
 });
 
 /** A connection on which answers wait. */
 interface Waiting {
-  /** Who asked for the first of them, to whom all count. */
+  /** The caller of the first answer; all of them count for this caller. */
   caller: string;
   answers: number;
   bytes: number;
-  /** What the system had taken of them when its reader last made progress, and when that was. */
+  /** The bytes that the kernel had taken when the reader last made progress, and when that was. */
   taken: number;
   since: number;
 }
 
-/** How far Node has come with a connection: bytes that it gave to libuv, and those of them that the system has not taken yet. */
+/** Bytes that Node gave to libuv, and how many of them the kernel has not taken yet. */
 type Handle = { bytesWritten: number; writeQueueSize: number };
 const takenOf = (socket: Socket) => {
   const { _handle: handle } = socket as Socket & { _handle?: Handle | null };
@@ -47,18 +49,18 @@ const takenOf = (socket: Socket) => {
 export interface BacklogOptions {
   /** Bytes that may wait for all readers together. */
   most: number;
-  /** Who takes nothing for so long is given up, ms. */
+  /** A reader who takes nothing for so long is dropped, ms. */
   patienceMs: number;
 }
 
 /**
- * Answers that were given and that their readers have not taken. They lie in this process until then: who asks for much and
- * reads nothing would end it. Of all that waits one caller (user, or address) may have a quarter; who takes nothing is
- * given up after SEND_TIMEOUT_MS, and once half of the room is taken after two seconds at less than 8 KiB/s, the largest first.
- * What the system takes at once never comes here.
+ * Answers that were sent but not yet read. They stay in this process' memory, so a caller who asks for much and reads
+ * nothing could exhaust it. One caller (user or address) may take a quarter of the room. A reader who takes nothing is
+ * dropped after SEND_TIMEOUT_MS, and once half of the room is taken, after two seconds at less than 8 KiB/s, the
+ * largest first. An answer that the kernel takes at once never comes here.
  */
 export class Backlog {
-  /** What waits now. */
+  /** Bytes that wait now. */
   bytes = 0;
   private readonly callers = new Map<string, number>();
   private readonly connections = new Map<Socket, Waiting>();
@@ -73,7 +75,7 @@ export class Backlog {
     showInUse('answer_connections', () => this.connections.size);
   }
 
-  /** Whether a caller may ask for more; who has left too much lying may not. */
+  /** Whether a caller may ask for more: not with too many answers unread. */
   isWelcome(caller: string): boolean {
     return (this.callers.get(caller) ?? 0) < this.options.most * CALLER_PART;
   }
@@ -85,11 +87,11 @@ export class Backlog {
   }
 
   /**
-   * To be called with an answer that was given whole, and not taken at once.
-   * @param bytes of a stream, 0: its source waits for the reader
+   * Must be called with a complete answer that the kernel did not take at once.
+   * @param bytes 0 for a stream, whose source waits for the reader
    */
   add(response: ServerResponse, bytes: number, caller: string): void {
-    // Node lets go of it when it has ended.
+    // Node sets it to null when the connection has ended.
     const socket = response.req.socket as Socket | null;
     if (!socket || socket.destroyed) return;
     const waiting = this.waitingOn(socket, caller);
@@ -100,7 +102,7 @@ export class Backlog {
       this.count(waiting, -bytes - BESIDE_BYTES);
       if (--waiting.answers === 0) this.connections.delete(socket);
     });
-    // A long answer was refused where there was no room. Who has none for a short one has left others unread.
+    // A long answer without room was refused before. No room for a short one means that others were left unread.
     if (bytes < LONG_BYTES && !this.fits(waiting.caller, 0)) this.giveUp(socket, waiting);
   }
 
@@ -109,7 +111,7 @@ export class Backlog {
     clearInterval(this.timer);
   }
 
-  /** Its own timer calls this every LOOK_MS: gives up who takes nothing. */
+  /** Drops readers who are too slow. A timer calls this every LOOK_MS. */
   look(): void {
     const now = this.now();
     const enough = this.options.most * PRESSED_PART;
@@ -118,7 +120,7 @@ export class Backlog {
     for (const [socket, waiting] of this.connections) {
       const taken = takenOf(socket);
       const progress = taken - waiting.taken;
-      // A stream whose source has nothing to give owes nothing.
+      // A stream whose source has no data yet does not wait for its reader.
       if (socket.writableLength === 0 || progress >= (isPressed ? PACE_BYTES : 1))
         Object.assign(waiting, { taken, since: now });
       else if (now - waiting.since >= Math.min(PACE_MS, this.options.patienceMs)) slow.push([socket, waiting]);
@@ -160,7 +162,7 @@ export class Backlog {
 
 const tooMuch = () => unavailable('There is no room for an answer of this length just now.');
 
-/** Counts what the pipeline answers, and refuses reads whose answers find no room. To be registered behind all that changes answers. */
+/** Counts the pipeline's answers, and refuses a read without room for its answer. Must be the last onSend hook. */
 export function registerBacklog(fastify: FastifyInstance, backlog: Backlog, throttle: Throttle): void {
   const keyOf = ({ caller, raw }: FastifyRequest) => caller?.id ?? throttle.addressOf(raw);
   fastify.addHook('onSend', (request, reply, payload, done) => {
@@ -185,7 +187,7 @@ export function registerBacklog(fastify: FastifyInstance, backlog: Backlog, thro
   });
 }
 
-/** A long text would wait twice: as it is, and as the bytes that Node makes of it. */
+/** A long text would wait twice: as a string, and as the bytes that Node makes of it. */
 const isLong = (payload: unknown): payload is string => typeof payload === 'string' && payload.length >= LONG_TEXT;
 
 const OF_THE_ANSWER = ['etag', 'last-modified', 'link', 'content-length', 'content-encoding'];

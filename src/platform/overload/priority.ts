@@ -4,7 +4,7 @@ import type { Priority as Rank } from './admission.js';
 export const PRIORITY = Symbol('PRIORITY');
 
 /**
- * Says who comes first, or last, when there is more to do than can be done; otherwise writes come before reads. What takes as
- * long as a hash or as its caller has places of its own: 'login', 'bulk'.
+ * Sets a route's priority in overload. By default writes come before reads. 'login' and 'bulk' have limits of their
+ * own, since their time depends on a hash or on the caller.
  */
 export const Priority = (rank: Rank) => SetMetadata(PRIORITY, rank);

@@ -1,67 +1,67 @@
 import { ReadPause } from './read-pause.js';
 
-/** A rest on an event loop that is busy to a part, and what was done to its connections. */
+/** A pause with a utilization that the test sets, and a log of what happens to its connections. */
 function create() {
   const loop = { busy: 1 };
-  const rest = new ReadPause(() => loop.busy);
+  const readPause = new ReadPause(() => loop.busy);
   const log: string[] = [];
   const refuse = (name: string, now: number) => {
     const socket = { pause: () => log.push(`${name} pauses`), resume: () => log.push(`${name} resumes`) };
-    rest.refuse({ socket, once: (_event, listener) => listener() }, now);
+    readPause.refuse({ socket, once: (_event, listener) => listener() }, now);
   };
-  return { loop, rest, log, refuse };
+  return { loop, readPause, log, refuse };
 }
 
-it('leaves nobody unread before the process does little but refuse', () => {
-  const { loop, rest, log, refuse } = create();
+it('pauses no connection before the process does little but refuse', () => {
+  const { loop, readPause, log, refuse } = create();
   loop.busy = 0.8;
   refuse('a', 0);
-  rest.tick(50);
+  readPause.tick(50);
   refuse('b', 60);
   loop.busy = 1;
-  rest.answer();
-  rest.tick(100);
+  readPause.answer();
+  readPause.tick(100);
   refuse('c', 110);
   expect(log).toEqual([]);
 });
 
-it('leaves who is refused unread for a while when it does', () => {
-  const { rest, log, refuse } = create();
+it('pauses refused connections for a while when it does', () => {
+  const { readPause, log, refuse } = create();
   refuse('a', 0);
-  rest.tick(50);
+  readPause.tick(50);
   refuse('b', 60);
   expect(log).toEqual(['b pauses']);
-  rest.answer();
-  rest.tick(100);
+  readPause.answer();
+  readPause.tick(100);
   expect(log).toEqual(['b pauses', 'b resumes']);
 });
 
-it('leaves them longer the longer it lasts, up to a second', () => {
-  const { rest, log, refuse } = create();
+it('pauses them longer the longer the overload lasts, up to a second', () => {
+  const { readPause, log, refuse } = create();
   for (let now = 0; now < 1000; now += 50) {
     refuse('other', now);
-    rest.tick(now);
+    readPause.tick(now);
   }
   log.length = 0;
   refuse('last', 1000);
   for (let now = 1050; now < 2000; now += 50) {
     refuse('other', now);
-    rest.tick(now);
+    readPause.tick(now);
   }
   expect(log).not.toContain('last resumes');
   refuse('other', 2000);
-  rest.tick(2000);
+  readPause.tick(2000);
   expect(log).toContain('last resumes');
 });
 
-it('reads everybody again when it is over', () => {
-  const { loop, rest, log, refuse } = create();
+it('resumes all connections when the overload is over', () => {
+  const { loop, readPause, log, refuse } = create();
   for (let now = 0; now < 1000; now += 50) {
     refuse('one', now);
-    rest.tick(now);
+    readPause.tick(now);
   }
   loop.busy = 0.5;
-  for (let now = 1000; now < 2000; now += 50) rest.tick(now);
+  for (let now = 1000; now < 2000; now += 50) readPause.tick(now);
   const count = (what: string) => log.filter((line) => line === what).length;
   expect(count('one pauses')).toBe(19);
   expect(count('one resumes')).toBe(19);
@@ -69,9 +69,9 @@ it('reads everybody again when it is over', () => {
   expect(log).not.toContain('two pauses');
 });
 
-it('leaves who is refused unread at once when the loop does not even come to its ticks', () => {
-  const { rest, log, refuse } = create();
-  rest.tick(0);
+it('pauses refused connections at once when a tick is late', () => {
+  const { readPause, log, refuse } = create();
+  readPause.tick(0);
   refuse('a', 90);
   refuse('b', 110);
   expect(log).toEqual(['b pauses']);

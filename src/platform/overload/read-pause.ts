@@ -10,17 +10,17 @@ const LONGEST_MS = 1000;
 /** A tick that is this late says that the loop reads more than it can answer. */
 const LATE_MS = 100;
 
-/** A request, as far as its connection can be left unread for a while. */
+/** The parts of a refused request that a pause needs. */
 export type Refused = {
   socket: Record<'pause' | 'resume', () => unknown>;
   once(on: 'close', work: () => void): unknown;
 };
 
 /**
- * Stops reading from the connections of refused callers for a while. A busy process could spend all its time on refusals
- * when callers ask again at once; a socket that is not read costs nothing, since the kernel holds what waits. It begins
- * while the event loop is busy and refuses more than it answers, or as soon as a tick is late: Node may read and refuse up
- * to 49,152 times before it comes to its timers.
+ * Stops reading from the connections of refused callers for a while. A busy process could spend all its time on
+ * refusals when callers ask again at once; a socket that is not read costs nothing, since the kernel holds what waits.
+ * It begins while the event loop is busy and refuses more than it answers, or as soon as a tick is late: Node may read
+ * and refuse up to 49,152 times before it comes to its timers.
  */
 export class ReadPause {
   private pauseMs = 0;
@@ -43,7 +43,7 @@ export class ReadPause {
     this.refused++;
     if (this.pauseMs === 0 && now - this.tickedAt < LATE_MS) return;
     const { socket } = request;
-    // Before, Node might read on for the rest of the request.
+    // Paused sooner, Node might resume it to read the rest of the request.
     request.once('close', () => socket.pause());
     this.paused.push({ socket, since: now });
   }

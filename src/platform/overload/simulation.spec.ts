@@ -13,7 +13,7 @@ function chance(seed: number): () => number {
   };
 }
 
-/** What became of the requests that ended from one time to another. */
+/** The outcome of the requests that ended within a period. */
 interface Seen {
   answered: number;
   refused: number;
@@ -23,12 +23,12 @@ interface Seen {
   refusalP99: number;
 }
 
-/** A server that works on a few requests at the same time, behind an admission, in simulated time (ms). */
+/** A simulated server that works on a few requests at a time behind an admission; its time is in ms. */
 class Simulation {
   now = 0;
   readonly admission: Admission;
   readonly random = chance(1);
-  /** Changes the time that the work takes. */
+  /** A factor for the service time. */
   slowness = 1;
   private readonly events: { at: number; run: () => void }[] = [];
   private readonly ended: { at: number; took: number; isAnswered: boolean }[] = [];
@@ -62,7 +62,7 @@ class Simulation {
     this.now = untilMs;
   }
 
-  /** Callers that come whether or not others were answered. */
+  /** An open workload: callers come whether or not others were answered. */
   open(perSecond: number, untilMs = Number.POSITIVE_INFINITY): void {
     const come = () => {
       if (this.now >= untilMs) return;
@@ -72,7 +72,7 @@ class Simulation {
     come();
   }
 
-  /** Callers that ask again once they are answered, and a second later when refused. */
+  /** A closed workload: callers ask again once they are answered, and a second after a refusal. */
   closed(callers: number): void {
     for (let caller = 0; caller < callers; caller++) {
       const ask = () => this.request((isAnswered) => this.after(isAnswered ? 0 : 500 + 1000 * this.random(), ask));
@@ -165,7 +165,7 @@ const SERVERS = [
 describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) => {
   const simulate = () => new Simulation(servers, serviceMs);
 
-  it('refuses nobody at half of its capacity', () => {
+  it('refuses no request at half of its capacity', () => {
     const server = simulate();
     server.open(server.capacityPerSecond / 2);
     server.run(10_000);
@@ -173,7 +173,7 @@ describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) 
     expect(server.seen(0, 10_000).perSecond).toBeGreaterThan(0.45 * server.capacityPerSecond);
   });
 
-  it('refuses nobody of 64 callers who wait for their answers', () => {
+  it('refuses none of 64 callers who wait for their answers', () => {
     const server = simulate();
     server.closed(64);
     server.run(10_000);
@@ -188,7 +188,7 @@ describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) 
     const server = simulate();
     server.open(times * server.capacityPerSecond);
     server.run(6000);
-    // It has to find its limit first; work goes on meanwhile.
+    // Work goes on while it looks for its limit.
     expect(server.seen(0, 1000).perSecond).toBeGreaterThan(0.9 * server.capacityPerSecond);
     const { perSecond, p99, refusalP99 } = server.seen(1500, 6000);
     expect(perSecond).toBeGreaterThan(0.97 * server.capacityPerSecond);
@@ -196,7 +196,7 @@ describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) 
     expect(refusalP99).toBe(0);
   });
 
-  it('does not take a long overload for the norm, nor loses much by measuring again', () => {
+  it('does not take a long overload for the norm, and loses little by measuring again', () => {
     const server = simulate();
     server.open(2 * server.capacityPerSecond);
     server.run(40_000);
@@ -204,7 +204,7 @@ describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) 
     expect(server.seen(30_000, 40_000).p99).toBeLessThan(3 * serviceMs + 15);
   });
 
-  it('is itself again within 10 s of an overload', () => {
+  it('recovers within 10 s of an overload', () => {
     const server = simulate();
     server.open(server.capacityPerSecond / 2);
     server.open(3 * server.capacityPerSecond, 10_000);
@@ -214,7 +214,7 @@ describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) 
     expect(p99).toBeLessThan(2 * serviceMs + 2);
   });
 
-  it('works on with a database that gets ten times as slow, and is itself again within 10 s of its recovery', () => {
+  it('works on while the database is ten times as slow, and recovers within 10 s of it', () => {
     const server = simulate();
     server.open(server.capacityPerSecond / 2);
     server.run(10_000);
@@ -229,7 +229,7 @@ describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) 
   });
 });
 
-it('refuses nobody of 512 callers who wait for cheap answers', () => {
+it('refuses none of 512 callers who wait for cheap answers', () => {
   for (const serviceMs of [0.05, 0.1]) {
     const server = new Simulation(1, serviceMs);
     server.closed(512);
@@ -239,7 +239,7 @@ it('refuses nobody of 512 callers who wait for cheap answers', () => {
   }
 });
 
-it('keeps the throughput for 512 callers who ask for more than there is', () => {
+it('keeps its throughput with 512 callers who ask for more than it can do', () => {
   const server = new Simulation(10, 5);
   server.closed(512);
   server.run(10_000);

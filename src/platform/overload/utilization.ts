@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 
-/** @returns what gives the share of the time since its last call in which the event loop was busy, 0 to 1 */
+/** @returns a function that gives the event loop's busy share since its last call, 0 to 1 */
 export function utilizationMeter(): () => number {
   let last = performance.eventLoopUtilization();
   return () => {

@@ -22,7 +22,7 @@ it.each([
   expect(keyOf(addressReader()(request(address)))).toBe(key);
 });
 
-it('believes X-Forwarded-For only from the configured proxies, and only what they have put there', () => {
+it('trusts X-Forwarded-For only from the configured proxies, and only what they have added', () => {
   const forged = '203.0.113.9, 198.51.100.1';
   expect(addressReader()(request('192.0.2.7', forged))).toBe('192.0.2.7');
   const read = addressReader('10.0.0.0/8, 2001:db8::/32');
@@ -39,27 +39,27 @@ it('makes no key of what is not an address', () => {
     expect(read(request('10.1.2.3', odd))).toBe('10.1.2.3');
 });
 
-it('believes of as many proxies as there are the addresses that they have added, and none that stand before', () => {
+it('trusts as many proxies as configured: the addresses that they added, and none to the left of those', () => {
   const forged = '203.0.113.9, 10.1.1.1, 10.2.2.2';
   const intranet = '10.9.9.9';
   expect(addressReader('1')(request(intranet, forged))).toBe('10.2.2.2');
   expect(addressReader('2')(request(intranet, forged))).toBe('10.1.1.1');
   expect(addressReader('1')(request(intranet))).toBe(intranet);
-  // Fewer than there should be: the furthest that was seen.
+  // With fewer entries than proxies, it is the furthest one.
   expect(addressReader('3')(request(intranet, '10.2.2.2'))).toBe('10.2.2.2');
   expect(addressReader('1')(request(intranet, '203.0.113.9, unknown'))).toBe(intranet);
 });
 
-it('says whom it believes', () => {
+it('says whom it trusts', () => {
   expect([undefined, '1', '2', '10.0.0.0/8,::1'].map(trustText)).toEqual([
-    expect.stringContaining('believed of nobody'),
-    expect.stringContaining('believed of the one proxy in front'),
-    expect.stringContaining('believed of the 2 proxies in front'),
-    expect.stringContaining('believed of 10.0.0.0/8,::1'),
+    expect.stringContaining('trusted from nobody'),
+    expect.stringContaining('trusted from the one proxy in front'),
+    expect.stringContaining('trusted from the 2 proxies in front'),
+    expect.stringContaining('trusted from 10.0.0.0/8,::1'),
   ]);
 });
 
-/** What a header may be made of, and all headers of so many entries or fewer. */
+/** Entries of a header, and all headers of `most` of them or fewer. */
 const ENTRIES = ['203.0.113.9', '10.0.0.2', '127.0.0.1', '2001:db8::1', '::ffff:10.1.2.3', '198.51.100.1:80', ' '];
 const headersOf = (most: number): string[] =>
   most === 0 ? [''] : headersOf(most - 1).flatMap((rest) => [rest, ...ENTRIES.map((entry) => `${entry},${rest}`)]);
@@ -75,7 +75,7 @@ it.each([undefined, '1', '2', '3', '10', '127.0.0.1', '127.0.0.1, 10.0.0.0/8', '
       for (const header of [undefined, ...HEADERS]) {
         const headers = header === undefined ? {} : { 'x-forwarded-for': header };
         const [theirs, ours] = (await server.inject({ url: '/', remoteAddress, headers })).json();
-        // What is no address, it would count as one.
+        // Fastify would count something that is no address as one.
         if (ours !== (isIP(theirs) ? theirs : remoteAddress)) wrong.push([remoteAddress, header, theirs, ours]);
       }
     }

@@ -3,12 +3,12 @@ import { isIP } from 'node:net';
 import { all, compile } from '@fastify/proxy-addr';
 import { normalizeIp } from '@nestjs/throttler';
 
-/** Whether what the one so many hops away says of who is behind it is believed; the connection's other end is 0 hops away. */
+/** Whether to trust the X-Forwarded-For of the host at `address`, `hop` hops away; the connection's peer is hop 0. */
 type Trust = (address: string, hop: number) => boolean;
 
 /**
- * What TRUST_PROXY means, for Fastify's `request.ip` as well: Fastify takes a plain number for nobody, since it cannot know
- * that nobody else reaches the port.
+ * What TRUST_PROXY means, also for Fastify's `request.ip`: given a plain number, Fastify would trust nobody, since it
+ * cannot know that only the proxies reach the port.
  */
 export function trustOf(trusted?: string): Trust | undefined {
   if (!trusted) return undefined;
@@ -20,15 +20,15 @@ export function trustOf(trusted?: string): Trust | undefined {
 /** For the log. */
 export function trustText(trusted?: string): string {
   if (!trusted)
-    return 'X-Forwarded-For is believed of nobody (TRUST_PROXY): callers have the addresses of their connections.';
+    return 'X-Forwarded-For is trusted from nobody (TRUST_PROXY): callers have the addresses of their connections.';
   const hops = Number(trusted);
-  if (!Number.isInteger(hops)) return `X-Forwarded-For is believed of ${trusted} (TRUST_PROXY).`;
+  if (!Number.isInteger(hops)) return `X-Forwarded-For is trusted from ${trusted} (TRUST_PROXY).`;
   const proxies = hops === 1 ? 'the one proxy' : `the ${hops} proxies`;
-  return `X-Forwarded-For is believed of ${proxies} in front (TRUST_PROXY), whatever their addresses.`;
+  return `X-Forwarded-For is trusted from ${proxies} in front (TRUST_PROXY), at any address.`;
 }
 
 /**
- * Finds the address that a request comes from; '' when its connection has gone.
+ * Finds the address that a request comes from; '' when its connection is closed.
  * @param trusted TRUST_PROXY
  */
 export function addressReader(trusted?: string): (raw: IncomingMessage) => string {
@@ -37,10 +37,10 @@ export function addressReader(trusted?: string): (raw: IncomingMessage) => strin
     const { remoteAddress = '' } = raw.socket;
     if (!isTrusted || raw.headers['x-forwarded-for'] === undefined) return remoteAddress;
     const forwarded = all(raw, isTrusted).at(-1) as string;
-    // What a proxy adds that is no address, such as one with a port, would make a key of each connection.
+    // A proxy may add something that is no address: one with a port would be a new key for each connection.
     return isIP(forwarded) ? forwarded : remoteAddress;
   };
 }
 
-/** What an address is counted as: IPv6 by its /64, which is what one customer has; IPv4 in IPv6 as IPv4. */
+/** The key that an address is counted under: IPv6 by /64, which is what one customer has; IPv4 in IPv6 as IPv4. */
 export const keyOf = (address: string) => (address.includes(':') ? normalizeIp(address) : address);

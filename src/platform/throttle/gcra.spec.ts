@@ -6,10 +6,10 @@ const limits = fc.record({
   windowMs: fc.integer({ min: 1, max: 100_000 }),
   replicas: fc.integer({ min: 1, max: 60 }),
 });
-/** Pauses between requests, many of them none. */
+/** Pauses between requests, many of them 0. */
 const pauses = fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 20_000 })), { maxLength: 200 });
 
-it('admits in any time no more than a whole quota and what drains meanwhile', () => {
+it('admits in any period no more than a whole quota and what drains meanwhile', () => {
   fc.assert(
     fc.property(limits, pauses, ({ limit, windowMs }, pauses) => {
       const gcra = new Gcra(limit, windowMs);
@@ -27,7 +27,7 @@ it('admits in any time no more than a whole quota and what drains meanwhile', ()
   );
 });
 
-it('admits all that keep within the rate, and a whole quota at once', () => {
+it('admits all requests within the rate, and a whole quota at once', () => {
   fc.assert(
     fc.property(limits, fc.array(fc.integer({ min: 0, max: 1000 })), ({ limit, windowMs }, pauses) => {
       const gcra = new Gcra(limit, windowMs);
@@ -42,7 +42,7 @@ it('admits all that keep within the rate, and a whole quota at once', () => {
   );
 });
 
-it('tells truly how many may follow at once, and when a retry is admitted, whatever part of the limit is its own', () => {
+it('says correctly how many may follow at once and when a retry is admitted, whatever its share of the limit', () => {
   fc.assert(
     fc.property(limits, pauses, ({ limit, windowMs, replicas }, pauses) => {
       const gcra = new Gcra(limit, windowMs);
@@ -54,7 +54,7 @@ it('tells truly how many may follow at once, and when a retry is admitted, whate
         for (let i = 0; i < remaining; i++) expect(gcra.take('a', now).admitted).toBe(true);
         if (admitted) expect(gcra.take('a', now).admitted).toBe(false);
         expect(Number.isInteger(reset)).toBe(true);
-        // Not a second more than needed.
+        // And not a second longer than needed.
         if (reset > 1) expect(gcra.take('a', now + (reset - 1) * 1000 - 1).admitted).toBe(false);
         now += reset * 1000;
         expect(gcra.take('a', now).admitted).toBe(true);
@@ -63,7 +63,7 @@ it('tells truly how many may follow at once, and when a retry is admitted, whate
   );
 });
 
-it('keeps keys apart, also while it forgets those whose time has passed', () => {
+it('keeps keys apart, also while it forgets expired ones', () => {
   const gcra = new Gcra(2, 1000);
   for (let now = 0; now < 60_000; now += 500) {
     const key = `key ${now % 3000}`;
@@ -71,7 +71,7 @@ it('keeps keys apart, also while it forgets those whose time has passed', () => 
   }
 });
 
-it('forgets none that still counts when its generations turn', () => {
+it('forgets no key that still counts when its generations turn', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 3000 }), { maxLength: 30 }), (pauses) => {
       const gcra = new Gcra(10, 1000);
@@ -90,7 +90,7 @@ it('forgets none that still counts when its generations turn', () => {
   );
 });
 
-it('stays bounded under a flood of new keys, and still limits the one that sends it', () => {
+it('stays bounded under a flood of new keys, and still limits a caller who keeps coming', () => {
   const gcra = new Gcra(5, 3_600_000);
   const before = process.memoryUsage().heapUsed;
   let admitted = 0;
@@ -102,7 +102,7 @@ it('stays bounded under a flood of new keys, and still limits the one that sends
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(100_000_000);
 });
 
-it('takes one back', () => {
+it('takes a request back', () => {
   const gcra = new Gcra(2, 1000);
   gcra.take('a', 0);
   gcra.take('a', 0);
@@ -121,12 +121,12 @@ it('makes a key due once it has used its share, and takes over what others have 
   expect(gcra.takeDue()).toEqual([]);
   if (!bucket) throw new Error('nothing is due');
   bucket.unsettled = 0;
-  // Two more came while the sum of all was on its way.
+  // Two more requests came while the shared sum was on its way.
   gcra.take('a', 0);
   gcra.take('a', 0);
   gcra.adopt(bucket, 90_000, 0);
   expect(gcra.take('a', 0).remaining).toBe(7);
-  // More than the limit is a debt.
+  // A sum above the limit has to drain first.
   gcra.adopt(bucket, 150_000, 0);
   expect(gcra.take('a', 0)).toMatchObject({ admitted: false, reset: 54 });
 });

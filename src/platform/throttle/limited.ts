@@ -8,21 +8,21 @@ import { type ExactLimit, ExactLimits } from './exact-limits.js';
 const LIMITED = Symbol('LIMITED');
 type Purpose = 'login' | 'register' | 'refresh';
 
-/** Knows whose a request is by a body that proves it: what others at the address ask for is not held against that one. */
+/** Finds the owner of a refresh token in a body, so that others at the same address do not use up the owner's limit. */
 export interface Owners {
-  /** @param body as it came, unchecked */
+  /** @param body as it was sent, not validated */
   ownerOf(body: unknown): Promise<string | undefined>;
 }
 
 interface Whose {
-  /** What `login` looks a body's email up by: under any other name one user would have several limits. */
+  /** Finds the email as the login looks it up: with another spelling, one user would have several limits. */
   emailIn?: (body: unknown) => string;
-  /** The service that knows owners, if the route has any. */
+  /** The service that finds a token's owner, if the route takes a token. */
   owners?: Type<Owners>;
 }
 type Limiting = Whose & { purpose: Purpose };
 
-/** Holds a route to its exact limits, before its body is checked or a password hashed. */
+/** Applies the exact limits of a route before its body is validated or a password hashed. */
 export const Limited = (purpose: Purpose, whose: Whose = {}) =>
   applyDecorators(SetMetadata(LIMITED, { purpose, ...whose }), UseInterceptors(LimitedInterceptor));
 

@@ -6,7 +6,7 @@ import { clock, Throttle } from './throttle.js';
 
 const TICK_MS = 20;
 
-/** Adds to all levels or, when one would then be over its most, to none. Gives what they are then, or would be. */
+/** Adds to all levels, or to none if one would exceed its maximum. Returns the new levels in both cases. */
 const ADD = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -21,25 +21,25 @@ for i, key in ipairs(fits and KEYS or {}) do
 end
 return levels`;
 
-/** What is to be added to a key's level: ms until all that was admitted will have drained. */
+/** An addition to a key's level, which is the ms until all admitted requests have drained. */
 interface Addition {
   key: string;
   ms: number;
-  /** Any, when left out. */
+  /** The highest level allowed; without it, any. */
   most?: number;
 }
 
 /**
- * Shares the limits between replicas, in the background: no request waits for Redis. Every TICK_MS a replica adds what it
- * admitted of the keys that are due to what all have admitted, in one call, and takes the sum over.
+ * Shares the limits between replicas in the background: no request waits for Redis. Every TICK_MS a replica adds what
+ * it admitted for the keys that are due to the shared levels, in one call, and takes over the sums.
  *
- * What may pass beyond a limit, once, at a burst through all replicas: from each a twentieth of the limit, and what that
- * one admits in TICK_MS and a call to Redis (REDIS_TIMEOUT_MS at most). It is paid off before more is admitted. What was
- * sent to a Redis that then did not answer is not sent again, and so never counted twice.
+ * A burst through all replicas may exceed a limit once: on each, by a twentieth of the limit and what it admits during
+ * TICK_MS and a call to Redis (REDIS_TIMEOUT_MS at most). The excess drains before more is admitted. A call that Redis
+ * did not answer is not repeated, so that nothing is counted twice.
  */
 @Injectable()
 export class Settlement implements OnModuleInit {
-  /** How many there were when Redis last answered. */
+  /** The number of replicas when Redis last answered. */
   private replicas = 1;
 
   constructor(
@@ -54,8 +54,8 @@ export class Settlement implements OnModuleInit {
   }
 
   /**
-   * Adds to all levels or, when one would then be over its most, to none; in one call, by Redis' clock.
-   * @returns the levels with what was to be added, or undefined without Redis
+   * Adds to all levels, or to none if one would exceed its maximum; in one call, by Redis' clock.
+   * @returns the levels including the additions, or undefined without Redis
    */
   async add(additions: Addition[]): Promise<number[] | undefined> {
     const send = {

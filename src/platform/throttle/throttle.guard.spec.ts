@@ -80,7 +80,7 @@ beforeEach(async () => {
 });
 afterEach(() => nest?.close());
 
-/** Status and limits of so many answers in a row. */
+/** Status and limits of several answers in a row. */
 async function ask(url: string, times: number, headers = {}) {
   const answers = [];
   for (let i = 0; i < times; i++) {
@@ -91,7 +91,7 @@ async function ask(url: string, times: number, headers = {}) {
 }
 const bad = { authorization: 'Bearer of-nothing' };
 
-it('keeps all plain routes to one limit', async () => {
+it('gives all plain routes one limit together', async () => {
   const policy = '"default";q=3;w=60';
   expect(await ask('/team/plain', 4)).toEqual([
     [200, policy, '"default";r=2;t=20'],
@@ -101,7 +101,7 @@ it('keeps all plain routes to one limit', async () => {
   ]);
 });
 
-it('leaves a route with @SkipThrottle alone, with and without a token', async () => {
+it('does not limit a route with @SkipThrottle, with or without a token', async () => {
   for (const url of ['/team/free/a', '/team/free/a/b?c=d', '/lenient']) {
     for (const headers of [{}, bad]) {
       expect(await ask(url, 5, headers)).toEqual(Array(5).fill([200, undefined, undefined]));

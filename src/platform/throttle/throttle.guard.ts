@@ -4,8 +4,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { enforce, overLimit, type Throttle } from './throttle.js';
 
 /**
- * @nestjs/throttler's guard. It decides itself on the paths that are free of the general limit, by their decorators; on
- * all others, which have one limit together, nothing is to be found out or waited for.
+ * The guard of @nestjs/throttler. Paths that are free of the general limit go through its own logic and decorators; all
+ * other paths share the general limit, which is checked at once.
  */
 @Injectable()
 export class CallerGuard extends ThrottlerGuard {
@@ -14,7 +14,7 @@ export class CallerGuard extends ThrottlerGuard {
     if (!request.server.throttle?.isLimited(request.raw)) return super.canActivate(context);
     const problem = overLimit(request, reply);
     if (problem) throw problem;
-    // Nest goes on at once; the library's own type knows only of guards that have to wait.
+    // Nest continues without awaiting a boolean; the library's type allows only promises.
     return true as unknown as Promise<boolean>;
   }
 
@@ -33,7 +33,7 @@ export class CallerGuard extends ThrottlerGuard {
     return caller?.id ?? (this.storageService as Throttle).addressOf(raw);
   }
 
-  /** The library's own is a SHA-256. */
+  /** The library's own key would be a SHA-256. */
   protected override generateKey(context: ExecutionContext, tracker: string): string {
     return `${context.getClass().name}.${context.getHandler().name}:${tracker}`;
   }

@@ -5,7 +5,7 @@ import { ExactLimits } from './exact-limits.js';
 import { Settlement } from './settlement.js';
 import { GENERAL, Throttle } from './throttle.js';
 
-/** How much each caller may ask for. Its guard is in app.module.ts, among the others. */
+/** Rate limits. The guard is in app.module.ts, among the others. */
 @Global()
 @Module({
   imports: [
