@@ -3,7 +3,7 @@ import { SetMetadata } from '@nestjs/common';
 export const AT_EDGE = Symbol('AT_EDGE');
 
 /**
- * Has a read answered before the pipeline, by the same guards, parameters and handler; one with @CacheKey is without it. Its
- * handler gives an Answer, and takes neither the request nor headers.
+ * Lets the edge answer a read before the pipeline, with the same guards, parameters and handler. The handler returns an
+ * Answer, and takes neither the request nor headers. A route with @CacheKey does not need it.
  */
 export const AtEdge = () => SetMetadata(AT_EDGE, true);

@@ -41,12 +41,12 @@ function read(name: keyof Orders, params: Record<string, string>, text = ''): un
   return given.of(request, query, new EdgeContext(request, () => undefined, Orders)) ?? 'not valid';
 }
 
-it('reads what the decorators say, checked', () => {
+it('reads and validates the declared parameters', () => {
   expect(read('get', { id: ID })).toEqual([caller, ID, { id: ID }]);
   expect(read('get', { id: 'x' })).toBe('not valid');
   expect(read('list', {})).toEqual([{ limit: 20 }, undefined]);
   expect(read('list', {}, 'limit=7')).toEqual([{ limit: 7 }, undefined]);
-  // What is not valid, or is no part of what is kept, is for the pipeline to tell.
+  // The pipeline answers invalid and unknown parameters.
   expect(read('list', {}, 'limit=101')).toBe('for the pipeline');
   expect(read('list', {}, 'other=1')).toBe('for the pipeline');
   expect(read('get', { id: ID }, 'other=1')).toBe('for the pipeline');

@@ -5,7 +5,7 @@ import { readQuery } from '../http/query.js';
 import { StartError } from '../start-error.js';
 import type { EdgeContext, EdgeRequest } from './edge-context.js';
 
-/** Different queries of one route that are remembered as read, and the longest that are. */
+/** Parsed queries cached per route, and the longest query that is cached. */
 const QUERIES_REMEMBERED = 1000;
 const LONGEST_QUERY = 500;
 
@@ -13,7 +13,7 @@ interface Schema {
   '~standard': { validate(value: unknown): { issues?: unknown; value?: unknown } | Promise<unknown> };
 }
 
-/** A parameter of a handler, as its decorator left it there. */
+/** A handler's parameter, as its decorator stored it. */
 interface Parameter {
   index: number;
   data?: string;
@@ -23,7 +23,7 @@ interface Parameter {
   type: number;
 }
 
-/** A query as it was sent, and what it is to the handler's parameters, by their places. */
+/** A query: its parameters, and the values of the handler's arguments by their index. */
 interface Query {
   parameters: Record<string, unknown>;
   values: Map<number, unknown>;
@@ -31,7 +31,7 @@ interface Query {
 
 const INVALID = Symbol('invalid');
 
-/** Reads a handler's arguments as Nest does, without waiting. */
+/** Reads a handler's arguments as Nest does, but synchronously. */
 export class EdgeArguments {
   private readonly parameters: Parameter[];
   private readonly queries = new LRUCache<string, Query>({
@@ -40,7 +40,7 @@ export class EdgeArguments {
   });
   private readonly takesQuery: boolean;
 
-  /** @throws StartError that names the handler, when it takes what the edge does not have */
+  /** @throws StartError when the handler has a parameter that the edge cannot read */
   constructor(controller: new () => object, name: string) {
     const metadata: Record<string, Omit<Parameter, 'type'>> = Reflect.getMetadata(
       ROUTE_ARGS_METADATA,
@@ -58,13 +58,13 @@ export class EdgeArguments {
     this.takesQuery = this.parameters.some(({ type, factory }) => !factory && type === RouteParamtypes.QUERY);
   }
 
-  /** @returns undefined for a query that is for the pipeline to look at */
+  /** @returns undefined for a query that the pipeline has to answer */
   query(text: string): Query | undefined {
     if (!this.takesQuery) return text === '' ? NO_QUERY : undefined;
     return text.length > LONGEST_QUERY ? this.parse(text) : this.queries.memo(text);
   }
 
-  /** @returns undefined when one is not valid */
+  /** @returns undefined when an argument is not valid */
   of({ params }: EdgeRequest, { values }: Query, context: EdgeContext): unknown[] | undefined {
     const found: unknown[] = [];
     for (const { index, data, type, schema, factory } of this.parameters) {
@@ -78,7 +78,7 @@ export class EdgeArguments {
     return found;
   }
 
-  /** What is not valid is not remembered, and undefined. */
+  /** @returns undefined for an invalid query, which is not cached */
   private parse(text: string): Query | undefined {
     const parameters = readQuery(text);
     if (!parameters) return undefined;
@@ -95,7 +95,7 @@ export class EdgeArguments {
 
 const NO_QUERY: Query = { parameters: {}, values: new Map() };
 
-/** All of them, or the one of that name. */
+/** Validates all parameters, or the named one. */
 function checked(all: Record<string, unknown>, name: string | undefined, schema: Schema | undefined): unknown {
   const value = name === undefined ? all : all[name];
   if (!schema) return value;

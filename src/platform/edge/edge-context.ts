@@ -2,7 +2,7 @@ import type { ExecutionContext } from '@nestjs/common';
 import type { Entry } from '../cache/entry.js';
 import type { Caller } from '../http/caller.js';
 
-/** What guards, parameter decorators and cache keys may ask of a request that the edge answers, as they would of Fastify's. */
+/** A request at the edge: the part of Fastify's request that guards, parameter decorators and cache keys may use. */
 export interface EdgeRequest {
   readonly method: 'GET';
   readonly url: string;
@@ -12,7 +12,7 @@ export interface EdgeRequest {
   madeOf?: Entry;
 }
 
-/** Nest's execution context for it. */
+/** Nest's execution context for a request at the edge. */
 export class EdgeContext implements ExecutionContext {
   constructor(
     private readonly request: EdgeRequest,

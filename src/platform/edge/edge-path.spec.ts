@@ -5,14 +5,14 @@ import { namesOf, pathOf } from './edge-path.js';
 const name = fc.constantFrom('users', 'me', 'records', 'export', 'a-b', 'v1', 'x.y');
 const part = fc.oneof(name, fc.constantFrom(':id', ':other'));
 const template = fc.array(part, { minLength: 1, maxLength: 4 }).map((parts) => `/${parts.join('/')}`);
-/** Two that differ in their parameters' names alone are one route to the router. */
+/** Templates that differ only in the names of parameters are one route to the router. */
 const shapeOf = (text: string) => text.replace(/:\w+/g, ':');
 const templates = fc.uniqueArray(template, { minLength: 1, maxLength: 6, selector: shapeOf });
 /** Without `.` and `..`, which the test's client would resolve. */
 const text = fc.stringMatching(/^[A-Za-z0-9._~-]{1,5}$/).filter((one) => !/^\.+$/.test(one));
 const path = fc.array(fc.oneof(name, text), { minLength: 1, maxLength: 4 }).map((parts) => `/${parts.join('/')}`);
 
-it('takes for a template what the router would, and finds the same parameters', async () => {
+it('matches the template that the router would take, with the same parameters', async () => {
   const seen = { found: 0, none: 0 };
   const property = fc.asyncProperty(templates, fc.array(path, { minLength: 10, maxLength: 10 }), async (all, paths) => {
     const app = fastify();
@@ -36,7 +36,7 @@ it('takes for a template what the router would, and finds the same parameters', 
   expect(Math.min(seen.found, seen.none)).toBeGreaterThan(100);
 });
 
-it('leaves what has to be decoded, or is too long, to the pipeline', () => {
+it('leaves paths that are too long or need decoding to the pipeline', () => {
   const users = pathOf('/users/:id', ['/users/:id', '/users/me']);
   for (const text of [
     '/users/%61',

@@ -1,13 +1,13 @@
-/** Of a part of a path that means itself: where it has escapes, the pipeline reads it. */
+/** A path segment without escapes. The pipeline reads those with escapes. */
 const PART = '[A-Za-z0-9._~-]{1,200}';
 
-/** The names of a template's parameters, in their order. */
+/** The names of a template's parameters, in order. */
 export const namesOf = (template: string): string[] =>
   [...template.matchAll(/:(\w+)/g)].map(([, name]) => name as string);
 
 /**
- * What paths of a template look like, each parameter a group. Of two templates that a path fits, the router takes the one that
- * names more of it, from the left: `/users/me` is no `/users/:id`.
+ * A pattern for the paths of a template, with a group for each parameter. When a path fits two templates, the router
+ * takes the one whose leftmost differing segment is literal: `/users/me` does not match `/users/:id`.
  */
 export function pathOf(template: string, templates: string[]): RegExp {
   const others = templates.filter((other) => goesBefore(other, template)).map((other) => `${textOf(other, PART)}$`);
@@ -15,7 +15,7 @@ export function pathOf(template: string, templates: string[]): RegExp {
   return new RegExp(`^${not}${textOf(template, `(${PART})`)}$`);
 }
 
-/** Whether a path may fit both, and the router then takes the first. */
+/** Whether a path can fit both templates, and the router then takes the first. */
 function goesBefore(first: string, second: string): boolean {
   const [parts, others] = [partsOf(first), partsOf(second)];
   const differ = parts.findIndex((part, at) => isParameter(part) !== isParameter(others[at] ?? ''));

@@ -75,7 +75,7 @@ class Piped {
   }
 }
 
-/** What Nest knows of the routes of a controller, and what becomes of them for the edge. */
+/** The routes that Nest knows of a controller, and the edge routes made of them. */
 async function routesOf(controller: Type): Promise<{ declared: DeclaredRoutes; made: EdgeRoute[]; make(): void }> {
   @Module({ imports: [DiscoveryModule], controllers: [controller], providers: [DeclaredRoutes] })
   class Own {}
@@ -89,7 +89,7 @@ async function routesOf(controller: Type): Promise<{ declared: DeclaredRoutes; m
   return { declared, made, make: () => routes.onModuleInit() };
 }
 
-it('knows every path of a controller that has several, with each of its handlers', async () => {
+it('knows every path of a controller with several, for each handler', async () => {
   const { declared, made, make } = await routesOf(Orders);
   expect(declared.all().map(({ method, template }) => `${method} ${template}`)).toEqual([
     'GET /orders/:id',
@@ -106,7 +106,7 @@ it('knows every path of a controller that has several, with each of its handlers
 });
 
 it.each([
-  [Scoped, 'its controller, or what that needs, is made anew for each request'],
+  [Scoped, 'its controller, or a dependency of it, is request-scoped'],
   [Intercepted, 'it has interceptors of its own'],
   [Piped, 'it has pipes of its own'],
 ])('says why it cannot answer %p', async (controller, why) => {
@@ -114,10 +114,10 @@ it.each([
   expect(make).toThrow(`${controller.name}.get cannot be answered at the edge: ${why}`);
 });
 
-it('leaves what is no Answer to the pipeline, which sends it', async () => {
+it('leaves a result that is no Answer to the pipeline, which sends it', async () => {
   const { made, make } = await routesOf(Orders);
   make();
   const list = made.find(({ template }) => template === '/orders') as EdgeRoute;
   const match = list.path.exec('/orders') as RegExpExecArray;
-  await expect(list.load(match, '', undefined, undefined)).rejects.toThrow('Orders.list gave no Answer.');
+  await expect(list.load(match, '', undefined, undefined)).rejects.toThrow('Orders.list returned no Answer.');
 });

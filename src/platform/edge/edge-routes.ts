@@ -23,8 +23,8 @@ const PASSED_OVER = {
 };
 
 /**
- * Makes of every read that is kept (@CacheKey), or marked with @AtEdge, a route that the edge answers: by the guards, parameters,
- * cache key and handler that its controller declares, so that both ways have one truth.
+ * Makes an edge route of every read that is cached (@CacheKey) or marked with @AtEdge. It uses the guards, parameters,
+ * cache key and handler that the controller declares, so that the edge and the pipeline cannot differ.
  */
 @Injectable()
 export class EdgeRoutes implements OnModuleInit {
@@ -34,7 +34,7 @@ export class EdgeRoutes implements OnModuleInit {
     private readonly cache: Cache,
   ) {}
 
-  /** @throws StartError when one cannot be made */
+  /** @throws StartError for a route that the edge cannot answer */
   onModuleInit(): void {
     const routes = this.declared.all();
     for (const route of routes) {
@@ -66,7 +66,7 @@ export class EdgeRoutes implements OnModuleInit {
       const request: EdgeRequest = { method: 'GET', url, params, query: query.parameters, caller };
       const context = new EdgeContext(request, handler, controller);
       const allowed = admit(guards, context);
-      // Where nothing comes of it, nobody else would meet its refusal.
+      // Nothing else handles a rejection when the result is not used.
       if (allowed instanceof Promise) allowed.catch(ignore);
       if (allowed === false) return undefined;
       if (known && keyOf && allowed === true) return ifFound(known);
@@ -74,19 +74,19 @@ export class EdgeRoutes implements OnModuleInit {
         const args = given.of(request, query, context);
         if (!args) throw invalid('A parameter is not valid.');
         const answer = await handler.apply(instance, args);
-        if (!(answer instanceof Answer)) throw new TypeError(`${controller.name}.${name} gave no Answer.`);
+        if (!(answer instanceof Answer)) throw new TypeError(`${controller.name}.${name} returned no Answer.`);
         return answer;
       };
       if (!keyOf) return allowed === true ? read() : allowed.then((isAllowed) => (isAllowed ? read() : undefined));
       const key = keyOf(context) as string | undefined;
       return key === undefined ? undefined : this.kept(key, allowed, request, read);
     };
-    // Without parameters the same path may be something else to each caller.
+    // Without path parameters, one path may have a different answer for each caller.
     const isShared = keyOf !== undefined && names.length > 0;
     return { path, template, isForAnyone: mayCall(undefined, {}), isShared, load };
   }
 
-  /** What is kept is asked for together with what the guards have to know; who may not have it is not given it. */
+  /** Reads the entry while the guards still decide. It is given only to a caller whom they allow. */
   private kept(
     key: string,
     allowed: true | Promise<boolean>,
@@ -105,20 +105,20 @@ export class EdgeRoutes implements OnModuleInit {
   }
 }
 
-/** What else a route declares would be passed over here. @throws StartError that names the handler */
+/** @throws StartError for a route that declares something the edge would ignore */
 function assertPlain({ controller, handler, name, isStatic }: DeclaredRoute): void {
   const where = `${controller.name}.${name} cannot be answered at the edge:`;
-  if (!isStatic) throw new StartError(`${where} its controller, or what that needs, is made anew for each request`);
+  if (!isStatic) throw new StartError(`${where} its controller, or a dependency of it, is request-scoped`);
   for (const [what, key] of Object.entries(PASSED_OVER))
     if ([controller, handler].some((of) => declaredAt(of, key).length > 0))
       throw new StartError(`${where} it has ${what} of its own`);
 }
 
-/** The cache's own interceptor has no part in it: its work is done here. */
+/** Without the cache's own interceptor, whose work is done here. */
 const declaredAt = (of: object, key: string): unknown[] =>
   (Reflect.getMetadata(key, of) ?? []).filter((one: unknown) => !(one instanceof AnswerCacheInterceptor));
 
-/** At once, as long as no guard has to wait. @throws what a guard throws */
+/** Synchronous as long as every guard is. @throws what a guard throws */
 function admit(guards: CanActivate[], context: EdgeContext, from = 0): boolean | Promise<boolean> {
   for (let i = from; i < guards.length; i++) {
     const allowed = guards[i]?.canActivate(context) as boolean | Promise<boolean>;
@@ -131,7 +131,7 @@ function admit(guards: CanActivate[], context: EdgeContext, from = 0): boolean |
 const ifFound = (entry: Entry): Entry<Answer> | undefined =>
   entry.value instanceof Answer ? (entry as Entry<Answer>) : undefined;
 
-/** What a guard refuses is for the pipeline to tell; where it failed, that is the answer. */
+/** Leaves a guard's refusal to the pipeline. @throws the failure of a guard */
 function toPipeline(error: unknown): undefined {
   if (!(error instanceof Problem) || error.status >= 500) throw error;
 }

@@ -2,18 +2,18 @@ import type { IncomingMessage } from 'node:http';
 import { canDecode, splitUrl } from '../http/split-url.js';
 import type { Priority } from '../overload/admission.js';
 
-/** Who comes first, before it is known which route a request leads to. */
+/** The priority of a request before it is routed. */
 export class Priorities {
   private readonly declared: [method: string, path: RegExp, priority: Priority][] = [];
 
-  /** What a route declares of itself. */
+  /** Adds a priority that a route declares. */
   add(method: string, path: RegExp, priority: Priority): void {
     this.declared.push([method, path, priority]);
   }
 
   of({ method = '', url = '' }: Pick<IncomingMessage, 'method' | 'url'>): Priority {
     const [sent] = splitUrl(url);
-    // As the router reads it: or who comes last would come first by another spelling.
+    // Decoded as the router does, or another spelling of the path would give another priority.
     const path = sent.includes('%') && canDecode(sent) ? decodeURIComponent(sent) : sent;
     const asked = method === 'HEAD' ? 'GET' : method;
     for (const [of, pattern, priority] of this.declared) if (of === asked && pattern.test(path)) return priority;

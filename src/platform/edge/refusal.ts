@@ -7,7 +7,7 @@ const PROBLEM = tooMuch();
 const HEAD = `${beginningOf(PROBLEM.status)}${lines(PROBLEM.headers)}cache-control: no-store\r\ncontent-type: application/problem+json\r\n`;
 const [BEGIN, MIDDLE, END] = JSON.stringify(PROBLEM.toDocument('*', '*')).split('*') as [string, string, string];
 
-/** Refuses with 503, by text that was put together before: when there is too much to do, this is what is done most. @returns how many bytes */
+/** Refuses with 503. The text is prepared, since this is the most frequent answer in overload. @returns bytes sent */
 export function refuse(response: ServerResponse, path: string, id: string, own: string, isHead: boolean): number {
   const body = asBytes(`${BEGIN}${JSON.stringify(path).slice(1, -1)}${MIDDLE}${id}${END}`);
   const head = `${HEAD}content-length: ${body.length}\r\n${own}\r\n`;

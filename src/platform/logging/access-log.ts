@@ -11,8 +11,8 @@ import { streamOf, type TraceIds } from './logger.js';
 const EVENT = '"event":{"duration":';
 
 /**
- * One line a request, in the fields of the Elastic Common Schema. The query is left out: it may hold personal data. The
- * line is put together here: the logger, which looks for secrets in whatever it is given, takes 10 µs for it.
+ * Writes one line a request, in the fields of the Elastic Common Schema. The query is left out, since it may hold
+ * personal data. The line is composed here: the logger would take 10 µs, since it searches every object for secrets.
  */
 export class AccessLog {
   private readonly stream: DestinationStream;
@@ -41,15 +41,15 @@ export class AccessLog {
   /** @param duration in ms */
   write(request: IncomingMessage, status: number, id: string, duration: number, user?: string): void {
     const { method = '', url = '' } = request;
-    // Probes and scrapes come every few seconds and say nothing as long as they are answered.
+    // Successful probes and scrapes come every few seconds, and are logged at level debug only.
     if (!this.isOn || (status < 400 && isProbe(request) && !this.logger.isLevelEnabled('debug'))) return;
     const [path] = splitUrl(url);
-    // A number with a fraction takes ten times as long to be written.
+    // Formatting a number with a fraction takes ten times as long.
     const tenths = Math.round(duration * 10);
     const ms = `${Math.floor(tenths / 10)}.${tenths % 10} ms`;
     if (!this.isEcs) return void this.logger.info(`${method} ${path} ${status} ${ms}`);
     const trace = this.idsOf ? fields(this.idsOf(request)) : '';
-    // Quotes are all that the address of a request can hold that JSON has to escape.
+    // Of the characters that JSON must escape, a request target can hold these only.
     const safe = /["\\]/.test(path) ? JSON.stringify(path).slice(1, -1) : path;
     this.stream.write(
       `${this.startOf(trace)}${id}","method":"${method}"},"response":{"status_code":${status}}},"url":{"path":"${safe}"},` +
@@ -58,7 +58,7 @@ export class AccessLog {
     );
   }
 
-  /** Up to the request's id. Many requests share a millisecond. */
+  /** The line up to the request's id, reused while the millisecond is the same. */
   private startOf(trace: string): string {
     const at = Date.now();
     if (at !== this.at) {
@@ -68,12 +68,12 @@ export class AccessLog {
     return `${this.start}${trace}"http":{"request":{"id":"`;
   }
 
-  /** Up to the duration. Many requests share an address. */
+  /** The line from the client's address up to the duration, reused while the address is the same. */
   private clientOf(request: IncomingMessage): string {
     const address = this.addressOf(request);
     if (address !== this.address) {
       this.address = address;
-      // Without the zone of a link-local one, which is of no meaning elsewhere.
+      // Without the zone of a link-local address, which means nothing on other hosts.
       this.client = address ? `"client":{"ip":"${address.replace(/%.*/, '')}"},${EVENT}` : EVENT;
     }
     return this.client;

@@ -3,19 +3,19 @@ import { ecsFormat } from '@elastic/ecs-pino-format';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Config } from '../config.token.js';
 
-/** Which trace a line belongs to, and which span of it; neither where nothing is traced. */
+/** The trace and span that a line belongs to; empty without tracing. */
 export type TraceIds = { 'trace.id'?: string; 'span.id'?: string };
 
-/** How late a line may be. */
+/** The longest time that a line waits in the buffer. */
 const FLUSH_MS = 100;
-/** So much is handed on without waiting for more, in bytes. */
+/** The size of the buffer in bytes. */
 const FULL = 65_536;
-/** How long who reads the log may take, at the end, for what still waits. */
+/** How long an exit waits until the last lines are written. */
 const LAST_MS = 2000;
-/** Of a character in UTF-8. */
+/** Of a UTF-16 code unit in UTF-8. */
 const BYTES_AT_MOST = 3;
 
-/** Wherever these names turn up in a logged object, up to three levels deep, their values are left out. */
+/** The values of these names are redacted in logged objects, up to three levels deep. */
 const SECRETS = [
   'authorization',
   'cookie',
@@ -32,8 +32,8 @@ const redact = {
 };
 
 /**
- * The one logger of the process, for Nest and Fastify alike.
- * @param idsOf the trace of what is at work
+ * Makes the process' one logger, for Nest and Fastify alike.
+ * @param idsOf finds the active trace
  */
 export function createLogger(config: Config, idsOf?: () => TraceIds): Logger {
   const options = { level: config.LOG_LEVEL, redact, ...(idsOf ? { mixin: () => idsOf() } : {}) };
@@ -46,23 +46,23 @@ export function createLogger(config: Config, idsOf?: () => TraceIds): Logger {
   return pino({ ...options, serializers: { err: briefly } }, prettyStream());
 }
 
-/** An error as ECS has it. PostgreSQL's and TypeORM's carry the values of the statement, and the row that was refused. */
+/** Leaves out the statement's values and the refused row, which errors of PostgreSQL and TypeORM also hold. */
 const briefly = (error: unknown) =>
   error instanceof Error ? { type: error.name, message: error.message, stack: error.stack } : error;
 
-/** Where a logger's lines go. */
+/** The stream that a logger writes to. */
 export const streamOf = (logger: Logger) =>
   (logger as unknown as Record<symbol, DestinationStream>)[pino.symbols.streamSym] as DestinationStream;
 
 /**
- * Resolves when nothing waits any more: an exit in the middle of a write would tear lines. Who reads slowly, as some
- * container engines do, may not keep a process from its end: what has not been taken in time is lost.
+ * Resolves when all lines are written, since an exit during a write would tear lines. A slow reader, as some container
+ * engines are, must not delay the exit: lines that it does not take within LAST_MS are lost.
  */
 export async function flush(logger: Logger): Promise<void> {
   const stream = streamOf(logger) as { destroy?(): void };
   await new Promise<void>((resolve) => {
     setTimeout(() => {
-      // Else all of it would be written as the process exits.
+      // Or the rest would be written synchronously at the exit.
       stream.destroy?.();
       resolve();
     }, LAST_MS);
@@ -71,10 +71,10 @@ export async function flush(logger: Logger): Promise<void> {
 }
 
 /**
- * Lines go out together: a write for each would cost more than what it tells of. They wait as bytes, since strings that
- * wait grow old in the heap: 25 MiB of them at 15,000 requests a second. One write a turn of the event loop is under
- * way, which therefore takes along all that has gathered meanwhile: in smaller pieces a busy process would never catch
- * up. What is left at the exit is written then.
+ * Writes many lines at once: a write for each would cost more than the request that it logs. Lines wait as bytes, since
+ * waiting strings reach V8's old generation: 25 MiB of them at 15,000 requests a second. Only one write runs per turn
+ * of the event loop, so it takes everything that has gathered: with smaller writes a busy process would never catch up.
+ * The rest is written at the exit.
  */
 function buffered(): DestinationStream {
   const most = { maxWrite: 1_048_576, maxLength: 16_777_216 };
@@ -106,14 +106,14 @@ function buffered(): DestinationStream {
   return output;
 }
 
-/** Readable lines, written at once, so that the last words before an exit are seen. Only in development's dependencies. */
+/** Readable lines, written synchronously, so that none is lost at an exit. pino-pretty is a development dependency. */
 function prettyStream(): DestinationStream {
   try {
     const pretty = createRequire(import.meta.url)('pino-pretty');
     return pretty({
       sync: true,
       translateTime: 'SYS:HH:MM:ss.l',
-      // What the line says in words already.
+      // Fields that the message already contains.
       ignore: 'pid,hostname,reqId,http,url,event,client,user,log\\.logger,trace\\.id,span\\.id',
       singleLine: true,
     });

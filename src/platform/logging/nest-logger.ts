@@ -1,7 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 import type { Level, Logger } from 'pino';
 
-/** What Nest says at start, line by line, is of use only to who looks for a fault in it. */
+/** Nest's own lines at start are logged at level debug. */
 const CHATTY = new Set(['InstanceLoader', 'RoutesResolver', 'RouterExplorer', 'NestFactory', 'NestApplication']);
 
 /** Hands Nest's messages to the process' logger. Nest's last parameter is the context. */
@@ -17,7 +17,7 @@ export class NestLogger implements LoggerService {
 
   private writer(usual: Level) {
     return (message: unknown, ...rest: unknown[]): void => {
-      // In a bundle, a class that speaks of itself has a line before its name.
+      // The bundler puts an underscore before the name of a class that refers to itself.
       const context = rest.at(-1) === undefined ? undefined : String(rest.at(-1)).replace(/^_/, '');
       const level = usual === 'info' && CHATTY.has(context ?? '') ? 'debug' : usual;
       if (message instanceof Error) this.logger[level]({ 'log.logger': context, err: message }, message.message);

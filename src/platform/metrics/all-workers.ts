@@ -3,15 +3,19 @@ import { type MetricObjectWithValues, type MetricValue, register } from 'prom-cl
 
 export type Figures = MetricObjectWithValues<MetricValue<string>>[];
 
-/** Between workers, by way of the primary: who asks, under which number; how many were asked, or what one of them has. */
+/** A message between workers, which the primary passes on. */
 interface Message {
+  /** The id of the worker that asks. */
   metricsFor?: number;
+  /** The number of the question. */
   asking: number;
+  /** How many workers were asked. */
   asked?: number;
+  /** The figures of one worker. */
   figures?: Figures;
 }
 
-/** How long a worker may take to answer: without one that is just starting or ending, the figures are still of use. */
+/** How long to wait for other workers: figures without one that is just starting or ending are still useful. */
 const WAIT_MS = 500;
 
 let asking = 0;
@@ -24,10 +28,10 @@ if (cluster.isWorker) {
   });
 }
 
-/** The figures of this process, and of the other workers, if it is one. */
+/** The figures of this process, and those of the other workers if there are any. */
 export async function allMetrics(): Promise<Figures[]> {
   const own = await register.getMetricsAsJSON();
-  // Nothing is left out that only makes no sense in a sum.
+  // In a single process, no metric is omitted for having no meaningful sum.
   if (!cluster.isWorker) return [own.map((metric) => ({ ...metric, aggregator: 'first' }))];
   const number = ++asking;
   const all = [own];
@@ -48,7 +52,7 @@ export async function allMetrics(): Promise<Figures[]> {
   });
 }
 
-/** In the primary: passes on what workers ask one another. */
+/** Passes messages between workers; for the primary. */
 export function relayMetrics(): void {
   cluster.on('message', (from: Worker, message: Message) => {
     if (message.metricsFor !== undefined) {

@@ -4,10 +4,10 @@ import { type Metric, register } from 'prom-client';
 /** The buckets that OpenTelemetry's HTTP convention gives for http.server.request.duration, in seconds. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 
-/** Paths that no route has share one label: a scanner must not make a series per guess. */
+/** Paths without a route share one label, so that a scanner cannot make a series per guess. */
 export const UNKNOWN_ROUTE = 'unknown';
 
-/** The requests of one method, route and status class, by how long they took. */
+/** The histogram of one method, route and status class. */
 export class Series {
   private readonly counts = new Float64Array(BUCKETS.length + 1);
   private sum = 0;
@@ -43,13 +43,13 @@ export class Series {
   }
 }
 
-/** Counts and times requests as prom-client's Histogram does, which hashes its labels anew for every one: that costs a µs. */
+/** As prom-client's Histogram, which hashes its labels for every request: that costs 1 µs. */
 class HttpMetrics {
   readonly name = 'http_server_request_duration_seconds';
   readonly help = 'Duration of HTTP server requests, in seconds.';
   readonly type = 'histogram';
   readonly aggregator = 'sum';
-  /** By route, which has a few. */
+  /** By route, each of which has a few series. */
   private readonly series = new Map<string, Series[]>();
 
   of(method: string, route: string, status: number): Series {

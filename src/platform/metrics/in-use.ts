@@ -4,7 +4,7 @@ const figures = new Map<string, (() => number)[]>();
 
 new Gauge({
   name: 'resources_in_use',
-  help: 'What requests hold for a while and give back whatever becomes of them: each is 0 when nothing is going on.',
+  help: 'Resources that requests hold while they run: each is 0 when the app is idle.',
   labelNames: ['resource'],
   collect() {
     for (const [resource, all] of figures)
@@ -16,8 +16,8 @@ new Gauge({
 });
 
 /**
- * Shows in /metrics how much of a resource is in use. For whatever is taken when a request begins something, and given back
- * when it has ended: a place, bytes, a connection, a timer.
+ * Shows in /metrics how much of a resource is in use: a place, bytes, a connection, a timer, or whatever else a request
+ * takes and gives back.
  */
 export function showInUse(resource: string, figure: () => number): void {
   const all = figures.get(resource) ?? [];

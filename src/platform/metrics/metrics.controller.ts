@@ -8,20 +8,20 @@ import { Anyone } from '../http/caller.js';
 import { Operation } from '../http/operation.js';
 import { allMetrics, type Figures } from './all-workers.js';
 
-/** The figures of this process, or of all workers together, as Prometheus text or, to who asks for it, as OpenMetrics. */
+/** The metrics of this process, or of all its workers together, as Prometheus text or OpenMetrics. */
 @ApiTags('operations')
 @SkipThrottle()
 @Controller()
 export class MetricsController {
-  /** Who asks while they are being put together gets the same. */
+  /** Concurrent requests share one text. */
   private readonly underWay = new Map<RegistryContentType, Promise<string>>();
 
   @Get()
   @Anyone()
   @ApiProduces('text/plain', 'application/openmetrics-text')
-  @Operation('getMetrics', 'Figures for Prometheus', {
-    description: 'Prometheus text, or OpenMetrics for who asks for it in Accept.',
-    answer: 'The figures.',
+  @Operation('getMetrics', 'Metrics for Prometheus', {
+    description: 'Prometheus text, or OpenMetrics if Accept asks for it.',
+    answer: 'The metrics.',
     body: z.string(),
   })
   async metrics(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
@@ -47,6 +47,6 @@ async function makeText(type: RegistryContentType): Promise<string> {
   return registry.metrics();
 }
 
-/** In OpenMetrics a counter's name ends in _total in its values alone; prom-client adds it there. */
+/** In OpenMetrics only the samples of a counter end in _total, which prom-client adds itself. */
 const withoutTotal = (figures: Figures): Figures =>
   figures.map((one) => (String(one.type) === 'counter' ? { ...one, name: one.name.replace(/_total$/, '') } : one));

@@ -11,7 +11,7 @@ import { MetricsController } from './metrics.controller.js';
 
 const utilization = utilizationMeter();
 
-/** /metrics: Node's own figures (event loop, heap, garbage collection), and those of pool, cache, admission and Redis. */
+/** /metrics: Node's default metrics (event loop, heap, garbage collection), and pool, cache, admission and Redis. */
 @Module({
   imports: [
     PrometheusModule.register({
@@ -22,7 +22,7 @@ const utilization = utilizationMeter();
   providers: [
     makeGaugeProvider({
       name: 'nodejs_eventloop_utilization',
-      help: 'Share of the time since the last scrape in which the event loop was busy, 0 to 1; of workers, the busiest.',
+      help: 'Busy share of the event loop since the last scrape, 0 to 1; with several workers, that of the busiest.',
       aggregator: 'max',
       collect(this: Gauge) {
         this.set(utilization());
@@ -34,17 +34,17 @@ const utilization = utilizationMeter();
         (source) => poolOf(source).waitingCount,
       ],
       max: [
-        'Connections that the pool to PostgreSQL may open; others come beside it.',
+        'Connections that the pool to PostgreSQL may open. Some more are opened beside the pool.',
         (source) => poolOf(source).options.max,
       ],
     }),
     ...gauges(Admission, 'admission', {
       limit: [
-        'Reads and writes that may be in hand at the same time, as of now; sign-ins and uploads have places of their own.',
+        'Current limit of concurrent reads and writes. Sign-ins and uploads have limits of their own.',
         ({ limit }) => limit,
       ],
-      in_flight: ['Requests in hand, of all kinds.', ({ inFlight }) => inFlight],
-      queued: ['Requests that wait to be taken in hand.', ({ queued }) => queued],
+      in_flight: ['Admitted requests that are running, of all kinds.', ({ inFlight }) => inFlight],
+      queued: ['Requests that wait for admission.', ({ queued }) => queued],
     }),
     makeGaugeProvider({
       name: 'db_client_connection_count',
@@ -59,7 +59,7 @@ const utilization = utilizationMeter();
     }),
     makeCounterProvider({
       name: 'admission_refused_total',
-      help: 'Requests refused with 503: for want of a place to wait (full), or after having waited in vain (late).',
+      help: 'Requests refused with 503: the queue was full (full), or they waited too long (late).',
       labelNames: ['priority', 'reason'],
       inject: [Admission],
       collect(this: Counter, admission: Admission) {
@@ -71,7 +71,7 @@ const utilization = utilizationMeter();
     }),
     makeCounterProvider({
       name: 'cache_requests_total',
-      help: 'Reads of what may be kept in this process: given out fresh (hit), past its time (stale), or not there (miss).',
+      help: 'Reads from the cache in this process: a fresh entry (hit), an expired one (stale), or none (miss).',
       labelNames: ['result'],
       inject: [Cache],
       collect(this: Counter, { counts }: Cache) {
@@ -83,7 +83,7 @@ const utilization = utilizationMeter();
     }),
     makeCounterProvider({
       name: 'cache_refresh_failures_total',
-      help: 'Times that something kept could not be had anew, and was given out as it was.',
+      help: 'Loads that failed, so that an expired cache entry was served.',
       inject: [Cache],
       collect(this: Counter, { counts }: Cache) {
         this.reset();
@@ -92,7 +92,7 @@ const utilization = utilizationMeter();
     }),
     makeGaugeProvider({
       name: 'redis_up',
-      help: 'Whether Redis answers (1) or is done without (0). Not there without REDIS_URL.',
+      help: 'Whether Redis answers (1) or not (0). Absent without REDIS_URL.',
       aggregator: 'min',
       inject: [Redis],
       collect(this: Gauge, { isConfigured, isDown }: Redis) {
@@ -106,7 +106,7 @@ export class MetricsModule {}
 
 const PRIORITIES: Priority[] = ['write', 'login', 'read', 'bulk'];
 
-/** Figures of one thing, each with what it says and how it is read; of the pool by OpenTelemetry's names. */
+/** Gauges of one provider, each with its help and how to read it. Those of the pool have OpenTelemetry's names. */
 function gauges<T>(of: Type<T>, prefix: string, figures: Record<string, [help: string, read: (of: T) => number]>) {
   return Object.entries(figures).map(([name, [help, read]]) =>
     makeGaugeProvider({

@@ -13,15 +13,15 @@ import * as sdk from '@opentelemetry/sdk-trace';
 import type { Config } from '../config.token.js';
 import { splitUrl } from '../http/split-url.js';
 
-/** How long an exit waits for the last spans to be taken. */
+/** How long an exit waits until the last spans are sent. */
 const FLUSH_MS = 2000;
-/** How often the log says that spans are lost. */
+/** The log says at most once in this time that spans are lost. */
 const COMPLAINT_MS = 60_000;
 
 /**
- * Has OpenTelemetry's API make spans and send them to OTEL_EXPORTER_OTLP_ENDPOINT, in batches of a bounded queue; and pg,
- * Redis' client and fetch() tell of what they do for a request, if they are loaded after this.
- * @returns what sends the last spans, and takes no longer than FLUSH_MS
+ * Makes OpenTelemetry send spans to OTEL_EXPORTER_OTLP_ENDPOINT, in batches from a bounded queue. It also instruments
+ * pg, the Redis client and fetch(), if they are loaded after this.
+ * @returns a function that sends the last spans, within FLUSH_MS
  */
 export function startProvider(config: Config): () => Promise<void> {
   const exporter = new OTLPTraceExporter({ headers: parseKeyPairsIntoRecord(config.OTEL_EXPORTER_OTLP_HEADERS) });
@@ -36,7 +36,7 @@ export function startProvider(config: Config): () => Promise<void> {
   propagation.setGlobalPropagator(new W3CTraceContextPropagator());
   setGlobalErrorHandler(complaint());
   new PgInstrumentation({ requireParentSpan: true });
-  // Keys hold addresses of callers.
+  // Without keys, which hold callers' addresses.
   new RedisInstrumentation({ requireParentSpan: true, dbStatementSerializer: (command) => command });
   new UndiciInstrumentation({
     requireParentforSpans: true,
@@ -45,7 +45,7 @@ export function startProvider(config: Config): () => Promise<void> {
   return () => Promise.race([provider.shutdown().catch(ignore), sleep(FLUSH_MS, undefined, { ref: false })]);
 }
 
-/** Leaves out what a failure says in words: it may hold values. The log has it, under the trace's id. */
+/** Removes error messages from spans, since they may hold values. The log has them, with the trace's id. */
 class DiscreetProcessor extends sdk.BatchSpanProcessor {
   override onEnd(span: sdk.ReadableSpan): void {
     delete span.status.message;
@@ -75,7 +75,7 @@ function complaint() {
   return (error: unknown) => {
     if (performance.now() - saidAt < COMPLAINT_MS) return;
     saidAt = performance.now();
-    logger.warn(`Spans cannot be delivered, and are dropped: ${(error as Error).message}`);
+    logger.warn(`Spans cannot be delivered and are dropped: ${(error as Error).message}`);
   };
 }
 

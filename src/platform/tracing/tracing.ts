@@ -8,11 +8,11 @@ import type { TraceIds } from '../logging/logger.js';
 import { startProvider } from './provider.js';
 
 /**
- * A span for every request but probes, in the trace of its caller if it names one (W3C's traceparent). To be made before
- * the app is loaded, and only where traces are wanted: this module loads OpenTelemetry.
+ * Makes a span for every request except probes, within the caller's trace if it sends one (W3C traceparent). Create it
+ * before the app is loaded, and only with tracing on, since this module loads OpenTelemetry.
  */
 export class Tracing {
-  /** Sends the last spans, as far as that goes quickly. */
+  /** Sends the last spans, for a short time only. */
   readonly stop: () => Promise<void>;
   private readonly tracer;
   private readonly spans = new WeakMap<IncomingMessage, Span>();
@@ -24,8 +24,8 @@ export class Tracing {
   }
 
   /**
-   * The listener of the HTTP server around another one, for whose work the span is the active one.
-   * @param routeOf the template of a target that is read without the pipeline
+   * Wraps the HTTP server's listener, so that the request's span is active in it.
+   * @param routeOf finds the path template of a URL that the edge answers
    */
   around(entrance: RequestListener, routeOf: (url: string) => string | undefined): RequestListener {
     return (request, response) => {
@@ -49,7 +49,7 @@ export class Tracing {
     };
   }
 
-  /** Notes the route's template of what goes through the pipeline. */
+  /** Notes the path template of requests that go through the pipeline. */
   register(fastify: FastifyInstance): void {
     fastify.addHook('onRequest', ({ raw, routeOptions }, _reply, done) => {
       if (routeOptions.url !== undefined) this.routes.set(raw, routeOptions.url);
@@ -57,7 +57,7 @@ export class Tracing {
     });
   }
 
-  /** What a line of the log says of a request's trace, or of the one that is at work: names as in ECS. */
+  /** The ids of a request's trace, or else of the active one, with their names in ECS. */
   idsOf(request?: IncomingMessage): TraceIds {
     const span = request ? this.spans.get(request) : trace.getActiveSpan();
     if (!span) return {};
