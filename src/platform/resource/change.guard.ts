@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { type Entity, resourceId, resourceToken } from './definition.js';
 import type { Resource } from './resource.js';
 
-/** Refuses who may not change the row in the path before anything is taken of a body. Under its lock the row is looked at again. */
+/** Refuses callers who may not change the row in the path, before the body is read. The change itself checks again. */
 export function ChangeGuard(entity: Entity<object>): Type<CanActivate> {
   @Injectable()
   class OfEntity implements CanActivate {
@@ -11,7 +11,7 @@ export function ChangeGuard(entity: Entity<object>): Type<CanActivate> {
 
     async canActivate(context: ExecutionContext): Promise<boolean> {
       const { params, caller } = context.switchToHttp().getRequest<FastifyRequest<{ Params: { id: string } }>>();
-      // What is no id is told of with the other parameters.
+      // An invalid id is reported together with the other invalid parameters.
       if (caller && resourceId.safeParse(params.id).success) await this.resource.assertMayChange(params.id, caller);
       return true;
     }

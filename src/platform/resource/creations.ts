@@ -7,28 +7,28 @@ import { fingerprintOf, type IdempotencyKey, isOtherRequest, isRunning } from '.
 import { FIND_KEY, type Parent } from './statements.js';
 import type { Table } from './table.js';
 
-/** A row as clients see it, its JSON made by PostgreSQL, and its entity tag. */
+/** A row as clients see it: its JSON, which PostgreSQL makes, and its entity tag. */
 export interface StoredRow {
   id: string;
   json: string;
   etag: string;
 }
 
-/** A row that was made, or had been by an earlier request with the same key. */
+/** A new row, or the one that an earlier request with the same key created. */
 export interface Created {
   row: StoredRow;
   isReplayed: boolean;
 }
 
-/** What to say where a constraint is broken, by its name. */
+/** The problem detail for a violated constraint, by the constraint's name. */
 export type Conflicts = Record<string, string>;
 
 const LOCK_NOT_AVAILABLE = '55P03';
-/** A value that the database does not take, or a constraint: of one row, for which others of its batch are not to blame. */
+/** An invalid value or a violated constraint: an error of one row, which must not fail the others of its batch. */
 const OF_ONE_ROW = /^2[23]/;
-/** A value that a column does not take; a null where there must be something. */
+/** A value that the column's type refuses, or a null in a NOT NULL column. */
 const UNFIT = /^22|^23502/;
-/** Foreign keys, uniqueness, exclusion. */
+/** Violations of foreign key, unique and exclusion constraints. */
 const CONFLICTS = new Set(['23503', '23505', '23P01']);
 
 interface Creation extends Partial<IdempotencyKey> {
@@ -38,7 +38,7 @@ interface Creation extends Partial<IdempotencyKey> {
 
 type Made = StoredRow | undefined;
 
-/** Makes rows of a table, those of many callers in one statement, so that all pay for one commit. */
+/** Creates rows of a table, those of many callers in one statement, so that they share one commit. */
 export class Creations {
   private readonly batch = new Batch((asked: Creation[]) => this.createMany(asked), 4, 500);
 
@@ -51,7 +51,7 @@ export class Creations {
 
   /**
    * @param values in the order of `table.given`
-   * @returns undefined where its parent has gone
+   * @returns undefined if the parent does not exist
    */
   async create(values: (string | null)[], key?: IdempotencyKey): Promise<Created | undefined> {
     const creation: Creation = { values };
@@ -62,16 +62,16 @@ export class Creations {
     return earlier && { row: earlier, isReplayed: true };
   }
 
-  /** The id of its parent tells what it is of, where it has one. */
+  /** A parent's id is among the values, so that the table's name is not needed. */
   private fingerprintOf(values: (string | null)[]): Buffer {
     const what = this.options.parent ? 'create' : `create ${this.table.name}`;
-    // No text holds a NUL: by it the text is told from what is not there.
+    // Texts hold no NUL, so that '\0null' tells a missing value from the text 'null'.
     const texts = values.map((value) => (value === 'null' ? '\0null' : String(value)));
     return fingerprintOf(what, ...texts);
   }
 
   private async createMany(asked: Creation[]): Promise<(Made | Promise<Made>)[]> {
-    // The second one with a key finds what the first one made, as if it had come later.
+    // Of several requests with one key only the first creates a row; the others are answered as if they came later.
     const first = new Map(
       asked.map((one, at) => [one.key ? `${one.callerId} ${one.key}` : at, one] as const).reverse(),
     );
@@ -86,7 +86,7 @@ export class Creations {
       return asked.map((one) => made.get(one));
     } catch (error) {
       const state = sqlState(error) ?? '';
-      // Another process holds one of the keys, and has for as long as we may wait for a lock.
+      // Another process has held one of the keys for the whole lock time-out.
       const isHeld = state === LOCK_NOT_AVAILABLE && asked.some(({ key }) => key);
       if (!isHeld && !OF_ONE_ROW.test(state)) throw error;
       if (asked.length > 1) return asked.map((one) => this.createMany([one]).then(([row]) => row));
@@ -94,7 +94,7 @@ export class Creations {
     }
   }
 
-  /** What an earlier request with the same key made. */
+  /** The row that an earlier request with the same key created. */
   private async earlier({ callerId, key }: IdempotencyKey, fingerprint: Buffer): Promise<StoredRow | undefined> {
     const [earlier] = await this.database.rows<{ fingerprint: Buffer; body: string | null }>(FIND_KEY, [callerId, key]);
     if (!earlier) return undefined;
@@ -110,13 +110,13 @@ export class Creations {
 }
 
 /**
- * What a constraint that was broken, or a value that no column takes, is to the caller; any other failure stays as it is, as does
- * a CHECK that no declaration names: what lets pass what it refuses is to be mended.
+ * Turns a violated constraint or an invalid value into the caller's problem. Other errors stay as they are, as does a
+ * CHECK without a declared conflict, since the schema should have refused such a value.
  */
 export function toProblem(error: unknown, conflicts: Conflicts = {}): unknown {
   const state = sqlState(error) ?? '';
   const known = conflicts[brokenConstraint(error) ?? ''];
   if (known !== undefined || CONFLICTS.has(state))
-    return new Problem('conflict', known ?? 'This conflicts with what is there.');
-  return UNFIT.test(state) ? invalid('There is a value that cannot be taken.') : error;
+    return new Problem('conflict', known ?? 'This conflicts with existing data.');
+  return UNFIT.test(state) ? invalid('A value is not valid.') : error;
 }

@@ -20,7 +20,7 @@ function isRefused(open: () => unknown): boolean {
   }
 }
 
-it('gives back the position that it was made of, on every replica', () => {
+it('opens to the position that it was made of, on every replica', () => {
   const replica = cursorsOf('a secret of the tests that is long enough');
   fc.assert(
     fc.property(position, scope, (at, list) => {
@@ -31,7 +31,7 @@ it('gives back the position that it was made of, on every replica', () => {
   );
 });
 
-it('is refused with any change at all', () => {
+it('is refused after any change', () => {
   const edit = fc.record({
     at: fc.nat(),
     remove: fc.nat({ max: 3 }),
@@ -55,7 +55,7 @@ it('is refused with any change at all', () => {
   );
 });
 
-it('is refused when one character is exchanged, wherever it is and for whatever', () => {
+it('is refused when any one character is replaced', () => {
   const cursor = cursors.seal(['2001-01-01T00:00:00.000Z', 'id'], 'list');
   const characters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.+/= é🦀';
   for (let at = 0; at < cursor.length; at++) {
@@ -67,7 +67,7 @@ it('is refused when one character is exchanged, wherever it is and for whatever'
   }
 });
 
-it('is refused for another list, and under another secret', () => {
+it('is refused for another list and with another secret', () => {
   fc.assert(
     fc.property(position, scope, scope, (at, list, other) => {
       fc.pre(list !== other);

@@ -4,18 +4,18 @@ import { CONFIG, type Config } from '../config.token.js';
 import { invalid } from '../http/problem.js';
 import { PAGE_BYTES, type Page } from './page.js';
 
-/** A list that is given out in pages. */
+/** A list that is read in pages. */
 interface Paged<T> {
-  /** What it is of, its order and its filters. */
+  /** The list, its order and its filters. */
   scope: unknown[];
-  /** So many items behind a position, or from the beginning. */
+  /** Finds `limit` items after a position, or from the beginning. */
   find(limit: number, after: string[] | undefined): Promise<T[]>;
   /** An item as JSON text. */
   show(item: T): string;
   positionOf(item: T): string[];
 }
 
-/** The first of the texts that fit into a page. */
+/** The first texts, as many as fit into a page. */
 function fitting(texts: string[]): string[] {
   let bytes = 0;
   const end = texts.findIndex((text, at) => {
@@ -28,12 +28,12 @@ function fitting(texts: string[]): string[] {
 const FOREIGN = { pointer: 'cursor', detail: 'was not made by this list with these filters' };
 
 /**
- * Makes and reads cursors: a position in a list, signed together with the list and filters it belongs to.
- * The signature is over the text, so that a cursor with any change at all is refused.
+ * Makes and reads cursors. A cursor is a position in a list, signed together with the list and its filters. The
+ * signature covers the encoded text, so that every change of a cursor is refused.
  */
 @Injectable()
 export class Cursors {
-  /** Made once: of raw bytes it would be made anew for each signature, six times as long as signing. */
+  /** Created once, since making a key from raw bytes for each signature takes six times as long as signing. */
   private readonly key: KeyObject;
 
   constructor(@Inject(CONFIG) config: Config) {
@@ -44,7 +44,7 @@ export class Cursors {
   async page<T>(query: { limit: number; cursor?: string | undefined }, list: Paged<T>): Promise<Page> {
     const { limit, cursor } = query;
     const scope = JSON.stringify(list.scope);
-    // One more than is given out tells whether there is a next page.
+    // One more item than the page has tells whether there is a next page.
     const found = await list.find(limit + 1, cursor === undefined ? undefined : this.open(cursor, scope));
     const items = fitting(found.slice(0, limit).map(list.show));
     const last = found[items.length - 1];
@@ -52,7 +52,7 @@ export class Cursors {
     return { items, nextCursor: isWhole ? null : this.seal(list.positionOf(last as T), scope) };
   }
 
-  /** @param scope what the list is of, its order and its filters */
+  /** @param scope the list, its order and its filters */
   seal(position: string[], scope: string): string {
     const payload = Buffer.from(JSON.stringify(position)).toString('base64url');
     return `${payload}.${this.sign(payload, scope)}`;
@@ -63,9 +63,9 @@ export class Cursors {
     const [payload = ''] = cursor.split('.', 1);
     const given = Buffer.from(cursor);
     const expected = Buffer.from(`${payload}.${this.sign(payload, scope)}`);
-    // Bytes, not characters: an odd character has several of them.
+    // Compares bytes, since timingSafeEqual needs equal lengths and a character may have several bytes.
     if (given.length !== expected.length || !timingSafeEqual(given, expected))
-      throw invalid('The cursor is not one of this list: begin again without it.', [FOREIGN]);
+      throw invalid('The cursor does not belong to this list: start again without it.', [FOREIGN]);
     return JSON.parse(Buffer.from(payload, 'base64url').toString());
   }
 

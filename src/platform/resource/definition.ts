@@ -6,27 +6,27 @@ import type { Policy } from './policy.js';
 import type { RepositoryOptions } from './repository.js';
 import type { Property } from './table.js';
 
-export const resourceId = z.uuid().toLowerCase().meta({ description: 'UUIDv7: newer ones sort behind older ones.' });
+export const resourceId = z.uuid().toLowerCase().meta({ description: 'A UUIDv7: newer ids sort after older ones.' });
 
 export type Entity<T> = new () => T;
 
-/** What stands for an entity's resource in Nest's injector. */
+/** The injection token of an entity's resource. */
 export const resourceToken = ({ name }: Entity<object>): string => `${name}Resource`;
 
 export interface ResourceOptions<T extends ObjectLiteral>
   extends Omit<RepositoryOptions<T, never>, 'beside' | 'parent'> {
   /** What one of them is called: `order`, `price list`. */
   name: string;
-  /** Where they are: `/api/v1/orders`. */
+  /** Their path: `/api/v1/orders`. */
   path: string;
-  /** What a body that makes or replaces one must be; a patched one, too. */
+  /** The schema of a body that creates or replaces one, and of the result of a patch. */
   input: z.ZodObject;
   policy: Policy<T>;
-  /** Columns that lists can be sorted by, each with an index; the first one is usual, newest or greatest first. */
+  /** Columns that lists can be sorted by, each with an index. The first is the default, newest or greatest first. */
   sorts: [Property<T>, ...Property<T>[]];
 }
 
-/** A resource as its module declares it: rows of an entity, what clients see of them, who may, and how they are listed. */
+/** A resource as its module declares it: its entity, what clients see, its policy, and how it is listed. */
 export interface ResourceDefinition<T extends ObjectLiteral> extends ResourceOptions<T> {
   entity: Entity<T>;
 }
@@ -36,27 +36,26 @@ export const defineResource = <T extends ObjectLiteral>(
   options: ResourceOptions<T>,
 ): ResourceDefinition<T> => ({ ...options, entity });
 
-/** Where a row is, and what it is kept as. */
+/** A row's path, which is also its name in the cache. */
 export const pathOf = ({ path }: { path: string }, id: string): string => `${path}/${id.toLowerCase()}`;
 
 /**
- * The parameters of a resource's list: page, `sort`, and its filters.
- * @throws StartError for a filter that has the name of another parameter
+ * The query parameters of a resource's list: page, `sort` and its filters.
+ * @throws StartError for a filter with the name of another parameter
  */
 export function listQuery<T extends ObjectLiteral>({ entity, sorts, filters = {} }: ResourceDefinition<T>) {
   const taken = Object.keys(filters).find((name) => name === 'sort' || name in pageParameters);
-  if (taken)
-    throw new StartError(`The filter ${taken} of ${entity.name} has the name of a parameter that every list has`);
+  if (taken) throw new StartError(`The filter ${taken} of ${entity.name} has the name of a parameter of every list`);
   const orders = sorts.flatMap((sort) => [`-${sort}`, sort]) as [string, ...string[]];
   const sort = z
     .enum(orders)
     .default(orders[0])
-    .meta({ description: 'By which member; with `-`, greatest or newest first.' });
+    .meta({ description: 'The member to sort by; with `-`, greatest or newest first.' });
   const narrowing = Object.entries(filters).map(([name, { schema }]) => [name, schema.optional()]);
   return z.strictObject({ ...pageParameters, sort, ...(Object.fromEntries(narrowing) as Record<string, never>) });
 }
 
-/** A resource's list as its caller asks for it. */
+/** The query of a resource's list. */
 export interface ListQuery {
   limit: number;
   cursor?: string | undefined;
@@ -64,7 +63,7 @@ export interface ListQuery {
   [filter: string]: string | number | undefined;
 }
 
-/** The members of a body as answers have them: what may be left out of it is there, and null where it was. */
+/** A body's members as answers show them: a member that was left out is present with its default or null. */
 export function shownAs<Shape extends z.ZodRawShape>({ shape }: z.ZodObject<Shape>): Shape {
   const shown = Object.entries(shape).map(([name, member]) => {
     if (member instanceof z.ZodDefault) return [name, member.unwrap()];
@@ -73,7 +72,7 @@ export function shownAs<Shape extends z.ZodRawShape>({ shape }: z.ZodObject<Shap
   return Object.fromEntries(shown);
 }
 
-/** The body of a merge patch (RFC 7396): what it may hold is known only when it is merged. */
+/** The body of a merge patch (RFC 7396), whose members are validated only after merging. */
 export function mergePatchOf(input: z.ZodObject, id: string) {
   const members = Object.entries(input.shape).map(([name, member]) => {
     const shown = described(member as z.ZodType);
@@ -88,7 +87,7 @@ export function mergePatchOf(input: z.ZodObject, id: string) {
   return z.strictObject(Object.fromEntries(members)).meta({ id, description: 'JSON Merge Patch (RFC 7396).' });
 }
 
-/** A member as the document has it: what has a name is a component there, and what is left out of a patch stays. */
+/** A member's schema in the document: named schemas are components, and there is no default, since a patch has none. */
 function described(member: z.ZodType): object {
   const text = JSON.stringify(z.toJSONSchema(member, { io: 'input', unrepresentable: 'any' }));
   const { $schema, $defs, default: _, ...shown } = JSON.parse(text.replaceAll('"#/$defs/', '"#/components/schemas/'));

@@ -1,32 +1,32 @@
 import { z } from 'zod';
 import type { Column } from './table.js';
 
-/** What a parameter is read as: text, of which PostgreSQL makes a value of the column's type. */
+/** A parameter is read as text, which PostgreSQL casts to the column's type. */
 type Parameter = z.ZodType<string>;
 const TEXT: Parameter = z.string().max(256);
 
-/** A parameter of a list that narrows it: which column it looks at, and how. */
+/** A parameter that filters a list by a column. */
 export interface Filter {
   property: string;
   schema: Parameter;
   /** The condition as SQL. */
   condition(column: Column, value: string): string;
-  /** A bound from this side: behind a cursor it holds anyway. */
+  /** The side that it bounds: rows after a cursor are within the bound anyway. */
   bounds?: 'from' | 'to';
-  /** Its plan depends on the value: it is made anew each time. */
+  /** The best plan depends on the value, so the statement is not prepared. */
   isPlannedAnew?: true;
 }
 
 export const isEqual: Filter['condition'] = ({ sql, type }, value) => `${sql} = ${value}::${type}`;
 
-/** The very value. */
+/** Equal to the value. */
 export const equal = (property: string, schema = TEXT): Filter => ({
   property,
   schema,
   condition: isEqual,
 });
 
-/** Not before, or not less. */
+/** The value or greater. */
 export const atLeast = (property: string, schema = TEXT): Filter => ({
   property,
   schema,
@@ -34,7 +34,7 @@ export const atLeast = (property: string, schema = TEXT): Filter => ({
   bounds: 'from',
 });
 
-/** Before, or less. */
+/** Less than the value. */
 export const below = (property: string, schema = TEXT): Filter => ({
   property,
   schema,
@@ -42,7 +42,7 @@ export const below = (property: string, schema = TEXT): Filter => ({
   bounds: 'to',
 });
 
-/** A text that begins so, letter by letter. */
+/** A text that begins with the value, case-sensitive. */
 export const beginsWith = (property: string, schema = TEXT): Filter => ({
   property,
   schema,

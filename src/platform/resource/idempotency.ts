@@ -5,20 +5,20 @@ import type { FastifyRequest } from 'fastify';
 import type { Caller } from '../http/caller.js';
 import { invalid, Problem } from '../http/problem.js';
 
-/** How long an answer is kept for replay; as PostgreSQL's interval. */
+/** How long an answer is kept for replay, as a PostgreSQL interval. */
 export const KEPT = "interval '24 hours'";
 
-/** Marks an answer that was given before. */
+/** Marks a replayed answer. */
 export const REPLAYED = { 'idempotency-replayed': 'true' };
 
-/** A caller's own name for a request, under which it takes effect once. */
+/** A key that the caller chooses for a request, so that it takes effect once. */
 export interface IdempotencyKey {
   callerId: string;
   key: string;
 }
 
 const BAD_KEY = [{ pointer: 'idempotency-key', detail: 'must have 1 to 255 ASCII characters' }];
-/** Blanks at the ends are not part of a header. */
+/** HTTP strips blanks at both ends of a header. */
 const KEY = /^[!-~]([ -~]{0,253}[!-~])?$/;
 
 /** The request's Idempotency-Key, or undefined. @throws Problem invalid-request when it is not 1 to 255 characters */
@@ -35,7 +35,7 @@ export const ApiIdempotencyKey = () =>
     name: 'idempotency-key',
     required: false,
     description:
-      'Your own name for this request, under which it takes effect once: a retry with the same content within 24 hours gets the first answer. A request that was refused and stored nothing leaves its key free, for another body too.',
+      'A key that you choose for this request, so that it takes effect once: a retry with the same content within 24 hours gets the first answer. A refused request that stored nothing leaves its key free, also for another body.',
     schema: { type: 'string', pattern: KEY.source },
   });
 

@@ -7,7 +7,7 @@ import { StartError } from '../start-error.js';
 import type { ResourceDefinition } from './definition.js';
 import type { Column, Table } from './table.js';
 
-/** An index: its columns in their order, and whether each of them descends. */
+/** An index: its columns in order, and whether each of them is descending. */
 interface Index {
   columns: string[];
   descends: boolean[];
@@ -22,14 +22,14 @@ const INDEXES = `
   GROUP BY i.indexrelid`;
 
 const ID = '00000000-0000-7000-8000-000000000000';
-/** One of each kind: what a list is narrowed to depends on who asks. */
+/** One caller of each kind, since the policy narrows a list by its caller. */
 const CALLERS: (Caller | undefined)[] = [
   undefined,
   { id: ID, role: 'user', sessionId: ID },
   { id: ID, role: 'admin', sessionId: ID },
 ];
 
-/** A list that no index serves is fast until there are rows: it is found at the start, where somebody develops. */
+/** Finds lists without an index at start, in development: without rows yet, they would still be fast. */
 @Injectable()
 export class IndexCheck implements OnModuleInit {
   private readonly checks: (() => Promise<void>)[] = [];
@@ -44,9 +44,9 @@ export class IndexCheck implements OnModuleInit {
     this.checks.push(() => this.check(definition, table));
   }
 
-  /** @throws StartError that says which index is missing */
+  /** @throws StartError that names the missing index */
   async onModuleInit(): Promise<void> {
-    // Production may be started before its migrations have run, and was developed before that.
+    // Production may start before its migrations have run, and its code was checked in development.
     if (this.config.NODE_ENV === 'production' || !(await this.database.hasCurrentSchema())) return;
     for (const check of this.checks) await check();
   }
@@ -56,25 +56,25 @@ export class IndexCheck implements OnModuleInit {
     const { name } = table.entity;
     for (const sort of sorts) {
       const column = table.column(sort);
-      if (column.isNullable) throw new StartError(`${name}.${sort} may be null, and lists cannot be sorted by it`);
-      // A cursor says where a page ends.
-      if (!(sort in table.shown.shape)) throw new StartError(`${name} is listed by ${sort}, which clients do not see`);
+      if (column.isNullable) throw new StartError(`${name}.${sort} may be null, so lists cannot be sorted by it`);
+      // A cursor contains the value, and clients can decode it.
+      if (!(sort in table.shown.shape)) throw new StartError(`${name} is sorted by ${sort}, which clients do not see`);
       if (sort === 'id')
-        throw new StartError(`${name} is listed by id, which only tells apart what is sorted by another column`);
+        throw new StartError(`${name} is sorted by id, which is only the tiebreaker of another column`);
       for (const caller of CALLERS) {
         const narrowed = Object.keys(policy.listed(caller));
         const first = narrowed.map((property) => table.column(property));
         if (indexes.some((index) => serves(index, first, column))) continue;
-        const within = narrowed.length > 0 ? ` of one ${narrowed.join(' and ')}` : '';
+        const within = narrowed.length > 0 ? ` within one ${narrowed.join(' and ')}` : '';
         throw new StartError(
-          `${name} is listed by ${sort}${within}, and no index serves that. A migration makes it: CREATE INDEX ON ${table.sql} (${[...first.map(({ sql }) => sql), column.sql, 'id'].join(', ')})`,
+          `${name} is sorted by ${sort}${within}, but no index supports that. Add one in a migration: CREATE INDEX ON ${table.sql} (${[...first.map(({ sql }) => sql), column.sql, 'id'].join(', ')})`,
         );
       }
     }
   }
 }
 
-/** Whether it has the narrowed columns first, and then what is sorted by and the id, both in one direction. */
+/** Whether an index has the narrowed columns first, then the sorted column and the id, both in one direction. */
 function serves({ columns, descends }: Index, narrowed: Column[], sort: Column): boolean {
   const count = narrowed.length;
   const begins = columns.slice(0, count);

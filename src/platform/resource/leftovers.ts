@@ -5,25 +5,25 @@ import { KEPT } from './idempotency.js';
 
 const INTERVAL_MS = 2000;
 const KEYS_INTERVAL_MS = 600_000;
-/** Rows that one transaction removes: a fraction of a second's work. */
+/** Rows that one transaction removes, within a fraction of a second. */
 const BATCH = 5000;
-/** Batches in one go, after which a process that wants to stop can. */
+/** Batches in one run. */
 const BATCHES = 40;
-/** A write that began before its parent went may still land: longer than any statement may take. */
+/** A write that began before its parent was removed may still commit: this is longer than any statement may take. */
 const SETTLED_AFTER = '5 minutes';
 
-/** Any number that nothing else in the database uses as an advisory lock. */
+/** An arbitrary number that nothing else in the database uses as an advisory lock. */
 const KEYS_LOCK = 7_310_421_802;
 const REMOVE_EXPIRED_KEYS = `
   DELETE FROM idempotency_keys WHERE (SELECT pg_try_advisory_xact_lock($1)) AND created_at < now() - ${KEPT}`;
 
 /**
- * Removes what is left behind: rows of a parent that has gone, in batches and by any number of replicas at once, and
- * idempotency keys of whom they were or of what, or whose answers are no longer kept. What has gone stands in `removals`.
+ * Removes orphaned rows of removed parents, in batches, on any number of replicas at once. It also removes expired
+ * idempotency keys, and those of removed callers and collections. The table `removals` lists what was removed.
  */
 @Injectable()
 export class Leftovers implements OnApplicationBootstrap {
-  /** Rows of what is gone, by the id of it. */
+  /** Tables and conditions of orphaned rows, where $1 is the id that was removed. */
   private readonly rows = ['idempotency_keys WHERE collection_id = $1', 'idempotency_keys WHERE caller_id = $1'];
 
   constructor(
@@ -32,16 +32,16 @@ export class Leftovers implements OnApplicationBootstrap {
   ) {}
 
   onApplicationBootstrap(): void {
-    this.background.every(INTERVAL_MS, 'removal of what is left behind', (ending) => this.remove(ending));
+    this.background.every(INTERVAL_MS, 'removal of orphaned rows', (ending) => this.remove(ending));
     this.background.every(KEYS_INTERVAL_MS, 'removal of expired idempotency keys', () => this.removeExpiredKeys());
   }
 
-  /** Rows of a table go with what this column of theirs names. */
+  /** Also removes rows of a table whose `column` holds the removed id. */
   add(table: string, column: string): void {
     this.rows.unshift(`${table} WHERE ${column} = $1`);
   }
 
-  /** One process at a time. */
+  /** Runs in one process at a time. */
   async removeExpiredKeys(): Promise<void> {
     await this.database.rows({ text: REMOVE_EXPIRED_KEYS }, [KEYS_LOCK]);
   }

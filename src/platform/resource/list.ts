@@ -6,20 +6,20 @@ import { statementName } from './names.js';
 import { PAGE_BYTES } from './page.js';
 import { type Property, type Table, textOf } from './table.js';
 
-/** A page that can have no more is not measured: of the usual 20 rows of this size. */
+/** A page of up to 20 rows of this size is read without checking PAGE_BYTES. */
 export const USUAL_ROW_BYTES = 65_536;
 export const WHOLE_BYTES = 20 * USUAL_ROW_BYTES;
-/** Limits that many callers use; others are not worth a prepared statement each. */
+/** Only lists with these common limits get a prepared statement. */
 const USUAL_LIMITS = new Set([20, 100]);
 
 /** Types whose values may be long. */
 const LONG = /^(?:text|jsonb?)/;
 
-/** What a list, an export and figures are narrowed to. */
+/** The conditions of a list, an export or statistics. */
 export interface Narrowed<T> {
-  /** Columns that have these values. */
+  /** Columns with the values that they must have. */
   where: Partial<T>;
-  /** Values of filters, by their names. */
+  /** The filters' values, by name. */
   filters: Record<string, string | undefined>;
 }
 
@@ -27,24 +27,24 @@ export interface Listed<T> extends Narrowed<T> {
   sort: Property<T>;
   order: 'asc' | 'desc';
   limit: number;
-  /** The sorted value and the id of the last row of the page before. */
+  /** The sort value and the id of the previous page's last row. */
   after?: string[] | undefined;
 }
 
-/** A page as one JSON text without its brackets, and where the next one begins, if there is one. */
+/** A page as one JSON text without its brackets, and the position of its last row if there is a next page. */
 export interface PageRow {
   items: string | null;
   at: string | null;
   id: string | null;
 }
 
-/** Keyset lists of a table: a row comparison is one range of an index, read in either direction. */
+/** Keyset pagination of a table: a row comparison is one range of an index, read in either direction. */
 export class Lists<T extends ObjectLiteral> {
   private readonly statements = new Map<string, Statement>();
 
   /**
-   * @param rowBytes what the JSON of the largest row may take
-   * @throws StartError for a filter by which hidden values could be found out
+   * @param rowBytes bytes that the JSON of the largest row may take
+   * @throws StartError for a filter that could reveal hidden values
    */
   constructor(
     private readonly table: Table,
@@ -54,13 +54,13 @@ export class Lists<T extends ObjectLiteral> {
     const { shape } = table.shown;
     for (const [name, { property }] of Object.entries(filters)) {
       table.column(property);
-      // Under the name of what is shown, its other form may be looked at.
+      // A filter named like a shown member may use another form of it, in a hidden column.
       if (!(property in shape) && !(name in shape))
-        throw new StartError(`The filter ${name} looks at ${table.entity.name}.${property}, which clients do not see`);
+        throw new StartError(`The filter ${name} uses ${table.entity.name}.${property}, which clients do not see`);
     }
   }
 
-  /** The conditions as SQL; `place` puts a value into the text, as a parameter or a literal. */
+  /** The conditions as SQL. `place` puts a value into the text, as a parameter or a literal. */
   conditions({ where, filters }: Narrowed<T>, place: (value: string) => string): string {
     const equal = Object.entries(where).map(([property, value]) => {
       return isEqual(this.table.column(property), place(value as string));
@@ -73,8 +73,8 @@ export class Lists<T extends ObjectLiteral> {
   }
 
   /**
-   * Of the same shape it is the same statement, which PostgreSQL prepares once.
-   * @param isCut where PAGE_BYTES are full, which takes half as long again
+   * Lists of the same shape share one statement, which PostgreSQL prepares once.
+   * @param isCut whether to end the page at PAGE_BYTES, which takes half as long again
    */
   statement(
     listed: Listed<T>,
@@ -101,7 +101,7 @@ export class Lists<T extends ObjectLiteral> {
     return { statement, values };
   }
 
-  /** @param after where the position is that the page lies behind, as parameters */
+  /** @param after the parameters of the position after which the page begins */
   private text(
     { sort, order, limit }: Listed<T>,
     conditions: string,
@@ -118,7 +118,7 @@ export class Lists<T extends ObjectLiteral> {
       ${isCut ? this.cutPage(sort, limit) : this.wholePage(sort, limit)}`;
   }
 
-  /** Behind a cursor the bound where the list began holds anyway, and PostgreSQL would read on from there again. */
+  /** Drops the bound at which the list began: after a cursor it holds anyway, and PostgreSQL would scan from there. */
   private needed({ sort, order, after, filters }: Listed<T>): Record<string, string | undefined> {
     if (after === undefined) return filters;
     const passed = order === 'desc' ? 'to' : 'from';
@@ -129,7 +129,7 @@ export class Lists<T extends ObjectLiteral> {
     return Object.fromEntries(Object.entries(filters).filter(isNeeded));
   }
 
-  /** All rows of the page but the one too many, which says that there is a next page. Window functions would take a tenth longer. */
+  /** Leaves out the extra row, which only tells of a next page. Window functions would take a tenth longer. */
   private wholePage(sort: Property<T>, limit: number): string {
     const { sql } = this.table.column(sort);
     return `
@@ -139,8 +139,8 @@ export class Lists<T extends ObjectLiteral> {
   }
 
   /**
-   * The same, cut where PAGE_BYTES are full. What is stored is compressed, and its length known without reading it: rows for
-   * which there can be no room are not made into JSON.
+   * The same, but ends the page at PAGE_BYTES. The stored size of a value, which is compressed, is known without
+   * reading it, so rows that cannot fit are not made into JSON.
    */
   private cutPage(sort: Property<T>, limit: number): string {
     const { sql } = this.table.column(sort);

@@ -20,18 +20,18 @@ const examples: [string, string, string][] = [
   ['{}', '{"a":{"bb":{"ccc":null}}}', '{"a":{"bb":{}}}'],
 ];
 
-it.each(examples)('makes of %s by %s as RFC 7396 says %s', (original, patch, result) => {
+it.each(examples)('patches %s with %s as RFC 7396 says: %s', (original, patch, result) => {
   expect(mergePatch(JSON.parse(original), JSON.parse(patch))).toEqual(JSON.parse(result));
 });
 
-it('keeps the nulls of a list and of what it does not touch', () => {
+it('keeps nulls in arrays and in untouched members', () => {
   expect(mergePatch({ a: null, b: 1 }, { b: [null, { c: null }] })).toEqual({
     a: null,
     b: [null, { c: null }],
   });
 });
 
-it('changes neither of its inputs, and gives the same when it is done again', () => {
+it('changes neither of its inputs, and is idempotent', () => {
   const object = fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 }));
   fc.assert(
     fc.property(object, object, (target, patch) => {

@@ -1,6 +1,6 @@
 import { isObject } from '../exact-json.js';
 
-/** The target after the patch (RFC 7396): null removes a member, anything but an object replaces. Neither input is changed. */
+/** Merges by RFC 7396: null removes a member, and a patch that is no object replaces the target. Changes no input. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch;
   const merged = new Map(isObject(target) ? Object.entries(target) : []);

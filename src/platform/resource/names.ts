@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { escapeIdentifier } from 'pg';
 
-/** Words that name no column and no table unless they are quoted (PostgreSQL manual, appendix C: reserved). */
+/** Words that must be quoted to name a column or table (PostgreSQL manual, appendix C: reserved). */
 const RESERVED = new Set(
   `all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation column
   concurrently constraint create cross current_catalog current_date current_role current_schema current_time
@@ -12,14 +12,14 @@ const RESERVED = new Set(
   variadic verbose when where window with`.split(/\s+/),
 );
 
-/** A name as SQL has it, quoted where it has to be. */
+/** A name in SQL, quoted if necessary. */
 export const identifier = (name: string): string =>
   /^[a-z_][a-z0-9_]*$/.test(name) && !RESERVED.has(name) ? name : escapeIdentifier(name);
 
-/** Bytes of a prepared statement's name that PostgreSQL looks at. */
+/** PostgreSQL cuts the name of a prepared statement after so many bytes. */
 const LONGEST = 63;
 
-/** The name of a prepared statement; of a longer one a hash tells it from others that begin like it. */
+/** The name of a prepared statement. A long one ends in a hash, since others may begin like it. */
 export function statementName(name: string): string {
   if (Buffer.byteLength(name) <= LONGEST) return name;
   return `${name.slice(0, 15)}_${createHash('sha256').update(name).digest('hex').slice(0, 32)}`;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { Answer } from '../http/answer.js';
 import { splitUrl } from '../http/split-url.js';
 
-/** Bytes of the items of a page together: the one that would pass them, unless it is the first, begins the next page. */
+/** The largest size of a page's items together. A page has one item at least, even if that is larger. */
 export const PAGE_BYTES = 1_048_576;
 
 /** The parameters that every list has. */
@@ -16,28 +16,28 @@ export const pageParameters = {
     .pipe(z.number().min(1, 'must be a whole number from 1'))
     .prefault('20')
     .meta({
-      description: 'How many items at most; more than 100 counts as 100. Of large ones fewer come: 1 MiB together.',
+      description: 'How many items to return; more than 100 counts as 100. A page of large items ends at 1 MiB.',
       type: 'integer',
       minimum: 1,
       default: 20,
     }),
   cursor: z.string().max(1024).optional().meta({
-    description: 'Where to go on: `nextCursor` of the page before.',
+    description: 'Where to continue: `nextCursor` of the previous page.',
     pattern: '^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]{22}$',
   }),
 };
 
-/** The schema of a page, by the name that it has in the document. */
+/** The schema of a page; `id` is its name in the OpenAPI document. */
 export const pageOf = <Item extends z.ZodType>(id: string, item: Item) =>
   z.object({ items: z.array(item), nextCursor: z.string().nullable() }).meta({ id });
 
-/** A page of things whose JSON is text already: of one each, or of several, with commas. */
+/** A page of items as JSON text. One text may hold several items, separated by commas. */
 export interface Page {
   items: string[];
   nextCursor: string | null;
 }
 
-/** The request's target, of which the next page's is made. */
+/** The request's URL, from which the link to the next page is made. */
 export const RequestUrl = createParamDecorator(
   (_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<FastifyRequest>().url,
 );

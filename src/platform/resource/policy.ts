@@ -1,23 +1,23 @@
 import { type Caller, userTag } from '../http/caller.js';
 import type { Property } from './table.js';
 
-/** Who may do what with the rows of a resource. It looks at the caller and at columns, never at a body. */
+/** Who may do what with a resource's rows. It uses the caller and columns, never a body. */
 export interface Policy<T> {
-  /** The columns that it looks at. */
+  /** The columns that it uses. */
   by: Property<T>[];
-  /** For whoever may not, there is no such row. */
+  /** Callers who may not read a row get a 404. */
   mayRead(row: T, caller: Caller | undefined): boolean;
   mayChange(row: T, caller: Caller): boolean;
-  /** What a caller's lists are narrowed to: rows of which these columns have these values. */
+  /** Narrows a caller's lists to rows with these values in these columns. */
   listed(caller: Caller | undefined): Partial<T>;
-  /** What else a kept row ends with, by its name. */
+  /** The tags of a row in the cache: invalidating one drops the row. */
   tags?(row: T): string[];
 }
 
 /**
- * For the owner and admins. What is kept of a row ends with its owner.
+ * The owner and admins may read and change a row. Its cache entry is tagged with the owner.
  * @param property the column that holds the owner's id
- * @param readers who may read, too: whoever is signed in, or anyone, where the routes are for @Anyone()
+ * @param readers who else may read: signed-in users, or anyone, for routes with @Anyone()
  */
 export function ownedBy<T>(property: Property<T>, readers: 'owner' | 'signed-in' | 'anyone' = 'owner'): Policy<T> {
   const mayChange = (row: T, caller: Caller | undefined) =>

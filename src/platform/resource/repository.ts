@@ -15,40 +15,40 @@ import type { Page } from './page.js';
 import { type Parent, type Statements, statementsOf } from './statements.js';
 import { type Column, isMoment, type Property, Table } from './table.js';
 
-/** Of a row, beside what clients see, the columns that decide on it. */
+/** A row as clients see it, with the columns that its policy looks at. */
 export type Stored<T, K extends keyof T> = StoredRow & Pick<T, K>;
 
-/** What a table of rows is to clients. */
+/** How a table's rows are shown to clients. */
 export interface RepositoryOptions<T, K extends Property<T>> {
-  /** What clients see: the schema's members are columns, and what it does not name stays hidden. */
+  /** The schema of what clients see. Its members are columns; other columns stay hidden. */
   shown: z.ZodObject;
-  /** Columns that are given with each row, for whoever decides on it. */
+  /** Columns that are returned with each row, for its policy. */
   beside?: K[];
   parent?: Parent;
   filters?: Record<string, Filter>;
-  /** What the JSON of the largest row may take; lists of larger ones take twice as long. */
+  /** Bytes that the JSON of the largest row may take. Lists of larger rows take twice as long. */
   rowBytes?: number;
   /** Bytes that the JSON of a member may take. */
   most?: Partial<Record<Property<T>, number>>;
   /**
-   * Rows are kept in Redis, too, for all replicas. It is for rows that nothing but their own change ends, or whose reader looks
-   * at what they go with: Redis does not know that a row went with its owner.
+   * Caches rows in Redis too, for all replicas. Only for rows that are dropped by their own change alone, or whose
+   * reader checks what they belong to: Redis does not know tags, such as a row's owner.
    */
   isShared?: boolean;
-  /** What to say where a constraint is broken, by its name; of others it is said that there is a conflict. */
+  /** The problem detail for a violated constraint, by the constraint's name. Others get a general one. */
   conflicts?: Conflicts;
 }
 
 interface Asked {
-  /** What it is kept as. */
+  /** Its name in the cache. */
   name: string;
   id: string;
 }
 
-/** Values of a row: times may be texts, as JSON has them. */
+/** Values of a row. Times may be texts, as in JSON. */
 export type Given<T> = { [P in keyof T]?: T[P] | (Extract<T[P], Date> extends never ? never : string) };
 
-/** A row that is locked until its transaction ends. */
+/** A row that is locked until the transaction ends. */
 export interface Locked<T, K extends keyof T> {
   row: Stored<T, K>;
   manager: EntityManager;
@@ -57,11 +57,11 @@ export interface Locked<T, K extends keyof T> {
   remove(): Promise<void>;
 }
 
-/** Rows of one table: read and made by batches, listed by keys, changed under a lock. */
+/** The rows of one table: read and created in batches, listed by keyset, changed under a lock. */
 export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> = never> {
   readonly lists: Lists<T>;
   private readonly statements: Statements;
-  /** Were all who ask in one batch, this process would stand still while PostgreSQL works, and the other way round. */
+  /** Several small batches, since with a single one this process would idle while PostgreSQL works, and vice versa. */
   private readonly reads = new Batch((asked: Asked[]) => this.readMany(asked), 4, 32);
   private readonly creations: Creations;
 
@@ -79,12 +79,12 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     this.lists = new Lists(table, options.filters ?? {}, options.rowBytes ?? USUAL_ROW_BYTES);
   }
 
-  /** @param name what it is kept as, for all replicas */
+  /** @param name the row's name in the cache, on all replicas */
   find(name: string, id: string): Promise<Stored<T, K> | undefined> {
     return this.reads.get({ name, id: id.toLowerCase() });
   }
 
-  /** From the second tier what is there, the rest from the primary: a replica that lags would put an old value back. */
+  /** Reads the second tier, and the rest from the primary: a lagging replica would put old values in the cache. */
   private async readMany(asked: Asked[]): Promise<(Stored<T, K> | undefined)[]> {
     const begun = performance.now();
     const { isShared = false } = this.options;
@@ -99,8 +99,8 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
   }
 
   /**
-   * @returns the row, and whether it was made by an earlier request with the same key; undefined where its parent has gone
-   * @throws Problem conflict, idempotency-key-reused, content-too-large, invalid-request for what a column does not take
+   * @returns the row, and whether an earlier request with the same key created it; undefined without its parent
+   * @throws Problem conflict, idempotency-key-reused, content-too-large, invalid-request for a value of the wrong type
    */
   create(values: Given<T>, key?: IdempotencyKey): Promise<Created | undefined> {
     return this.creations.create(
@@ -110,9 +110,9 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
   }
 
   /**
-   * A page of rows that may be a little old, unless the caller has just written.
-   * @param scope what the list is of, its order and its filters: a cursor is good for no other
-   * @throws Problem invalid-request for a foreign cursor, or a value that is none of the column that it is compared with
+   * A page of rows, from a read replica if there is one, unless the caller has just written.
+   * @param scope the list, its order and its filters: a cursor is valid for the same scope only
+   * @throws Problem invalid-request for a cursor of another list, or a value that is not of its column's type
    */
   async page(
     { cursor, ...listed }: Omit<Listed<T>, 'after'> & { cursor: string | undefined },
@@ -130,7 +130,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
       return page as PageRow;
     };
     const whole = await ask();
-    // Rows may be larger than most are, and few lists have such.
+    // Only few lists have rows that are larger than usual.
     const isLarge = Buffer.byteLength(whole.items ?? '') > WHOLE_BYTES;
     const { items, at, id } = isLarge ? await ask(true) : whole;
     const nextCursor = at === null ? null : this.cursors.seal([at, id as string], of);
@@ -138,10 +138,10 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
   }
 
   /**
-   * Works on one row under its lock, in a transaction; behind it, what was kept under the names ends, here and elsewhere.
-   * @param parent the id of what it belongs to, where it belongs to something
-   * @param work is given undefined when there is no such row
-   * @throws Problem conflict, invalid-request for what a column does not take
+   * Works on one row under its lock, in a transaction. Afterwards it drops the names from the cache, on all replicas.
+   * @param parent the id of the row's parent, if it has one
+   * @param work gets undefined when there is no such row
+   * @throws Problem conflict, invalid-request for a value of the wrong type
    */
   async change<R>(
     id: string,
@@ -161,7 +161,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     } catch (error) {
       throw toProblem(error, this.options.conflicts);
     } finally {
-      // Also when it seems to have failed: a connection can be lost between the commit and the word of it.
+      // Also after an error, since a connection can be lost between the commit and its confirmation.
       this.cache.invalidate(...names);
     }
   }
@@ -193,7 +193,7 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     const text = type === 'jsonb' || type === 'json' ? JSON.stringify(value) : String(value);
     const most = this.options.most?.[property];
     if (most !== undefined && Buffer.byteLength(text) > most)
-      throw new Problem('content-too-large', `${property} may have ${most} bytes.`);
+      throw new Problem('content-too-large', `${property} may have ${most} bytes at most.`);
     return text;
   }
 }
@@ -202,5 +202,5 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
 function momentText(value: Date | string, property: string): string {
   if (isInRange(value)) return new Date(value).toISOString();
   const detail = 'must be a time in the years 0001 to 9999';
-  throw invalid('There is a value that cannot be taken.', [{ pointer: `/${property}`, detail }]);
+  throw invalid('A value is not valid.', [{ pointer: `/${property}`, detail }]);
 }

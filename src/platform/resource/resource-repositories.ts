@@ -8,7 +8,7 @@ import { Leftovers } from './leftovers.js';
 import { type RepositoryOptions, ResourceRepository } from './repository.js';
 import { type Property, Table } from './table.js';
 
-/** Makes repositories of resources: for whoever wants rows, and answers for them in their own way. */
+/** Makes repositories, for modules that use rows without the routes of a resource. */
 @Injectable()
 export class ResourceRepositories {
   constructor(
@@ -20,7 +20,7 @@ export class ResourceRepositories {
     private readonly leftovers: Leftovers,
   ) {}
 
-  /** @throws StartError when its rows cannot be shown so */
+  /** @throws StartError when the schema does not fit the entity */
   of<T extends ObjectLiteral, K extends Property<T> = never>(
     entity: new () => T,
     options: RepositoryOptions<T, K>,

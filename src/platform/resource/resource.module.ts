@@ -12,7 +12,7 @@ import { RowChanges } from './row-changes.js';
 /** Injects the Resource that a module declares with ResourceModule.forFeature(). */
 export const InjectResource = (entity: Entity<object>) => Inject(resourceToken(entity));
 
-/** Gives a module the resources that it declares, as TypeOrmModule.forFeature() does repositories. */
+/** Provides the resources that a module declares, as TypeOrmModule.forFeature() provides repositories. */
 @Module({})
 export class ResourceModule {
   // biome-ignore lint/suspicious/noExplicitAny: a definition is of its own entity.
@@ -36,7 +36,7 @@ function provide<T extends ObjectLiteral>(definition: ResourceDefinition<T>): Pr
       const { entity, policy } = definition;
       if (definition.isShared && policy.tags)
         throw new StartError(
-          `${entity.name} cannot have isShared: its rows end with others (tags), of which Redis does not know`,
+          `${entity.name} cannot have isShared: its policy has tags, and Redis cannot drop rows by a tag`,
         );
       const repository = repositories.of(entity, { ...definition, beside: policy.by });
       check.add(definition, repository.table);

@@ -14,28 +14,28 @@ import { pageAnswer } from './page.js';
 import type { Given, Locked, ResourceRepository, Stored } from './repository.js';
 import type { Property } from './table.js';
 
-/** Who asks for a change, and of which version. */
+/** Who changes a row, and the version they expect. */
 export interface Change {
   caller: Caller;
   ifMatch: string | undefined;
 }
 
-/** The rows of a resource as HTTP has them: by their policy, with entity tags, pages and places. */
+/** A resource's rows over HTTP: with its policy, entity tags, pages and Location headers. */
 export class Resource<T extends ObjectLiteral> {
-  /** A list is for all where nobody's is narrowed. */
+  /** A list is public if the policy does not narrow it. */
   private readonly listHeaders: Record<string, string>;
 
   constructor(
     readonly definition: ResourceDefinition<T>,
     readonly repository: ResourceRepository<T, Property<T>>,
-    /** Seconds for which a public row may be used unasked. */
+    /** Seconds for which caches may use a public row without revalidation. */
     private readonly publicMaxAge: number,
   ) {
     const isForAll = Object.keys(definition.policy.listed(undefined)).length === 0;
     this.listHeaders = { 'cache-control': isForAll ? 'no-cache' : 'private, no-cache' };
   }
 
-  /** What is read is for who may read it; to others it is said, behind this, that there is no such thing. @throws Problem not-found */
+  /** The answer says who may read it: others get the same 404 as for a missing row. @throws Problem not-found */
   async get(id: string): Promise<Answer> {
     const row = await this.repository.find(pathOf(this.definition, id), id);
     if (!row) throw this.missing();
@@ -44,9 +44,9 @@ export class Resource<T extends ObjectLiteral> {
   }
 
   /**
-   * A page of what the caller may read.
-   * @param url the request's target, of which the next page's is made
-   * @throws Problem invalid-request for a foreign cursor
+   * A page of the rows that the caller may read.
+   * @param url the request's URL, from which the link to the next page is made
+   * @throws Problem invalid-request for a cursor of another list
    */
   async list(url: string, query: ListQuery, caller: Caller | undefined): Promise<Answer> {
     const { limit, cursor, sort, ...filters } = query;
@@ -63,7 +63,7 @@ export class Resource<T extends ObjectLiteral> {
     return pageAnswer(url, page, this.listHeaders);
   }
 
-  /** @throws Problem conflict, idempotency-key-reused, not-found when what it belongs to has gone */
+  /** @throws Problem conflict, idempotency-key-reused, not-found when its parent does not exist */
   async create(values: Given<T>, key?: IdempotencyKey): Promise<Answer> {
     const made = await this.repository.create(values, key);
     if (!made) throw notFound();
@@ -73,7 +73,7 @@ export class Resource<T extends ObjectLiteral> {
   }
 
   /**
-   * What the values leave out is as in a new row.
+   * Members that are left out get the value that they have in a new row.
    * @throws Problem not-found, forbidden, precondition-required, precondition-failed, conflict
    */
   replace(id: string, values: Given<T>, change: Change): Promise<Answer> {
@@ -82,8 +82,8 @@ export class Resource<T extends ObjectLiteral> {
   }
 
   /**
-   * Merges a patch into what clients see of the row. What it does not name stays, though it be nothing that a body has.
-   * @throws Problem as replace() does, and invalid-request for what comes of the merging
+   * Merges a patch into the row as clients see it. Other members stay, even with values that a body could not have.
+   * @throws Problem as replace() does, and invalid-request when the result is not valid
    */
   patch(id: string, patch: object, change: Change): Promise<Answer> {
     const { input } = this.definition;
@@ -92,7 +92,7 @@ export class Resource<T extends ObjectLiteral> {
       const shown = parseExactly(locked.row.json) as Record<string, unknown>;
       const own = Object.fromEntries(names.map((name) => [name, shown[name]]));
       const merged = mergePatch(own, patch) as Record<string, unknown>;
-      // Null is what is not there: where a body may say so, it is said, and where not, it is left out.
+      // A null column is null in the body if the schema allows it, and else left out.
       for (const name of names) merged[name] ??= this.mayBeNull(name) ? null : undefined;
       const body = input.safeParse(merged);
       if (!body.success) throw invalid('The body is not valid.', toMistakes(body.error.issues));
@@ -116,7 +116,7 @@ export class Resource<T extends ObjectLiteral> {
     const { policy } = this.definition;
     if (!row || !policy.mayRead(row as unknown as T, caller)) throw this.missing();
     if (!policy.mayChange(row as unknown as T, caller))
-      throw new Problem('forbidden', 'You may read this, and not change it.');
+      throw new Problem('forbidden', 'You may read this, but not change it.');
   }
 
   private change<R>(id: string, change: Change, work: (locked: Locked<T, Property<T>>) => Promise<R>): Promise<R> {
@@ -128,7 +128,7 @@ export class Resource<T extends ObjectLiteral> {
     });
   }
 
-  /** Whoever made or changed a row is told what came of it, though they may not read it from now on. */
+  /** After a create or change the caller gets the row, even if they may no longer read it. */
   private answer(
     row: Stored<T, Property<T>>,
     headers: Record<string, string> = {},

@@ -22,7 +22,7 @@ import { ApiIdempotencyKey } from './idempotency.js';
 import { pageOf } from './page.js';
 import type { Change } from './resource.js';
 
-/** What routes say of a resource. */
+/** The parts of a resource that its routes describe. */
 interface Described {
   name: string;
   path: string;
@@ -33,12 +33,12 @@ interface Described {
 const titled = ({ name }: Described) => name.replace(/(?:^| )(.)/g, (_, letter: string) => letter.toUpperCase());
 const article = ({ name }: Described) => (/^[aeiou]/.test(name) ? `an ${name}` : `a ${name}`);
 
-/** `POST` of a new one, with an Idempotency-Key or without. */
+/** `POST` of a new one, with an optional Idempotency-Key. */
 export const CreateRoute = (of: Described) =>
   applyDecorators(
     Post(),
     ApiIdempotencyKey(),
-    Operation(`create${titled(of)}`, `Make ${article(of)}`, {
+    Operation(`create${titled(of)}`, `Create ${article(of)}`, {
       answer: `The ${of.name}.`,
       body: of.shown,
       status: 201,
@@ -51,13 +51,13 @@ export const ListRoute = (of: Described) =>
   applyDecorators(
     Get(),
     AtEdge(),
-    Operation(`list${titled(of)}s`, `List what you may read: each ${of.name}, newest first`, {
-      answer: 'A page of them.',
+    Operation(`list${titled(of)}s`, `List every ${of.name} that you may read, newest first`, {
+      answer: 'A page of the list.',
       body: pageOf(`${titled(of)}Page`, of.shown),
     }),
   );
 
-/** `GET` of one, kept until it changes, and answered at the edge. */
+/** `GET` of one, cached until it changes, and answered at the edge. */
 export const ReadRoute = (of: Described) =>
   applyDecorators(
     Get(':id'),
@@ -71,7 +71,7 @@ const changed = (of: Described) => ({
   problems: ['conflict' as const],
 });
 
-/** `PUT` of one that is there, under If-Match. */
+/** `PUT` of an existing one, with If-Match. */
 export const ReplaceRoute = (of: Described) =>
   applyDecorators(
     Put(':id'),
@@ -80,7 +80,7 @@ export const ReplaceRoute = (of: Described) =>
     Operation(`replace${titled(of)}`, `Replace ${article(of)}`, changed(of)),
   );
 
-/** `PATCH` of one, by a merge patch, under If-Match. */
+/** `PATCH` of one with a merge patch and If-Match. */
 export const PatchRoute = (of: Described) =>
   applyDecorators(
     Patch(':id'),
@@ -90,7 +90,7 @@ export const PatchRoute = (of: Described) =>
     Operation(`patch${titled(of)}`, `Change ${article(of)}`, changed(of)),
   );
 
-/** `DELETE` of one, under If-Match. */
+/** `DELETE` of one, with If-Match. */
 export const RemoveRoute = (of: Described) =>
   applyDecorators(
     Delete(':id'),
@@ -98,17 +98,17 @@ export const RemoveRoute = (of: Described) =>
     Operation(`delete${titled(of)}`, `Delete ${article(of)}`, { answer: `The ${of.name} is gone.` }),
   );
 
-/** Keeps the answers of a route that reads the row whose id is in its path, until the row changes. */
+/** Caches the answers of a route that reads the row with the id in its path, until the row changes. */
 export const Kept = (of: { path: string }) =>
   CacheKey((context) => {
     const { id } = context.switchToHttp().getRequest().params;
-    // A factory may say that nothing is kept, and its type does not know.
+    // A factory may return undefined to cache nothing, though its type does not say so.
     return (resourceId.safeParse(id).success ? pathOf(of, id) : undefined) as string;
   });
 
 const IfMatch = () => ApiHeader({ name: 'if-match', required: true });
 
-/** Who asks for a change, and of which version: by If-Match. */
+/** Who changes a row, and the version of If-Match. */
 export const CurrentChange = createParamDecorator((_: unknown, context: ExecutionContext): Change => {
   const { caller, headers } = context.switchToHttp().getRequest<FastifyRequest>();
   return { caller: caller as Caller, ifMatch: headers['if-match'] };

@@ -23,8 +23,8 @@ interface Changed {
 type Ended = Pick<TransactionCommitEvent, 'queryRunner'>;
 
 /**
- * Ends what is kept of rows that TypeORM changes by save() and remove(), when they are committed. Of what a query builder or
- * SQL has changed nobody knows which rows it was: whoever does that calls Cache.invalidate().
+ * Drops cached rows that TypeORM changes by save() and remove(), at the commit. The rows that a query builder or SQL
+ * changes are not known here: such code must call Cache.invalidate() itself.
  */
 @Injectable()
 export class RowChanges implements EntitySubscriberInterface {
@@ -42,7 +42,7 @@ export class RowChanges implements EntitySubscriberInterface {
     this.watched.set(definition.entity, definition);
   }
 
-  /** Under an id of their own choosing there may have been nothing a moment ago, and that is kept too. */
+  /** An id may be chosen by the code, and a "not found" for it may be cached. */
   afterInsert(event: InsertEvent<ObjectLiteral>): void {
     this.note(event);
   }
@@ -63,7 +63,7 @@ export class RowChanges implements EntitySubscriberInterface {
     this.end(queryRunner);
   }
 
-  /** What seems to have failed may have been committed: when the connection is lost, no word of the end comes. */
+  /** Drops rows here too, since a commit may have succeeded when the connection was lost before its confirmation. */
   beforeTransactionRollback({ queryRunner }: Ended): void {
     const names = this.changed.get(queryRunner);
     if (names) this.cache.invalidate(...names);
@@ -79,14 +79,14 @@ export class RowChanges implements EntitySubscriberInterface {
     if (!definition || id === undefined) return;
     const name = pathOf(definition, id);
     const names = this.changed.get(queryRunner) ?? new Set();
-    // Outside a transaction it is committed already.
+    // Outside a transaction the change is committed already.
     if (queryRunner.isTransactionActive) this.changed.set(queryRunner, names.add(name));
     else this.cache.invalidate(name);
   }
 
   private end(queryRunner: QueryRunner): void {
     const names = this.changed.get(queryRunner);
-    // What is within another transaction ends with that one.
+    // A nested transaction ends with the outer one.
     if (!names || queryRunner.isTransactionActive) return;
     this.changed.delete(queryRunner);
     this.cache.invalidate(...names);

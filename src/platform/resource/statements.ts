@@ -3,33 +3,33 @@ import { KEPT } from './idempotency.js';
 import { statementName } from './names.js';
 import type { Column, Table } from './table.js';
 
-/** What the rows of a table belong to and go with, without a foreign key: checking it for each would cost a bulk load dearly. */
+/** The parent that rows belong to and are removed with. There is no foreign key, whose checks would slow bulk loads. */
 export interface Parent {
   /** The member that holds the parent's id. */
   property: string;
   table: string;
 }
 
-/** The statements by which one table's rows are read and changed. */
+/** The statements that read and change one table's rows. */
 export interface Statements {
-  /** Rows of these ids: $1. */
+  /** $1: ids. */
   getMany: Statement;
-  /** One row, locked until the transaction ends: $1, and its parent's id, $2, where it has one. */
+  /** Locks a row until the transaction ends. $1: its id; $2: its parent's id, if it has one. */
   lock: string;
-  /** @param columns that are set: $2 and on, where the id is $1 */
+  /** $1: the id; from $2 on, the values of the columns. */
   update(columns: Column[]): string;
   remove: string;
-  /** Columns of values, in the order of `table.given`; then callers, keys and fingerprints. */
+  /** Arrays of values in the order of `table.given`, then of callers, keys and fingerprints. */
   createMany: Statement;
 }
 
-/** What became of an Idempotency-Key. */
+/** Finds the answer stored for an Idempotency-Key. */
 export const FIND_KEY: Statement = {
   name: 'idempotency_key_find',
   text: `SELECT fingerprint, body FROM idempotency_keys WHERE caller_id = $1 AND key = $2`,
 };
 
-/** @param beside columns that are given back with each row */
+/** @param beside columns that are returned with each row */
 export function statementsOf(table: Table, beside: Column[], parent: Parent | undefined): Statements {
   const { sql, name } = table;
   const stored = table.stored(beside);
@@ -38,7 +38,7 @@ export function statementsOf(table: Table, beside: Column[], parent: Parent | un
     ...(table.updatedAt ? [`${table.updatedAt.sql} = now()`] : []),
   ];
   const belongs = parent && table.column(parent.property).sql;
-  // What is left of a parent that has gone is removed behind it.
+  // Rows of a removed parent may still exist, until they are removed in the background.
   const isThere = parent
     ? ` AND ${belongs} = $2 AND EXISTS (SELECT FROM ${parent.table} p WHERE p.id = ${belongs})`
     : '';
@@ -62,10 +62,9 @@ export function statementsOf(table: Table, beside: Column[], parent: Parent | un
 }
 
 /**
- * Makes rows, and takes the Idempotency-Keys under which they are made, if they are, together with the answers: all in one
- * statement. Gives nothing back for those whose key was taken before or whose parent has gone. Keys are taken in one order
- * everywhere: processes that take the same ones wait for one another, and never in a circle. What begins with a line is no
- * column of the table.
+ * Creates rows and stores their Idempotency-Keys with the answers, in one statement. It returns nothing for a row whose
+ * key was taken before or whose parent does not exist. Keys are inserted in the same order everywhere, so that
+ * processes cannot deadlock. Names that begin with an underscore are not columns of the table.
  */
 function createMany(table: Table, stored: string, parent: Parent | undefined): string {
   const { given, version, createdAt, updatedAt } = table;

@@ -5,66 +5,66 @@ import { z } from 'zod';
 import { StartError } from '../start-error.js';
 import { identifier } from './names.js';
 
-/** The name of a member that is a column of the entity. */
+/** The name of an entity's member. */
 export type Property<T> = keyof T & string;
 
-/** A column as statements have it. */
+/** A column in statements. */
 export interface Column {
   /** The member of the entity. */
   property: string;
-  /** Its name, as PostgreSQL's catalogue has it. */
+  /** Its name in PostgreSQL's catalogue. */
   name: string;
-  /** Its name, quoted where it has to be. */
+  /** Its name, quoted if necessary. */
   sql: string;
-  /** What values are read as: `timestamp(3) with time zone`; of text of whatever length, `text`. */
+  /** The type that values are cast to: `timestamp(3) with time zone`; for texts of any length, `text`. */
   type: string;
   isNullable: boolean;
-  /** What is stored where nothing is given, as SQL. */
+  /** The default as SQL. */
   otherwise: string;
 }
 
 const WITH_ZONE = /^timestamp(?:\(\d\))? with time zone$/i;
 const IN_MS = /^timestamp\([0-3]\)/i;
-/** A cast to these cuts what is too long, and says nothing. */
+/** A cast to these types silently truncates a text. */
 const CUT = /^character(?: varying)?(?:\(\d+\))?$/;
 
 /** Whether values of this type are moments in time. */
 export const isMoment = (type: string): boolean => WITH_ZONE.test(type);
 
-/** JSON_SCALAR looks its argument's type up when it is planned, to_json() for each value: a quarter less time for a text. */
+/** JSON_SCALAR looks up its type once per plan, to_json() for each value. A text takes a quarter less time. */
 const scalar = (sql: string) => `JSON_SCALAR(${sql})::text`;
 
 /**
- * A time as JSON text: PostgreSQL's own, which has no zeros at its end, with a microsecond added so that there are always
- * six digits, of which three stay. It takes two thirds of what to_char() takes.
+ * A time as JSON text. PostgreSQL leaves out zeros at the end, so that a microsecond is added to get six digits, of
+ * which three stay. It takes two thirds of the time of to_char().
  */
 const time = (sql: string) => `left(${scalar(`${sql} AT TIME ZONE INTERVAL '0' + INTERVAL '1 us'`)}, 24) || 'Z"'`;
 
-/** The same as text. */
+/** A time as plain text. */
 export const momentOf = (sql: string) => `trim('"' FROM ${time(sql)})`;
 
-/** A value as text, of which the column's type makes the same value again: a time in UTC, to the millisecond. */
+/** A value as text that casts back to the same value; a time in UTC, to the millisecond. */
 export const textOf = ({ type }: Column, sql: string) => (WITH_ZONE.test(type) ? momentOf(sql) : `(${sql})::text`);
 
-/** What is known of an entity's table, and how PostgreSQL shows its rows to clients. */
+/** An entity's table, and the SQL that shows its rows to clients. */
 export class Table {
-  /** Quoted where it has to be. */
+  /** Its name, quoted if necessary. */
   readonly sql: string;
-  /** Of one row: text put together in PostgreSQL costs half of what rows made into objects and then into JSON cost. */
+  /** A row's JSON as SQL: composed in PostgreSQL, it costs half of what objects and JSON.stringify() cost. */
   readonly json: string;
-  /** Of one row, as entityTag() makes it. */
+  /** A row's entity tag as SQL, the same as entityTag() makes. */
   readonly etag: string;
   readonly version: Column;
   readonly createdAt: Column;
   readonly updatedAt: Column | undefined;
-  /** The columns that whoever makes a row gives, in the order of the class's members. */
+  /** The columns that a new row is given values for, in the order of the class's members. */
   readonly given: Column[];
-  /** By their members: TypeORM's driver makes a type's text anew each time, and each request asks. */
+  /** By member, cached since TypeORM's driver builds a type's text at every call. */
   private readonly columns: Map<string, Column>;
 
   /**
-   * @param shown the schema of what clients see, whose members are columns: what it does not name stays hidden
-   * @throws StartError that names class and member, when rows cannot be shown so
+   * @param shown the schema of what clients see. Its members are columns; other columns stay hidden
+   * @throws StartError when the schema does not fit the entity
    */
   constructor(
     readonly entity: EntityMetadata,
@@ -73,16 +73,18 @@ export class Table {
     this.sql = identifier(entity.tableName);
     const { primaryColumns, versionColumn, createDateColumn, updateDateColumn } = entity;
     if (primaryColumns.length !== 1 || primaryColumns[0]?.propertyName !== 'id' || primaryColumns[0].type !== 'uuid')
-      throw new StartError(`${entity.name} needs a primary column that is named id and is a uuid`);
+      throw new StartError(`${entity.name} needs a primary column named id of type uuid`);
     if (!versionColumn || !createDateColumn)
-      throw new StartError(`${entity.name} needs a @VersionColumn and a @CreateDateColumn: If-Match goes by them`);
+      throw new StartError(
+        `${entity.name} needs a @VersionColumn and a @CreateDateColumn: entity tags are made of them`,
+      );
     this.columns = new Map(entity.columns.map((column) => [column.propertyName, this.columnOf(column)]));
     this.version = this.column(versionColumn.propertyName);
     this.createdAt = this.column(createDateColumn.propertyName);
     this.updatedAt = updateDateColumn && this.column(updateDateColumn.propertyName);
     for (const { property } of [this.column('id'), this.version, this.createdAt])
       if (!(property in shown.shape))
-        throw new StartError(`${entity.name}.${property} has to be shown: places and entity tags are made of it`);
+        throw new StartError(`${entity.name}.${property} must be shown: paths and entity tags are made of it`);
     const made = new Set<Column | undefined>([this.column('id'), this.version, this.createdAt, this.updatedAt]);
     this.given = [...this.columns.values()].filter((column) => !made.has(column));
     this.etag = `'"' || ${this.version.sql} || '-' || to_hex((extract(epoch FROM ${this.createdAt.sql}) * 1000)::bigint) || '"'`;
@@ -100,7 +102,7 @@ export class Table {
     return column;
   }
 
-  /** A row of the table as StoredRow, with these columns beside: `id, "ownerId", json, etag`. */
+  /** The columns of a StoredRow, with others beside: `id, "ownerId", json, etag`. */
   stored(beside: Column[]): string {
     const columns = beside.map(({ sql, property }) => `, ${sql} AS ${escapeIdentifier(property)}`);
     return `id${columns.join('')}, ${this.json} AS json, ${this.etag} AS etag`;
@@ -122,17 +124,17 @@ export class Table {
       return { name, text: column.isNullable ? `coalesce(${text}, 'null')` : text };
     });
     const pieces = members.map(({ name, text }, at) => `'${at === 0 ? '{' : ','}${escaped(name)}:' || ${text}`);
-    // What stands between two values is one text.
+    // Joins the texts between two values into one.
     return `${pieces.join(' || ')} || '}'`.replaceAll(`' || '`, '');
   }
 
   private memberText({ property, sql, type }: Column, asNumber: boolean): string {
     const base = type.replace(/\(.*?\)/, '');
     if (base.endsWith('[]') || base === 'enum' || base === 'timestamp')
-      throw new StartError(`${this.entity.name}.${property} is a column of a type that is not shown as JSON (${type})`);
+      throw new StartError(`${this.entity.name}.${property} has a type that cannot be shown as JSON (${type})`);
     if (isMoment(type) && !IN_MS.test(type))
       throw new StartError(
-        `${this.entity.name}.${property} has microseconds, which JavaScript has not: give it a precision of 3`,
+        `${this.entity.name}.${property} has microseconds, which JavaScript dates lack: give it a precision of 3`,
       );
     if (isMoment(type)) return time(sql);
     if (base === 'uuid') return quoted(sql);
@@ -145,10 +147,10 @@ export class Table {
 const quoted = (sql: string) => `'"' || ${sql} || '"'`;
 const escaped = (name: string) => JSON.stringify(name).replaceAll("'", "''");
 
-/** TypeORM has bigint and numeric as text; clients do, unless their schema says that it is a number. */
+/** TypeORM reads bigint and numeric as text. Clients get text too, unless the schema says that it is a number. */
 function isNumber(schema: z.ZodType): boolean {
   const shown = z.toJSONSchema(schema, { unrepresentable: 'any' });
-  // One that may also be null has several types.
+  // A nullable schema has several types.
   const types: unknown[] = [shown, ...(shown.anyOf ?? [])].flatMap(({ type }) => type);
   return types.includes('number') || types.includes('integer');
 }
