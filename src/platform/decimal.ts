@@ -1,6 +1,6 @@
 declare global {
   interface JSON {
-    /** What JSON.stringify writes as it is. */
+    /** Makes a value that JSON.stringify writes verbatim. */
     rawJSON(text: string): object;
   }
 }

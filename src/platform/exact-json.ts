@@ -6,8 +6,7 @@ const SUSPECT = /(?:^|[:,[\s])-?(?:\d[\d.]{15}|\d[\d.]*[eE]|0\.0{6})[\d.eE+-]*/g
 /**
  * JSON.parse with two differences. Numbers that it would round become Decimals. And it works around a bug of V8 12.8
  * and later (nodejs/node#63785): after a name with a backslash, V8 may take another name with an escape for that one.
- * The result then has a backslash in a name, so such a text is parsed again with numbers, which need no escapes, as
- * names.
+ * The result then has a backslash in a name, so such a text is parsed again with numbers as names, without escapes.
  * @throws SyntaxError; RangeError for a text nested some thousand levels deep
  */
 export function parseExactly(text: string): unknown {

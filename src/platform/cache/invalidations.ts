@@ -28,7 +28,7 @@ const ENTER = `
 const MAX_PENDING = 100_000;
 /** Keys removed in one call, which has to end within its time-out. */
 const KEYS_PER_CALL = 1000;
-/** A read that takes longer is not put into the second tier. One that is may be removed again for as long. */
+/** A read that takes longer is not put into the second tier. For as long, a late invalidation removes a value again. */
 const OVERTAKEN_MS = 5000;
 
 interface Message {
@@ -118,7 +118,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     void this.removeAndTell(names);
   }
 
-  /** Whether the second tier may hold an older value of a name than the change that is known here. */
+  /** Whether the second tier may hold a value from before a change that is known here. */
   hasChanged(name: string): boolean {
     return (
       this.pending.has(name) || (this.changed.get(name) ?? Number.NEGATIVE_INFINITY) > performance.now() - OVERTAKEN_MS

@@ -43,7 +43,7 @@ export class Series {
   }
 }
 
-/** As prom-client's Histogram, which hashes its labels for every request: that costs 1 µs. */
+/** Replaces prom-client's Histogram, which hashes its labels for every request and takes 1 µs for it. */
 class HttpMetrics {
   readonly name = 'http_server_request_duration_seconds';
   readonly help = 'Duration of HTTP server requests, in seconds.';

@@ -12,7 +12,7 @@ const MUTE_MS = 3000;
 export type RedisClient = ReturnType<typeof createClient>;
 
 /**
- * One connection to Redis, opened again whenever it breaks. Each time has a client of its own: a client that reconnects
+ * A connection to Redis that is opened again whenever it breaks, each time with a new client: a client that reconnects
  * by itself joins a reply that was cut off to the next one, and then mixes replies up.
  */
 export class Connection {

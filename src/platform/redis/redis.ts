@@ -110,7 +110,7 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
   private fail({ message }: Error): void {
     if (++this.failures < FAILURES_TOLERATED) return;
     if (this.failures === FAILURES_TOLERATED)
-      this.logger.warn(`Redis fails, and is asked only now and then: ${message}`);
+      this.logger.warn(`Redis keeps failing and is not used for a while: ${message}`);
     this.pausedUntil = Date.now() + PAUSE_MS;
   }
 }

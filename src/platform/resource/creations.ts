@@ -65,7 +65,7 @@ export class Creations {
   /** A parent's id is among the values, so that the table's name is not needed. */
   private fingerprintOf(values: (string | null)[]): Buffer {
     const what = this.options.parent ? 'create' : `create ${this.table.name}`;
-    // Texts hold no NUL, so that '\0null' tells a missing value from the text 'null'.
+    // Texts hold no NUL, so that '\0null' tells the text 'null' from a missing value.
     const texts = values.map((value) => (value === 'null' ? '\0null' : String(value)));
     return fingerprintOf(what, ...texts);
   }

@@ -30,8 +30,8 @@ interface Addition {
 }
 
 /**
- * Shares the limits between replicas in the background: no request waits for Redis. Every TICK_MS a replica adds what
- * it admitted for the keys that are due to the shared levels, in one call, and takes over the sums.
+ * Shares the limits between replicas in the background: no request waits for Redis. Every TICK_MS a replica takes the
+ * keys that are due, adds what it admitted to the shared levels in one call, and takes over the sums.
  *
  * A burst through all replicas may exceed a limit once: on each, by a twentieth of the limit and what it admits during
  * TICK_MS and a call to Redis (REDIS_TIMEOUT_MS at most). The excess drains before more is admitted. A call that Redis
