@@ -10,13 +10,13 @@ declare module 'fastify' {
   }
 }
 
-/** Reading a list may take a time that grows with the square of its length. */
+/** Longer headers are not parsed, since the time for it may grow with the square of their length. */
 const LONGEST_LIST = 1000;
 
-/** Whether what a caller would rather have is told in so many words that it is not looked at (RFC 9110, 12.5.1). */
+/** Whether an Accept header is so long that it is ignored, as RFC 9110, 12.5.1 allows. */
 export const isTooLong = (header: string): boolean => header.length > LONGEST_LIST;
 
-/** Verdicts by the type and the header's text: there are few different ones. */
+/** Verdicts by media type and the header's text, of which there are few different ones. */
 const verdicts = new LRUCache<string, boolean>({
   max: 500,
   memoMethod(key) {
@@ -28,12 +28,12 @@ const verdicts = new LRUCache<string, boolean>({
 export const accepts = (header: string, type: string): boolean =>
   header === '*/*' || isTooLong(header) || verdicts.memo(`${type}\n${header}`);
 
-/** Refuses, before any work is done, callers who take no answer that a route of the API can give. */
+/** Answers 406, before any work is done, to callers who accept no media type that the route produces. */
 export function registerAcceptCheck(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {
     const { accept } = request.headers;
     if (!accept || accept === '*/*' || !request.url.startsWith('/api/') || request.is404) return done();
     const type = request.routeOptions.config.produces ?? 'application/json';
-    done(accepts(accept, type) ? undefined : new Problem('not-acceptable', `This answers with ${type}.`));
+    done(accepts(accept, type) ? undefined : new Problem('not-acceptable', `This route answers with ${type} only.`));
   });
 }

@@ -4,21 +4,21 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 
 /**
- * Node accepts one connection in a turn of the event loop, and answers in the same turn whoever has sent a request: of
- * 512 callers who come at once the last is met after 512 turns, which takes seconds. Of several sockets that listen on
- * one port, among which Linux shares the callers out, it accepts one each.
+ * In a turn of the event loop Node accepts one connection per listening socket, and answers requests in the same turn.
+ * The last of 512 callers who connect at once would wait for 512 turns, which takes seconds. With several sockets on
+ * one port, among which Linux distributes the connections, Node accepts one from each.
  */
 const ACCEPTORS = 32;
-/** Workers share the socket of their primary. */
+/** Cluster workers share the socket of their primary instead. */
 const canShare = process.platform === 'linux' && cluster.isPrimary;
 
 /**
- * How to listen. So many connections may wait on a socket, up to the kernel's net.core.somaxconn: Node's 511 overflow
- * when a crowd comes at once, and who is dropped tries again after 1 s, then 2, then 4.
+ * Options for listen(). The backlog is bounded by the kernel's net.core.somaxconn. Node's default of 511 overflows when
+ * many callers connect at once, and a dropped caller tries again after 1 s, then 2, then 4.
  */
 export const accepting = { backlog: 65_535, reusePort: canShare };
 
-/** Sockets that share a port do not find it taken. @throws what listening on a port throws that another process has */
+/** Checks the port first, since listening with reusePort succeeds on a taken one. @throws EADDRINUSE */
 export async function assertFree(host: string, port: number): Promise<void> {
   if (!canShare || port === 0) return;
   const server = createServer().listen({ host, port });
@@ -26,7 +26,7 @@ export async function assertFree(host: string, port: number): Promise<void> {
   await once(server.close(), 'close');
 }
 
-/** Listens with the server, closes with it, and hands it the connections. */
+/** Opens more listening sockets when the server listens. They hand it their connections and close with it. */
 export function registerAcceptors(fastify: FastifyInstance): void {
   if (!canShare) return;
   const { server } = fastify;
@@ -35,7 +35,7 @@ export function registerAcceptors(fastify: FastifyInstance): void {
     const { address: host, port } = server.address() as AddressInfo;
     while (others.length < ACCEPTORS - 1) {
       const other = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => server.emit('connection', socket));
-      // Then there is one fewer, which nobody would miss.
+      // The server works as well with one socket fewer.
       other.on('error', () => undefined);
       others.push(other.listen({ ...accepting, host, port }));
     }
@@ -44,6 +44,6 @@ export function registerAcceptors(fastify: FastifyInstance): void {
   fastify.addHook('preClose', async () => {
     closed = Promise.all(others.filter(({ listening }) => listening).map((other) => once(other.close(), 'close')));
   });
-  // Comes when the server has no connection any more: now the others have none either.
+  // onClose runs when the server has no connections left, so the other sockets have none either.
   fastify.addHook('onClose', () => closed);
 }

@@ -20,20 +20,20 @@ import { registerRequestGuard, requestId } from './request-guard.js';
 import { HttpResponse } from './response.js';
 import { registerSharedCaches } from './shared-caches.js';
 
-/** Largest request headers, in bytes; Node answers 431 beyond. */
+/** Larger request headers are answered with 431. */
 const MAX_HEADER_BYTES = 16_384;
-/** Longest part of a path, in characters. */
+/** Longest path segment, in characters. */
 const MAX_PARAM_LENGTH = 200;
 
-/** Nest's Fastify adapter with this API's errors, body parsers, time-outs and answers in place of the defaults. */
+/** Nest's Fastify adapter with this API's errors, body parsers, time-outs and responses in place of the defaults. */
 export class HttpAdapter extends FastifyAdapter {
-  /** @param entrance meets every request before Fastify does */
+  /** @param entrance wraps Fastify's listener, so that it sees every request first */
   constructor(config: Config, logger: Logger, entrance: (pipeline: RequestListener) => RequestListener) {
     super({
       loggerInstance: logger,
-      // The access log is ours: one line a request, in ECS.
-      // A logger for each request would cost more than all that is logged: what is says which request it is about.
+      // A logger for each request would cost more than all that is logged; our lines name their request themselves.
       childLoggerFactory: (parent: FastifyBaseLogger) => parent,
+      // The access log is ours: one ECS line for each request.
       logController: new LogController({ disableRequestLogging: true }),
       requestIdHeader: false,
       genReqId: requestId,
@@ -46,12 +46,12 @@ export class HttpAdapter extends FastifyAdapter {
             requestTimeout: config.REQUEST_TIMEOUT_MS,
             keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT_MS,
             maxHeaderSize: MAX_HEADER_BYTES,
-            // A connection that sends nothing at all is ended as one that is too slow with its headers.
+            // This also ends a connection that sends nothing at all.
             headersTimeout: config.HEADERS_TIMEOUT_MS,
             connectionsCheckingInterval: 1000,
-            // The request guard does, with a problem document.
+            // The request guard checks it, and answers with a problem document.
             requireHostHeader: false,
-            // Node would keep the first one of those that may come once; joined, the second one shows.
+            // Node would drop a second Host header, for instance; joined, it is visible and refused.
             joinDuplicateHeaders: true,
           },
           withinLimits(entrance(pipeline), config),
@@ -61,9 +61,9 @@ export class HttpAdapter extends FastifyAdapter {
       clientErrorHandler: answerClientError,
       frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
         answerProblem(request, reply, error),
-      // What is no query is refused before anybody looks at it.
+      // The request guard refuses an invalid query before any handler reads it.
       routerOptions: { maxParamLength: MAX_PARAM_LENGTH, querystringParser: (query) => readQuery(query) ?? {} },
-      // Zod checks and JSON.stringify writes: Fastify's own compilers are not even loaded.
+      // Zod validates and JSON.stringify serializes, so Fastify's own compilers need not be loaded.
       schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
     });
     const fastify = this.getInstance<FastifyInstance>();
@@ -77,14 +77,14 @@ export class HttpAdapter extends FastifyAdapter {
     registerAcceptors(fastify);
     registerConnections(fastify, config.MAX_CONNECTIONS);
     refuseTunnels(fastify);
-    // Node would answer 417 without a document; RFC 9110 lets an expectation that nobody knows be ignored.
+    // Node would answer 417 without a problem document; RFC 9110 allows ignoring an unknown expectation.
     fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
     this.refuseOtherMethods(fastify);
     fastify.setErrorHandler((error, request, reply) => answerProblem(request, reply, error));
     fastify.setNotFoundHandler((request, reply) => answerProblem(request, reply, this.unknown(request)));
   }
 
-  /** Nest's own handlers would lose what kind of error it was on the way to the filters. */
+  /** Does nothing: Nest's own handlers would lose the type of the error on the way to the filters. */
   override setErrorHandler() {
     return this.getInstance<FastifyInstance>();
   }
@@ -94,7 +94,7 @@ export class HttpAdapter extends FastifyAdapter {
 
   override reply(response: FastifyReply, body: unknown, statusCode?: number): FastifyReply {
     if (!(body instanceof Answer)) {
-      // What one's own handler gives as it is may be for this caller alone.
+      // A plain return value of a handler may be meant for this caller alone, so shared caches must not keep it.
       const { method, caller } = response.request;
       if (method === 'GET' && caller && !response.hasHeader('cache-control'))
         response.header('cache-control', 'private, no-cache');
@@ -104,7 +104,7 @@ export class HttpAdapter extends FastifyAdapter {
     return body.send(response.request, response);
   }
 
-  /** For every path, a route that answers 405 to the methods which the path does not have. */
+  /** Adds to every path a route that answers 405 to the methods that the path does not support. */
   private refuseOtherMethods(fastify: FastifyInstance): void {
     const unknown = METHODS.filter((method) => method !== 'CONNECT' && !isSupported(fastify, method));
     for (const method of unknown) fastify.addHttpMethod(method);
@@ -118,7 +118,7 @@ export class HttpAdapter extends FastifyAdapter {
       const methods = new Set(methodsOf.get(url));
       const others = fastify.supportedMethods.filter((method) => !methods.has(method));
       if (others.length === 0) return;
-      // Before anything else: nobody's body is read for it.
+      // In onRequest, so that no body is read first.
       const onRequest = () => {
         throw otherMethod('This resource', methods);
       };
@@ -127,20 +127,20 @@ export class HttpAdapter extends FastifyAdapter {
     this.sealRoutes = () => {
       const taken = new Set([...methodsOf.values()].flatMap((methods) => [...methods]));
       for (const url of [...methodsOf.keys()]) seal(url);
-      // Of a plugin that is still being loaded.
+      // A plugin that is still loading may add routes later.
       fastify.addHook('onRoute', ({ url }) => seal(url));
       this.unknown = ({ method, url }) => {
-        // OPTIONS has a meaning for a path, even if no route takes it: browsers ask.
+        // Browsers send OPTIONS for any path, so it counts as supported even without a route.
         const isTaken = method === 'OPTIONS' ? url !== '*' : taken.has(method);
         return isTaken ? notFound() : otherMethod('This server', taken);
       };
     };
   }
 
-  /** To be called when the app's routes are there. */
+  /** Must be called when the app has its routes. */
   sealRoutes: () => void = () => {};
 
-  /** What to say where there is no route. */
+  /** The problem for a request without a route. */
   private unknown: (request: FastifyRequest) => Problem = () => notFound();
 }
 
@@ -150,7 +150,7 @@ function otherMethod(what: string, methods: Set<string>): Problem {
 }
 
 function unused(): never {
-  throw new Error('A route has a schema of Fastify.');
+  throw new Error('A route has a Fastify schema: use Zod.');
 }
 
 const isSupported = (fastify: FastifyInstance, method: string) =>

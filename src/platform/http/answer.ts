@@ -6,24 +6,24 @@ import type { Problem } from './problem.js';
 import { publicHeaders } from './public-path.js';
 
 export interface AnswerOptions {
-  /** Where it is not the route's usual one. */
+  /** The route's usual status by default. */
   status?: number;
   etag?: string;
-  /** Media type; JSON, if left out. */
+  /** Media type; JSON by default. */
   type?: string;
   headers?: Record<string, string>;
-  /** Names of what it depends on: their change ends a kept one. */
+  /** Cache tags: a change of one of them drops the answer from the cache. */
   tags?: string[];
-  /** Whom it is for, where that depends on what it says: others are told what stands for that, though it be kept. */
+  /** Who may have it, when that depends on its content. The check also holds for answers from the cache. */
   only?: { isFor(caller: Caller | undefined): boolean; refusal(): Problem };
 }
 
 /**
- * What a handler answers when it has more to say than a body. JSON that is text already (PostgreSQL makes it
- * on hot reads) is sent as it is. A read whose entity tag the caller has becomes 304.
+ * A handler's answer with more than a body. A string is JSON already (PostgreSQL makes it on hot reads) and is sent as
+ * it is. A read becomes 304 when the caller has its entity tag.
  */
 export class Answer {
-  /** What the edge has made of it, for who asks next. Kept here, since a WeakMap of all of them burdens garbage collection. */
+  /** The edge's serialized form of it. It is kept here, since a WeakMap of all answers burdens garbage collection. */
   atEdge?: object;
 
   constructor(
@@ -31,12 +31,12 @@ export class Answer {
     readonly options: AnswerOptions = {},
   ) {}
 
-  /** The body as text; of what is streamed there is none. */
+  /** The body as text. Not for streams. */
   get text(): string {
     return typeof this.body === 'string' ? this.body : JSON.stringify(this.body);
   }
 
-  /** What the text takes in memory, about: V8 has two bytes for each character where one is beyond Latin-1. */
+  /** About how much memory the text takes: V8 uses two bytes a character if any is beyond Latin-1. */
   get bytes(): number {
     const { text } = this;
     return Buffer.byteLength(text) === text.length ? text.length : 2 * text.length;
@@ -60,12 +60,12 @@ export class Answer {
     if (headers) reply.headers(publicHeaders(request.server.getDecorator('publicPath'), headers));
     if (etag) reply.header('etag', etag);
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    // Its body is needed to tell which variant the caller has, and goes no further than that (see compression.ts).
+    // compression.ts needs the body to tell which variant the caller has, and then drops it.
     if (isRead && etag && isNotModified(request.headers['if-none-match'], etag)) reply.code(304);
     reply.type(type);
     if (!(this.body instanceof Readable)) return reply.send(this.text);
     if (request.method !== 'HEAD') return reply.send(this.body);
-    // Fastify would read all of it, only to leave it out.
+    // Fastify would read the whole stream to discard it.
     this.body.destroy();
     return reply.send(Readable.from([]));
   }

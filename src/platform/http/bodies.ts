@@ -3,25 +3,25 @@ import { showInUse } from '../metrics/in-use.js';
 import { parseJson } from './json.js';
 import { type Problem, tooLarge, unavailable } from './problem.js';
 
-/** Of all that may be held, the part that senders without a token have together. */
-const STRANGERS_PART = 1 / 4;
+/** The share of the memory that all senders without a token have together. */
+const UNKNOWN_SHARE = 1 / 4;
 
-/** Bodies that one sender may have on their way: each holds a connection. */
+/** How many bodies one sender may have under way, since each holds a connection. */
 const MAX_BODIES = 100;
 
-/** Who sends bodies: a user, or an address without a token. */
+/** A user, or the address of callers without a token. */
 interface Sender {
   isKnown: boolean;
   bytes: number;
-  /** The longest under way first. */
+  /** Oldest first. */
   readonly underWay: Set<Body>;
 }
 
-/** A body, as far as it has come. */
+/** A body that is being received. */
 interface Body {
   bytes: Buffer;
   length: number;
-  /** It gets no longer. */
+  /** The length that it can reach, in bytes. */
   most: number;
   refuse(problem: Problem): void;
 }
@@ -29,13 +29,13 @@ interface Body {
 const NOTHING = Buffer.alloc(0);
 
 /**
- * Reads whole bodies that take their time, of `limit` bytes each and `most` together. Beyond, of the sender who holds most
- * the one is refused that has taken longest, so that nobody is put out by others who ask for more; and strangers have a part.
+ * Reads bodies that arrive slowly, up to `limit` bytes each and `most` together. Beyond that, the oldest body of the
+ * sender with most bytes is evicted, so that nobody loses a body to those who send more.
  */
 export class Bodies {
   private readonly senders = new Map<string, Sender>();
   private size = 0;
-  private strangers = 0;
+  private unknownSize = 0;
 
   constructor(
     private readonly limit: number,
@@ -44,7 +44,7 @@ export class Bodies {
     showInUse('body_bytes', () => this.size);
   }
 
-  /** A body that has come whole, and waits to be read. @throws Problem content-too-large */
+  /** Parses a body that has arrived whole. @throws Problem content-too-large */
   take(payload: IncomingMessage): unknown {
     const bytes: Buffer = payload.read() ?? NOTHING;
     if (bytes.length > this.limit) throw tooLarge(this.limit);
@@ -52,8 +52,8 @@ export class Bodies {
   }
 
   /**
-   * @param from who sends it; known by a token, or by an address alone
-   * @throws Problem content-too-large as soon as it is longer than the limit, temporary-reduced-capacity when it is put out
+   * @param from the sender: a user's id if `isKnown`, else an address
+   * @throws Problem content-too-large once the limit is passed, temporary-reduced-capacity when the body is evicted
    */
   async read(payload: IncomingMessage, from: string, isKnown: boolean): Promise<unknown> {
     const sender = this.senderOf(from, isKnown);
@@ -64,7 +64,7 @@ export class Bodies {
     } finally {
       sender.underWay.delete(body);
       this.count(sender, -body.bytes.length);
-      // Its listeners may stay for as long as its caller sends on.
+      // The payload's listeners hold this body until the caller stops sending.
       body.bytes = NOTHING;
       const isDone = sender.bytes === 0 && sender.underWay.size === 0;
       if (isDone && this.senders.get(from) === sender) this.senders.delete(from);
@@ -88,7 +88,7 @@ export class Bodies {
         reject(problem);
       };
       sender.underWay.add(body);
-      if (sender.underWay.size > MAX_BODIES) this.putOut(sender);
+      if (sender.underWay.size > MAX_BODIES) this.evictOldest(sender);
       payload.on('data', (chunk: Buffer) => {
         if (body.length + chunk.length > this.limit) return body.refuse(tooLarge(this.limit));
         this.append(body, chunk, sender);
@@ -101,7 +101,7 @@ export class Bodies {
     });
   }
 
-  /** Into one buffer: a list of chunks of one byte would take hundreds of times as much. */
+  /** Appends to one buffer: a list of one-byte chunks would take hundreds of times as much memory. */
   private append(body: Body, chunk: Buffer, sender: Sender): void {
     const { bytes, length } = body;
     body.length += chunk.length;
@@ -113,14 +113,14 @@ export class Bodies {
       chunk.copy(body.bytes, length);
     }
     this.count(sender, body.bytes.length - bytes.length);
-    while (this.strangers > this.most * STRANGERS_PART && this.putOut(this.largest((one) => !one.isKnown)));
-    while (this.size > this.most && this.putOut(this.largest(() => true)));
+    while (this.unknownSize > this.most * UNKNOWN_SHARE && this.evictOldest(this.largest((one) => !one.isKnown)));
+    while (this.size > this.most && this.evictOldest(this.largest(() => true)));
   }
 
   private count(sender: Sender, bytes: number): void {
     this.size += bytes;
     sender.bytes += bytes;
-    if (!sender.isKnown) this.strangers += bytes;
+    if (!sender.isKnown) this.unknownSize += bytes;
   }
 
   private largest(isMeant: (sender: Sender) => boolean): Sender | undefined {
@@ -130,13 +130,13 @@ export class Bodies {
     return largest;
   }
 
-  /** @returns whether there was one */
-  private putOut(sender: Sender | undefined): boolean {
+  /** @returns whether there was a body to evict */
+  private evictOldest(sender: Sender | undefined): boolean {
     const [oldest] = sender?.underWay ?? [];
     if (!sender || !oldest) return false;
     this.count(sender, -oldest.bytes.length);
     oldest.bytes = NOTHING;
-    oldest.refuse(unavailable('There are too many bodies on their way just now.'));
+    oldest.refuse(unavailable('The server is receiving too many bodies just now.'));
     return true;
   }
 }

@@ -12,7 +12,7 @@ import { invalid, Problem, tooLarge } from './problem.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The route takes its body as a stream, as JSON array or NDJSON, and counts the bytes itself. */
+    /** The route reads its body as a stream, a JSON array or NDJSON, and counts the bytes itself. */
     streamed?: boolean;
   }
 }
@@ -20,19 +20,19 @@ declare module 'fastify' {
 declare module 'node:http' {
   interface IncomingMessage {
     /**
-     * The place that it has in hand: left to others while something is awaited from its caller, who may be slow, and when the
-     * answer was given. Set by who has admitted the request.
+     * The request's place in admission, set when it was admitted. It is given back while the request waits for its
+     * caller, who may be slow, and once the answer is written.
      */
     place?: { outside<T>(awaited: Promise<T>): Promise<T>; answered(): void };
-    /** Its caller sends the body when told to, and has not been told yet. */
+    /** The request has `Expect: 100-continue`, and its caller has not been told to send the body yet. */
     awaitsContinue?: boolean;
   }
 }
 
 const unsupported = () =>
-  new Problem('unsupported-media-type', 'The Content-Type is missing or is not one that this route reads.');
+  new Problem('unsupported-media-type', 'The Content-Type is missing or not supported by this route.');
 
-/** Takes JSON types only, and refuses what the headers alone tell. The body is not read before it is known who sends it. */
+/** Accepts JSON media types only, and judges by the headers alone: a body is read after its caller is known. */
 export function registerBodyTypes(fastify: FastifyInstance, config: Config): void {
   const { server } = fastify;
   server.on('checkContinue', (request: IncomingMessage, response) => {
@@ -59,8 +59,8 @@ function isUtf8({ headers }: FastifyRequest): boolean {
 }
 
 /**
- * Reads the body, as the last guard of each route that may have one: what the others refuse costs no more than its headers. An
- * interceptor would do as well, and cost each request a scope of its own.
+ * Reads the body. It is the last guard of each route with a body, so that a request that another guard refuses costs no
+ * more than its headers. An interceptor would work too, but would cost each request a scope of its own.
  */
 @Injectable()
 export class BodyGuard implements CanActivate {
@@ -72,7 +72,7 @@ export class BodyGuard implements CanActivate {
     @Inject(CONFIG) config: Config,
   ) {
     this.bodies = new Bodies(config.BODY_LIMIT_BYTES, config.BODY_MEMORY_BYTES);
-    // Nest makes the routes later, and asks this one behind the guards that they declare.
+    // Nest makes the routes later, and calls this guard after those that they declare.
     for (const { handler } of routes.all().filter(({ method }) => method !== 'GET'))
       enhance(handler, GUARDS_METADATA, this, 'last');
   }
@@ -91,7 +91,7 @@ export class BodyGuard implements CanActivate {
 
   private async receive(request: FastifyRequest): Promise<boolean> {
     const { raw, caller } = request;
-    // What came along with the headers, as most bodies do, Node reads behind them, in this turn of the event loop.
+    // Most bodies arrive with the headers, and Node parses them later in this turn of the event loop.
     if (!raw.complete) await setImmediate();
     if (raw.complete && !raw.destroyed) {
       request.body = this.bodies.take(raw);
@@ -101,7 +101,7 @@ export class BodyGuard implements CanActivate {
     const connection: Connection = raw.socket;
     connection.isKnown = caller !== undefined;
     const whole = this.bodies.read(raw, caller ? caller.id : this.throttle.addressOf(raw), caller !== undefined);
-    // Nobody else is to wait for it.
+    // A slow body must not hold a place in admission.
     request.body = await (raw.place ? raw.place.outside(whole) : whole);
     return true;
   }

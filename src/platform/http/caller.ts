@@ -5,14 +5,14 @@ import { Problem } from './problem.js';
 
 export type Role = 'user' | 'admin';
 
-/** Who sends a request, as proven by an access token. */
+/** The user that a request's access token belongs to. */
 export interface Caller {
   id: string;
   role: Role;
   sessionId: string;
 }
 
-/** What depends on a user is kept with this name, and ends when the user changes or goes. */
+/** The cache tag of entries that depend on a user; they are dropped when the user is changed or deleted. */
 export const userTag = (id: string): string => `user:${id.toLowerCase()}`;
 
 declare module 'fastify' {
@@ -23,25 +23,25 @@ declare module 'fastify' {
 
 export const ACCESS = Symbol('ACCESS');
 
-/** Who may call a route: anyone, with or without a token; the user in its path and admins; admins alone. Without a mark: who is signed in. */
+/** Who may call a route: anyone; the user in its path and admins; or admins. By default, every signed-in user may. */
 export type Access = 'anyone' | 'self' | 'admin';
 
-/** Marks, for the document only, what needs no token. */
+/** Marks a route that needs no token, for the OpenAPI document only. */
 export const ANYONE_EXTENSION = 'x-anyone';
 
 export const Anyone = () =>
   applyDecorators(SetMetadata(ACCESS, 'anyone' satisfies Access), ApiExtension(ANYONE_EXTENSION, true));
-/** For the user whose id is in the path, and admins: the same refusal for one that is there and one that is not. */
+/** For the user whose id is in the path, and admins. Other callers cannot tell whether that user exists. */
 export const SelfOrAdmin = () => SetMetadata(ACCESS, 'self' satisfies Access);
 export const AdminOnly = () => SetMetadata(ACCESS, 'admin' satisfies Access);
 
-/** The caller; undefined only on a route for anyone. */
+/** The caller; undefined only on a route with @Anyone. */
 export const CurrentCaller = createParamDecorator(
   (_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<FastifyRequest>().caller,
 );
 
 const BAD_TOKEN = { 'www-authenticate': 'Bearer error="invalid_token"' };
 
-/** For a token that is not good, or whose user has gone since it was found to be. */
+/** For an invalid token, or one whose user was deleted after it was verified. */
 export const badToken = () =>
-  new Problem('invalid-token', 'The access token is not valid, or no longer.', {}, BAD_TOKEN);
+  new Problem('invalid-token', 'The access token is invalid, expired or revoked.', {}, BAD_TOKEN);

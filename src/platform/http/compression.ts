@@ -10,22 +10,22 @@ import { splitUrl } from './split-url.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The route gives out a few files, which never change: each encoding of one is made once, and kept here for all readers. */
+    /** The route serves a few files that never change: each encoding of each is made once and kept here. */
     kept?: Map<string, Promise<Buffer>>;
   }
 }
 
 export type Encoding = 'br' | 'gzip';
 
-/** Below this, compressed is hardly smaller, and costs time. */
+/** Below this size compression hardly helps, and costs time. */
 const SMALLEST_BYTES = 1024;
 const GAINS = /^(?:application\/(?:json|problem\+json|x-ndjson|javascript)|text\/|image\/svg)/;
-/** Brotli's own default (11) takes some fifty times as long, for a tenth less. */
+/** Brotli's default (11) takes some fifty times as long and saves a tenth more. */
 const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
 
 const compress = { br: promisify(brotliCompress), gzip: promisify(gzip) };
 
-/** More would wait for a thread, each with its body: then answers go out as they are. */
+/** Further answers would wait for a thread and hold their bodies in memory, so they are sent uncompressed. */
 const MOST_AT_ONCE = 32;
 let underWay = 0;
 export const isBusy = (): boolean => underWay >= MOST_AT_ONCE;
@@ -39,7 +39,7 @@ export async function encode(encoding: Encoding, bytes: Buffer): Promise<Buffer>
   }
 }
 
-/** Whether a body is long enough to gain from it. */
+/** Whether a body is long enough to be worth compressing. */
 export const gains = (body: string | Buffer): boolean => Buffer.byteLength(body) >= SMALLEST_BYTES;
 
 /** The entity tag of a compressed variant; a weak one is the same for all variants. */
@@ -48,11 +48,11 @@ export const tagOf = (tag: string, encoding: Encoding): string =>
 
 export interface Choice {
   encoding: Encoding | undefined;
-  /** The caller refuses what is not compressed, however small it is. */
+  /** The caller refuses the identity encoding, so even a small body must be compressed. */
   isNeeded: boolean;
 }
 
-/** What callers accept, by the header's text: there are few different ones. */
+/** By the text of Accept-Encoding, of which there are few different ones. */
 const choices = new LRUCache<string, Choice>({
   max: 500,
   memoMethod(header) {
@@ -65,8 +65,8 @@ const choices = new LRUCache<string, Choice>({
 export const choose = (header: string): Choice => (isTooLong(header) ? PLAIN : choices.memo(header));
 
 /**
- * Compresses what gains from it, for callers who take it. A compressed variant has an entity tag of its own, by
- * suffix. HEAD and 304 come this way too, with their body, so that they say what GET and 200 would.
+ * Compresses answers that are worth it, for callers who accept it. A compressed variant has its own entity tag, with a
+ * suffix. HEAD and 304 pass through here with their bodies, so that their headers are those of GET and 200.
  */
 export function registerCompression(fastify: FastifyInstance): void {
   fastify.addHook('onSend', (request, reply, payload, done) => {
@@ -102,7 +102,7 @@ function variantOf(request: FastifyRequest, reply: FastifyReply, payload: unknow
   if (isFile) return fileOf(kept, request, isCompressed ? encoding : undefined, body);
   if (!isCompressed) return body;
   return encode(encoding, Buffer.from(body as string)).catch(() => {
-    // For want of memory, say: it goes out as it is, for what it tells of is done.
+    // Out of memory, for instance: the answer goes out uncompressed, since its work is already done.
     reply.removeHeader('content-encoding');
     if (tag) reply.header('etag', tag);
     return body;
@@ -112,12 +112,12 @@ function variantOf(request: FastifyRequest, reply: FastifyReply, payload: unknow
 const compressed = (stream: Readable, encoding: Encoding): Readable =>
   pipeline(stream, encoding === 'br' ? createBrotliCompress(BROTLI) : createGzip(), ignore);
 
-/** By its route, where that is of one file: an address can be written in many ways. */
+/** Named by the route where it serves a single file, since one file's URL can be written in many ways. */
 function fileName({ routeOptions: { url = '' }, url: target }: FastifyRequest, encoding: Encoding | undefined): string {
   return `${encoding} ${url.includes('*') ? splitUrl(target)[0] : url}`;
 }
 
-/** A file whole: with a stream and a compressor for each reader, hundreds of slow ones would take all memory. */
+/** A whole file: a stream and a compressor for each of hundreds of slow readers would take all memory. */
 function fileOf(
   files: Map<string, Promise<Buffer>>,
   request: FastifyRequest,
@@ -145,7 +145,7 @@ const PLAIN: Choice = { encoding: undefined, isNeeded: false };
 
 const isStream = (payload: unknown): payload is Readable => typeof (payload as { pipe?: unknown }).pipe === 'function';
 
-/** Who reads the compressed stream meets the failure of the other there. */
+/** pipeline() destroys the compressed stream with the error, so its reader sees the failure. */
 function ignore(): void {}
 
 function mark(reply: FastifyReply, encoding: Encoding): void {

@@ -6,22 +6,23 @@ import { showInUse } from '../metrics/in-use.js';
 
 const SWEEP_MS = 100;
 
-/** A connection, with the answer that is under way on it, which Node keeps there. */
+/** A connection. Node keeps the response that is under way on it in `_httpMessage`. */
 export type Connection = Socket & {
   _httpMessage?: ServerResponse | null;
-  /** How many requests have come. */
+  /** How many requests have arrived on it. */
   requests?: number;
-  /** A body is on its way from a caller with a good token. */
+  /** It is receiving a body from a caller with a valid token. */
   isKnown?: boolean;
-  /** The rest of a body is awaited, only to be thrown away. */
+  /** It is receiving the rest of a body, to discard it. */
   isLingering?: boolean;
 };
 
-/** Requests that may wait behind others of their connections, in this process: some 4 KiB each; of one with a body Node takes 128 KiB. */
+/** How many pipelined requests may wait in this process, at some 4 KiB each. */
 const MAX_PIPELINED = 2000;
+/** A request with a body counts as so many, since Node holds 128 KiB for it. */
 const WITH_BODY = 32;
 
-/** Requests that were sent before the one in front of them was answered. Node takes whatever comes with one read: a thousand. */
+/** Requests that arrived before the one in front of them was answered. Node takes up to a thousand in a single read. */
 class Pipelined {
   private readonly waiting = new Map<Connection, number>();
   private count = 0;
@@ -30,7 +31,7 @@ class Pipelined {
     showInUse('pipelined_requests', () => this.count);
   }
 
-  /** Does the work when those in front were answered, as other servers do: or one connection could take all places. */
+  /** Does the work once the requests in front are answered; else one connection could take all places in admission. */
   behind(connection: Connection, response: ServerResponse, work: () => void): void {
     if (connection.destroyed) return;
     const { 'content-length': length = '0', 'transfer-encoding': coding } = response.req.headers;
@@ -57,23 +58,24 @@ class Pipelined {
   }
 }
 
-/** The rest of a body of so many bytes, most often there already, is worth the connection. */
+/** Reading the rest of a body up to this size, most of it already there, is cheaper than losing the connection. */
 const SHORT_BODY = 65_536;
-/** So long who was answered before may take to send it, ms; and so long who was given the last answer, to read that. */
+/** How long a caller who has its answer may take to send the rest of the body. */
 const LINGER_MS = 2000;
+/** How long a caller may take to read the last answer on a connection. */
 const LAST_MS = 500;
 
 /**
- * To be called when a request is answered that may not have come whole: a short rest is read and thrown away, for a while.
+ * Must be called when a request is answered before its body may have arrived: a short rest is read and discarded.
  * @returns whether the answer has to be the last on its connection
  */
 export function linger(request: IncomingMessage): boolean {
   if (request.complete) return false;
   const { 'content-length': length = '0', 'transfer-encoding': coding } = request.headers;
   if (length === '0' && coding === undefined) return false;
-  // Who was not told to send may do so or not: what comes next could be the body, or another request.
+  // A caller that was not told to continue may send the body or not, so the next bytes could be another request.
   const isLast = coding !== undefined || Number(length) > SHORT_BODY || request.awaitsContinue === true;
-  // Node lets go of it when it has ended.
+  // Node sets it to null once the connection has ended.
   const connection = request.socket as Connection | null;
   if (!connection || connection.isLingering || connection.destroyed) return isLast;
   connection.isLingering = true;
@@ -82,21 +84,21 @@ export function linger(request: IncomingMessage): boolean {
     clearTimeout(timer);
     connection.isLingering = false;
   });
-  // Who began to read it does not go on.
+  // Whoever began to read the body must not go on.
   request.removeAllListeners('readable').removeAllListeners('data').resume();
   if (isLast) endLater(connection, request);
   return isLast;
 }
 
 /**
- * Node would end both ways at once behind the last answer, and the system then takes back what the caller has not read of it,
- * since there is more to come (RFC 9112, 9.6). So only our way is ended, and the other not read: that costs nothing.
+ * After the last answer Node would close both directions at once. With input unread, the system then sends a reset,
+ * which can destroy what the caller has not read yet (RFC 9112, 9.6). So only the sending side is closed at first.
  */
 function endLater(connection: Connection, request: IncomingMessage): void {
   const end = connection.destroySoon;
   connection.destroySoon = () => {
     connection.end();
-    // Node reads on first, to throw away what is left.
+    // In a later turn, since Node first resumes reading to discard the rest.
     setImmediate(() => connection.pause());
     setTimeout(() => connection.destroy(), LAST_MS).unref();
   };
@@ -106,10 +108,11 @@ function endLater(connection: Connection, request: IncomingMessage): void {
 }
 
 /**
- * Ends connections on which nothing moves for a while as they are owed an answer; a sender who is too slow is told before.
- * Node's own server.setTimeout() would start a clock for every answer, also for one that goes out at once. Has each
- * connection's requests answered one after another. And says to the last request that a connection may send that it is; what
- * is sent behind it is not read (RFC 9112, 9.6), where Node's own maxRequestsPerSocket would answer with a bare 503.
+ * Bounds what one connection may do:
+ * - It ends when nothing moves while an answer is due. server.setTimeout() would start a timer for every answer.
+ * - Its requests are answered one after another.
+ * - The last request that it may send is answered with `Connection: close`, and nothing behind it is read (RFC 9112,
+ *   9.6). Node's own maxRequestsPerSocket would answer the next one with a bare 503.
  * @param listener of the server's requests
  */
 export function withinLimits(
@@ -119,14 +122,14 @@ export function withinLimits(
   const pipelined = new Pipelined();
   const work: RequestListener = (request, response) => {
     listener(request, response);
-    // Node sets the clock anew when the answer is done, which it calls finished only in a later turn.
+    // Node resets the time-out when an answer is done, but marks it finished only in a later turn.
     if (!response.writableEnded || response.writableLength > 0) request.socket.setTimeout(2 * REQUEST_TIMEOUT_MS);
   };
   return (request, response) => {
     const connection: Connection = request.socket;
     const count = (connection.requests ?? 0) + 1;
     connection.requests = count;
-    // Never answered, but there as long as the answers before them are not.
+    // It is never answered, but takes memory until the answers before it are done.
     if (count > most) return pipelined.behind(connection, response, () => {});
     if (count === most) response.shouldKeepAlive = false;
     if (connection._httpMessage === response) work(request, response);
@@ -135,8 +138,8 @@ export function withinLimits(
 }
 
 /**
- * Keeps connections to so many, and ends them as they fall idle once the server closes. Node would wait for those on which
- * an answer was under way (kept alive after it) and for those that never sent anything, for as long as callers hold them.
+ * Limits the number of connections, and ends idle ones while the server closes. Node would wait for those that had an
+ * answer under way or never sent anything, for as long as their callers hold them.
  */
 export function registerConnections(fastify: FastifyInstance, most: number): void {
   const { server } = fastify;
@@ -145,11 +148,11 @@ export function registerConnections(fastify: FastifyInstance, most: number): voi
     done();
   });
   const connections = new Set<Connection>();
-  /** The longest there first; those who were heard meanwhile are left out when room is needed. */
+  /** Oldest first. A connection that has sent a request meanwhile is skipped when room is needed. */
   const unheard = new Set<Connection>();
   /**
-   * For one more: by the end of who has been there longest without a whole request, else of all who have none under way, else
-   * of who still sends one; of callers with a token last of all.
+   * Ends connections for a newcomer: the oldest without a whole request, or else all idle ones, or else one that still
+   * sends its request, without a token if there is such a one.
    */
   const makeRoom = (newcomer: Socket) => {
     for (const socket of unheard) {
@@ -179,7 +182,7 @@ export function registerConnections(fastify: FastifyInstance, most: number): voi
   });
   fastify.addHook('preClose', (done) => {
     for (const { _httpMessage: response } of connections) {
-      // Says "Connection: close" to who is still to be answered.
+      // Makes answers that are still to come say "Connection: close".
       if (response && !response.headersSent) response.shouldKeepAlive = false;
     }
     const timer = setInterval(() => {
@@ -188,7 +191,7 @@ export function registerConnections(fastify: FastifyInstance, most: number): voi
       for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
       if (connections.size === 0) clearInterval(timer);
     }, SWEEP_MS);
-    // Closed without ever having listened: there is nothing to sweep.
+    // A server that never listened has nothing to sweep.
     if (!server.listening) clearInterval(timer);
     done();
   });

@@ -6,7 +6,7 @@ import { StartError } from '../start-error.js';
 
 type Paths = string | string[];
 
-/** Routes' templates, `/api/v1/users/:id`, of a controller's path and a handler's, of which each may have several. */
+/** The templates of a handler's routes, such as `/api/v1/users/:id`, for all of its own and the controller's paths. */
 const templatesOf = (of: Paths, below: Paths): string[] =>
   [of].flat().flatMap((path) =>
     [below].flat().map((rest) => {
@@ -20,24 +20,24 @@ export type Controller = new () => object;
 
 /** A route as a controller declares it. */
 export interface DeclaredRoute {
-  /** As HTTP has it: 'GET'. */
+  /** The HTTP method: 'GET'. */
   method: string;
-  /** `/api/v1/users/:id` */
+  /** The path: `/api/v1/users/:id`. */
   template: string;
   controller: Controller;
   instance: object;
   handler: Handler;
-  /** The handler's. */
+  /** The handler's name. */
   name: string;
-  /** Those of the controller and of the handler, in the order in which Nest asks them. */
+  /** The guards of the controller and of the handler, in the order in which Nest calls them. */
   guards: CanActivate[];
-  /** One instance serves all requests. */
+  /** Whether one controller instance serves all requests. */
   isStatic: boolean;
 }
 
 /**
- * Puts a guard or an interceptor first or last among those of a handler, before Nest makes the routes. That of another app in
- * this process goes.
+ * Puts a guard or an interceptor first or last among those of a handler, before Nest makes the routes. It replaces the
+ * one that another app in this process has put there.
  */
 export function enhance(handler: Handler, key: string, enhancer: object, place: 'first' | 'last'): void {
   const declared: unknown[] = Reflect.getMetadata(key, handler) ?? [];
@@ -45,7 +45,7 @@ export function enhance(handler: Handler, key: string, enhancer: object, place: 
   Reflect.defineMetadata(key, place === 'first' ? [enhancer, ...others] : [...others, enhancer], handler);
 }
 
-/** What Nest knows of all routes. */
+/** Lists the routes of all controllers. */
 @Injectable()
 export class DeclaredRoutes {
   constructor(
@@ -53,7 +53,7 @@ export class DeclaredRoutes {
     private readonly scanner: MetadataScanner,
   ) {}
 
-  /** @throws StartError for two that take the same requests */
+  /** @throws StartError when two routes match the same requests */
   all(): DeclaredRoute[] {
     const routes = this.declared();
     const taken = new Map<string, string>();

@@ -15,7 +15,7 @@ function statusOf(header: string | undefined, current: string | undefined = TAG)
   }
 }
 
-it('is a strong tag that differs with the version and with the time of making', () => {
+it('is a strong tag that differs by version and by time of creation', () => {
   expect(TAG).toMatch(/^"[\x21\x23-\x7e]+"$/);
   const tags = [thing(3, 1_000_000), thing(4, 1_000_000), thing(3, 1_000_001), thing(31, 1), thing(3, 37)];
   expect(new Set(tags.map(entityTag)).size).toBe(5);
@@ -50,7 +50,7 @@ describe('If-Match', () => {
   ])('answers 412 to %s', (header) => expect(statusOf(header)).toBe(412));
 
   it.each(['', ' ', bare, '"', `${TAG}${bare}`, `${TAG} "x"`, `w/${TAG}`, '*,*', `"a b"`, '"\u0100"', ',', ', ,'])(
-    'answers 400 to %j, which is no list of tags',
+    'answers 400 to the malformed list %j',
     (header) => expect(statusOf(header)).toBe(400),
   );
 
@@ -58,20 +58,20 @@ describe('If-Match', () => {
     expect(statusOf(undefined)).toBe(428);
   });
 
-  it.each(['*', TAG, '"x"'])('answers 412 to %s where there is nothing', (header) => {
+  it.each(['*', TAG, '"x"'])('answers 412 to %s when the resource does not exist', (header) => {
     expect(() => assertIfMatch(header, undefined)).toThrow(expect.objectContaining({ status: 412 }));
   });
 });
 
 describe('If-None-Match', () => {
   it.each([TAG, '*', `,, ${TAG} ,`, `"é", ${TAG}`, `W/${TAG}`, `"x", ${TAG}`, `"${bare}-gzip"`, `W/"${bare}-br"`])(
-    'is met by %s',
+    'matches with %s',
     (header) => {
       expect(isNotModified(header, TAG)).toBe(true);
     },
   );
 
-  it.each([undefined, '', '"x"', bare, `${TAG} "x"`, `"${bare}-zstd"`, '"*"'])('is not met by %s', (header) => {
+  it.each([undefined, '', '"x"', bare, `${TAG} "x"`, `"${bare}-zstd"`, '"*"'])('does not match with %s', (header) => {
     expect(isNotModified(header, TAG)).toBe(false);
   });
 });

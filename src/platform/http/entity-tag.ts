@@ -1,17 +1,16 @@
 import { invalid, Problem } from './problem.js';
 
-/** An element of a list (RFC 9110, 5.6.1), which may be empty, and its comma. */
+/** An element of a list (RFC 9110, 5.6.1), which may be empty, with its comma. */
 const ELEMENT = /[ \t]*(?:(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)/y;
 
 /**
- * The strong entity tag of one version of a thing. The time of its making is part of it, so that
- * a thing that is deleted and made again under its name never has an old one's tag. PostgreSQL makes the same (see
- * platform/resource/table.ts).
+ * The strong entity tag of one version of a resource. It contains the time of creation, so that a resource that is
+ * deleted and created again never reuses a tag. PostgreSQL makes the same tag (see platform/resource/table.ts).
  */
 export const entityTag = (thing: { version: number; createdAt: Date }): string =>
   `"${thing.version}-${thing.createdAt.getTime().toString(16)}"`;
 
-/** A compressed variant has its own tag, by suffix; it is the same version. */
+/** A compressed variant has a suffix on its tag, but is the same version. */
 const withoutVariant = (tag: string) => tag.replace(/-(?:gzip|br)$/, '');
 
 interface Tag {
@@ -19,7 +18,7 @@ interface Tag {
   isWeak: boolean;
 }
 
-/** The tags of a list; none where it is no such list. */
+/** The tags of a list; none when the header is malformed. */
 function tagsIn(header: string): Tag[] {
   const tags: Tag[] = [];
   ELEMENT.lastIndex = 0;
@@ -35,7 +34,7 @@ const isAny = (header: string) => header.trim() === '*';
 const isOf = (current: string, { tag }: Tag) => withoutVariant(tag) === current.slice(1, -1);
 
 /**
- * Whether the change that a caller asks for is based on what is there now (RFC 9110, 13.1.1).
+ * Asserts that a caller's change is based on the current version (RFC 9110, 13.1.1).
  * @throws Problem precondition-required without If-Match, precondition-failed when it is stale
  */
 export function assertIfMatch(header: string | undefined, current: string | undefined): void {
@@ -44,9 +43,9 @@ export function assertIfMatch(header: string | undefined, current: string | unde
   const tags = tagsIn(header);
   if (!isAny(header) && tags.length === 0) throw invalid('If-Match is not a list of entity tags.');
   if (current === undefined)
-    throw new Problem('precondition-failed', 'There is nothing here that If-Match could match: leave it out.');
+    throw new Problem('precondition-failed', 'There is no resource here for If-Match to match: leave it out.');
   if (!isAny(header) && !tags.some((tag) => !tag.isWeak && isOf(current, tag)))
-    throw new Problem('precondition-failed', 'Read it again: it is no longer what If-Match says.');
+    throw new Problem('precondition-failed', 'If-Match does not name the current version: read the resource again.');
 }
 
 /** Whether the caller already has this version (RFC 9110, 13.1.2). */

@@ -11,16 +11,16 @@ import { asPublic } from './public-path.js';
 import { requestId } from './request-guard.js';
 import { splitUrl } from './split-url.js';
 
-/** What Fastify's own errors mean to a caller, by their codes; of others the status is enough. */
+/** Details for Fastify's own errors, by their codes; for other codes the status is enough. */
 const FASTIFY_PROBLEMS: Record<string, string> = {
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The Content-Type is missing or is not one that this route reads.',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The Content-Type is missing or not supported by this route.',
   FST_ERR_BAD_URL: 'The path is not valid percent-encoded UTF-8.',
   FST_ERR_MAX_PARAM_LENGTH: 'A part of the path is too long.',
 };
 
 /**
- * The one place where an error of any origin (ours, Nest's, Fastify's, TypeORM's, a crash) becomes
- * what the caller is told. Only a Problem's own words reach the caller.
+ * The one place where an error of any origin (ours, Nest's, Fastify's, TypeORM's, a crash) becomes a problem for the
+ * caller. Only a Problem's own text reaches the caller.
  */
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
@@ -36,7 +36,7 @@ function toProblem(error: unknown): Problem {
   return new Problem(type, FASTIFY_PROBLEMS[code] ?? 'The request was refused.');
 }
 
-/** Answers a failed request with its problem document, and logs what is our own fault. */
+/** Answers a failed request with its problem document, and logs server errors. */
 export function answerProblem(request: FastifyRequest, reply: FastifyReply, error: unknown): void {
   const problem = overLimit(request, reply) ?? toProblem(error);
   if (problem.status >= 500) {
@@ -50,10 +50,10 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
   const instance = asPublic(request.server.getDecorator('publicPath'), splitUrl(request.url)[0]);
   reply
     .code(problem.status)
-    // Of the answer that was to be, or of a stream that failed before its first byte.
+    // It may be set already, for the intended answer or for a stream that failed before its first byte.
     .removeHeader('content-encoding')
     .headers({
-      // The router's own errors come before any hook.
+      // The router fails before any hook has set these.
       'x-request-id': request.id,
       'cache-control': 'no-store',
       // Every 401 names a way to prove who you are (RFC 9110, 15.5.2).
@@ -61,11 +61,11 @@ export function answerProblem(request: FastifyRequest, reply: FastifyReply, erro
       ...problem.headers,
       'content-type': 'application/problem+json',
     })
-    // Bytes, because Fastify would give text a charset, which this media type does not have.
+    // As bytes, since Fastify would add a charset to text, which this media type does not have.
     .send(Buffer.from(JSON.stringify(problem.toDocument(instance, request.id))));
 }
 
-/** The last filter: whatever Nest's pipeline throws. */
+/** Catches whatever Nest's pipeline throws. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   catch(error: unknown, host: ArgumentsHost): void {
@@ -74,7 +74,7 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
-/** What the HTTP parser refuses has no request yet: it is answered on the socket, once, and behind earlier requests. */
+/** Answers what the HTTP parser refuses, which has no request yet: on the socket, once, after earlier requests. */
 export function answerClientError(error: Error & { code?: string }, socket: Connection): void {
   if (error.code === 'ECONNRESET' || !socket.writable || socket.isLingering) return void socket.destroy();
   const current = socket._httpMessage;
@@ -97,7 +97,7 @@ export function answerClientError(error: Error & { code?: string }, socket: Conn
   socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${headers.join('')}\r\n${body}`);
 }
 
-/** For CONNECT, Node would end the connection without a word. */
+/** Answers CONNECT, for which Node would end the connection without an answer. */
 export function refuseTunnels({ server }: FastifyInstance): void {
   server.on('connect', (_request, socket: Socket) => {
     socket.on('error', () => undefined);

@@ -4,7 +4,7 @@ import { addVary } from './compression.js';
 
 const NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** What helmet sets, as constants: there is nothing to decide per request. */
+/** The headers that helmet sets, as constants, since none depends on the request. */
 export const SECURITY = {
   'content-security-policy': NOTHING,
   'cross-origin-opener-policy': 'same-origin',
@@ -26,27 +26,26 @@ export function lines(headers: Record<string, string>): string {
   return text;
 }
 
-/** The page of the documentation may use its own scripts, styles and images, and call the API. */
+/** The documentation page may use its own scripts, styles and images, and call the API. */
 const PAGE = `${NOTHING}; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'`;
 
-/** What a page of another origin may read of an answer, beside the few headers that any may. */
+/** Response headers that a page of another origin may read, in addition to the CORS-safelisted ones. */
 const EXPOSED =
   'ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id, Allow, Cache-Status';
 
-/** What such a page may ask for, and for how many seconds its browser need not ask whether it may. */
+/** What such a page may send, and how many seconds its browser may keep the preflight's result. */
 const PREFLIGHT = {
   'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
   'access-control-allow-headers': 'Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, X-Request-Id',
   'access-control-max-age': '600',
 };
 
-/** What an answer to a page of an allowed origin says. */
 export const corsHeaders = (origin: string) => ({
   'access-control-allow-origin': origin,
   'access-control-expose-headers': EXPOSED,
 });
 
-/** The request's id and security headers on every answer, and CORS for the configured origins. */
+/** Sets the request id on every answer, the documentation's own policy, and CORS for the configured origins. */
 export function registerHeaders(fastify: FastifyInstance, origins: string[]): void {
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
@@ -56,7 +55,7 @@ export function registerHeaders(fastify: FastifyInstance, origins: string[]): vo
   if (origins.length > 0) registerCors(fastify, new Set(origins));
 }
 
-/** Tokens come in a header and never in a cookie, so that credentials are not allowed. */
+/** Credentials are not allowed, since tokens are sent in a header and never in a cookie. */
 function registerCors(fastify: FastifyInstance, origins: Set<string>): void {
   fastify.addHook('onRequest', (request, reply, done) => {
     addVary(reply, 'Origin');

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { escapePointer, MAX_DEPTH, parseJson } from './json.js';
 import { Problem } from './problem.js';
 
-/** What it is refused with: the pointer to the flaw, or the detail when there is no pointer. */
+/** The refusal's pointer, or its detail when there is no pointer. */
 function refusal(text: string | Buffer): string {
   try {
     parseJson(Buffer.from(text as string));
@@ -17,7 +17,7 @@ function refusal(text: string | Buffer): string {
 
 const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
 
-it('reads any JSON that can be kept exactly', () => {
+it('parses any JSON that can be stored exactly', () => {
   const name = fc.string({ unit: 'binary' }).filter((text) => text !== '__proto__' && !text.includes('\0'));
   const value = fc.letrec((tie) => ({
     any: fc.oneof(
@@ -77,12 +77,12 @@ it.each([
   expect(JSON.parse(JSON.stringify(parseJson(Buffer.from(text))))).toEqual(JSON.parse(text));
 });
 
-it.each([[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xe2, 0x82]])('refuses the bytes %j, … as no UTF-8', (...bytes) => {
+it.each([[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xe2, 0x82]])('refuses %j, … as not UTF-8', (...bytes) => {
   expect(refusal(Buffer.from([0x22, ...bytes, 0x22]))).toBe('The body is not valid UTF-8.');
 });
 
 it.each(['', ' ', '{', '[1,]', "'a'", 'NaN', '01', '{"a":1}{', '"\n"', 'undefined'])(
-  'refuses %j as no JSON, in its own words',
+  'refuses %j as invalid JSON, in its own words',
   (text) => {
     expect(refusal(text)).toMatch(/^The body is not valid JSON(: see character \d+)?\.$/);
   },
@@ -100,7 +100,7 @@ it('never pollutes the prototype of all objects', () => {
   expect(({} as Record<string, unknown>).polluted).toBeUndefined();
 });
 
-it('makes steps of a JSON Pointer that are always well-formed', () => {
+it('makes well-formed steps of a JSON Pointer', () => {
   expect(escapePointer('~1/')).toBe('~01~1');
   expect(escapePointer(7)).toBe('7');
   expect(escapePointer('\ud800')).toBe('\ufffd');

@@ -3,12 +3,12 @@ import { Decimal, MAX_DECIMALS } from '../decimal.js';
 import { isObject, parseExactly } from '../exact-json.js';
 import { invalid, type Mistake } from './problem.js';
 
-/** Deepest nesting of arrays and objects in any JSON that is read. */
+/** Deepest nesting of arrays and objects in JSON input. */
 export const MAX_DEPTH = 32;
 
 /**
- * Reads JSON from bytes and refuses whatever could not be stored and given back exactly.
- * @throws Problem invalid-request, with a pointer to the first flaw where there is one
+ * Parses JSON, and refuses values that could not be stored and returned exactly.
+ * @throws Problem invalid-request, with a pointer to the first such value
  */
 export function parseJson(bytes: Buffer, what = 'The body'): unknown {
   if (!isUtf8(bytes)) throw invalid(`${what} is not valid UTF-8.`);
@@ -23,11 +23,11 @@ export function parseJson(bytes: Buffer, what = 'The body'): unknown {
     throw invalid(`${what} is not valid JSON${position ? `: see character ${Number(position) + 1}` : ''}.`);
   }
   const flaw = findFlaw(value, 1, text.includes('\\u'));
-  if (flaw) throw invalid(`${what} holds something that cannot be taken.`, [{ ...flaw, pointer: shown(flaw.pointer) }]);
+  if (flaw) throw invalid(`${what} contains a value that is not allowed.`, [{ ...flaw, pointer: shown(flaw.pointer) }]);
   return value;
 }
 
-/** Only an escape can bring a NUL or a lone surrogate into valid UTF-8, so strings are looked at only when there is one. */
+/** Only an escape can bring a NUL or a lone surrogate into valid UTF-8, so strings are checked only if there is one. */
 function findFlaw(value: unknown, depth: number, escapes: boolean): Mistake | undefined {
   if (typeof value === 'string') return escapes ? stringFlaw(value) : undefined;
   if (typeof value === 'number') return numberFlaw(value);
@@ -61,10 +61,10 @@ function stringFlaw(text: string): Mistake | undefined {
   return text.isWellFormed() ? undefined : flaw('holds half of a surrogate pair');
 }
 
-/** What lies past 2^53-1 still does after rounding, and 1e999 becomes Infinity, so the value tells. */
+/** The parsed value is enough: a number beyond 2^53-1 is still beyond it after rounding, and 1e999 becomes Infinity. */
 const numberFlaw = (value: number): Mistake | undefined =>
   Math.abs(value) > Number.MAX_SAFE_INTEGER
-    ? flaw('is a number beyond ±9007199254740991, which many a reader could not keep exactly')
+    ? flaw('is a number beyond ±9007199254740991, which many clients cannot represent exactly')
     : undefined;
 
 const decimalFlaw = ({ decimals }: Decimal): Mistake | undefined =>
@@ -77,10 +77,10 @@ const under = (key: string | number, { pointer, detail }: Mistake): Mistake => (
   detail,
 });
 
-/** Of a longer name or pointer an answer shows so many characters: a report may have to show a thousand. */
+/** Answers cut names and pointers to this length, since a report may show a thousand of them. */
 const LONGEST_NAME = 200;
 export const shown = (name: string) => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
 
-/** One step of a JSON Pointer (RFC 6901); what is not well-formed is shown by U+FFFD. */
+/** One step of a JSON Pointer (RFC 6901). A lone surrogate becomes U+FFFD. */
 export const escapePointer = (key: string | number): string =>
   shown(String(key)).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1');

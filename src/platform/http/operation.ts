@@ -5,25 +5,26 @@ import type { ProblemType } from './problem.js';
 
 interface OperationText {
   description?: string;
-  /** What the usual answer is, and the schema of its body, if it has one. */
+  /** Describes the usual answer. */
   answer: string;
+  /** The schema of its body, if it has one. */
   body?: z.ZodType;
-  /** Where it is not 200, or 204 without a body. */
+  /** By default 200, or 204 without a body. */
   status?: number;
-  /** Media type of the answer; JSON, if left out. */
+  /** Media type of the answer; JSON by default. */
   type?: string;
-  /** What 201 means, where a route may also make a thing. */
+  /** Describes 201, for a route that may also create a resource. */
   created?: string;
-  /** Problems beside those that any route of its kind can have (see scripts/openapi.ts). */
+  /** Problems in addition to those of every route of its kind (see scripts/openapi.ts). */
   problems?: ProblemType[];
 }
 
-/** What the document makes of a route's own words (see scripts/openapi.ts). */
+/** The vendor extension that hands a route's problems to scripts/openapi.ts. */
 export const PROBLEMS_EXTENSION = 'x-problems';
 
 /**
- * Describes a route once, for the document and for Nest: words, answers and problems.
- * @param id becomes the operationId, and a method's name in a generated client
+ * Describes a route once, for the OpenAPI document and for Nest: texts, answers and problems.
+ * @param id the operationId, which names the method in a generated client
  */
 export function Operation(id: string, summary: string, text: OperationText) {
   const { description, answer, body, status = body ? 200 : 204, type, created, problems = [] } = text;
@@ -40,7 +41,7 @@ export function Operation(id: string, summary: string, text: OperationText) {
   );
 }
 
-/** What was made has a place, what has a version has a tag, and a page has a next one. */
+/** Location for a created resource, ETag for a body with a version, Link for a page of a list. */
 function headersOf(status: number, body: z.ZodType | undefined) {
   const members = body instanceof z.ZodObject ? body.shape : {};
   return {
@@ -50,6 +51,6 @@ function headersOf(status: number, body: z.ZodType | undefined) {
   } as never;
 }
 
-/** Headers of an answer, each described once for all (see scripts/openapi.ts). */
+/** References to the headers that scripts/openapi.ts describes. */
 export const headerRefs = (...names: string[]) =>
   Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));

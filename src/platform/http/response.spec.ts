@@ -60,7 +60,7 @@ const requests: Record<string, string> = {
 
 const SECURITY_NAMES = new Set(Object.keys(SECURITY));
 
-/** What a server sends whose answers are made by `type`, in lines; without the date, which may have changed. */
+/** The lines that a server sends with `type` as its ServerResponse, without the date, which may have changed. */
 async function sent(type: typeof ServerResponse, answer: Give, request: string, keepAliveTimeout = 7000) {
   const server = createServer({ ServerResponse: type, keepAliveTimeout }, (_: IncomingMessage, response) =>
     answer(response),
@@ -84,12 +84,12 @@ describe.each(Object.entries(requests))('%s', (_, request) => {
   });
 });
 
-it('says nothing of how long a connection is kept that is kept for ever', async () => {
+it('sends no Keep-Alive header when connections have no time-out', async () => {
   const of = (type: typeof ServerResponse) => sent(type, answers['a short text'] as Give, requests.GET as string, 0);
   expect(withoutSecurity(await of(HttpResponse))).toEqual(await of(ServerResponse));
 });
 
-it('leaves a security header that the answer has of its own', async () => {
+it("keeps an answer's own security header", async () => {
   const own = text('ok', { 'content-security-policy': "default-src 'self'" });
   const found = await sent(HttpResponse, own, requests.GET as string);
   expect(found.filter((line) => /^content-security-policy/i.test(line))).toEqual([

@@ -1,18 +1,18 @@
 import { type IncomingMessage, type OutgoingHttpHeaders, ServerResponse, STATUS_CODES } from 'node:http';
 import { lines, SECURITY } from './headers.js';
 
-/** Up to so many bytes Node hands a text to the system without a copy that waits with it. */
+/** Up to this size Node passes a string to the system without keeping a copy while it is sent. */
 export const SHORT_BYTES = 16_384;
 
-/** UTF-8, of which each character is a byte. */
+/** The text's UTF-8 bytes as a latin1 string, one character a byte. */
 export const asBytes = (text: string) =>
   Buffer.byteLength(text) === text.length ? text : Buffer.from(text).toString('latin1');
 
-/** V8 keeps a text that was put together in its pieces, and would look for them all over the heap each time. */
+/** Copies a concatenated string, which V8 keeps as a tree of pieces all over the heap, into a flat one. */
 export const flat = (text: string) => Buffer.from(text, 'latin1').toString('latin1');
 
 const beginnings = new Map<number, string>();
-/** How all answers of a status begin. It is kept, so that it is at hand: a thousand answers in turn are not. */
+/** The status line and security headers. Answers of a status share one string, which stays in the CPU's cache. */
 export function beginningOf(status: number): string {
   let text = beginnings.get(status);
   if (text === undefined) {
@@ -22,7 +22,7 @@ export function beginningOf(status: number): string {
   return text;
 }
 
-/** The headers that Node adds, as they were last: they change with the second. */
+/** The headers that Node would add, kept until the second changes. */
 const last = { second: 0, keepAliveMs: 0, text: '' };
 function endOf(keepAliveMs: number): string {
   const second = Math.floor(Date.now() / 1000);
@@ -34,14 +34,14 @@ function endOf(keepAliveMs: number): string {
   return last.text;
 }
 
-/** Headers that decide nothing about the connection or how the body is sent. */
+/** Headers that do not affect the connection or the framing of the body. */
 const PLAIN: ReadonlySet<string> = new Set(
   'access-control-allow-origin access-control-expose-headers allow cache-control cache-status content-encoding content-length content-type etag idempotency-replayed link location ratelimit ratelimit-policy retry-after vary www-authenticate x-request-id'.split(
     ' ',
   ),
 );
 
-/** What Node keeps of an answer. */
+/** Node's internal fields of a response. */
 interface Own extends ServerResponse {
   _header: string | null;
   _headerSent: boolean;
@@ -52,9 +52,12 @@ interface Own extends ServerResponse {
   maxRequestsOnConnectionReached: boolean;
 }
 
-/** An answer with the security headers, whoever gives it. Its usual head is one text: Node would check and add each of twenty headers. */
+/**
+ * A response with the security headers, whoever answers. The usual head is a single string, where Node would check and
+ * add each of twenty headers.
+ */
 export class HttpResponse<R extends IncomingMessage = IncomingMessage> extends ServerResponse<R> {
-  /** Its head is such a text, and waits for the body. */
+  /** The head is such a string, and waits for the body. */
   private isText = false;
 
   override writeHead(status: number, headers?: unknown, others?: unknown): this {
@@ -74,7 +77,7 @@ export class HttpResponse<R extends IncomingMessage = IncomingMessage> extends S
     return this;
   }
 
-  /** Head and a short body go out as one text that need not be converted. */
+  /** Sends the head and a short body as one latin1 string, which needs no conversion. */
   override end(body?: unknown, encoding?: unknown, done?: unknown): this {
     const own = this as unknown as Own;
     const isWaiting = this.isText && !own._headerSent && own._hasBody;
@@ -88,7 +91,7 @@ export class HttpResponse<R extends IncomingMessage = IncomingMessage> extends S
 
 const isEmpty = (status: number) => status === 204 || status === 304;
 
-/** The head, where nothing about it is to be decided; else Node makes it, and refuses what is none. */
+/** The head of a usual answer; undefined for any other, which Node makes and validates. */
 function headOf(response: Own, status: number, headers: OutgoingHttpHeaders): string | undefined {
   const isUsual =
     response.shouldKeepAlive &&
@@ -111,9 +114,9 @@ function headOf(response: Own, status: number, headers: OutgoingHttpHeaders): st
 }
 
 /**
- * Sends a whole answer as text, of which each character is a byte: Node takes it from `_header`, where its own writeHead()
- * puts the head, and sends it in one piece. Bytes behind it go out with it, and are not copied.
- * @returns how many bytes both are
+ * Sends a whole answer as a latin1 string in one piece, through `_header`, where Node's own writeHead() puts the head.
+ * `bytes` are sent behind it without a copy.
+ * @returns the number of bytes sent
  */
 export function sendText(response: ServerResponse, status: number, text: string, bytes?: Buffer): number {
   const own = response as Own;

@@ -1,4 +1,4 @@
-/** Whether all of its percent-encoding is of UTF-8. */
+/** Whether all percent-encoding in a text is valid UTF-8. */
 export function canDecode(text: string): boolean {
   try {
     decodeURIComponent(text);
@@ -8,7 +8,7 @@ export function canDecode(text: string): boolean {
   }
 }
 
-/** The path of a request's target, and its query; which is '' for none, and may hold question marks of its own. */
+/** The path and the query of a request's target. The query is '' for none, and may contain question marks. */
 export function splitUrl(url: string): [string, string] {
   const query = url.indexOf('?');
   return query < 0 ? [url, ''] : [url.slice(0, query), url.slice(query + 1)];

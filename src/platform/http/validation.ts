@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { escapePointer, shown } from './json.js';
 import { invalid, type Mistake } from './problem.js';
 
-/** Says what is wrong in this API's own words: a library's may change with its version. */
+/** Mistakes are described in this API's own words, since Zod's may change with its version. */
 z.config({ customError: (issue) => sentence(issue as z.core.$ZodRawIssue) });
 
 const article = (type: string) => (/^[aeiou]/.test(type) ? `an ${type}` : `a ${type}`);
@@ -20,7 +20,7 @@ function sentence(issue: z.core.$ZodRawIssue): string {
     case 'too_big':
       return `must ${amount(issue.origin, issue.maximum)} or ${issue.origin === 'string' ? 'fewer' : 'less'}`;
     case 'unrecognized_keys':
-      return 'is not known here';
+      return 'is not a known name';
     case 'invalid_format':
       return `must be ${article(formats[String(issue.format)] ?? 'valid value')}`;
     default:
@@ -34,14 +34,14 @@ const amount = (origin: string, figure: number | bigint) =>
 const formats: Record<string, string> = {
   email: 'email address',
   uuid: 'UUID',
-  datetime: 'timestamp as RFC 3339 has it, with an offset',
-  regex: 'text of the right form',
+  datetime: 'timestamp with an offset (RFC 3339)',
+  regex: 'text of the documented form',
 };
 
-/** So many mistakes are told of: a body may hold a hundred thousand, and their list is longer than the body. */
+/** How many mistakes an answer lists: a body may hold a hundred thousand, whose list would be longer than the body. */
 const MOST_MISTAKES = 100;
 
-/** The first issues as mistakes; a name that is not known is pointed at itself. */
+/** The first issues as mistakes. Each unknown name gets a mistake, with its own pointer. */
 export function toMistakes(issues: readonly z.core.$ZodIssue[], asParameter = false): Mistake[] {
   const locate = (path: readonly PropertyKey[]) =>
     asParameter ? String(path[0] ?? '') : shown(path.map((step) => `/${escapePointer(String(step))}`).join(''));
@@ -52,7 +52,7 @@ export function toMistakes(issues: readonly z.core.$ZodIssue[], asParameter = fa
   return told.slice(0, MOST_MISTAKES);
 }
 
-/** Checks bodies, queries and path parameters against the schema beside them. */
+/** Validates bodies, queries and path parameters against the schemas that handlers declare for them. */
 @Injectable()
 export class ValidationPipe extends StandardSchemaValidationPipe {
   override async transform<T>(value: T, { schema, type, data }: ArgumentMetadata): Promise<T> {

@@ -3,7 +3,7 @@ import { jest } from '@jest/globals';
 import type { ExecutionContext } from '@nestjs/common';
 import { LastingRequests } from './while-allowed.js';
 
-/** What a guard was asked in three looks at a request whose response is this one. */
+/** How often a guard is asked during three intervals about a request with this response. */
 function looksAt(response: object): number {
   jest.useFakeTimers();
   const lasting = new LastingRequests();
@@ -20,10 +20,10 @@ function looksAt(response: object): number {
 afterEach(() => jest.useRealTimers());
 
 it.each([
-  ['is there', { closed: false, req: { socket: { destroyed: false } } }, 3],
-  ['has gone', { closed: false, req: { socket: { destroyed: true } } }, 0],
-  ['is one that Node has let go of', { closed: false, req: { socket: null } }, 0],
+  ['is connected', { closed: false, req: { socket: { destroyed: false } } }, 3],
+  ['has disconnected', { closed: false, req: { socket: { destroyed: true } } }, 0],
+  ['has a socket that Node has set to null', { closed: false, req: { socket: null } }, 0],
   ['has its answer', { closed: true, req: { socket: { destroyed: false } } }, 0],
-])('looks again for as long as its caller is there: who %s', (_, response, looks) => {
+])('asks guards again only while the caller waits: one who %s', (_, response, looks) => {
   expect(looksAt(response)).toBe(looks);
 });

@@ -3,30 +3,30 @@ import { createParamDecorator, type ExecutionContext, Injectable, type PipeTrans
 import type { FastifyReply } from 'fastify';
 import { Problem } from './problem.js';
 
-/** So often it is asked: what is asked costs next to nothing, and a word from another process takes 1 s. */
+/** How often guards are asked again: it is cheap, and news from another process takes 1 s to arrive. */
 const LOOK_MS = 1500;
 
-/** Asks a guard again of a request that it let in. @throws Problem what it would be refused with now */
+/** Asks a guard again about a request that it let in. @throws Problem when the guard would refuse it now */
 type Recheck = (context: ExecutionContext) => Promise<void>;
 
-/** Requests that last: their callers may be signed out or disabled meanwhile, and what they use may go or be closed to them. */
+/** Watches long requests: meanwhile their callers may lose access, or what they read may be deleted. */
 @Injectable()
 export class LastingRequests {
-  /** In the order of the guards, each of which adds its own. */
+  /** In the order of the guards. Each guard adds its own. */
   readonly rechecks: Recheck[] = [];
 
-  /** @returns a signal, aborted with the problem that the request would be refused with from then on */
+  /** @returns a signal that is aborted, with the problem, once a guard would refuse the request */
   watch(context: ExecutionContext): AbortSignal {
     const allowed = new AbortController();
     const { raw } = context.switchToHttp().getResponse<FastifyReply>();
     const look = async () => {
-      // Where its caller had gone before it was watched, nothing has told. Node may have let go of the connection, too.
+      // A caller who left before the watch began causes no event, and Node may have set the socket to null.
       const socket = raw.req.socket as Socket | null;
       if (raw.closed || !socket || socket.destroyed) return clearInterval(timer);
       try {
         for (const recheck of this.rechecks) await recheck(context);
       } catch (error) {
-        // As long as it cannot be found out, what is known goes on.
+        // When the check itself fails, the last result stands.
         if (error instanceof Problem && error.status < 500) allowed.abort(error);
       }
     };
@@ -47,5 +47,5 @@ class WatchPipe implements PipeTransform<ExecutionContext, AbortSignal> {
 
 const Context = createParamDecorator((_: unknown, context: ExecutionContext) => context);
 
-/** For a handler that takes long: a signal that is aborted, with the problem, when the request would be refused by now. */
+/** For a handler that takes long: a signal that is aborted, with the problem, once a guard would refuse the request. */
 export const WhileAllowed = () => Context(WatchPipe);
