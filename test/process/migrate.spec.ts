@@ -68,7 +68,7 @@ describe('the migration command', () => {
       const waiting = start({ ...productionSettings(database.url), MIGRATION_WAIT_MS: '1000' });
       expect(await waiting.end()).toEqual({ code: 1, signal: null });
       expect(waiting.stderr).toMatch(
-        /^The schema is being migrated by process \d+ of PostgreSQL \(a deploy, .+\), and was still after 1000 ms: giving up\.$/m,
+        /^The schema is still being migrated by process \d+ of PostgreSQL \(a deploy, .+\) after 1000 ms: giving up\.$/m,
       );
       expect(waiting.stdout + waiting.stderr).not.toMatch(/^ +at /m);
     }

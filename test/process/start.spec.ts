@@ -113,9 +113,7 @@ describe('the built app says in a line why it does not start, when', () => {
       const url = new URL(own.url);
       Object.assign(url, { username: role, password: 'of-the-reader' });
       const program = startMain(productionSettings(url.href));
-      await expectRefusal(program, [
-        /^PostgreSQL refused what the start needs of its schema: permission denied for schema public$/,
-      ]);
+      await expectRefusal(program, [/^PostgreSQL refused to prepare the schema: permission denied for schema public$/]);
       // Tables that are there, and that it may not read.
       await startMain(productionSettings(own.url)).url();
       await expectRefusal(startMain(productionSettings(url.href)), [/permission denied for table migrations$/]);
@@ -144,7 +142,7 @@ describe('the built app says in a line why it does not start, when', () => {
       const url = new URL(database.url);
       url.pathname = name;
       await expectRefusal(startMain(productionSettings(url.href)), [
-        new RegExp(`^The database has the encoding ${encoding}, which lacks letters: make one with UTF8\\.$`),
+        new RegExp(`^The database has the encoding ${encoding}, which lacks characters: create it with UTF8\\.$`),
       ]);
     } finally {
       await database.query(`DROP DATABASE ${name} WITH (FORCE)`);
@@ -152,8 +150,8 @@ describe('the built app says in a line why it does not start, when', () => {
   });
 
   it.each([
-    ['DATABASE_URL', '?sslmod=require', /^DATABASE_URL must have no parameter sslmod: there are sslmode, /],
-    ['DATABASE_URL', '?sslmode=verify_full', /^DATABASE_URL must have as sslmode one of disable, verify-full, /],
+    ['DATABASE_URL', '?sslmod=require', /^DATABASE_URL must have no parameter sslmod: known are sslmode, /],
+    ['DATABASE_URL', '?sslmode=verify_full', /^DATABASE_URL must set sslmode to one of disable, verify-full, /],
     ['DATABASE_URL', '?sslmode=verify-full&sslmode=disable', /^DATABASE_URL must have sslmode only once$/],
     ['DATABASE_URL', '?ssl=true', /^DATABASE_URL must have no parameter ssl:/],
     ['DATABASE_URL', '?statement_timeout=0', /^DATABASE_URL must have no parameter statement_timeout:/],

@@ -3,8 +3,8 @@ import pLimit from 'p-limit';
 import { showInUse } from '../metrics/in-use.js';
 
 /**
- * Gathers what is asked for one by one in the same turn of the event loop, and while so many batches are under way that
- * another would only wait: more load makes bigger batches, not more queries.
+ * Collects keys that are asked for in the same turn of the event loop, and for longer while the maximum of batches is
+ * under way. More load makes bigger batches, not more queries.
  */
 export class Batch<K, V> {
   private readonly limit;
@@ -12,9 +12,9 @@ export class Batch<K, V> {
   private open: { keys: K[]; values: Promise<(V | Promise<V>)[]> } | undefined;
 
   /**
-   * @param load gives a value for each key, in their order
-   * @param underWay batches at the same time at most
-   * @param most keys in one
+   * @param load returns a value for each key, in the order of the keys
+   * @param underWay the most batches at the same time
+   * @param most the most keys in a batch
    */
   constructor(
     private readonly load: (keys: K[]) => Promise<(V | Promise<V>)[]>,

@@ -3,31 +3,31 @@ import { Client, type ClientConfig, type QueryResult } from 'pg';
 import { READ_ONLY } from './database-problem.js';
 import { startupParameters } from './session.js';
 
-/** As long as a timer can run. */
+/** The longest time that a timer can run. */
 const LONGEST_MS = 2 ** 31 - 1;
 
-/** What a connection says when a write was refused because its server takes none. */
+/** The event of a connection whose server has refused a write because it is read-only. */
 export const READ_ONLY_SERVER = 'readOnlyServer';
 
 export interface ConnectionOptions extends ClientConfig {
-  /** Settings of PostgreSQL's for this connection alone. */
+  /** PostgreSQL settings for this connection only. */
   settings?: Record<string, string>;
 }
 
 declare module 'pg' {
   interface Client {
-    /** What it sends when it connects. */
+    /** The start-up parameters that pg sends. */
     getStartupConf(): Record<string, string>;
   }
 }
 
-/** A query that was given up (query_timeout). */
+/** The error of a query that has exceeded query_timeout. */
 export const timedOut = () => new Error('Query read timeout');
 
 /**
- * A connection that ends when a query on it is given up (query_timeout). Nothing that is asked behind it would ever be
- * answered, neither the ROLLBACK of its transaction nor what TypeORM, which puts it back into the pool, asks next. pg's own
- * promise and time-out are used for COPY only: V8 lets each query that had one grow old, and with it all rows of its result.
+ * A connection that closes when a query exceeds query_timeout: no later query on it would be answered, neither the
+ * ROLLBACK nor the next query after TypeORM has returned it to the pool. pg's own promise and time-out are used for
+ * COPY only: with them V8 moves each query and all rows of its result to the old generation.
  */
 export class ClientWithTimeout extends Client {
   readonly openedAt = performance.now();
@@ -36,11 +36,11 @@ export class ClientWithTimeout extends Client {
 
   constructor({ query_timeout, settings = {}, ...options }: ConnectionOptions) {
     super(options);
-    // A lost connection says so by its query that fails; without a listener its event would end the process.
+    // The running query reports a lost connection; without a listener the event would end the process.
     this.on('error', () => {});
     this.timeoutMs = Number(query_timeout ?? LONGEST_MS);
     this.settings = settings;
-    // A server that takes no writes any more is the wrong one, whoever asked: this connection is not to be used again.
+    // A server that has become read-only is no longer the primary, so its connection must not be used again.
     this.connection.on('errorMessage', ({ code }: { code?: string }) => {
       if (code !== READ_ONLY) return;
       this.emit(READ_ONLY_SERVER);
@@ -48,7 +48,7 @@ export class ClientWithTimeout extends Client {
     });
   }
 
-  /** As pg makes them, and what no server's habits may decide. */
+  /** Adds the settings that must not depend on the server's defaults. */
   override getStartupConf(): Record<string, string> {
     const { options, ...parameters } = super.getStartupConf();
     return { ...startupParameters(this.settings, options), ...parameters };
@@ -76,7 +76,7 @@ export class ClientWithTimeout extends Client {
         });
       });
     } catch (error) {
-      // To where it was asked, not to where the answer was read.
+      // The stack should show who sent the query, not where the answer was read.
       Error.captureStackTrace(error as Error);
       throw error;
     }

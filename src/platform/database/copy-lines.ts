@@ -4,14 +4,14 @@ import type { Connection, Submittable } from 'pg';
 import { timedOut } from './client-with-timeout.js';
 
 const COPY_DATA = 'd'.charCodeAt(0);
-/** The end of a statement before the COPY, its beginning, a notice, a setting: nothing of these is ours. */
+/** CommandComplete of an earlier statement, CopyOutResponse, NoticeResponse and ParameterStatus: messages to skip. */
 const SKIPPED = new Set(Buffer.from('CHNS'));
 const HEADER_BYTES = 5;
 const CHUNK_BYTES = 65_536;
 
 /**
- * For pg, a socket that reads into one buffer again and again; Node's own take a new one of 64 KiB for each read, which
- * wait by the hundred for garbage collection. Who listens to `chunk` must be done with it at once; `data` is a copy.
+ * A socket for pg that reuses a single read buffer. Node's own sockets allocate 64 KiB for each read, and hundreds of
+ * these would wait for garbage collection. Listeners of `chunk` must use the bytes at once; `data` is a copy.
  */
 export function frugalSocket(): Socket {
   const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
@@ -24,22 +24,22 @@ export function frugalSocket(): Socket {
   return socket;
 }
 
-/** The rows of a COPY … TO STDOUT, in buffers that are used again (PostgreSQL's manual, "COPY Operations"). */
+/** The rows of a COPY … TO STDOUT, in buffers that are reused (PostgreSQL's manual, "COPY Operations"). */
 export class CopyLines extends Readable implements Submittable {
-  /** The connection, while it is we who read it. */
+  /** The connection's socket, while this stream reads it. */
   private socket: Socket | undefined;
-  /** How pg reads its connection, while it is we who do. */
+  /** pg's own listener, which is detached meanwhile. */
   private reader: (chunk: Buffer) => void = () => {};
-  /** The beginning of a message's header, when the chunk ended in it. */
+  /** The beginning of a message's header that was split between chunks. */
   private begun = Buffer.alloc(0);
   private isData = false;
-  /** Bytes of the current message that are still to come. */
+  /** Remaining bytes of the current message. */
   private left = 0;
   private readonly free: Buffer[] = [];
-  /** Where pg has its time-out (query_timeout), which would end a copy that goes on: calling it ends the time-out. */
+  /** Set by pg: calling it clears query_timeout, which would otherwise end a COPY that is still running. */
   callback?: () => void;
 
-  /** @param silenceMs with nothing from PostgreSQL for so long, though we listen, it is given up */
+  /** @param silenceMs the stream fails when PostgreSQL sends nothing for so long while it is being read */
   constructor(
     private readonly statement: string,
     private readonly silenceMs: number,
@@ -57,12 +57,12 @@ export class CopyLines extends Readable implements Submittable {
   }
 
   override _read(): void {
-    // As long as nobody read, PostgreSQL could say nothing.
+    // Silence counts from here, since PostgreSQL could send nothing while the socket was paused.
     if (this.socket?.isPaused()) this.socket.setTimeout(this.silenceMs);
     this.socket?.resume();
   }
 
-  /** What the destination holds no more is used again. */
+  /** Reuses buffers once the destination has written them. */
   override pipe<T extends NodeJS.WritableStream>(to: T, options?: { end?: boolean }): T {
     const written: Buffer[] = [];
     this.on('data', ({ buffer }: Buffer) => {
@@ -105,7 +105,7 @@ export class CopyLines extends Readable implements Submittable {
     if (at < chunk.length && this.begun.length === 0) this.giveBackSocket(Buffer.from(chunk.subarray(at)));
   };
 
-  /** The end, or an error: pg reads on from there. */
+  /** At the end or an error, pg reads on from the rest of the chunk. */
   private giveBackSocket(rest: Buffer): void {
     const socket = this.socket as Socket;
     this.socket = undefined;

@@ -7,7 +7,7 @@ import { invalid } from '../http/problem.js';
 import { CopyLines } from './copy-lines.js';
 import { ABANDONED_AFTER_MS, PrimaryAndReplicas } from './primary-and-replicas.js';
 
-/** Long reads by COPY, which is the cursor: PostgreSQL sends no more than the reader takes, so memory is constant on both sides. */
+/** Long reads by COPY, with backpressure in place of a cursor: memory is constant here and in PostgreSQL. */
 @Injectable()
 export class CopyOut {
   constructor(
@@ -16,12 +16,12 @@ export class CopyOut {
   ) {}
 
   /**
-   * Starts a COPY … TO STDOUT. Its connection is free again when the stream has ended. When it is destroyed, the
-   * connection goes, but not its place: PostgreSQL works on until it notices.
-   * @param reader the socket that it is for
+   * Starts a COPY … TO STDOUT. Its connection returns to the pool when the stream ends. When the stream is destroyed,
+   * the connection is closed, but keeps its place in the pool, since PostgreSQL works on until it notices.
+   * @param reader the socket that the rows are sent to
    * @param allowed is aborted, with a problem, when nothing more may be read
-   * @throws when no connection is free within DATABASE_ACQUIRE_TIMEOUT_MS; Problem invalid-request when the reader has gone,
-   *   and that of the signal
+   * @throws when no connection is free within DATABASE_ACQUIRE_TIMEOUT_MS; Problem invalid-request when the reader has
+   *   disconnected, or the signal's problem
    */
   async stream(
     statement: string,
@@ -46,14 +46,14 @@ export class CopyOut {
     client.on('error', fail);
     allowed.addEventListener('abort', () => lines.destroy(allowed.reason), { once: true });
     lines.on('error', (error) => {
-      // Its connection is in order, and ends as that of a reader who goes.
+      // After an abort the connection itself is sound, and `close` ends it as for a reader who disconnects.
       if (error !== allowed.reason) release(error);
     });
     lines.once('end', () => release());
     lines.once('close', () => {
       if (isReleased) return;
       client.end().catch(() => {});
-      // Where it was not even begun, pg still counts its time.
+      // If the COPY has not begun, pg's time-out for it is still running.
       lines.callback?.();
       setTimeout(() => release(new Error('the reader went away')), 2 * ABANDONED_AFTER_MS).unref();
     });

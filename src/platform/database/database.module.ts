@@ -17,7 +17,7 @@ const IDLE_TIMEOUT_MS = 60_000;
 
 for (const type of [types.builtins.JSON, types.builtins.JSONB]) types.setTypeParser(type, parseExactly);
 
-/** TypeORM on one bounded pool, on which nothing can wait or run for ever. */
+/** TypeORM on one bounded pool, in which every wait and every statement has a time-out. */
 @Global()
 @Module({})
 export class DatabaseModule {

@@ -9,24 +9,24 @@ import { isMigrated } from './schema.js';
 
 /** A statement that PostgreSQL prepares once per connection under its name. */
 export interface Statement {
-  /** Without it, it is planned anew each time, for the values at hand. */
+  /** Without a name, PostgreSQL plans the statement for each set of values. */
   name?: string;
   text: string;
-  /** It reads, and takes so little time that others may wait behind it: for one request, or for a batch of them. */
+  /** A read so quick that others may be pipelined behind it: for one request, or for a batch of them. */
   isShort?: 'one' | 'many';
 }
 
-/** Stands, in Nest's injector, for the migrations that this build needs. */
+/** Injection token of the migrations that this build needs. */
 export const MIGRATIONS = Symbol('MIGRATIONS');
 
-/** SQLSTATEs of work that failed only because of what else was going on: serialization failure, deadlock. */
+/** SQLSTATEs of work that failed only because of concurrent work: serialization failure, deadlock. */
 const RETRYABLE = new Set(['40001', '40P01']);
 const ATTEMPTS = 3;
-/** Those who were let through must come to take their locks before it is tried again: from so long to three times as long. */
+/** The shortest pause before a retry, in which other transactions take their locks; the longest is three times it. */
 const PAUSE_MS = 20;
 const QUERY_CANCELED = '57014';
 
-/** The hot statements, sent past TypeORM's query builder, and transactions; both survive a deadlock. */
+/** Runs transactions, and hot statements without TypeORM's query builder. Both are tried again after a deadlock. */
 @Injectable()
 export class Database {
   constructor(
@@ -40,28 +40,28 @@ export class Database {
     return persist(() => read<Row>(this.servers.primary, statement, values));
   }
 
-  /** Rows that may be a little old: from a read replica, unless the caller has just written or it fails. */
+  /** Rows that may be slightly stale: from a read replica, unless it fails or the caller has just written. */
   async replicaRows<Row>(callerId: string | undefined, statement: Statement, values: unknown[]): Promise<Row[]> {
     const server = this.servers.forReading(callerId);
     if (server === this.servers.primary) return this.rows(statement, values);
     try {
       return await read<Row>(server, statement, values);
     } catch (error) {
-      // What takes too long there would take too long here.
+      // A statement that timed out there would time out on the primary too.
       if (sqlState(error) === QUERY_CANCELED) throw error;
       return this.rows(statement, values);
     }
   }
 
-  /** Runs work in a transaction, again when PostgreSQL broke it off in favour of another one. */
+  /** Runs work in a transaction, and again if PostgreSQL aborts it in favour of another. */
   transaction<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     return persist(() => this.dataSource.transaction(work));
   }
 
   /**
-   * Runs work on a connection of its own, for COPY; one that may be out of step is not used again.
-   * @param from the pool for requests, where work is done again as a transaction is, or the one for work that lasts as
-   *   long as its caller's sending
+   * Runs work on a connection of its own, for COPY. A connection in an unknown state is not used again.
+   * @param from the pool for requests, where work is retried like a transaction, or the pool for work that lasts as
+   *   long as its caller sends
    */
   async client<T>(from: 'pool' | 'streams', work: (client: PoolClient) => Promise<T>): Promise<T> {
     const run = () => withClient(this.servers.primary[from], work);
@@ -73,7 +73,7 @@ export class Database {
   }
 }
 
-/** Does work again that PostgreSQL broke off, and so undid, in favour of another one's. */
+/** Retries work that PostgreSQL has aborted, and so rolled back, in favour of other work. */
 async function persist<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -99,7 +99,7 @@ async function read<Row>({ pool, pipeline }: Server, { isShort, ...statement }: 
   return rows as Row[];
 }
 
-/** The pool's own query() would end the connection of every statement that PostgreSQL refuses. */
+/** Used instead of the pool's query(), which ends the connection of every statement that PostgreSQL refuses. */
 async function withClient<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let failure: Error | undefined;

@@ -4,47 +4,47 @@ import { ClientWithTimeout } from './client-with-timeout.js';
 import { sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
 
 const CONNECTIONS = 2;
-/** Where PostgreSQL has no places left, these are left to the pool for so long. */
+/** How long these connections stay closed, for the pool's use, when PostgreSQL has no connection slots left. */
 const PAUSE_MS = 5000;
 
 /**
- * Short reads on a few connections of their own, sent without waiting for the answer before: all of a turn of the event
- * loop go out in one packet. A system call that wakes another process costs more than most of what is done here for a read.
- * What may take long does not belong here: it would hold up all behind it.
+ * Pipelines short reads on a few connections of their own: each is sent without waiting for the answer before it, and
+ * all of one turn of the event loop share a packet. A system call that wakes another process costs more than most of
+ * our own work for a read. Slow queries do not belong here, since they would delay all behind them.
  */
 export class Pipeline {
   private readonly clients: (Promise<ClientWithTimeout> | undefined)[] = new Array(CONNECTIONS).fill(undefined);
-  /** Whose promises these are. */
+  /** The client of each slot in `clients`, while it connects and after. */
   private readonly inUse: ClientWithTimeout[] = [];
   private turn = 0;
   private pausedUntil = 0;
 
   constructor(private readonly options: PoolConfig) {}
 
-  /** Connects, so that the first reads need not wait for it; what fails is tried again when it is needed. */
+  /** Connects ahead of the first reads. A connection that fails is tried again when it is needed. */
   async open(): Promise<void> {
     await Promise.allSettled(this.clients.map((client, slot) => client ?? this.client(slot)));
   }
 
-  /** Whether short reads are to go through the pool for now. */
+  /** Whether short reads should use the pool for now. */
   get isPaused(): boolean {
     return performance.now() < this.pausedUntil;
   }
 
-  /** Leaves its places to others for a while. */
+  /** Leaves its connection slots to others for a while. */
   pause(): void {
     this.pausedUntil = performance.now() + PAUSE_MS;
     this.renew();
   }
 
-  /** Ends its connections, when what is asked on them has been answered. */
+  /** Ends its connections once their queries are answered. */
   renew(): void {
     for (const client of this.clients.splice(0, CONNECTIONS, undefined, undefined)) client?.then(end, () => {});
   }
 
   /**
-   * @param isMany it stands for many already, and waits for no others
-   * @throws what pg throws; after a query that took too long, for all that were sent behind it too
+   * @param isMany the query is a batch already, so it is sent at once instead of with others
+   * @throws what pg throws; a query that takes too long fails all that were sent behind it too
    */
   async query(query: QueryConfig, isMany: boolean): Promise<QueryResult> {
     const slot = this.turn++ % CONNECTIONS;
@@ -63,11 +63,11 @@ export class Pipeline {
   }
 
   private async connect(slot: number): Promise<ClientWithTimeout> {
-    // What is asked here is planned once: with ids in an array PostgreSQL would do so each time, which takes longer than the read.
+    // Plan once: for ids in an array PostgreSQL would plan each time, which takes longer than the read.
     const settings = { plan_cache_mode: 'force_generic_plan' };
     const client = new ClientWithTimeout({ ...this.options, pipeline: true, settings });
     const forget = () => {
-      // It may end when there is another one already.
+      // The slot may already have a new client when the old one ends.
       if (this.inUse[slot] === client) this.clients[slot] = undefined;
     };
     this.inUse[slot] = client;

@@ -13,53 +13,53 @@ import { Pipeline } from './pipeline.js';
 import { poolOf, WaitingPool } from './pool.js';
 import { remarkOnMode, urlForPg } from './url.js';
 
-/** How often servers are looked at, and how long one may take to answer. */
+/** How often servers are checked, and how long one may take to answer. */
 const CHECK_INTERVAL_MS = 1000;
 const CHECK_TIMEOUT_MS = 1500;
-/** How other processes are told who has written here. */
+/** Prefix of messages that tell other processes who has written here. */
 const WRITER = 'writer:';
 const WRITERS_REMEMBERED = 50_000;
-/** Behind that time, for what was kept before its end. */
+/** Extra time after a writer's own, for answers that were cached before its end. */
 const WRITERS_REMEMBERED_MS = 60_000;
-/** How soon PostgreSQL breaks off what it does on a stream's connection that is gone. */
+/** How soon PostgreSQL stops a statement after the stream's connection was lost. */
 export const ABANDONED_AFTER_MS = 100;
-/** In recovery, or told to be so. */
+/** True for a server in recovery or set to read-only. */
 export const TAKES_NO_WRITES = `SELECT current_setting('transaction_read_only')::boolean AS is`;
 
-/** One PostgreSQL, with a pool for requests and one for what takes as long as its caller does (exports, atomic uploads). */
+/** A PostgreSQL server, with one pool for requests and one for work at the caller's pace (exports, atomic uploads). */
 export interface Server {
   host: string;
   pool: WaitingPool;
   /** For short reads. */
   pipeline: Pipeline;
   streams: WaitingPool;
-  /** A connection apart: a pool that is all in use must not make its server look dead. */
+  /** A connection for checks: a fully used pool must not make its server look dead. */
   probe: WaitingPool;
   isFit: boolean;
 }
 
-/** Who has written: until when all is read from the primary, and whether other processes know. */
+/** A caller who has written: until when to read from the primary, and whether other processes know. */
 interface Writer {
   until: number;
   isTold: boolean;
 }
 
 /**
- * The primary and its read replicas (DATABASE_REPLICA_URLS). A replica is used while it answers and is no further behind
- * than DATABASE_REPLICA_MAX_LAG_MS; checked every second. Who has just written, on any process, reads from the primary for
- * twice that time.
+ * The primary and its read replicas (DATABASE_REPLICA_URLS). A replica is used while it answers and lags by no more
+ * than DATABASE_REPLICA_MAX_LAG_MS, which is checked every second. A caller who has just written, through any process,
+ * reads from the primary for twice that time.
  */
 @Injectable()
 export class PrimaryAndReplicas implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly primary: Server;
-  /** Whether a connection was seen to lead to a server that takes no writes, since `renew` was called last. */
+  /** Whether a connection was seen to lead to a read-only server since the last `renew`. */
   leadToReadOnly = false;
   private readonly logger = new Logger(PrimaryAndReplicas.name);
   private readonly replicas: Server[];
   private readonly writers: LRUCache<string, Writer>;
-  /** Where the primary was, oldest first, back to the lag that is allowed: [time in ms, WAL position]. */
+  /** The primary's positions, oldest first, for as long as the allowed lag: [time in ms, WAL position]. */
   private positions: [at: number, position: number][] = [];
-  /** All but the primary's pool, which is TypeORM's to end. */
+  /** All pools but the primary's, which TypeORM ends. */
   private readonly own: { end(): Promise<void> }[] = [];
   private readonly writerMs: number;
   private turn = 0;
@@ -87,7 +87,7 @@ export class PrimaryAndReplicas implements OnApplicationBootstrap, OnApplication
       drop: (names) => {
         for (const name of names) if (name.startsWith(WRITER)) this.noteWriter(name.slice(WRITER.length), true);
       },
-      // Messages were lost: anybody may have written on another process.
+      // Messages were lost, so anybody may have written through another process.
       dropAll: () => {
         this.suspectedUntil = performance.now() + this.writerMs;
       },
@@ -97,52 +97,52 @@ export class PrimaryAndReplicas implements OnApplicationBootstrap, OnApplication
   async onApplicationBootstrap(): Promise<void> {
     for (const { pipeline } of [this.primary, ...this.replicas]) void pipeline.open();
     if (this.replicas.length === 0) return;
-    // Often enough that a replica is left out before who has written reads from it again.
+    // Often enough to leave out a lagging replica before a caller who has written reads from it again.
     const interval = Math.min(CHECK_INTERVAL_MS, this.config.DATABASE_REPLICA_MAX_LAG_MS / 4);
     await this.note();
-    this.background.every(interval, 'look at the primary', () => this.note());
+    this.background.every(interval, 'check of the primary', () => this.note());
     for (const replica of this.replicas)
       this.background.every(interval, `check of the replica at ${replica.host}`, () => this.check(replica));
   }
 
-  /** Where to read a list, an export or figures for a caller: the fit replicas in turn, or the primary. */
+  /** The server to read a list, an export or statistics from: the fit replicas in turn, or the primary. */
   forReading(callerId: string | undefined): Server {
     if (this.hasWritten(callerId)) return this.primary;
     const fit = this.replicas.filter(({ isFit }) => isFit);
     return fit[this.turn++ % fit.length] ?? this.primary;
   }
 
-  /** Whether a caller may miss own work in anything that is a little old. */
+  /** Whether a caller has written so recently that a stale read could miss it. */
   hasWritten(callerId: string | undefined): boolean {
     if (callerId === undefined) return false;
     return performance.now() < Math.max(this.writerUntil(callerId), this.suspectedUntil) || !this.others.areHeard;
   }
 
-  /** Until when a caller who has written has read from the primary (performance.now()); 0 for any other. */
+  /** Until when a caller who has written reads from the primary (performance.now()); 0 for others. */
   writerUntil(callerId: string | undefined): number {
     return (callerId !== undefined && this.writers.get(callerId)?.until) || 0;
   }
 
-  /** By how much what is read here for who has not written may be behind. */
+  /** How stale a read can be for a caller who has not written. */
   get mostBehindMs(): number {
     return this.replicas.length > 0 ? this.config.DATABASE_REPLICA_MAX_LAG_MS + CHECK_INTERVAL_MS : 0;
   }
 
-  /** To be called when a caller's write is done. Without replicas, others need not know before something was seen of it. */
+  /** Must be called after a caller's write. Without replicas, others need not know before a read depends on it. */
   wrote(callerId: string): void {
     this.noteWriter(callerId, false);
     if (this.replicas.length > 0) this.tellOf(callerId);
   }
 
-  /** Has every connection to the primary made anew, for which its name is looked up again, and what was read on them forgotten. */
+  /** Reopens every connection to the primary, with a new DNS lookup, and drops what was cached from the old ones. */
   renew(): void {
-    this.logger.warn('Connections led to a PostgreSQL that takes no writes: all are made anew.');
+    this.logger.warn('Connections led to a read-only PostgreSQL server: all are reopened.');
     this.leadToReadOnly = false;
     for (const part of [this.primary.pool, this.primary.streams, this.primary.pipeline]) part.renew();
     this.others.dropAll();
   }
 
-  /** Has other processes give a caller who has written here nothing that is older. */
+  /** Tells other processes to give a caller who has written here nothing older than that. */
   tellOf(callerId: string | undefined): void {
     const writer = callerId === undefined ? undefined : this.writers.get(callerId);
     if (!writer || writer.isTold) return;
@@ -158,7 +158,7 @@ export class PrimaryAndReplicas implements OnApplicationBootstrap, OnApplication
     await Promise.all(this.own.map((pool) => pool.end()));
   }
 
-  /** Where a new connection to the primary really leads. */
+  /** Checks whether a new connection to the primary leads to a read-only server. */
   private async look(client: ClientBase): Promise<void> {
     const sawReadOnly = () => {
       this.leadToReadOnly = true;
@@ -166,11 +166,11 @@ export class PrimaryAndReplicas implements OnApplicationBootstrap, OnApplication
     client.once(READ_ONLY_SERVER, sawReadOnly);
     const { rows } = await client.query(TAKES_NO_WRITES);
     if (rows[0].is) sawReadOnly();
-    // Before anything is written here that could not be read elsewhere.
+    // Before a write on this connection, which the connections to the old server could not read.
     else if (this.leadToReadOnly) this.renew();
   }
 
-  /** Notes where the primary is. While it is gone, what replicas have is the best there is. */
+  /** Records the primary's WAL position. While it cannot be reached, replicas are judged by the last positions. */
   private async note(): Promise<void> {
     const now = Date.now();
     const position = await positionOf(this.primary, 'pg_current_wal_lsn()').catch(() => undefined);
@@ -191,7 +191,7 @@ export class PrimaryAndReplicas implements OnApplicationBootstrap, OnApplication
 
   private serverAt(host: string, options: PoolConfig, pool = this.open(options)): Server {
     const probe = { ...options, max: 1, connectionTimeoutMillis: CHECK_TIMEOUT_MS, query_timeout: CHECK_TIMEOUT_MS };
-    // An export takes as long as its reader, an atomic upload as long as its writer.
+    // No statement time-out: an export takes as long as its reader, an atomic upload as long as its sender.
     const streams = this.open({
       ...options,
       max: this.config.STREAM_CONCURRENCY,
@@ -199,7 +199,7 @@ export class PrimaryAndReplicas implements OnApplicationBootstrap, OnApplication
       statement_timeout: 0,
       idle_in_transaction_session_timeout: this.config.REQUEST_TIMEOUT_MS,
     });
-    // Not every system that PostgreSQL runs on can do it; there it notices when it next sends something.
+    // Some operating systems do not support this; there PostgreSQL notices when it next sends something.
     const check = `SET client_connection_check_interval = ${ABANDONED_AFTER_MS}`;
     streams.on('connect', (client) => void client.query(check).catch(ignore));
     const pipeline = new Pipeline(options);
@@ -217,7 +217,7 @@ export class PrimaryAndReplicas implements OnApplicationBootstrap, OnApplication
   }
 }
 
-/** That a connection was lost is told by whoever uses it; without a listener a pool's event would end the process. */
+/** Users of a connection report its loss themselves; without a listener the pool's event would end the process. */
 const quiet = (pool: WaitingPool): WaitingPool => pool.on('error', ignore);
 
 function ignore(): void {}

@@ -8,22 +8,23 @@ import { sqlState } from './database-problem.js';
 import type { Migration } from './migrations/index.js';
 import { urlForPg } from './url.js';
 
-/** Any number that nothing else in the database uses as an advisory lock. */
+/** An arbitrary number that no other advisory lock in the database uses. */
 const MIGRATION_LOCK = 7_310_421_801;
 const LOCK_POLL_MS = 200;
 /**
- * The lock is a transaction's: that of a session would outlive it where a pooler lends connections. It holds no snapshot, which
- * a CREATE INDEX CONCURRENTLY would wait for, as long as nothing is asked in it with values beside the text.
+ * The lock belongs to a transaction, since behind a pooler a session-level lock would outlive its client. The
+ * transaction must not run statements with parameters: these take a snapshot, for which a CREATE INDEX CONCURRENTLY
+ * would wait.
  */
 const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL transaction_timeout = 0`;
 const TAKE = `SELECT pg_try_advisory_xact_lock(${MIGRATION_LOCK}) AS "isOurs"`;
 const CONNECT_TIMEOUT_MS = 5000;
-/** What PostgreSQL says to a setting that it does not know: it is too old. */
+/** PostgreSQL's answer to an unknown setting, which means that the server is too old. */
 const UNDEFINED_OBJECT = '42704';
-const TOO_OLD = 'PostgreSQL 18 or newer is needed: this one is older.';
+const TOO_OLD = 'This PostgreSQL is too old: version 18 or newer is needed.';
 
 const ABOUT = `SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding`;
-/** Who has the lock, in words. */
+/** Describes the process that holds the lock. */
 const HOLDER = `
   SELECT format('process %s of PostgreSQL (%s, %s)', pid, coalesce(nullif(application_name, ''), 'without a name'),
     coalesce('from ' || host(client_addr), 'local')) AS holder
@@ -31,16 +32,16 @@ const HOLDER = `
   WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND (classid::bigint << 32) + objid::bigint = $1`;
 
-/** Told what an operator should know of a wait. */
+/** Receives messages about a wait, for the operator. */
 export type Say = (text: string) => void;
 
 /** The time in a migration's name, which makes it a version of the schema. */
 const versionOf = (name: string) => Number(name.slice(-13));
 
-/** As TypeORM writes it down. */
+/** The name under which TypeORM records a migration. */
 const nameOf = (migration: Migration): string => new migration().name ?? migration.name;
 
-/** Names of the migrations that were run; none in an empty database. */
+/** The names of the applied migrations; none in an empty database. */
 async function appliedTo(database: Client | Pool): Promise<string[]> {
   const table = await database.query(`SELECT to_regclass('migrations') AS name`);
   if (table.rows[0]?.name == null) return [];
@@ -48,22 +49,23 @@ async function appliedTo(database: Client | Pool): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
-/** Whether all of these migrations were run. */
+/** Whether all of these migrations are applied. */
 export async function isMigrated(database: Client | Pool, migrations: Migration[]): Promise<boolean> {
   const applied = new Set(await appliedTo(database));
   return migrations.every((migration) => applied.has(nameOf(migration)));
 }
 
 /**
- * Sees to it that the schema fits this build, before anything else uses it.
- * @throws StartError when the database cannot be used, is too old or of another encoding, or its schema is newer than this build
+ * Makes sure that the schema fits this build, before anything else uses it.
+ * @throws StartError when the database cannot be used, is too old, has another encoding or a schema newer than this
+ *   build
  */
 export async function prepareSchema(config: Config, migrations: Migration[], say: Say): Promise<void> {
   const applied = await withClient(config, async (client) => {
     const [{ version, encoding }] = (await client.query(ABOUT)).rows;
     if (version < 180_000) throw new StartError(TOO_OLD);
     if (encoding !== 'UTF8')
-      throw new StartError(`The database has the encoding ${encoding}, which lacks letters: make one with UTF8.`);
+      throw new StartError(`The database has the encoding ${encoding}, which lacks characters: create it with UTF8.`);
     return appliedTo(client);
   });
   const [version, own] = [applied, migrations.map(nameOf)].map((names) => Math.max(0, ...names.map(versionOf)));
@@ -74,8 +76,8 @@ export async function prepareSchema(config: Config, migrations: Migration[], say
 }
 
 /**
- * Runs the migrations that the database lacks, one process at a time: others wait and then find nothing to do.
- * @returns the names of those that were run
+ * Runs the missing migrations, one process at a time: others wait and then find nothing to do.
+ * @returns the names of the migrations that it has run
  * @throws StartError when one fails, or the wait takes longer than MIGRATION_WAIT_MS
  */
 export function migrate(config: Config, migrations: Migration[], say: Say): Promise<string[]> {
@@ -97,7 +99,7 @@ export function migrate(config: Config, migrations: Migration[], say: Say): Prom
   });
 }
 
-/** To wait within PostgreSQL would hold up a CREATE INDEX CONCURRENTLY of the one who has the lock. */
+/** Polls, since a wait inside PostgreSQL would block a CREATE INDEX CONCURRENTLY of the process that holds the lock. */
 async function takeTurn(client: Client, waitMs: number, say: Say): Promise<void> {
   const until = performance.now() + waitMs;
   let told = '';
@@ -108,7 +110,7 @@ async function takeTurn(client: Client, waitMs: number, say: Say): Promise<void>
     const [found] = (await client.query<{ holder: string }>(HOLDER, [MIGRATION_LOCK])).rows;
     const holder = found?.holder ?? told;
     if (performance.now() > until)
-      throw new StartError(`The schema is being migrated by ${holder}, and was still after ${waitMs} ms: giving up.`);
+      throw new StartError(`The schema is still being migrated by ${holder} after ${waitMs} ms: giving up.`);
     if (holder !== told) say(`The schema is being migrated by ${holder}: waiting for it.`);
     told = holder;
     await sleep(LOCK_POLL_MS);
@@ -123,7 +125,7 @@ async function withClient<T>(config: Config, work: (client: Client) => Promise<T
     return await work(client);
   } catch (error) {
     if (error instanceof StartError || !sqlState(error)) throw error;
-    throw new StartError(`PostgreSQL refused what the start needs of its schema: ${(error as Error).message}`);
+    throw new StartError(`PostgreSQL refused to prepare the schema: ${(error as Error).message}`);
   } finally {
     await client.end().catch(() => {});
   }
@@ -131,7 +133,7 @@ async function withClient<T>(config: Config, work: (client: Client) => Promise<T
 
 async function connect(url: string): Promise<Client> {
   try {
-    // Throws when a file that the URL names cannot be read.
+    // Inside try, since this throws when a file named in the URL cannot be read.
     const client = new ClientWithTimeout({
       connectionString: url,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

@@ -1,10 +1,10 @@
 /**
- * What each connection asks for, so that no server, database or role has habits that an answer depends on. These two
- * PgBouncer keeps in mind, and gives them to whichever connection to PostgreSQL it lends.
+ * Settings of every connection, so that no answer depends on defaults of the server, database or role. PgBouncer tracks
+ * these, and applies them to whichever server connection it lends.
  */
 const TRACKED = { DateStyle: 'ISO', TimeZone: 'UTC', standard_conforming_strings: 'on' };
 
-/** PgBouncer passes these over, as it is told to (ignore_startup_parameters). 0 is no time-out, which pg itself cannot ask for. */
+/** PgBouncer must ignore these (ignore_startup_parameters). 0 is no time-out, which pg's options cannot express. */
 const OPTIONS = {
   search_path: '"$user",public',
   default_transaction_isolation: 'read\\ committed',
@@ -22,8 +22,8 @@ const OPTIONS = {
 };
 
 /**
- * Start-up parameters of a connection. What is set later counts more: what is wanted for this connection alone, and at the
- * end what its URL says by `options`, which is the operator's own word.
+ * The start-up parameters of a connection. Later settings win: first the defaults, then this connection's own, and
+ * last the URL's `options`, which the operator has chosen.
  */
 export function startupParameters(own: Record<string, string>, ofUrl: string | undefined): Record<string, string> {
   const options = Object.entries({ ...OPTIONS, ...own }).map(([name, value]) => `-c ${name}=${value}`);

@@ -1,8 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Times that a cursor or a client sees are timestamptz(3): JavaScript knows milliseconds, and a
- * microsecond that gets lost on the way makes a keyset list skip rows.
+ * Times that cursors or clients see are timestamptz(3), since JavaScript has milliseconds: with microseconds cut off, a
+ * keyset list would skip rows.
  */
 export class Initial1764000000000 implements MigrationInterface {
   name = 'Initial1764000000000';
@@ -20,11 +20,11 @@ export class Initial1764000000000 implements MigrationInterface {
         created_at    timestamptz(3) NOT NULL DEFAULT now(),
         updated_at    timestamptz(3) NOT NULL DEFAULT now()
       );
-      -- One address is one user, whatever its case; the pattern class serves searches by prefix.
+      -- An email is unique regardless of its case; text_pattern_ops serves searches by prefix.
       CREATE UNIQUE INDEX users_email ON users (lower(email) text_pattern_ops);
       CREATE INDEX users_newest ON users (created_at DESC, id DESC);
 
-      -- A session is a family of refresh tokens: of each, only the one of the current generation is good.
+      -- A session is a family of refresh tokens, of which only the one of the current generation is valid.
       CREATE TABLE sessions (
         id         uuid PRIMARY KEY DEFAULT uuidv7(),
         user_id    uuid NOT NULL REFERENCES users ON DELETE CASCADE,
@@ -50,8 +50,8 @@ export class Initial1764000000000 implements MigrationInterface {
       CREATE INDEX collections_owner ON collections (owner_id, name);
       CREATE INDEX collections_public ON collections (name) WHERE visibility = 'public';
 
-      -- No foreign key: checking it for each row would cost a bulk load dearly, and a collection's
-      -- records are removed behind its own removal (see removals).
+      -- No foreign key: checking it for each row would slow down bulk loads, and a collection's
+      -- records are removed later than the collection itself (see removals).
       CREATE TABLE records (
         id            uuid PRIMARY KEY DEFAULT uuidv7(),
         collection_id uuid NOT NULL,
@@ -64,7 +64,7 @@ export class Initial1764000000000 implements MigrationInterface {
       CREATE INDEX records_newest ON records (collection_id, occurred_at DESC, id DESC);
       CREATE INDEX records_data ON records USING gin (data jsonb_path_ops);
 
-      -- Collections that are gone, whose records are yet to be removed.
+      -- Deleted collections whose records are still to be removed.
       CREATE TABLE removals (
         collection_id uuid PRIMARY KEY,
         removed_at    timestamptz(3) NOT NULL DEFAULT now()

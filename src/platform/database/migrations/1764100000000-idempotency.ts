@@ -5,20 +5,20 @@ export class Idempotency1764100000000 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
-      -- What became of a request with an Idempotency-Key. No foreign key to users: rows go by their age.
+      -- Requests with an Idempotency-Key and their results. No foreign key to users, since rows expire by age.
       CREATE TABLE idempotency_keys (
         caller_id   uuid NOT NULL,
         key         text NOT NULL,
-        -- Of the route and, but for a bulk upload, of the body.
+        -- A hash of the route and, except for a bulk upload, of the body.
         fingerprint bytea NOT NULL,
         -- The answer's body; null while the request is running.
         body        text,
-        -- A bulk upload's progress, committed with each batch: items done, the hash of their bytes, what was found.
+        -- A bulk upload's progress, committed with each batch: items done, the hash of their bytes, and the report.
         items       integer NOT NULL DEFAULT 0,
         digest      bytea,
-        -- Not jsonb, which has no NUL: what was found may name one.
+        -- Not jsonb, which cannot store NUL: a report may contain one.
         report      json,
-        -- Who is at it, and until when without a sign of life.
+        -- The upload that holds the key, and the end of its lease.
         holder      uuid,
         held_until  timestamptz(3),
         created_at  timestamptz(3) NOT NULL DEFAULT now(),

@@ -1,8 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * What letters are equal, and which comes first, is the same whatever the database's own collation: the indexes on these two
- * columns are made anew, which takes a second or so for a million users.
+ * Makes equality and order of letters independent of the database's default collation. PostgreSQL rebuilds the indexes
+ * on these two columns, which takes about a second for a million users.
  */
 export class Collations1764200000000 implements MigrationInterface {
   name = 'Collations1764200000000';

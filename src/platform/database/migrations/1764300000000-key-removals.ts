@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** What is kept under Idempotency-Keys goes behind its caller, or the collection that it is of. */
+/** Lets the rows of Idempotency-Keys be removed after their user or collection was deleted. */
 export class KeyRemovals1764300000000 implements MigrationInterface {
   name = 'KeyRemovals1764300000000';
 
@@ -8,7 +8,7 @@ export class KeyRemovals1764300000000 implements MigrationInterface {
     await runner.query(`
       ALTER TABLE idempotency_keys ADD COLUMN collection_id uuid;
       CREATE INDEX idempotency_keys_collection ON idempotency_keys (collection_id);
-      -- The id in removals, of a collection so far, may be a user's too.
+      -- removals.collection_id may from now on be a user's id, too.
       CREATE TRIGGER users_removed AFTER DELETE ON users
         FOR EACH ROW EXECUTE FUNCTION remember_removal();
     `);

@@ -1,8 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * The form of an address that a user is found by stands beside it, and is no longer PostgreSQL's to make. The build that
- * makes it begins when the next migration has filled it in for those who are there.
+ * Adds a column for the canonical form of an email, by which users are found: from now on the app computes it instead
+ * of PostgreSQL. The next migration fills it in for existing users, before the build that computes it starts.
  */
 export class CanonicalEmail1764400000000 implements MigrationInterface {
   name = 'CanonicalEmail1764400000000';
@@ -12,7 +12,7 @@ export class CanonicalEmail1764400000000 implements MigrationInterface {
       SET LOCAL lock_timeout = '2s';
       ALTER TABLE users ADD COLUMN canonical_email text COLLATE "C";
       ALTER TABLE users ADD CONSTRAINT users_canonical_email_there NOT NULL canonical_email NOT VALID;
-      -- The release before does not know it. Registered addresses are ASCII, of which this is the same form.
+      -- For the previous release, which does not write it. Registered emails are ASCII, for which both forms are equal.
       CREATE FUNCTION make_canonical_email() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
           NEW.canonical_email := pg_catalog.lower(NEW.email COLLATE "C");

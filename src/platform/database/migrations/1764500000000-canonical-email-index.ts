@@ -1,10 +1,10 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** So many rows are locked at a time. */
+/** How many rows are locked at a time. */
 const BATCH = 1000;
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
-/** Nobody who signs in or registers waits for this. Where it was cut off, it is begun again. */
+/** Blocks no sign-in and no registration. After an interruption it can be run again. */
 export class CanonicalEmailIndex1764500000000 implements MigrationInterface {
   name = 'CanonicalEmailIndex1764500000000';
   transaction = false;
@@ -22,7 +22,7 @@ export class CanonicalEmailIndex1764500000000 implements MigrationInterface {
       after = last;
     }
     await runner.query('ALTER TABLE users VALIDATE CONSTRAINT users_canonical_email_there');
-    // One whose making was cut off is there, and of no use. users_email stays as long as the release before may run.
+    // An interrupted build leaves an invalid index. users_email stays while the previous release may still run.
     await runner.query('DROP INDEX CONCURRENTLY IF EXISTS users_canonical_email');
     await runner.query('CREATE UNIQUE INDEX CONCURRENTLY users_canonical_email ON users (canonical_email)');
   }

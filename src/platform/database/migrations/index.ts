@@ -6,10 +6,10 @@ import { KeyRemovals1764300000000 } from './1764300000000-key-removals.js';
 import { CanonicalEmail1764400000000 } from './1764400000000-canonical-email.js';
 import { CanonicalEmailIndex1764500000000 } from './1764500000000-canonical-email-index.js';
 
-/** A migration's class; its name ends with the time of its making, in ms. */
+/** A migration's class; its name ends with its time of creation, in ms. */
 export type Migration = new () => MigrationInterface;
 
-/** What the project ships with, oldest first. */
+/** The migrations that the project ships with, oldest first. */
 export const shipped: Migration[] = [
   Initial1764000000000,
   Idempotency1764100000000,
