@@ -6,24 +6,24 @@ import { isOtherRequest } from '../platform/resource/idempotency.js';
 import { type BulkReport, recordInputSchema } from './record.schema.js';
 import type { Item } from './splitter.js';
 
-/** Rows that one COPY takes: 5,000 were as fast as one stream of all (0.97 against 1.08 of psql's \copy). */
+/** Rows in one COPY: 5,000 were as fast as a single stream (0.97 against 1.08 of psql's \copy). */
 const BATCH_ROWS = 5000;
-/** A batch of large records is sent earlier: this bounds the memory of one upload, in characters. */
+/** Characters in one COPY, which bounds the memory of an upload of large records. */
 const BATCH_LENGTH = 2_097_152;
 const ERRORS_REPORTED = 1000;
 
-/** How far an upload has come: what a retry under the same Idempotency-Key goes on from. */
+/** How far an upload has come. A retry under the same Idempotency-Key goes on from here. */
 export interface Progress {
-  /** Items that are done, good or bad. */
+  /** The number of items that are done, stored or refused. */
   items: number;
-  /** SHA-256 of them, with their places: a retry must begin with the very same. */
+  /** SHA-256 of these items and their line numbers: a retry must begin with the same ones. */
   digest: Buffer | null;
   report: BulkReport;
-  /** It was answered: a retry must end there too. */
+  /** The upload was answered, so a retry must have no further items. */
   isFinished?: boolean;
 }
 
-/** Makes rows of items and sends them off, one batch at a time, while the next is being collected. */
+/** Turns items into rows, and sends a batch of rows while it collects the next. */
 export class Batches {
   private readonly report: BulkReport;
   private readonly hash: Hash | undefined;
@@ -36,28 +36,27 @@ export class Batches {
 
   constructor(
     private readonly collectionId: string,
-    /** Bytes of the longest item, and of the longest `data` in one. */
+    /** The most bytes of an item, and of its `data`. */
     private readonly limits: { item: number; data: number },
-    /** Stores rows in COPY's text format, and the progress that is made with them. */
+    /** Stores rows in COPY's text format, together with the progress after them. */
     private readonly send: (text: string, progress: Progress) => Promise<void>,
-    /** Of an upload under an Idempotency-Key: where it goes on. */
+    /** With an Idempotency-Key: the progress of earlier attempts. */
     private readonly begun?: Progress,
   ) {
     this.report = begun?.report ?? { inserted: 0, failed: 0, errors: [] };
     this.hash = begun && createHash('sha256');
   }
 
-  /** What is not stored yet, in characters. */
+  /** How many characters are not stored yet. */
   get held(): number {
     return this.length + this.sendingLength;
   }
 
-  /** What has been stored and refused so far. */
   get progress(): Progress {
     return { items: this.items, digest: this.hash?.copy().digest() ?? null, report: structuredClone(this.report) };
   }
 
-  /** @throws Problem idempotency-key-reused when this is not the upload that was begun; what the batch before failed with */
+  /** @throws Problem idempotency-key-reused when the upload is not the earlier one; the error of the batch before */
   async take({ line, bytes, isTooLong }: Item): Promise<void> {
     this.items++;
     this.hash?.update(`${line}\n`).update(bytes).update('\n');
@@ -75,19 +74,19 @@ export class Batches {
     if (this.rows.length >= BATCH_ROWS || this.length >= BATCH_LENGTH) await this.flush();
   }
 
-  /** Sends what is left and waits for it. */
+  /** Sends the last batch and waits for it. */
   async end(): Promise<void> {
     if (this.begun && this.items < this.begun.items) throw isOtherRequest();
     await this.store();
   }
 
-  /** Sends what there is, and waits for it. */
+  /** Sends the rows collected so far, and waits until they are stored. */
   async store(): Promise<void> {
     await this.flush();
     await this.sending;
   }
 
-  /** Waits for the batch that is under way, however it ends. */
+  /** Waits for the batch that is under way, whether it succeeds or fails. */
   async settle(): Promise<void> {
     await this.sending.catch(() => {});
   }
@@ -96,7 +95,7 @@ export class Batches {
     const count = this.rows.length;
     if (count === 0) return;
     await this.sending;
-    // The rows are not needed beside their text.
+    // The rows are dropped at once, so that memory does not hold them twice.
     const text = this.rows.join('');
     this.rows = [];
     this.length = 0;
@@ -107,7 +106,7 @@ export class Batches {
       this.report.inserted += count;
       this.sendingLength = 0;
     });
-    // Whoever waits next meets the failure; until then it must not count as unhandled.
+    // The next one to wait gets the error; until then it must not count as unhandled.
     this.sending.catch(() => {});
   }
 
@@ -120,7 +119,7 @@ export class Batches {
 
 const tooLong = (pointer: string, limit: number): Mistake[] => [{ pointer, detail: `is longer than ${limit} bytes` }];
 
-/** A line as COPY's text format has it, or what is wrong with it. */
+/** A line in COPY's text format, or its mistakes. */
 function toRow(bytes: Buffer, now: string, limit: number): string | Mistake[] {
   let value: unknown;
   try {
@@ -133,6 +132,6 @@ function toRow(bytes: Buffer, now: string, limit: number): string | Mistake[] {
   if (!record.success) return toMistakes(record.error.issues);
   const data = JSON.stringify(record.data.data);
   if (Buffer.byteLength(data) > limit) return tooLong('/data', limit);
-  // JSON has its control characters escaped already: only the backslash means something to COPY.
+  // JSON escapes control characters already, so only the backslash is special to COPY.
   return `${data.includes('\\') ? data.replaceAll('\\', '\\\\') : data}\t${record.data.occurredAt ?? now}`;
 }

@@ -21,21 +21,21 @@ const IS_THERE = { name: 'collection_is_there', text: 'SELECT 1 FROM collections
 
 interface Upload {
   collection: Collection;
-  /** Nothing is stored unless all is good. */
+  /** Nothing is stored unless all lines are valid. */
   atomic: boolean;
   isLines: boolean;
   body: Readable;
-  /** Aborted when its caller may not go on. */
+  /** Aborted when the caller may no longer write to the collection. */
   allowed: AbortSignal;
-  /** Under an Idempotency-Key: how far it has come, and the hold on the key unless it was finished before. */
+  /** With an Idempotency-Key: the progress of earlier attempts, and the lease on the key of an unfinished upload. */
   begun?: Progress;
   held?: HeldKey;
 }
 
-/** Lends a connection in a transaction: in one for each piece of work, or always in the same. */
+/** Runs work in a transaction: one for each piece of work, or the same for all. */
 type Within = <T>(work: (client: PoolClient) => Promise<T>) => Promise<T>;
 
-/** Takes an upload of records as it comes and stores it by COPY, batch by batch, while the next batch is being read. */
+/** Streams uploads of records into PostgreSQL by COPY, storing a batch while it reads the next. */
 @Injectable()
 export class BulkService {
   private readonly logger = new Logger(BulkService.name);
@@ -48,11 +48,11 @@ export class BulkService {
   ) {}
 
   /**
-   * @param request its body is a stream of one JSON text a line, or of one array
-   * @param allowed is aborted with the problem that it ends with when its caller may not go on
-   * @returns the report as JSON text, and whether it was made before
+   * @param request its body is a stream of NDJSON or of one JSON array
+   * @param allowed is aborted, with the problem, when the caller may no longer write to the collection
+   * @returns the report as JSON text, and whether an earlier request with the same key has made it
    * @throws Problem content-too-large beyond BULK_LIMIT_BYTES, invalid-request when the body is no array,
-   *   unprocessable-content when an atomic upload has a bad line, not-found when the collection goes meanwhile,
+   *   unprocessable-content when an atomic upload has a bad line, not-found when the collection is deleted meanwhile,
    *   conflict and idempotency-key-reused as for any request with a key
    */
   async load(
@@ -86,11 +86,11 @@ export class BulkService {
   private async store(upload: Upload, within: Within): Promise<string> {
     const { collection, atomic, isLines, body, allowed, begun, held } = upload;
     const { BULK_LIMIT_BYTES, BODY_LIMIT_BYTES, RECORD_LIMIT_BYTES } = this.config;
-    // An item may be what a record's own request may be.
+    // An item may be as long as the body of a request for a single record.
     const limits = { item: BODY_LIMIT_BYTES, data: RECORD_LIMIT_BYTES };
     const send = async (text: string, progress: Progress) => {
       allowed.throwIfAborted();
-      // With a bad line in it, the rest of an atomic upload is only looked at.
+      // After a bad line, the rest of an atomic upload is only checked.
       if (atomic && progress.report.failed > 0) return;
       await within(async (client) => {
         await assertThere(client, collection);
@@ -103,14 +103,14 @@ export class BulkService {
       const item = new Begun(limits.item);
       const items = (isLines ? splitLines : splitArray)(bounded(body, BULK_LIMIT_BYTES), item);
       await this.takeAll(items, batches, item, allowed);
-      // Before the commit of an atomic one.
+      // An atomic upload commits after this, so its caller is checked once more.
       allowed.throwIfAborted();
     } catch (error) {
       const { inserted } = batches.progress.report;
       if (!atomic && !begun?.isFinished)
         this.logger.warn(`A bulk upload to ${collection.name} ended early, with ${inserted} records stored.`);
       const problem = toProblem(error);
-      // What another request with its key has stored is not of this one.
+      // Here `inserted` would count the records of another request with the same key.
       if (!problem || problem.type === 'idempotency-key-reused') throw error;
       throw problem.with({ inserted: atomic ? 0 : inserted }, error);
     }
@@ -118,14 +118,14 @@ export class BulkService {
     const { report } = progress;
     if (atomic && report.failed > 0) {
       const members = { ...report, inserted: 0 };
-      throw new Problem('unprocessable-content', 'A line is bad, so nothing was stored.', members);
+      throw new Problem('unprocessable-content', 'Nothing was stored, because at least one line is invalid.', members);
     }
     const json = JSON.stringify(report);
     if (held) await within((client) => held.save(client, progress, json));
     return json;
   }
 
-  /** Takes items as they come; while none do, what there is may have to be stored at once. */
+  /** Takes items as they arrive. While it waits, other uploads may demand that it stores its rows, to free memory. */
   private async takeAll(items: AsyncGenerator<Item[]>, batches: Batches, begun: Begun, allowed: AbortSignal) {
     const share = this.memory.open(allowed);
     const hold = () => this.memory.hold(share, batches.held, begun.held);
@@ -137,14 +137,14 @@ export class BulkService {
     };
     const receive = () => {
       const next = items.next();
-      // Whoever waits for it meets its failure, unless the upload has been given up.
+      // The loop gets the error, unless the upload has ended meanwhile.
       next.catch(() => {});
       return next;
     };
     try {
       for (let next = receive(); ; ) {
         const found = await share.orDemand(next);
-        if (found === 'end') throw unavailable('There are too many uploads on their way just now.');
+        if (found === 'end') throw unavailable('The server is receiving too many uploads just now.');
         if (found === 'store') {
           await store();
           continue;
@@ -162,13 +162,13 @@ export class BulkService {
   }
 }
 
-/** What a caller can be told of a failure; undefined for one of our own. */
+/** The problem of a failed upload; undefined for an error of our own. */
 function toProblem(error: unknown): Problem | undefined {
   if (error instanceof SyntaxError) return invalid(`The body ${error.message}.`);
   return error instanceof Problem ? error : databaseProblem(error);
 }
 
-/** @throws Problem content-too-large when more than `limit` bytes come */
+/** @throws Problem content-too-large after `limit` bytes */
 async function* bounded(chunks: AsyncIterable<Buffer>, limit: number): AsyncGenerator<Buffer> {
   let length = 0;
   for await (const chunk of chunks) {
@@ -198,5 +198,5 @@ async function copy(client: PoolClient, text: string): Promise<void> {
 
 async function assertThere(client: PoolClient, collection: Collection): Promise<void> {
   const { rowCount } = await client.query({ ...IS_THERE, values: [collection.id] });
-  if (rowCount === 0) throw notFound('There is no collection of this name.');
+  if (rowCount === 0) throw notFound('There is no collection with this name.');
 }

@@ -13,7 +13,7 @@ import { CollectionsService, type Found } from './collections.service.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** At the edge it may be still to come, and nothing then, while the guard waits for it. */
+    /** At the edge it may be a promise, even of null, while the guard waits for it. */
     collection?: Collection | Promise<Found>;
   }
 }
@@ -21,7 +21,7 @@ declare module 'fastify' {
 const RIGHT = Symbol('RIGHT');
 type Right = 'read' | 'write';
 
-/** Decides who may read or write a collection before anything is read or written, and before a body is looked at. */
+/** Checks whether the caller may read or write the collection, before its body is read. */
 @Injectable()
 export class CollectionGuard implements CanActivate {
   private readonly check = new ValidationPipe();
@@ -38,7 +38,7 @@ export class CollectionGuard implements CanActivate {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const { collection: name } = request.params as { collection: string };
     const parameter = { type: 'param', data: 'collection', schema: collectionName } as const;
-    // Throws: it says what is wrong with a name that is none.
+    // Rejects with the mistake in the name.
     if (!COLLECTION.test(name)) return this.check.transform(name, parameter).then(() => false);
     const go = (entry: Entry<Found>) => {
       request.madeOf = entry;
@@ -48,18 +48,18 @@ export class CollectionGuard implements CanActivate {
     const found = this.collections.find(name);
     if (!(found instanceof Promise)) return go(found);
     request.collection = found.then(({ value }) => value);
-    // Whoever waits for it meets its failure.
+    // Those who await it get the error.
     request.collection.catch(() => {});
     return found.then(go);
   }
 
-  /** The same of a request that lasts. */
+  /** Checks a long request again. */
   private async recheck(context: ExecutionContext): Promise<void> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const [{ caller }, collection] = [request, await request.collection];
     if (!collection) return;
     const { value } = await this.collections.find(collection.name);
-    // Another one may have taken its name.
+    // A new collection may have taken the name.
     this.admit(context, caller, value?.id === collection.id ? value : null);
   }
 
@@ -76,13 +76,13 @@ const guarded = (right: Right) =>
     ApiParam({ name: 'collection', schema: { type: 'string', pattern: COLLECTION.source }, example: 'flights' }),
   );
 
-/** The route is for who may read the collection in its path. */
+/** Opens the route to callers who may read the collection in its path. */
 export const ForReaders = () => applyDecorators(Anyone(), guarded('read'));
 
-/** The route is for who may write to the collection in its path. */
+/** Opens the route to callers who may write to the collection in its path. */
 export const ForWriters = () => guarded('write');
 
-/** The collection in the path, as the guard found it. */
+/** The collection in the path, as read by the guard. */
 export const CurrentCollection = createParamDecorator(
   (_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<FastifyRequest>().collection,
 );

@@ -8,12 +8,12 @@ export const COLLECTION = /^[a-z][a-z0-9-]{0,62}$/;
 
 export const collectionName = z
   .string()
-  .regex(COLLECTION, 'must be 1 to 63 of a-z, 0-9 and -, and begin with a letter')
+  .regex(COLLECTION, 'must be 1 to 63 characters of a-z, 0-9 and -, and begin with a letter')
   .meta({ description: 'Name of the collection.', examples: ['flights'] });
 
 const visibility = z
   .enum(['private', 'public'])
-  .meta({ description: 'Private: for its owner and admins. Public: anyone may read it.' });
+  .meta({ description: 'private: only its owner and admins may read it. public: anyone may read it.' });
 
 export const collectionSchema = z
   .object({
@@ -39,25 +39,25 @@ export const collectionPage = pageOf('CollectionPage', collectionSchema);
 
 const SHOWN = Object.keys(collectionSchema.shape);
 
-/** What clients see of a collection, as JSON: what the schema names, and nothing else. */
+/** A collection as JSON, with the schema's members only. */
 export const presentCollection = (collection: Collection): string => JSON.stringify(collection, SHOWN);
 
 /**
- * What caches may do with an answer about a collection, by its visibility.
- * @param maxAge seconds for which one public thing may be used unasked; lists are always asked for anew
+ * Cache-Control of an answer about a collection, by its visibility.
+ * @param maxAge seconds for which a public answer may be reused; left out for lists, which are always revalidated
  */
 export const cacheControl = (visibility: Collection['visibility'], maxAge?: number): string => {
   if (visibility === 'private') return 'private, no-cache';
   return maxAge === undefined ? 'no-cache' : `public, max-age=${maxAge}, must-revalidate`;
 };
 
-/** What the answers about a collection and its records depend on: it, and its owner, with whom it goes. */
+/** Cache tags of answers about a collection and its records: the collection, and its owner, with whom it is deleted. */
 export const tagsOf = ({ name, ownerId }: Collection): string[] => [collectionTag(name), `user:${ownerId}`];
 export const collectionTag = (name: string): string => `collection:${name}`;
 
 export const collectionPath = (name: string): string => `/api/v1/data/${name}`;
 
-/** The answer that shows one collection, which may have been made just now. */
+/** @param isNew whether the request has created the collection */
 export const collectionAnswer = (collection: Collection, maxAge: number, isNew = false): Answer =>
   new Answer(presentCollection(collection), {
     status: isNew ? 201 : 200,

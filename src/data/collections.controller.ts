@@ -37,9 +37,9 @@ export class CollectionsController {
   }
 
   @Put(':collection')
-  @Operation('putCollection', 'Make a collection, or change it', {
-    description: 'A new one needs no If-Match and is answered with 201; a change needs it and is answered with 200.',
-    answer: 'The collection as it is now.',
+  @Operation('putCollection', 'Create or change a collection', {
+    description: 'Creating needs no If-Match and answers 201. Changing needs If-Match and answers 200.',
+    answer: 'The changed collection.',
     created: 'The new collection.',
     body: schema.collectionSchema,
     problems: ['conflict'],
@@ -67,7 +67,7 @@ export class CollectionsController {
 
   @Delete(':collection')
   @Operation('deleteCollection', 'Delete a collection with its records', {
-    answer: 'The collection is gone; its records are removed behind it.',
+    answer: 'The collection is deleted. Its records are removed in the background.',
   })
   async remove(
     @CurrentCaller() caller: Caller,

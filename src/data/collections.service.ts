@@ -22,23 +22,23 @@ const FIND: Statement = {
            updated_at AS "updatedAt" FROM collections WHERE name = $1`,
 };
 
-/** What there is under a name. */
+/** The collection of a name, if there is one. */
 export type Found = Collection | null;
 
-/** A collection in memory, its description left out. */
+/** About how much memory a cached collection takes, without its description. */
 const COLLECTION_BYTES = 1000;
 
 const isWriter = (caller: Caller | undefined, { ownerId }: Collection) =>
   caller !== undefined && (caller.id === ownerId || caller.role === 'admin');
 
-/** Who may read a collection that is there: anyone if it is public, else its owner and admins. */
+/** Whether the collection exists and the caller may read it: anyone if it is public, else its owner and admins. */
 export const isReader = (caller: Caller | undefined, collection: Found): collection is Collection =>
   collection !== null && (collection.visibility === 'public' || isWriter(caller, collection));
 
-const missing = () => notFound('There is no collection of this name.');
+const missing = () => notFound('There is no collection with this name.');
 const taken = () => new Problem('conflict', 'This name is taken.');
 
-/** Collections, and who may do what with them. */
+/** Reads and changes collections, and checks their callers' rights. */
 @Injectable()
 export class CollectionsService {
   constructor(
@@ -50,8 +50,8 @@ export class CollectionsService {
   ) {}
 
   /**
-   * A collection as it is kept. Answers that are made of it are kept as well, so it is never one that changed while it was
-   * being read; and its tags are known before there is any such answer.
+   * A collection from the cache. It is read again if it changed during the read (isSpoiled), since cached answers are
+   * made of it. Its tags are known before any such answer exists.
    */
   find(name: string): Entry<Found> | Promise<Entry<Found>> {
     const found = this.cache.fetch(collectionTag(name), async () => {
@@ -61,20 +61,20 @@ export class CollectionsService {
     return found instanceof Promise ? found.then((entry) => (entry.isSpoiled ? this.find(name) : entry)) : found;
   }
 
-  /** @throws Problem not-found also for a collection that the caller may not read */
+  /** @throws Problem not-found, also when the caller may not read the collection */
   forReading(caller: Caller | undefined, collection: Found): Collection {
     if (!isReader(caller, collection)) throw missing();
     return collection;
   }
 
-  /** @throws Problem not-found as for reading, forbidden when it may only be read */
+  /** @throws Problem not-found as for reading, forbidden when the caller may only read */
   forWriting(caller: Caller, collection: Found): Collection {
     const found = this.forReading(caller, collection);
     assertWriter(caller, found);
     return found;
   }
 
-  /** The collections that the caller may read, by name. */
+  /** A page of the collections that the caller may read, sorted by name. */
   list(caller: Caller | undefined, page: CollectionQuery): Promise<Page> {
     const isAdmin = caller?.role === 'admin';
     return this.cursors.page(page, {
@@ -91,8 +91,8 @@ export class CollectionsService {
   }
 
   /**
-   * Makes a collection, or changes it when it is there.
-   * @param show makes the answer, before the commit: behind it, a failure would be told of what is done
+   * Creates a collection, or changes the existing one.
+   * @param show makes the answer before the commit: after it, an error would report a change that was made as failed
    * @throws Problem conflict when the name is another's, forbidden, precondition-required, precondition-failed
    */
   put<T>(
@@ -105,18 +105,18 @@ export class CollectionsService {
     const attempt = () =>
       this.changing(who, name, async (manager, caller, collection) => {
         if (!isReader(caller, collection)) {
-          // To a stranger, a private collection is a name that is taken, and nothing that could match.
+          // To a caller who may not read it, a private collection is a taken name without a version to match.
           if (ifMatch !== undefined) assertIfMatch(ifMatch, undefined);
           if (collection) throw taken();
-          const made = manager.create(Collection, { name, visibility, description, ownerId: caller.id });
-          return show(await manager.save(made), true);
+          const created = manager.create(Collection, { name, visibility, description, ownerId: caller.id });
+          return show(await manager.save(created), true);
         }
         assertWriter(caller, collection);
         assertIfMatch(ifMatch, entityTag(collection));
         Object.assign(collection, { visibility, description });
         return show(await manager.save(collection), false);
       });
-    // Somebody else was sooner: what to say depends on who that was.
+    // Another request created it meanwhile, so the answer depends on its owner.
     const again = (error: unknown) => {
       if (brokenConstraint(error) === 'collections_name') return attempt();
       throw error;
@@ -124,7 +124,7 @@ export class CollectionsService {
     return attempt().catch(again).catch(toProblem);
   }
 
-  /** Gone at once for every reader; its records are removed behind (see Leftovers). */
+  /** Deletes a collection. It is gone at once for every reader; its records are removed later (see Leftovers). */
   async remove(who: Caller, name: string, ifMatch: string | undefined): Promise<void> {
     await this.changing(who, name, async (manager, caller, collection) => {
       if (!isReader(caller, collection)) throw missing();
@@ -134,7 +134,7 @@ export class CollectionsService {
     });
   }
 
-  /** @param work is given the caller as they are now, until it is done */
+  /** @param work gets the caller with the current role, which cannot change during the transaction */
   private changing<T>(
     who: Caller,
     name: string,
@@ -145,17 +145,17 @@ export class CollectionsService {
       const lock = { mode: 'pessimistic_write' } as const;
       return work(manager, caller, await manager.findOne(Collection, { where: { name }, lock }));
     });
-    // Also when it seems to have failed: a connection can be lost between the commit and the word of it.
+    // Also after an error: the connection can be lost after the commit, before its confirmation arrives.
     return changed.finally(() => this.cache.invalidate(collectionTag(name)));
   }
 }
 
 function assertWriter(caller: Caller, collection: Collection): void {
   if (!isWriter(caller, collection))
-    throw new Problem('forbidden', 'Only its owner and admins may change this collection.');
+    throw new Problem('forbidden', 'Only the owner and admins may change this collection.');
 }
 
-/** A name may be let go of and taken once more meanwhile. */
+/** The second attempt can fail like the first, when the name was freed and taken again meanwhile. */
 function toProblem(error: unknown): never {
   throw brokenConstraint(error) === 'collections_name' ? taken() : error;
 }

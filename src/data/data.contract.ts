@@ -2,7 +2,7 @@ import { freshName, makeCollection, makeRecord } from '../../test/support/collec
 import { type Answers, type Clients, contract } from '../../test/support/contract.js';
 
 const all = (status: number): Answers => [status, status, status, status];
-/** Who may not read a private collection is told that it is not there. */
+/** Callers who may not read a private collection get 404. */
 const reading = (status = 200) => ({
   'a private collection': [404, 404, status, status] as const,
   'a public collection': all(status),
@@ -31,7 +31,7 @@ export default contract({
   operations: {
     listCollections: { nothing: all(200) },
     getCollection: reading(),
-    // To a stranger, a private collection is a name that is taken and nothing that could match.
+    // To a caller who may not read it, a private collection is a taken name without a version to match.
     putCollection: {
       'a private collection': [401, 412, 200, 200],
       'a public collection': [401, 403, 200, 200],
@@ -49,7 +49,7 @@ export default contract({
     patchRecord: writing(200),
     deleteRecord: writing(204),
   },
-  // What is there under a name is looked at under its lock.
+  // The collection is checked under its row lock, after the body was read.
   behindTheBody: { putCollection: [403, 412] },
   shownElsewhere: { putCollection: [409], createRecord: [409, 422], createRecords: [409, 422] },
   texts: {

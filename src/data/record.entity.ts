@@ -1,6 +1,6 @@
 import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn, UpdateDateColumn, VersionColumn } from 'typeorm';
 
-/** Named so because Record is a type of TypeScript's own. */
+/** Not named Record, which is a built-in type of TypeScript. */
 @Entity('records')
 export class DataRecord {
   @PrimaryGeneratedColumn('uuid') id!: string;

@@ -10,7 +10,7 @@ import type { Collection } from './collection.entity.js';
 import { cacheControl, tagsOf } from './collection.schema.js';
 
 const occurredAt = moment.meta({
-  description: 'When it happened (RFC 3339), cut to milliseconds; now, if left out.',
+  description: 'When it happened (RFC 3339), truncated to milliseconds. Default: now.',
   examples: ['2001-01-01T12:30:00Z'],
 });
 
@@ -21,7 +21,7 @@ const data = z
   .meta({
     id: 'Data',
     description:
-      'Any JSON object, of 65,536 bytes without white space and with its numbers written out (`1e-3` is `0.001`). It comes back with the same values, each number to its last digit; what may differ is the order of names, white space, escapes, and the form of a number (`1e2` is `100`, `1.0` may be `1`, `-0` is `0`). Of members with the same name the last one counts.',
+      'Any JSON object of up to 65,536 bytes, without white space and with its numbers written out (`1e-3` is `0.001`). The server returns the same values, each number to its last digit. These may differ: the order of names, white space, escapes, and the form of a number (`1e2` is `100`, `1.0` may be `1`, `-0` is `0`). Of several members with the same name, the last one counts.',
     examples: [{ delay: 14, distance: 405 }],
   });
 
@@ -31,13 +31,13 @@ export const recordInputSchema = z
 export type RecordInput = z.infer<typeof recordInputSchema>;
 
 export const recordReplacementSchema = z
-  .strictObject({ data, occurredAt: moment.optional().meta({ description: 'When it happened; stays, if left out.' }) })
+  .strictObject({ data, occurredAt: moment.optional().meta({ description: 'When it happened. Default: unchanged.' }) })
   .meta({ id: 'RecordReplacement' });
 
-/** What a merge patch may hold is known only when it is merged: a null in `data` removes a member there. */
+/** The result is validated after the merge, since a null in `data` removes a member there. */
 export const recordPatchSchema = z
   .strictObject({ data: data.optional(), occurredAt: occurredAt.optional() })
-  .meta({ id: 'RecordPatch', description: 'JSON Merge Patch (RFC 7396): in `data`, null removes a member.' });
+  .meta({ id: 'RecordPatch', description: 'JSON Merge Patch (RFC 7396): in `data`, a null removes the member.' });
 export type RecordPatch = z.infer<typeof recordPatchSchema>;
 
 export const recordSchema = z
@@ -53,7 +53,7 @@ export const recordSchema = z
 
 export const recordPage = pageOf('RecordPage', recordSchema);
 
-/** JSON text from a query; a flaw is told of the parameter, wherever in its value it lies. */
+/** Parses JSON from a query. A mistake names the parameter, with the place in its value in the detail. */
 function toObjectText(text: string, context: z.RefinementCtx): string {
   let detail = 'must be a JSON object';
   try {
@@ -69,8 +69,8 @@ function toObjectText(text: string, context: z.RefinementCtx): string {
 }
 
 const filterParameters = {
-  from: bound.optional().meta({ description: 'Not before this moment.' }),
-  to: bound.optional().meta({ description: 'Before this moment.' }),
+  from: bound.optional().meta({ description: 'Only records at or after this time.' }),
+  to: bound.optional().meta({ description: 'Only records before this time.' }),
   where: z
     .string()
     .max(4096)
@@ -78,7 +78,7 @@ const filterParameters = {
     .transform(toObjectText)
     .optional()
     .meta({
-      description: 'A JSON object that `data` must contain.',
+      description: 'A JSON object: only records whose `data` contains it.',
       format: 'json-object',
       contentMediaType: 'application/json',
       contentSchema: { $ref: '#/components/schemas/Data' },
@@ -98,8 +98,8 @@ export const statsQuery = z.strictObject({
   bucket: z
     .enum(['minute', 'hour', 'day', 'month'])
     .default('day')
-    .meta({ description: 'Width of a bucket of `occurredAt`, in UTC.' }),
-  by: field.optional().meta({ description: 'A top-level field of `data` whose commonest values are counted too.' }),
+    .meta({ description: 'The width of a bucket of `occurredAt`, in UTC.' }),
+  by: field.optional().meta({ description: 'A top-level field of `data`: its most common values are counted too.' }),
   ...filterParameters,
 });
 export type StatsQuery = z.infer<typeof statsQuery>;
@@ -110,17 +110,17 @@ export const statsSchema = z
   .object({
     total: z.object({
       count,
-      isEstimate: z.boolean().meta({ description: 'False: they are counted, all that the buckets are of.' }),
+      isEstimate: z.boolean().meta({ description: 'False: the total is an exact count of all matching records.' }),
     }),
     bucket: z.string(),
     buckets: z
       .array(z.object({ from: z.iso.datetime(), count }))
-      .meta({ description: 'The newest 1,000 that are not empty, newest first.' }),
+      .meta({ description: 'The newest 1,000 buckets that are not empty, newest first.' }),
     by: z.string().nullable(),
     values: z
       .array(z.object({ value: z.unknown().meta({ id: 'JsonValue' }), count }))
       .nullable()
-      .meta({ description: 'The 20 commonest values of the field, commonest first; null without `by`.' }),
+      .meta({ description: 'The 20 most common values of the field, the most common first; null without `by`.' }),
   })
   .meta({ id: 'Stats' });
 
@@ -129,35 +129,34 @@ export const bulkQuery = z.strictObject({
     .enum(['true', 'false'])
     .default('false')
     .transform((text) => text === 'true')
-    .meta({ description: 'With `true`, one bad line and nothing is stored.' }),
+    .meta({ description: 'With `true`, nothing is stored if any line is invalid.' }),
 });
 export type BulkQuery = z.infer<typeof bulkQuery>;
 
 export const bulkReportSchema = z
   .object({
     inserted: z.int().meta({ description: 'Records that were stored.' }),
-    failed: z.int().meta({ description: 'Lines that were not.' }),
+    failed: z.int().meta({ description: 'Lines that were not stored.' }),
     errors: z
       .array(
         z.object({
-          line: z.int().min(1).meta({ description: 'Line of the NDJSON, or place in the array, from 1.' }),
-          // Of a name that holds a NUL, too: the document has no pattern for it but this.
+          line: z.int().min(1).meta({ description: 'Line number in the NDJSON, or position in the array, from 1.' }),
+          // A pointer may contain a NUL, which no stricter pattern in the document allows.
           pointer: z.string().meta({ description: 'JSON Pointer into the line.', pattern: '^' }),
           detail: z.string(),
         }),
       )
-      .meta({ description: 'What was wrong with them: the first 1,000.' }),
+      .meta({ description: 'What is wrong with these lines: the first 1,000 mistakes.' }),
   })
   .meta({ id: 'BulkReport' });
 export type BulkReport = z.infer<typeof bulkReportSchema>;
 
 export const recordId = z.uuid().toLowerCase().meta({ description: 'Id of the record.' });
 
-/** Where a record is, and what it is kept as. */
+/** The path of a record, which is also its cache key. */
 export const recordPath = (collection: string, id: string): string =>
   `/api/v1/data/${collection}/records/${id.toLowerCase()}`;
 
-/** The answer that shows one record. */
 export const recordAnswer = (
   collection: Collection,
   { json, etag }: StoredRow,

@@ -30,7 +30,7 @@ import { StatsService } from './stats.service.js';
 const NDJSON = 'application/x-ndjson';
 const INPUTS = { type: 'array', items: { $ref: '#/components/schemas/RecordInput' } };
 
-/** The records of a collection: one by one, many at once, all of them, and figures about them. */
+/** The records of a collection: single ones, bulk uploads, exports and statistics. */
 @ApiTags('data')
 @Controller('api/v1/data/:collection')
 export class RecordsController {
@@ -50,8 +50,8 @@ export class RecordsController {
   @ApiBody({ required: true, schema: INPUTS })
   @Operation('createRecords', 'Add many records', {
     description:
-      'Takes one record a line (application/x-ndjson) or a JSON array, and stores them in batches while it reads. Bad lines are reported; the good ones are stored, unless `atomic` is true.',
-    answer: 'What was stored and what was not.',
+      'Accepts one record a line (application/x-ndjson) or a JSON array, and stores records in batches while it reads. Invalid lines are reported; the valid ones are stored, unless `atomic` is true.',
+    answer: 'How many records were stored, and the mistakes in the others.',
     body: schema.bulkReportSchema,
     problems: ['unprocessable-content'],
   })
@@ -113,7 +113,7 @@ export class RecordsController {
 
   @Put('records/:id')
   @ForWriters()
-  @Operation('replaceRecord', 'Replace a record', { answer: 'The record as it is now.', body: schema.recordSchema })
+  @Operation('replaceRecord', 'Replace a record', { answer: 'The changed record.', body: schema.recordSchema })
   async replace(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: schema.recordId }) id: string,
@@ -126,7 +126,7 @@ export class RecordsController {
   @Patch('records/:id')
   @ApiConsumes('application/merge-patch+json', 'application/json')
   @ForWriters()
-  @Operation('patchRecord', 'Change a record', { answer: 'The record as it is now.', body: schema.recordSchema })
+  @Operation('patchRecord', 'Change a record', { answer: 'The changed record.', body: schema.recordSchema })
   async patch(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: schema.recordId }) id: string,
@@ -138,7 +138,7 @@ export class RecordsController {
 
   @Delete('records/:id')
   @ForWriters()
-  @Operation('deleteRecord', 'Delete a record', { answer: 'The record is gone.' })
+  @Operation('deleteRecord', 'Delete a record', { answer: 'The record is deleted.' })
   async remove(
     @CurrentCollection() collection: Collection,
     @Param('id', { schema: schema.recordId }) id: string,
@@ -151,7 +151,7 @@ export class RecordsController {
   @Priority('bulk')
   @ForReaders()
   @RouteConfig({ produces: NDJSON })
-  @Operation('exportRecords', 'Stream all records that match, one a line', {
+  @Operation('exportRecords', 'Stream all matching records, one a line', {
     answer: 'The records.',
     body: z.string(),
     type: NDJSON,
@@ -192,7 +192,7 @@ export class RecordsController {
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** What an answer is kept as; undefined for an id that is none. */
+/** The cache key of a record's answer; undefined for a malformed id. */
 function keptAs(context: ExecutionContext): string | undefined {
   const { collection, id } = context.switchToHttp().getRequest().params;
   return UUID.test(id) ? schema.recordPath(collection, id) : undefined;

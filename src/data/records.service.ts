@@ -17,13 +17,13 @@ import type { DataConfig } from './data.settings.js';
 import { DataRecord } from './record.entity.js';
 import { type RecordInput, type RecordPatch, type RecordQuery, recordPath, recordSchema } from './record.schema.js';
 
-/** What a list, an export and statistics may be narrowed to: times, and JSON that `data` must contain. */
+/** The filters of a list, an export and statistics: a time range, and JSON that `data` must contain. */
 export type RecordFilters = Pick<RecordQuery, 'from' | 'to' | 'where'>;
 
-const gone = () => notFound('There is no collection of this name.');
+const gone = () => notFound('There is no collection with this name.');
 const missing = () => notFound('There is no record with this id.');
 
-/** The records of a collection that the caller is known to be allowed to use. */
+/** Reads and changes the records of a collection. The caller's right to it was checked before. */
 @Injectable()
 export class RecordsService {
   private readonly records: ResourceRepository<DataRecord, 'collectionId'>;
@@ -41,8 +41,9 @@ export class RecordsService {
   }
 
   /**
-   * @returns the record, and whether it was made by an earlier request with the same key
-   * @throws Problem not-found when the collection has gone meanwhile, content-too-large, idempotency-key-reused, conflict
+   * @returns the record, and whether an earlier request with the same key has created it
+   * @throws Problem not-found when the collection was deleted meanwhile, content-too-large, idempotency-key-reused,
+   *   conflict
    */
   async create(
     { id: collectionId }: Collection,
@@ -55,7 +56,7 @@ export class RecordsService {
   }
 
   /**
-   * @param collection of that name, if there is one; it need not be known yet: both are asked for at the same time
+   * @param collection the collection of that name; as a promise, it and the record are read at the same time
    * @throws Problem not-found
    */
   async get(name: string, collection: Found | Promise<Found>, id: string): Promise<StoredRow> {
@@ -64,7 +65,7 @@ export class RecordsService {
     return record;
   }
 
-  /** @throws Problem invalid-request for a foreign cursor */
+  /** @throws Problem invalid-request for a cursor of another list */
   list({ id: collectionId }: Collection, query: RecordQuery, callerId: string | undefined): Promise<Page> {
     const { limit, cursor, order, ...filters } = query;
     const { from, to, where } = filters;
@@ -72,20 +73,20 @@ export class RecordsService {
     return this.records.page(listed, callerId, ['records', collectionId, order, from, to, where]);
   }
 
-  /** The conditions of a collection's filters, as SQL; `place` puts a value into the text, as a parameter or a literal. */
+  /** The SQL conditions of a collection's filters; `place` inserts a value as a parameter or a literal. */
   conditions({ id: collectionId }: Pick<Collection, 'id'>, filters: RecordFilters, place: (value: string) => string) {
     return this.records.lists.conditions({ where: { collectionId }, filters }, place);
   }
 
   /**
-   * COPY of all records that match. JSON has no raw control characters, so with two of them as quote and delimiter nothing is
-   * ever escaped, and COPY's lines are NDJSON as they are. COPY takes no parameters, only literals.
+   * A COPY of all matching records. Control characters, which JSON never contains unescaped, serve as quote and
+   * delimiter: nothing is escaped, and COPY's lines are NDJSON. COPY accepts no parameters, only literals.
    */
   exportStatement(collection: Pick<Collection, 'id'>, filters: RecordFilters, order: 'asc' | 'desc'): string {
     const conditions = this.conditions(collection, filters, escapeLiteral);
-    // Just after an upload PostgreSQL knows nothing of the rows yet, and would sort them all before the first is sent.
+    // Just after an upload PostgreSQL has no statistics yet, and would sort all rows before it sends the first.
     const walk = filters.where === undefined ? 'SET LOCAL enable_sort = off; ' : '';
-    // The connection has no time-out, unless a pooler left it the role's.
+    // The connection asks for no time-out, but a pooler may leave the role's in place.
     return `SET LOCAL statement_timeout = 0; ${walk}COPY (
       SELECT ${this.records.table.json} FROM records WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order})
       TO STDOUT WITH (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')`;
@@ -133,6 +134,6 @@ export class RecordsService {
   }
 }
 
-/** What is left out stays, or is now. */
+/** Without occurredAt a change leaves the column alone, and an insert uses its default, now(). */
 const timeOf = (occurredAt: string | undefined) =>
   occurredAt === undefined ? {} : { occurredAt: new Date(occurredAt) };

@@ -3,7 +3,7 @@ import { Begun, type Item, type Split, splitArray, splitLines } from './splitter
 
 type Found = [line: number, text: string | null];
 
-/** All items of the chunks, as text. */
+/** The items of all chunks, as text. */
 async function split(by: Split, limit: number, chunks: Buffer[]): Promise<Found[]> {
   const items: Item[] = [];
   for await (const some of by(chunks, new Begun(limit))) items.push(...some);
@@ -21,7 +21,7 @@ const cut = (text: fc.Arbitrary<string>) =>
     return { bytes, chunks: at.slice(1).map((end, i) => bytes.subarray(at[i], end)) };
   });
 
-/** The same, whether it is items or the error. */
+/** The items, or the error's message. */
 async function outcome(by: Split, limit: number, chunks: Buffer[]): Promise<Found[] | string> {
   try {
     return await split(by, limit, chunks);
@@ -68,7 +68,7 @@ describe('splitLines', () => {
     ['\n"x,]}\\"', [[2, '"x,]}\\"']]],
   ])('of %j gives %j', async (text, found) => expect(await lines(text)).toEqual(found));
 
-  it('gives null for a line that is longer than the limit, and the ones behind it', async () => {
+  it('gives null for a line longer than the limit, and then the lines after it', async () => {
     expect(await lines('1234\n12345\n123456\n1', 5)).toEqual([
       [1, '1234'],
       [2, '12345'],
@@ -135,7 +135,7 @@ describe('splitArray', () => {
     (text) => expect(elements(text)).rejects.toThrow(SyntaxError),
   );
 
-  it('gives null for an element that is longer than the limit, and the ones behind it', async () => {
+  it('gives null for an element longer than the limit, and then the elements after it', async () => {
     expect(await elements('[1234,"123456",12345,1]', 5)).toEqual([
       [1, '1234'],
       [2, null],
@@ -159,7 +159,7 @@ describe('splitArray', () => {
     );
   });
 
-  it('gives the same of anything at all, or refuses it alike, however it is cut', async () => {
+  it('gives the same items or the same error for any bytes, however they are cut into chunks', async () => {
     const text = fc.oneof(
       anything,
       anything.map((inside) => `[${inside}]`),

@@ -1,35 +1,35 @@
 import { createHash, type Hash } from 'node:crypto';
 
-/** One JSON text out of an upload: its place from 1, and its bytes; of one that is longer than allowed, their hash. */
+/** One JSON text of an upload: its line from 1, and its bytes, or their hash if it is too long. */
 export interface Item {
   line: number;
   bytes: Buffer;
   isTooLong: boolean;
 }
 
-/** Cuts an upload into its items as it comes, holding no more than a chunk's and one that is not complete. */
+/** Splits an upload into items while it arrives. It holds the items of one chunk and an incomplete one at most. */
 export type Split = (chunks: AsyncIterable<Buffer> | Iterable<Buffer>, begun: Begun) => AsyncGenerator<Item[]>;
 
 const code = (character: string) => character.charCodeAt(0);
 const [NEWLINE, QUOTE, BACKSLASH, COMMA] = [code('\n'), code('"'), code('\\'), code(',')];
 const [OPEN, CLOSE, BRACE, UNBRACE] = [code('['), code(']'), code('{'), code('}')];
-/** No JSON begins with the first byte of a byte order mark. */
+/** The first byte of a byte order mark, with which no JSON begins. */
 const BOM = 0xef;
 const isSpace = (byte: number) => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 const isBlank = ({ bytes, isTooLong }: Omit<Item, 'line'>) => !isTooLong && bytes.every(isSpace);
 const NOTHING = Buffer.alloc(0);
 
-/** An item as far as it has come. */
+/** An incomplete item. */
 export class Begun {
   private bytes: Buffer = NOTHING;
   private length = 0;
-  /** Of one that is too long. */
+  /** Set once the item is too long. */
   private hash: Hash | undefined;
 
-  /** @param limit bytes of the longest item */
+  /** @param limit the most bytes of an item */
   constructor(private readonly limit: number) {}
 
-  /** Bytes that it takes. */
+  /** The memory that it takes, in bytes. */
   get held(): number {
     return this.bytes.length;
   }
@@ -50,7 +50,7 @@ export class Begun {
     this.length = length;
   }
 
-  /** The whole item, which ends with these bytes. */
+  /** Completes the item with its last bytes. */
   end(chunk: Buffer): Omit<Item, 'line'> {
     if (this.length === 0 && !this.hash && chunk.length <= this.limit) return { bytes: chunk, isTooLong: false };
     this.add(chunk);
@@ -61,7 +61,7 @@ export class Begun {
   }
 }
 
-/** One JSON text a line (application/x-ndjson); blank lines are passed over but counted. */
+/** Splits NDJSON (application/x-ndjson). Blank lines are skipped but counted. */
 export const splitLines: Split = async function* (chunks, begun) {
   let line = 0;
   for await (const chunk of chunks) {
@@ -80,7 +80,7 @@ export const splitLines: Split = async function* (chunks, begun) {
   if (!isBlank(item)) yield [{ line: line + 1, ...item }];
 };
 
-/** Finds the commas between an array's elements and its end. Whether an element is JSON shows later. */
+/** Finds the commas between an array's elements, and its end. Elements are parsed later. */
 class Elements {
   private depth = 0;
   private inString = false;
@@ -100,8 +100,8 @@ class Elements {
 }
 
 /**
- * The elements of one JSON array.
- * @throws SyntaxError when what comes is no array, goes on behind its end, or does not come to it
+ * Splits a JSON array.
+ * @throws SyntaxError when the body is not an array, ends before it does or goes on after it
  */
 export const splitArray: Split = async function* (chunks, begun) {
   const elements = new Elements();
@@ -116,7 +116,7 @@ export const splitArray: Split = async function* (chunks, begun) {
         if (isSpace(byte)) continue;
         if (byte === BOM && state === 'before')
           throw new SyntaxError('begins with a byte order mark, which JSON does not have');
-        if (state === 'behind' || byte !== OPEN) throw new SyntaxError('is not one JSON array');
+        if (state === 'behind' || byte !== OPEN) throw new SyntaxError('is not a single JSON array');
         state = 'inside';
         start = at + 1;
       } else if (elements.isEnd(byte)) {
@@ -130,5 +130,5 @@ export const splitArray: Split = async function* (chunks, begun) {
     if (state === 'inside') begun.add(chunk.subarray(start));
     yield items;
   }
-  if (state !== 'behind') throw new SyntaxError('ends before its JSON array does');
+  if (state !== 'behind') throw new SyntaxError('ends before the end of its JSON array');
 };

@@ -10,15 +10,15 @@ import type { Collection } from './collection.entity.js';
 import type { StatsQuery } from './record.schema.js';
 import { RecordsService } from './records.service.js';
 
-/** Buckets and values that are shown at most. */
+/** The most buckets and values in an answer. */
 const BUCKETS = 1000;
 const COMMONEST = 20;
-/** No figures are older that do not say so; those that do are as much again at most. */
+/** Older statistics are marked as stale, and are served for the same time again at most. */
 const KEPT_MS = 10_000;
-/** Of that, so that its spread does not pass it (see Cache). */
+/** The share of that time used as TTL, so that the TTL's random spread stays within it (see Cache). */
 const TTL = 0.9;
 
-/** Figures about the records of a collection. */
+/** Counts the records of a collection. */
 @Injectable()
 export class StatsService {
   constructor(
@@ -30,8 +30,8 @@ export class StatsService {
   ) {}
 
   /**
-   * The figures as JSON, as they are kept: after their time a reader gets them once more while they are counted anew. Who has
-   * just written has them counted, until there are some that are no older than those.
+   * The statistics as JSON, from the cache: after their TTL they are served stale while they are counted again. A
+   * caller who has just written gets a fresh count, until the cache holds one from after `writerUntil`.
    */
   async of(collection: Collection, query: StatsQuery, callerId: string | undefined): Promise<Entry<string>> {
     const count = async () => unkept(await this.count(collection, query, callerId));
@@ -40,7 +40,7 @@ export class StatsService {
       return count();
     }
     const name = `stats:${collection.id}:${JSON.stringify(query)}`;
-    // What a replica says may be old already.
+    // An answer of a replica may already be old.
     const keptMs = Math.max(Math.min(KEPT_MS - this.servers.mostBehindMs, this.cache.lifetime.ttlMs), 0);
     const ttlMs = TTL * keptMs;
     const load = async () => {
@@ -51,7 +51,7 @@ export class StatsService {
     return entry.storedAt < this.servers.writerUntil(callerId) ? count() : entry;
   }
 
-  /** In one statement, so that all figures are of the same moment. */
+  /** Counts in one statement, so that all figures are of the same moment. */
   private async count(
     collection: Collection,
     { bucket, by, ...filters }: StatsQuery,

@@ -9,7 +9,7 @@ import type { DataConfig } from './data.settings.js';
 
 const EXPIRED = `k.created_at < now() - ${KEPT}`;
 
-/** Takes a key that is new, that was let go of with its upload unfinished, or that has expired. */
+/** Claims a key that is new, expired, or released with its upload unfinished. */
 const CLAIM = `
   INSERT INTO idempotency_keys AS k (caller_id, key, holder, fingerprint, held_until, collection_id)
   VALUES ($1, $2, $3, $4, now() + $5 * interval '1 ms', $6)
@@ -31,7 +31,7 @@ const SAVE = `
   UPDATE idempotency_keys SET items = $4, digest = $5, report = $6, body = $7, held_until = now() + $8 * interval '1 ms'
   WHERE caller_id = $1 AND key = $2 AND holder = $3`;
 
-/** Of an upload that stored nothing, whatever it failed with. */
+/** Deletes the key of an upload that has stored nothing. */
 const FORGET = `DELETE FROM idempotency_keys
   WHERE caller_id = $1 AND key = $2 AND holder = $3 AND body IS NULL AND items = 0`;
 
@@ -40,13 +40,13 @@ const HOLD = `UPDATE idempotency_keys SET held_until = now() + $4 * interval '1 
 
 type Found = Progress & { fingerprint: Buffer };
 
-/** An upload's hold on its Idempotency-Key, renewed until it is let go of. A crashed one's ends by itself. */
+/** An upload's lease on its Idempotency-Key, renewed until it is released. The lease of a crashed upload expires. */
 export class HeldKey {
   private readonly heartbeat: NodeJS.Timeout;
 
   constructor(
     private readonly database: Database,
-    /** Caller, key and who holds it: what every statement begins with. */
+    /** Caller, key and holder: the first parameters of every statement. */
     private readonly id: readonly string[],
     private readonly leaseMs: number,
   ) {
@@ -54,8 +54,8 @@ export class HeldKey {
   }
 
   /**
-   * Saves progress in the transaction that makes it; with a body, for good.
-   * @throws Problem conflict when another one has taken over, because this one gave no sign of life
+   * Saves progress in the transaction that makes it. With a body, the upload is finished.
+   * @throws Problem conflict when the lease has expired and another request has taken over
    */
   async save(client: PoolClient, { items, digest, report }: Progress, body: string | null = null): Promise<void> {
     const values = [...this.id, items, digest, JSON.stringify(report), body, this.leaseMs];
@@ -63,7 +63,7 @@ export class HeldKey {
     if (rowCount === 0) throw isRunning();
   }
 
-  /** Lets go of the key, so that a retry need not wait. Without anything stored it is as if it had never been used. */
+  /** Releases the key, so that a retry need not wait. If nothing was stored, the key is deleted. */
   async release(): Promise<void> {
     clearInterval(this.heartbeat);
     const forgotten = this.database.rows({ text: FORGET }, [...this.id]);
@@ -83,8 +83,8 @@ export class UploadKeys {
   ) {}
 
   /**
-   * @returns how far the upload under this key has come, and the hold on it, unless it was finished before
-   * @throws Problem conflict while another one holds the key, idempotency-key-reused when that was of another request
+   * @returns the progress of the upload under this key, and the lease on it unless it is finished
+   * @throws Problem conflict while another request holds the key, idempotency-key-reused if that request was different
    */
   async claim(
     { callerId, key }: IdempotencyKey,

@@ -1,15 +1,15 @@
 import { showInUse } from '../platform/metrics/in-use.js';
 
-/** Bytes, about, that uploads may hold which are not stored yet, all together; while they are stored it is twice as much. */
+/** About how many unstored bytes all uploads may hold together; it is twice as much while they are being stored. */
 const UPLOAD_MEMORY_BYTES = 12_582_912;
 
-/** An item that has not come to its end keeps nobody else out as long as it has no more bytes. */
+/** An incomplete item of up to this size is never a reason to end its upload. */
 const SMALL_REST_BYTES = 65_536;
 
-/** What is demanded of an upload that waits for its caller: to store its rows or, where it has none, to end, for want of room. */
+/** What an upload that waits for its caller must do to free memory: store its rows, or end if it has none. */
 type Demand = 'store' | 'end';
 
-/** What one upload holds: rows that wait for more or are being stored, and an item that has not come to its end. */
+/** The bytes of one upload: rows that are being collected or stored, and an incomplete item (`rest`). */
 class Share {
   rows = 0;
   rest = 0;
@@ -24,14 +24,14 @@ class Share {
     return this.rows + this.rest;
   }
 
-  /** Whether it waits for its caller, and has something to give up. */
+  /** Whether the upload waits for its caller, and could free memory. */
   get canYield(): boolean {
     return this.demand !== undefined && (this.rows > 0 || this.rest > SMALL_REST_BYTES);
   }
 
   /**
-   * What is awaited from the caller or, if that comes before it, what is demanded.
-   * @throws what the upload is refused with from now on
+   * Waits for the caller's data, or for a demand if one is made first.
+   * @throws the problem that `allowed` was aborted with
    */
   async orDemand<T>(awaited: Promise<T>): Promise<T | Demand> {
     this.allowed.throwIfAborted();
@@ -41,12 +41,12 @@ class Share {
     const found = await Promise.race([awaited, demanded]);
     this.demand = undefined;
     this.allowed.throwIfAborted();
-    // Both may have come at the same time.
+    // Data and demand may arrive at the same time, and only one of them counts.
     this.isStoring = found === 'store';
     return found;
   }
 
-  /** @returns bytes that will be free */
+  /** @returns the number of bytes that will be freed */
   yield(): number {
     this.isStoring = this.rows > 0;
     this.demand?.(this.isStoring ? 'store' : 'end');
@@ -56,8 +56,9 @@ class Share {
 }
 
 /**
- * Uploads are slow as their callers are, and each holds a batch meanwhile: a few hundred would take all memory. When they hold
- * too much, those that wait for their callers store what they have, the largest first, and the others before they read on.
+ * Bounds the memory of all uploads together. An upload is as slow as its caller and holds a batch meanwhile, so a few
+ * hundred could take all memory. Above the bound, uploads that wait for their callers store what they have, the largest
+ * first, and the others store theirs before they read on.
  */
 export class UploadMemory {
   private readonly shares = new Set<Share>();
@@ -75,7 +76,7 @@ export class UploadMemory {
     return share;
   }
 
-  /** @returns whether that is too much for all together, beside what is about to be stored */
+  /** @returns whether all uploads hold too much, not counting what is being stored */
   hold(share: Share, rows: number, rest: number): boolean {
     this.bytes += rows + rest - share.bytes;
     Object.assign(share, { rows, rest });

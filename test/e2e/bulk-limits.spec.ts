@@ -142,7 +142,7 @@ it('answers 404 when the collection is deleted meanwhile, and stores no more of 
   request.end();
   expect(await answer).toMatchObject({
     status: 404,
-    body: { detail: 'There is no collection of this name.', inserted: 5000 },
+    body: { detail: 'There is no collection with this name.', inserted: 5000 },
   });
   const left = 'SELECT count(*)::int AS n FROM records WHERE collection_id NOT IN (SELECT id FROM collections)';
   await until(async () => (await app.database.query<{ n: number }>(left))[0]?.n === 0);
