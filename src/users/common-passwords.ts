@@ -4,8 +4,8 @@ import { fold } from './fold.js';
 let dictionary: Set<string> | undefined;
 
 /**
- * Whether it is, but for width, marks and case, among the commonest passwords of public breaches, which are read when first
- * needed. Shorter ones are refused for their length.
+ * Whether a password, ignoring width, marks and case, is among the most common ones of public breaches. The list is
+ * loaded on first use, without passwords that are refused for their length.
  */
 export function isCommonPassword(password: string): boolean {
   dictionary ??= new Set(

@@ -5,7 +5,7 @@ const LONGEST = 254;
 const EMAIL =
   /^(?=.{1,64}@)[A-Za-z0-9_'+-]+(\.[A-Za-z0-9_'+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$/;
 
-/** The address of a user. Long texts are refused before any pattern looks at them. */
+/** A user's email. Long texts are refused before the pattern is applied. */
 export const newEmail = z
   .string()
   .min(1)
@@ -13,8 +13,8 @@ export const newEmail = z
   .email({ pattern: EMAIL })
   .meta({ format: 'email', examples: ['ada@example.com'] });
 
-/** What an address is looked up by, of whatever somebody gives as one. */
+/** The canonical form of any text that is given as an email. */
 export const givenEmail = z.string().min(1).max(LONGEST, { abort: true }).overwrite(fold);
 
-/** The beginning of an address, to look for. */
+/** The beginning of an email to search for, in canonical form. */
 export const emailPrefix = z.string().max(LONGEST, { abort: true }).overwrite(fold);

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { FairQueue } from './fair-queue.js';
 
-/** A queue whose work ends when a test says so, and what has become of all who came: begun, or refused. */
+/** A queue whose work ends when a test says so, and the fate of each piece of work: begun, or refused. */
 function queue(atOnce: number, room: number) {
   const one = new FairQueue<'a' | 'b' | 'c'>(atOnce, room, () => new Error('full'));
   const begun: string[] = [];
@@ -38,7 +38,7 @@ function queue(atOnce: number, room: number) {
   };
 }
 
-it('does so much at once, has the others wait, and comes to all of them', async () => {
+it('bounds concurrency, and runs all that waits in the end', async () => {
   const all = queue(2, 5);
   all.come('a', '1', 7);
   expect([all.begun.length, all.one.size]).toEqual([2, 7]);
@@ -46,7 +46,7 @@ it('does so much at once, has the others wait, and comes to all of them', async 
   expect([all.begun.length, all.refused.length, all.one.size]).toEqual([7, 0, 0]);
 });
 
-it('gives turns to kinds, and within them to keys, however many wait in a line', async () => {
+it('gives turns to kinds, and within a kind to its keys, however long the lines are', async () => {
   const all = queue(1, 100);
   all.come('a', '1', 6);
   all.come('a', '2', 2);
@@ -56,7 +56,7 @@ it('gives turns to kinds, and within them to keys, however many wait in a line',
   expect(all.begun.join(' ')).toBe('a1 a1 b1 c9 a2 b1 a1 a2 a1 a1 a1');
 });
 
-it('gives all of its room to one key while nobody else asks, and takes it back for others', async () => {
+it('lets one key use all room while nobody else asks, and gives it to others then', async () => {
   const all = queue(1, 8);
   all.come('a', '1', 20);
   await setImmediate();
@@ -69,21 +69,21 @@ it('gives all of its room to one key while nobody else asks, and takes it back f
   expect(all.begun.join(' ')).toBe('a1 a1 b1 a2 b1 a1 b1 a1 b1');
 });
 
-it('refuses one of a kind that has its share, rather than one of another kind', async () => {
+it('refuses work of a kind that has its share, rather than of another kind', async () => {
   const all = queue(1, 4);
   all.come('b', '0');
   all.come('a', '1', 2);
   all.come('b', '1', 2);
   for (let key = 2; key < 50; key++) all.come('a', String(key));
   await setImmediate();
-  // Of what is equal, it is the newcomer who goes: nobody is pushed out by one who waits no less.
+  // Among equal lines the newcomer is refused, so that it does not displace one that waits already.
   expect(all.refused).toContain('a3');
   await all.end(5);
   expect(all.begun.filter((one) => one.startsWith('b')).length).toBe(3);
   expect(all.begun.length).toBe(5);
 });
 
-it('goes on behind work that fails', async () => {
+it('goes on after work that fails', async () => {
   const one = new FairQueue(1, 1, () => new Error('full'));
   const failing = one.run('a', '1', () => Promise.reject(new Error('of the work')));
   const behind = one.run('a', '1', async () => 'done');

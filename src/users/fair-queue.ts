@@ -1,19 +1,19 @@
 type Waiting = PromiseWithResolvers<void>;
 
 /**
- * Work of some kinds, of which only so much is done at the same time. Who waits does so in a line of the own key: kinds take
- * turns, and within each of them keys do. When there are too many, the last one goes of the longest line of the kind that
- * most wait of. So a kind, or a key, has all of the room that nobody else asks for, and keeps nobody out.
+ * A queue for work of several kinds, with bounded concurrency and length. Each key has a line of its own: kinds take
+ * turns, and within a kind its keys do. When the queue is full, the last of the longest line of the largest kind is
+ * refused. So a kind or a key may use all room that nobody else asks for, and keeps nobody out.
  */
 export class FairQueue<Kind extends string> {
   private running = 0;
   private waiting = 0;
-  /** Lines by key, by kind: those in which somebody waits, in the order in which it is their turn. */
+  /** The lines that are not empty, by kind and key, in the order of their turns. */
   private readonly kinds = new Map<Kind, Map<string, Waiting[]>>();
 
   /**
-   * @param room for so many to wait
-   * @param refusal what one too many is told
+   * @param room how many may wait
+   * @param refusal the error for work that is refused
    */
   constructor(
     private readonly atOnce: number,
@@ -21,7 +21,7 @@ export class FairQueue<Kind extends string> {
     private readonly refusal: () => Error,
   ) {}
 
-  /** How many wait or are worked for. */
+  /** How many are waiting or running. */
   get size(): number {
     return this.running + this.waiting;
   }
@@ -61,7 +61,7 @@ export class FairQueue<Kind extends string> {
     return first;
   }
 
-  /** Of what is equal, it is the newcomer who goes. */
+  /** Refuses one that waits; among lines of equal length, the newcomer. */
   private drop(newKind: Kind, newKey: string): void {
     const [kind, lines] = largest(this.kinds, newKind, (of) => [...of.values()].flat().length);
     const [key, line] = largest(lines, newKey, ({ length }) => length);
@@ -72,13 +72,13 @@ export class FairQueue<Kind extends string> {
   }
 }
 
-/** Its turn comes again when all others have had theirs. */
+/** Moves an entry to the end of the turns, or removes it when nothing is left in it. */
 function putBehind<K, V>(map: Map<K, V>, key: K, value: V, left: number): void {
   map.delete(key);
   if (left > 0) map.set(key, value);
 }
 
-/** @param favourite comes first of those that are as large, if it is there */
+/** @param favourite the key that is preferred among the largest */
 function largest<K, V>(map: Map<K, V>, favourite: K, sizeOf: (value: V) => number): [K, V] {
   const all = [...map].sort(
     ([a, of], [b, than]) => sizeOf(than) - sizeOf(of) || Number(b === favourite) - Number(a === favourite),

@@ -15,7 +15,7 @@ import type { UsersConfig } from './users.settings.js';
 const RETRY_MS = 1000;
 const DEVELOPMENT_EMAIL = 'admin@example.com';
 
-/** Makes the first admin when there is none: from the settings, or in development with a password that is said once. */
+/** Creates the first admin if there is none: from the settings, or in development with a password logged once. */
 @Injectable()
 export class FirstAdmin implements OnApplicationBootstrap {
   private readonly logger = new Logger(FirstAdmin.name);
@@ -32,8 +32,8 @@ export class FirstAdmin implements OnApplicationBootstrap {
     const { NODE_ENV, ADMIN_EMAIL } = this.config;
     if (!ADMIN_EMAIL && NODE_ENV !== 'development') return;
     if (await this.makeFirst()) return;
-    // The migrations are still to be run, by somebody else.
-    const stop = this.background.every(RETRY_MS, 'making of the first admin', async () => {
+    // Another process has yet to run the migrations.
+    const stop = this.background.every(RETRY_MS, 'creation of the first admin', async () => {
       if (await this.makeFirst()) stop();
     });
   }
@@ -47,18 +47,18 @@ export class FirstAdmin implements OnApplicationBootstrap {
     const admin = checked({ email, password, name: 'Admin' });
     try {
       await this.service.create(admin, { of: 'register', by: FirstAdmin.name }, 'admin');
-      const said = ADMIN_PASSWORD ? '' : `, password ${password} (said only this once)`;
-      this.logger.log(`The first admin is ${email}${said}.`);
+      const shown = ADMIN_PASSWORD ? '' : `, password ${password} (shown only once)`;
+      this.logger.log(`The first admin is ${email}${shown}.`);
     } catch (error) {
-      // Another replica was first, or somebody registered that address: neither makes an admin of them.
+      // Another replica was first, or a user has registered this email and must not become an admin by that.
       if (!(error instanceof Problem) || error.type !== 'conflict') throw error;
-      this.logger.warn(`No first admin was made: ${email} is taken.`);
+      this.logger.warn(`No first admin was created: ${email} is taken.`);
     }
     return true;
   }
 }
 
-/** Holds the settings to what is asked of every user. */
+/** Validates the settings like any new user. */
 function checked(admin: NewUser): NewUser {
   const { data, error } = newUserSchema.safeParse(admin);
   if (data) return data;

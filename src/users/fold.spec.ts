@@ -5,12 +5,12 @@ import { fold } from './fold.js';
 
 const text = fc.string({ unit: 'binary', maxLength: 30 });
 
-it('makes of ASCII what PostgreSQL does', () => {
+it('gives the same as PostgreSQL for ASCII', () => {
   const lower = (ascii: string) => ascii.replace(/[A-Z]/g, (letter) => String.fromCharCode(letter.charCodeAt(0) + 32));
   fc.assert(fc.property(fc.string({ unit: 'binary-ascii' }), (ascii) => expect(fold(ascii)).toBe(lower(ascii))));
 });
 
-it('makes one of all forms of a text', () => {
+it('maps all forms of a text to the same one', () => {
   const form = fc.constantFrom('NFC', 'NFD', 'NFKC', 'NFKD');
   fc.assert(
     fc.property(text, form, (value, sent) => expect(fold(value.normalize(sent))).toBe(fold(value))),
@@ -25,7 +25,7 @@ it.each(['ida', 'IDA', 'İDA', 'İda'.normalize('NFD'), 'ıda', 'i\u0307da', '�
   },
 );
 
-it('is what a sign-in is counted by and looked up by alike, whatever is given for an address', () => {
+it('is used both to count and to look up a sign-in, whatever is given as the email', () => {
   const given = fc.oneof(text, fc.string({ unit: 'grapheme', maxLength: 300 }), fc.anything());
   fc.assert(
     fc.property(given, (email) => {

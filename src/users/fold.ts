@@ -1,5 +1,6 @@
 /**
- * A text without width, marks and case: `ＡＤＡ`, `Ädä` and `ada` are one. Addresses are found and counted by it, and common
- * passwords known. Capitals come first, for `ı` has that of `i`. Of ASCII it is what PostgreSQL's lower() makes in "C".
+ * Removes differences of width, marks and case: `ＡＤＡ`, `Ädä` and `ada` become the same text. It is used to look up and
+ * count emails and to recognize common passwords. Upper case comes first, since `ı` and `i` share it. For ASCII the
+ * result is that of PostgreSQL's lower() in the collation "C".
  */
 export const fold = (text: string): string => text.normalize('NFKD').replace(/\p{M}/gu, '').toUpperCase().toLowerCase();

@@ -10,7 +10,7 @@ const service = (settings: Record<string, string> = {}) =>
 
 const passwords = service();
 
-it('makes a hash in PHC format, with a salt of its own each time', async () => {
+it('makes a hash in PHC format, with a new salt each time', async () => {
   const [first, second] = await Promise.all([
     passwords.hash('same password', turn),
     passwords.hash('same password', turn),
@@ -27,14 +27,14 @@ it('verifies the right password, and no other', async () => {
     expect([wrong, await passwords.verify(wrong, hash, turn)]).toEqual([wrong, false]);
 });
 
-it('verifies a hash that argon2 itself made, with the parameters that it was made with', async () => {
+it('verifies a hash of the reference argon2, with the parameters in the hash', async () => {
   // echo -n password | argon2 somesalt -id -v 13 -t 2 -m 16 -p 1 -l 32 (a vector of the reference implementation)
   const hash = '$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc';
   expect(await passwords.verify('password', hash, turn)).toBe(true);
   expect(await passwords.verify('differentpassword', hash, turn)).toBe(false);
 });
 
-it('hashes for an unknown user too, and never lets one in', async () => {
+it('hashes for an unknown user too, and never verifies', async () => {
   const hash = await passwords.hash('correct-horse-battery', turn);
   const timeOf = async (of: string | undefined) => {
     const start = performance.now();
@@ -50,7 +50,7 @@ it('refuses to guess at a hash that is not in PHC format', async () => {
   await expect(passwords.verify('x', '', turn)).rejects.toThrow('PHC');
 });
 
-it('lets as many wait as the queue holds, refuses one more with 503, and takes them again later', async () => {
+it('queues up to its limit, refuses one more with 503, and accepts again later', async () => {
   const small = service({ PASSWORD_HASH_CONCURRENCY: '1', PASSWORD_HASH_QUEUE: '2' });
   const taken = [small.hash('one', turn), small.hash('two', turn), small.hash('three', turn)];
   const refused = await Promise.all(

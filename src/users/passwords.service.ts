@@ -8,7 +8,7 @@ import { showInUse } from '../platform/metrics/in-use.js';
 import { FairQueue } from './fair-queue.js';
 import type { UsersConfig } from './users.settings.js';
 
-/** OWASP's second choice for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane. */
+/** OWASP's second recommendation for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane. */
 const PARAMETERS = { memory: 19_456, passes: 2, parallelism: 1 };
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
@@ -17,47 +17,47 @@ const FORMAT = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([A-Za-z0-9+/]+)\$([
 const derive = promisify(argon2);
 const encode = (bytes: Buffer) => bytes.toString('base64').replace(/=+$/, '');
 
-/** Whose turn a hash is: what it is for, and the user or address that asks. */
+/** The line in the queue that a hash waits in: its purpose, and the user or address that asks. */
 export interface Turn {
   of: 'login' | 'register' | 'change';
   by: string;
-  /** Of the request, which is left to others meanwhile: how long a hash takes says nothing of the server. */
+  /** The request's place in admission, given back meanwhile: the time of a hash says nothing about the load. */
   place?: IncomingMessage['place'];
 }
 
-/** The turn of a change of one's own password, whose current one may be tried only so often. */
+/** The turn of a user who changes the own password; tries of the current one are limited. */
 export interface Attempt extends Turn {
   /**
-   * Counts a try, before it is made.
-   * @returns to be called when it was right
+   * Counts a try before the password is checked.
+   * @returns a function to call when the password was right
    * @throws Problem quota-exceeded
    */
   trial(user: { id: string; canonicalEmail: string }): Promise<() => void>;
 }
 
 /**
- * Hashes and checks passwords, as their schemas give them, on threads beside the event loop, a few at a time, and nobody's for
- * long before another's.
+ * Hashes and verifies passwords, in the form that their schemas make, on threads outside the event loop: a few at a
+ * time, and with fair turns between callers.
  */
 @Injectable()
 export class PasswordsService {
   private readonly queue: FairQueue<Turn['of']>;
-  /** Stands in for an unknown user's, so that both take the same time. */
+  /** Is verified in place of an unknown user's hash, so that the time does not tell whether the user exists. */
   private readonly nobody = encodeHash(PARAMETERS, randomBytes(SALT_BYTES), randomBytes(HASH_BYTES));
 
   constructor(@Inject(CONFIG) config: UsersConfig) {
     const { PASSWORD_HASH_CONCURRENCY: atOnce, PASSWORD_HASH_QUEUE: room } = config;
-    this.queue = new FairQueue(atOnce, room, () => unavailable('Too many passwords wait to be checked just now.'));
+    this.queue = new FairQueue(atOnce, room, () => unavailable('Too many passwords are waiting for their hash.'));
     showInUse('password_hashes', () => this.queue.size);
   }
 
-  /** @returns the hash in PHC's string format */
+  /** @returns the hash in the PHC string format */
   async hash(password: string, turn: Turn): Promise<string> {
     const salt = randomBytes(SALT_BYTES);
     return encodeHash(PARAMETERS, salt, await this.derive(password, salt, PARAMETERS, turn));
   }
 
-  /** Takes as long for an unknown user (no hash) as for a wrong password. */
+  /** Takes the same time for an unknown user (no hash) as for a wrong password. */
   async verify(password: string, hash: string | undefined, turn: Turn): Promise<boolean> {
     const [, memory, passes, parallelism, salt, expected] = FORMAT.exec(hash ?? this.nobody) ?? [];
     if (!salt || !expected) throw new Error('A password hash in the database is not in PHC format.');

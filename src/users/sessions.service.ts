@@ -11,12 +11,12 @@ import { User } from './user.entity.js';
 import type { UsersConfig } from './users.settings.js';
 
 /**
- * What is found of sessions by PostgreSQL's clock, which is the same for all replicas. The token before the current one is
- * still taken for 10 s: two tabs refresh at the same time.
+ * Conditions by PostgreSQL's clock, which all replicas share. The token before the current one is accepted for another
+ * 10 s, since two tabs may refresh at the same time.
  */
 const ALIVE = { expiresAt: Raw((column) => `${column} > now()`) };
 const JUST_ROTATED = { rotatedAt: Raw((column) => `${column} >= now() - interval '10 s'`) };
-/** What a session takes in memory, about. */
+/** About how much memory a cached session takes. */
 const SESSION_BYTES = 300;
 const SEED_BYTES = 32;
 const TOKEN = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(\d{1,9})\.([A-Za-z0-9_-]{43})$/;
@@ -31,14 +31,14 @@ const FIND_SEED = { name: 'session_seed', text: 'SELECT seed FROM sessions WHERE
 
 const sessionName = (id: string) => `session:${id}`;
 
-/** A session that goes on: whose it is, and the refresh token that is good from now on. */
+/** A new or refreshed session: its user, and the refresh token that is now current. */
 export interface Continued {
   user: User;
   sessionId: string;
   refreshToken: string;
 }
 
-/** A session, locked by the transaction of who came with one of its refresh tokens, and the generation of that token. */
+/** A session under a row lock, and the generation of the refresh token that was presented for it. */
 interface Held {
   session: Session;
   generation: number;
@@ -47,15 +47,15 @@ interface Held {
 }
 
 /**
- * Signed-in sessions. A refresh token is session, generation and a signature with the session's seed and the
- * application's secret: neither a copy of the database nor the secret alone is enough to make one, and the same
- * generation always has the same token, so that two tabs which refresh at once get the same new one.
+ * Signed-in sessions. A refresh token consists of session, generation and a signature with the session's seed and the
+ * application's secret, so neither a copy of the database nor the secret alone is enough to forge one. A generation
+ * always has the same token, so two tabs that refresh at once get the same new one.
  */
 @Injectable()
 export class SessionsService {
   private readonly logger = new Logger(SessionsService.name);
   private readonly key: KeyObject;
-  /** What a session is given, now or when it is refreshed. */
+  /** The columns that are set when a session begins or is refreshed. */
   private readonly life: Record<'rotatedAt' | 'expiresAt', () => string>;
   private readonly lifetime: Lifetime;
 
@@ -70,12 +70,12 @@ export class SessionsService {
   }
 
   /**
-   * @param issue makes of it what is answered, before the commit: behind it, a failure would leave what nobody was told of
-   * @returns undefined when the user was disabled, deleted or given another password since their own was checked
+   * @param issue makes the answer before the commit: after it, an error would leave a session that no client knows of
+   * @returns undefined when the user was disabled, deleted or given a new password since the password was verified
    */
   async begin<T>({ id, passwordHash }: User, issue: (begun: Continued) => Promise<T>): Promise<T | undefined> {
     return this.database.transaction(async (manager) => {
-      // The lock waits for a change that is under way, which ends only the sessions that it sees.
+      // The row lock waits for a concurrent change of the user, which could not see and end this new session.
       const user = await manager.findOne(User, {
         where: { id, passwordHash, disabled: false },
         lock: { mode: 'pessimistic_read' },
@@ -89,9 +89,9 @@ export class SessionsService {
   }
 
   /**
-   * Spends a refresh token for the next one. One that was spent before is a sign of theft: its session ends.
-   * @param issue as above
-   * @returns undefined when the token is not good
+   * Exchanges a refresh token for the next one. A token that was used before is a sign of theft and ends its session.
+   * @param issue see begin()
+   * @returns undefined when the token is invalid
    */
   async refresh<T>(token: string, issue: (continued: Continued) => Promise<T>): Promise<T | undefined> {
     return this.withSession(token, async ({ session, generation, manager, end }) => {
@@ -100,7 +100,7 @@ export class SessionsService {
         generation === session.generation - 1 && (await manager.existsBy(Session, { id: session.id, ...JUST_ROTATED }));
       if (!isCurrent && !isTolerated) {
         const whose = `session ${session.id} of user ${session.userId}`;
-        this.logger.warn(`A spent refresh token came again: ${whose} was ended.`);
+        this.logger.warn(`A used refresh token was used again: ${whose} was ended.`);
         await end();
         return undefined;
       }
@@ -113,7 +113,7 @@ export class SessionsService {
     });
   }
 
-  /** The session that a token was made for, spent or not; undefined when it has ended, or the token was never good. */
+  /** The session that a token was issued for, used or not; undefined when it has ended or the token is forged. */
   async sessionOf(token: string): Promise<string | undefined> {
     const [, id, generation] = TOKEN.exec(token) ?? [];
     if (!id) return undefined;
@@ -121,33 +121,33 @@ export class SessionsService {
     return found && this.isGenuine(token, { id, generation: Number(generation), ...found }) ? id : undefined;
   }
 
-  /** Ends the session of a refresh token, spent or not; one that is not good changes nothing. */
+  /** Ends the session of a refresh token, used or not. An invalid token changes nothing. */
   async end(token: string): Promise<void> {
     await this.withSession(token, ({ end }) => end());
   }
 
-  /** Ends a user's sessions within a transaction, but for the one given. */
+  /** Ends a user's sessions within a transaction, except the given one. */
   async endAll(manager: EntityManager, userId: string, except?: string): Promise<void> {
     await manager.delete(Session, { userId, ...(except ? { id: Not(except) } : {}) });
   }
 
   /**
-   * Holds fast, for the rest of a transaction, who was let in as caller: what was found of them then may have changed since.
-   * @returns their role, as it is now
+   * Checks the caller again, and locks the user's row for the rest of a transaction: the guard's check may be outdated.
+   * @returns the caller's current role
    * @throws Problem invalid-token when the session has ended, or its user was disabled or deleted
    */
   async hold(manager: EntityManager, { id, sessionId }: Caller): Promise<Role> {
     const user = await manager.findOne(User, { where: { id, disabled: false }, lock: { mode: 'pessimistic_read' } });
-    // In a statement of its own, which sees what was done by those whom the lock has waited for.
+    // A separate statement sees what other transactions have committed while the lock was waited for.
     if (!user || !(await manager.existsBy(Session, { id: sessionId, ...ALIVE }))) throw badToken();
     return user.role;
   }
 
-  /** Who a session belongs to, kept for SESSION_CHECK_MS; undefined when it has ended or its user is disabled. */
+  /** The user of a session, cached for SESSION_CHECK_MS; undefined when it has ended or the user is disabled. */
   callerOf(sessionId: string): Caller | undefined | Promise<Caller | undefined> {
     const entry = this.cache.fetch(sessionName(sessionId), () => this.load(sessionId), this.lifetime);
     if (!(entry instanceof Promise)) return entry.value;
-    // One that ended while it was being read is nobody's to go on with, whoever began to read it.
+    // A session that ended during the read is read again, so that no request goes on with it.
     return entry.then(({ value, isSpoiled }) => (isSpoiled ? this.callerOf(sessionId) : value));
   }
 
@@ -157,7 +157,6 @@ export class SessionsService {
     return { value: user && { id: user.id, role: user.role, sessionId }, bytes: SESSION_BYTES, tags, isAbsent: !user };
   }
 
-  /** Removes sessions that nobody came back to. */
   async removeExpired(): Promise<void> {
     await this.database.rows({ text: 'DELETE FROM sessions WHERE expires_at < now()' }, []);
   }
@@ -177,7 +176,7 @@ export class SessionsService {
       const isGenuine = this.isGenuine(token, { ...session, generation: named });
       return isGenuine ? work({ session, generation: named, manager, end }) : undefined;
     });
-    // Also when it seems to have failed: a connection can be lost between the commit and the word of it.
+    // Also after an error: the connection can be lost after the commit, before its confirmation arrives.
     return done.finally(() => {
       if (isEnded) this.cache.invalidate(sessionName(id));
     });

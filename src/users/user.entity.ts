@@ -16,7 +16,7 @@ export class User {
   @PrimaryGeneratedColumn('uuid') id!: string;
   @Column('text') email!: string;
 
-  /** What it is found by; no two users have the same. */
+  /** The unique form of the email, by which users are found. */
   @Column('text', { name: 'canonical_email' }) canonicalEmail!: string;
   @Column('text') name!: string;
   @Column('text') role!: Role;

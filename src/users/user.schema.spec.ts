@@ -3,13 +3,13 @@ import { newUserSchema, userPatchSchema } from './user.schema.js';
 
 const user = { email: 'ada@example.com', password: 'correct-horse-battery', name: 'Ada' };
 
-/** The fields that a schema finds fault with, by name. */
+/** The names of the fields with mistakes. */
 const faults = (schema: z.ZodType, value: unknown) => [
   ...new Set(schema.safeParse(value).error?.issues.map(({ path }) => path.join('.'))),
 ];
 
 describe('a new user', () => {
-  it.each(['a@b.co', "o'hara+tag@sub.example.com", 'UPPER@EXAMPLE.COM'])('may have the address %s', (email) => {
+  it.each(['a@b.co', "o'hara+tag@sub.example.com", 'UPPER@EXAMPLE.COM'])('may have the email %s', (email) => {
     expect(faults(newUserSchema, { ...user, email })).toEqual([]);
   });
 
@@ -48,7 +48,7 @@ describe('a new user', () => {
     },
   );
 
-  it('keeps blanks in a password, and loses those around a name', () => {
+  it('keeps blanks in a password, and trims a name', () => {
     const given = { ...user, password: '  spaces matter  ', name: '\t Ada Lovelace \n' };
     expect(newUserSchema.parse(given)).toEqual({ ...given, name: 'Ada Lovelace' });
   });
@@ -67,7 +67,7 @@ describe('a new user', () => {
 });
 
 describe('a change of a user', () => {
-  it('may be of any field alone, or of nothing', () => {
+  it('may contain any single field, or none', () => {
     for (const patch of [{}, { name: 'A' }, { email: user.email }, { role: 'admin' }, { disabled: false }])
       expect(userPatchSchema.parse(patch)).toEqual(patch);
   });

@@ -9,12 +9,11 @@ import { emailPrefix, newEmail } from './email.schema.js';
 import { givenPassword, newPassword } from './password.schema.js';
 import type { User } from './user.entity.js';
 
-/** Where users are. */
 export const USERS = { path: '/api/v1/users' };
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC, with milliseconds.' });
 
 const name = normalized('NFC', 1, 100, z.string().trim()).meta({
-  description: 'Kept, and counted, in the form NFC and without blanks around it.',
+  description: 'Stored in NFC and without surrounding white space. The length limit applies to that form.',
   examples: ['Ada Lovelace'],
 });
 
@@ -31,7 +30,7 @@ export const userSchema = z
     createdAt: timestamp,
     updatedAt: timestamp,
   })
-  .meta({ id: 'User', description: 'Who can sign in.' });
+  .meta({ id: 'User', description: 'Somebody who can sign in.' });
 
 export const newUserSchema = z.strictObject({ email: newEmail, password: newPassword, name }).meta({ id: 'NewUser' });
 export type NewUser = z.infer<typeof newUserSchema>;
@@ -51,7 +50,7 @@ export type UserPatch = z.infer<typeof userPatchSchema>;
 export const userQuery = z.strictObject({
   ...pageParameters,
   role: role.optional(),
-  email: emailPrefix.optional().meta({ description: 'Beginning of the address, in any case.' }),
+  email: emailPrefix.optional().meta({ description: 'Beginning of the email, in any case.' }),
 });
 export type UserQuery = z.infer<typeof userQuery>;
 
@@ -59,21 +58,20 @@ export const userPage = pageOf('UserPage', userSchema);
 
 const SHOWN = Object.keys(userSchema.shape);
 
-/** What clients see of a user, as JSON: what the schema names, and nothing else. */
+/** A user as JSON, with the schema's members only. */
 export const presentUser = (user: User): string => JSON.stringify(user, SHOWN);
 
 export const PRIVATE = { 'cache-control': 'private, no-cache' };
 
-/** Where a user is, and what it is kept as. */
+/** The path of a user, which is also its cache key. */
 export const userPath = (id: string): string => pathOf(USERS, id);
 
-/** What is kept for a user who reads their own. No path that somebody asks for is spelt like it. */
+/** The cache key of a user who reads the own data. It can never equal a request's path. */
 export const ownName = (id: string): string => `own:${id}`;
 
-/** All that ends when a user changes or goes. */
+/** All cache keys and tags to drop when a user is changed or deleted. */
 export const namesOf = (id: string): string[] => [userPath(id), ownName(id), userTag(id)];
 
-/** The answer that shows one user. */
 export const userAnswer = (user: User, headers: Record<string, string> = {}): Answer =>
   new Answer(presentUser(user), {
     etag: entityTag(user),

@@ -40,7 +40,7 @@ export class UsersController {
 
   @Get('me')
   @CacheKey((context) => schema.ownName(context.switchToHttp().getRequest().caller.id))
-  @Operation('getMe', 'Read yourself', { answer: 'The caller.', body: schema.userSchema })
+  @Operation('getMe', 'Read yourself', { answer: 'Your user.', body: schema.userSchema })
   async me(@CurrentCaller() caller: Caller): Promise<Answer> {
     return this.users.read(caller.id, badToken);
   }
@@ -61,7 +61,7 @@ export class UsersController {
   @SelfOrAdmin()
   @ApiConsumes('application/merge-patch+json', 'application/json')
   @Operation('updateUser', 'Change a user: yourself, or anyone as an admin', {
-    answer: 'The user as it is now.',
+    answer: 'The changed user.',
     body: schema.userSchema,
     problems: ['conflict'],
   })
@@ -84,8 +84,8 @@ export class UsersController {
   @Delete(':id')
   @SelfOrAdmin()
   @Operation('deleteUser', 'Delete a user: yourself, or anyone as an admin', {
-    description: 'The sessions, collections and records of the user go too.',
-    answer: 'The user is gone.',
+    description: "Deletes the user's sessions, collections and records too.",
+    answer: 'The user is deleted.',
     problems: ['conflict'],
   })
   async remove(

@@ -18,13 +18,13 @@ import { User } from './user.entity.js';
 import type { NewUser, UserPatch, UserQuery } from './user.schema.js';
 import { namesOf, PRIVATE, userAnswer, userPath, userSchema } from './user.schema.js';
 
-/** Any number that nothing else in the database uses as an advisory lock. */
+/** An arbitrary number that no other advisory lock in the database uses. */
 const LAST_ADMIN_LOCK = 7_310_421_803;
 
 const missing = () => notFound('There is no user with this id.');
 
 function wrongCurrentPassword(detail: string): Problem {
-  return invalid('Your own password is changed with the current one.', [{ pointer: '/currentPassword', detail }]);
+  return invalid('Changing your own password needs the current one.', [{ pointer: '/currentPassword', detail }]);
 }
 
 @Injectable()
@@ -44,8 +44,8 @@ export class UsersService {
   }
 
   /**
-   * @returns the answer, made before the commit: behind it, a failure would be told of what is done
-   * @throws Problem conflict when the address is taken
+   * @returns the answer, made before the commit: after it, an error would report a user who was created as failed
+   * @throws Problem conflict when the email is taken
    */
   async create({ email, password, name }: NewUser, turn: Turn, role: Role = 'user'): Promise<Answer> {
     const passwordHash = await this.passwords.hash(password, turn);
@@ -57,21 +57,21 @@ export class UsersService {
     return work.catch(toProblem);
   }
 
-  /** The user whose address (folded) and password these are; takes the same time whether the address is known or not. */
+  /** The user with this canonical email and password. It takes the same time whether the email is known or not. */
   async authenticate(email: string, password: string, turn: Turn): Promise<User | undefined> {
     const user = await this.users.findOneBy({ canonicalEmail: email });
     const isRight = await this.passwords.verify(password, user?.passwordHash, turn);
     return user && isRight && !user.disabled ? user : undefined;
   }
 
-  /** @throws Problem not-found, or what else stands for a user who is not there */
+  /** @param orThrow makes the problem for a user who does not exist */
   async read(id: string, orThrow = missing): Promise<Answer> {
     const found = await this.shown.find(userPath(id), id);
     if (!found) throw orThrow();
     return new Answer(found.json, { etag: found.etag, headers: PRIVATE });
   }
 
-  /** Users, newest first. */
+  /** A page of users, newest first. */
   list({ role, email, limit, cursor }: UserQuery, callerId: string): Promise<Page> {
     const listed = { where: {}, filters: { role, email }, sort: 'createdAt', order: 'desc', limit, cursor } as const;
     return this.shown.page(listed, callerId, ['users', role, email]);
@@ -79,8 +79,9 @@ export class UsersService {
 
   /**
    * @returns the answer, made before the commit
-   * @throws Problem forbidden for what only admins may change, invalid-request for a wrong current password, invalid-token
-   *   when the caller's session has ended meanwhile, quota-exceeded, conflict for a taken address or the last admin
+   * @throws Problem forbidden for what only admins may change, invalid-request for a wrong current password,
+   *   invalid-token when the caller's session has ended meanwhile, quota-exceeded, conflict for a taken email or the
+   *   last admin
    */
   async update(
     caller: Caller,
@@ -93,7 +94,7 @@ export class UsersService {
     const hashes = await this.newPassword(caller, id, patch, ifMatch, attempt);
     const work = this.database.transaction(async (manager) => {
       const user = await this.lock(manager, caller, id, ifMatch, patch);
-      // It was checked before the lock: another change may have been sooner.
+      // The password was verified before the row lock, so another request may have changed it meanwhile.
       if (hashes?.verified && hashes.verified !== user.passwordHash) throw wrongCurrentPassword('is wrong');
       const { name, email, role, disabled } = { ...user, ...patch };
       if (role !== 'admin' || disabled) await this.assertNotLastAdmin(manager, user);
@@ -105,7 +106,7 @@ export class UsersService {
     return work.finally(() => this.cache.invalidate(...namesOf(id))).catch(toProblem);
   }
 
-  /** Sessions, collections and records go with the user. */
+  /** Deletes a user with all sessions, collections and records. */
   async remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void> {
     const work = this.database.transaction(async (manager) => {
       const user = await this.lock(manager, caller, id, ifMatch);
@@ -115,7 +116,7 @@ export class UsersService {
     await work.finally(() => this.cache.invalidate(...namesOf(id)));
   }
 
-  /** @returns the hash of a new password and, of the caller's own, the one that the current password was found to have */
+  /** @returns the new password's hash and, for the caller's own, the hash that verified the current password */
   private async newPassword(
     caller: Caller,
     id: string,
@@ -126,7 +127,7 @@ export class UsersService {
     if (password === undefined) return undefined;
     const user = await this.users.findOneBy({ id });
     if (!user) throw missing();
-    // Nothing is hashed for a change that is stale already; under its lock it is looked at again.
+    // Checked here to hash nothing for a stale change, and once more under the row lock.
     assertIfMatch(ifMatch, entityTag(user));
     const isOwn = caller.id === id;
     if (isOwn) {
@@ -140,8 +141,8 @@ export class UsersService {
   }
 
   /**
-   * Locks a user, and who is to change it: what the caller may do is what they may do now. Both in one order, so that two
-   * who change each other do not wait in a circle.
+   * Locks the rows of a user and of the caller, whose current rights count. Rows are locked in one order, so that two
+   * admins who change each other cause no deadlock.
    */
   private async lock(
     manager: EntityManager,
@@ -162,24 +163,24 @@ export class UsersService {
     return user;
   }
 
-  /** Who would take an admin away waits for others who would, behind all other locks, and then sees whom they have left. */
+  /** Serializes removals of admins by an advisory lock, taken after all other locks, and then checks who is left. */
   private async assertNotLastAdmin(manager: EntityManager, { id, role, disabled }: User): Promise<void> {
     if (role !== 'admin' || disabled) return;
     await manager.query('SELECT pg_advisory_xact_lock($1)', [LAST_ADMIN_LOCK]);
     if (!(await manager.existsBy(User, { id: Not(id), role: 'admin', disabled: false })))
-      throw new Problem('conflict', 'This is the last admin: make another one first.');
+      throw new Problem('conflict', 'This is the last admin: make another user an admin first.');
   }
 }
 
-/** The constraints that an address which is taken may break: the former is what the release before goes by. */
+/** The unique constraints on emails. The previous release relies on the first. */
 const ONE_ADDRESS = ['users_email', 'users_canonical_email'];
 
 /** @throws Problem forbidden */
 function assertMay({ id: callerId, role }: Caller, id: string, patch: UserPatch = {}): void {
   if (role === 'admin') return;
-  if (callerId !== id) throw new Problem('forbidden', 'That is for the user and for admins.');
+  if (callerId !== id) throw new Problem('forbidden', 'Only the user and admins may do this.');
   if (patch.role !== undefined || patch.disabled !== undefined)
-    throw new Problem('forbidden', 'Only an admin changes role and disabled.');
+    throw new Problem('forbidden', 'Only admins may change role and disabled.');
 }
 
 function toProblem(error: unknown): never {
