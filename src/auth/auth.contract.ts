@@ -5,7 +5,7 @@ import { contract } from '../../test/support/contract.js';
 
 const anyone = (status = 200) => ({ nothing: [status, status, status, status] as const });
 
-/** A refresh token is spent by its use. */
+/** A new refresh token for each request, since a token can be used only once. */
 const newToken = async ({ nobody }: Clients) => {
   const { tokens } = await nobody.signIn(ADMIN.email, ADMIN.password);
   return { refreshToken: tokens?.refreshToken };

@@ -33,7 +33,7 @@ export class AuthController {
   @Anyone()
   @Priority('login')
   @Limited('register')
-  @Operation('register', 'Become a user', {
+  @Operation('register', 'Register a user', {
     answer: 'The new user.',
     body: userSchema,
     status: 201,
@@ -55,9 +55,9 @@ export class AuthController {
   @Post('refresh')
   @Anyone()
   @Limited('refresh', { owners: AuthService })
-  @Operation('refresh', 'Spend a refresh token for the next pair', {
+  @Operation('refresh', 'Exchange a refresh token for the next pair of tokens', {
     description:
-      'A token that was spent before ends its whole session, but for the one before the current, which is tolerated for 10 s: two tabs may refresh at once.',
+      'Using a refresh token again ends its session. Only the one before the current is accepted for another 10 s, since two tabs may refresh at once.',
     answer: 'The next pair of tokens.',
     body: tokensSchema,
   })
@@ -85,7 +85,7 @@ export class JwksController {
 
   @Get()
   @Anyone()
-  @Operation('getJwks', "The keys that verify this API's access tokens", { answer: 'A JWK set.', body: jwksSchema })
+  @Operation('getJwks', "Read the public keys for this API's access tokens", { answer: 'A JWK set.', body: jwksSchema })
   jwks(): Answer {
     return new Answer(this.tokens.jwks(), { headers: { 'cache-control': 'public, max-age=300' } });
   }

@@ -9,7 +9,7 @@ import { TokensService } from './tokens.service.js';
 
 const needsToken = () => new Problem('invalid-token', 'Sign in first.', {}, { 'www-authenticate': 'Bearer' });
 
-/** Finds out who calls, before anything else does, and turns away who may not. A bad token is refused even where none is needed. */
+/** The first guard: identifies the caller and checks access. A bad token is refused even on a route that needs none. */
 @Injectable()
 export class AuthGuard implements CanActivate {
   constructor(
@@ -31,7 +31,7 @@ export class AuthGuard implements CanActivate {
     throw needsToken();
   }
 
-  /** The same of a request that lasts, by its session: its token may run out meanwhile. */
+  /** Checks a long request again, by its session, since its token may expire meanwhile. */
   async recheck(context: ExecutionContext): Promise<void> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const { caller } = request;
@@ -46,17 +46,17 @@ export class AuthGuard implements CanActivate {
     if (!caller) throw badToken();
     request.caller = caller;
     if (isFor(access, caller, request.params as { id?: string })) return true;
-    const who = access === 'admin' ? 'admins' : 'the user and for admins';
-    throw new Problem('forbidden', `That is for ${who}.`);
+    const who = access === 'admin' ? 'admins' : 'the user and admins';
+    throw new Problem('forbidden', `Only ${who} may do this.`);
   }
 
-  /** Says of a handler whether it is for a caller, known or not, with these parameters of its path. */
+  /** @returns whether a caller, signed in or not, may use the handler with these path parameters */
   ruleOf(handler: object): (caller: Caller | undefined, params: { id?: string }) => boolean {
     const access = this.reflector.get<Access | undefined>(ACCESS, handler as () => void);
     return (caller, params) => (caller ? isFor(access, caller, params) : access === 'anyone');
   }
 
-  /** Who it is, if that is known at once. */
+  /** The caller, if token and session are in memory. */
   known(authorization: string): Caller | undefined {
     const caller = this.identify(authorization);
     if (!(caller instanceof Promise)) return caller;
@@ -64,7 +64,7 @@ export class AuthGuard implements CanActivate {
     return undefined;
   }
 
-  /** At once, when token and session were found good a moment ago. */
+  /** Answers without a promise when token and session were verified a moment ago. */
   private identify(authorization: string): Caller | undefined | Promise<Caller | undefined> {
     const token = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(authorization)?.[1];
     const sessionId = token && this.tokens.verify(token);
@@ -75,7 +75,7 @@ export class AuthGuard implements CanActivate {
 
 function isFor(access: Access | undefined, { id: self, role }: Caller, { id = '' }: { id?: string }): boolean {
   if (access === undefined || access === 'anyone' || role === 'admin') return true;
-  // What is no id at all is refused as such, to everybody alike, when the parameters are checked.
+  // A malformed id passes here, since validation then answers everybody alike.
   return access === 'self' && (id.toLowerCase() === self || !resourceId.safeParse(id).success);
 }
 

@@ -15,7 +15,7 @@ import { TokensService } from './tokens.service.js';
 })
 export class AuthModule {
   constructor(edge: Edge, lasting: LastingRequests, guard: AuthGuard) {
-    // Before any other, which may ask who it is.
+    // First, since other checks may need the caller.
     lasting.rechecks.unshift((context) => guard.recheck(context));
     edge.callers = guard;
   }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { givenEmail } from '../users/email.schema.js';
 import { givenPassword } from '../users/password.schema.js';
 
-/** Checked no further than their size: a sign-in says nothing of what an address or a password may look like. */
+/** Only sizes are checked, so that a sign-in does not tell what a valid email or password looks like. */
 export const credentialsSchema = z
   .strictObject({
     email: givenEmail.meta({ examples: ['ada@example.com'] }),
@@ -11,7 +11,7 @@ export const credentialsSchema = z
   .meta({ id: 'Credentials' });
 export type Credentials = z.infer<typeof credentialsSchema>;
 
-/** What a sign-in looks an address up by, of a body that nobody has checked yet: '' for what is no address. */
+/** The canonical email in an unvalidated sign-in body; '' if there is none. */
 export const emailIn = (body: unknown): string =>
   credentialsSchema.shape.email.safeParse((body as { email?: unknown } | undefined)?.email).data ?? '';
 
@@ -24,8 +24,8 @@ export const tokensSchema = z
   .object({
     accessToken: z.string().meta({ description: 'A JWT (RFC 9068): send it as `Authorization: Bearer …`.' }),
     tokenType: z.literal('Bearer'),
-    expiresIn: z.int().meta({ description: 'Seconds until the access token ends.' }),
-    refreshToken: z.string().meta({ description: 'Good once, for the next pair.' }),
+    expiresIn: z.int().meta({ description: 'Seconds until the access token expires.' }),
+    refreshToken: z.string().meta({ description: 'Can be used once, for the next pair of tokens.' }),
   })
   .meta({ id: 'Tokens' });
 export type Tokens = z.infer<typeof tokensSchema>;

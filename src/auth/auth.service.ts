@@ -7,7 +7,7 @@ import { UsersService } from '../users/users.service.js';
 import type { Credentials, RefreshToken, Tokens } from './auth.schema.js';
 import { TokensService } from './tokens.service.js';
 
-/** Signing in and staying signed in. */
+/** Signs users in and refreshes their tokens. */
 @Injectable()
 export class AuthService implements Owners {
   constructor(
@@ -16,7 +16,7 @@ export class AuthService implements Owners {
     private readonly tokens: TokensService,
   ) {}
 
-  /** @throws Problem invalid-credentials, the same whatever was wrong */
+  /** @throws Problem invalid-credentials, which does not tell what was wrong */
   async login({ email, password }: Credentials, turn: Turn): Promise<Tokens> {
     const user = await this.users.authenticate(email, password, turn);
     const tokens = user && (await this.sessions.begin(user, (begun) => this.issue(begun)));
@@ -24,14 +24,14 @@ export class AuthService implements Owners {
     return tokens;
   }
 
-  /** @throws Problem invalid-token when the refresh token is spent, ended or was never good */
+  /** @throws Problem invalid-token when the refresh token is used, expired or forged, or its session has ended */
   async refresh(refreshToken: string): Promise<Tokens> {
     const tokens = await this.sessions.refresh(refreshToken, (continued) => this.issue(continued));
-    if (!tokens) throw new Problem('invalid-token', 'The refresh token is not valid, or no longer: sign in again.');
+    if (!tokens) throw new Problem('invalid-token', 'The refresh token is invalid or expired: sign in again.');
     return tokens;
   }
 
-  /** Whom a refresh is counted for: the session of its token. */
+  /** The key for the rate limit of a refresh: the token's session. */
   async ownerOf(body: unknown): Promise<string | undefined> {
     const token = (body as Partial<RefreshToken> | null | undefined)?.refreshToken as unknown;
     return typeof token === 'string' ? this.sessions.sessionOf(token) : undefined;

@@ -7,7 +7,7 @@ import { CONFIG } from '../platform/config.token.js';
 import type { Role } from '../platform/http/caller.js';
 import type { AuthConfig } from './auth.settings.js';
 
-/** Clocks of issuer and verifier may differ by so much. */
+/** How far the clocks of issuer and verifier may differ. */
 const SKEW_S = 30;
 const TYPE = 'at+jwt';
 const TOKENS_REMEMBERED = 20_000;
@@ -16,7 +16,10 @@ const SESSION_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Signs and verifies access tokens (RFC 9068), and publishes the keys. */
 @Injectable()
 export class TokensService implements OnModuleInit {
-  /** A signature takes a quarter of a millisecond to check. By its end, since to hash a whole token takes most of a microsecond. */
+  /**
+   * Verified tokens, since checking a signature takes a quarter of a millisecond. The key is the token's end, since
+   * hashing a whole token takes most of a microsecond.
+   */
   private readonly verified = new LRUCache<string, { token: string; sessionId: string; until: number }>(
     entries(TOKENS_REMEMBERED),
   );
@@ -47,7 +50,7 @@ export class TokensService implements OnModuleInit {
       .sign(this.signingKey);
   }
 
-  /** @returns the id of the token's session, or undefined when the token is not good; at once for one that was found good before */
+  /** @returns the id of the token's session, without a promise if it is known; undefined when the token is invalid */
   verify(token: string): string | undefined | Promise<string | undefined> {
     const known = this.verified.get(endOf(token));
     if (known?.token !== token) return this.check(token);
@@ -78,7 +81,7 @@ export class TokensService implements OnModuleInit {
     return { keys: [...this.keys.values()].map(({ jwk }) => jwk) };
   }
 
-  /** The algorithm belongs to the key, never to the token. */
+  /** The key decides the algorithm, never the token. */
   private keyFor({ kid, alg }: JWTHeaderParameters): KeyObject {
     const known = this.keys.get(kid ?? '');
     if (known?.algorithm !== alg) throw new Error('unknown key');
@@ -94,8 +97,8 @@ export class TokensService implements OnModuleInit {
   }
 }
 
-/** So many characters of a signature are one token's alone; another with the same end would be checked, as if it were new. */
+/** Enough characters to be unique. A token with the end of another would just be checked again. */
 const endOf = (token: string) => token.slice(-32);
 
-/** Decoding passes over spare bits, other letters and padding: without this, one signature would have many spellings. */
+/** Decoding ignores spare bits, invalid characters and padding, so one signature would have many spellings. */
 const isCanonical = (part: string) => Buffer.from(part, 'base64url').toString('base64url') === part;
