@@ -25,7 +25,7 @@ export interface Turn {
   place?: IncomingMessage['place'];
 }
 
-/** The turn of a user who changes the own password; tries of the current one are limited. */
+/** The turn of a user's change of their own password. Tries of the current one are limited. */
 export interface Attempt extends Turn {
   /**
    * Counts a try before the password is checked.

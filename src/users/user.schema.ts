@@ -66,7 +66,7 @@ export const PRIVATE = { 'cache-control': 'private, no-cache' };
 /** The path of a user, which is also its cache key. */
 export const userPath = (id: string): string => pathOf(USERS, id);
 
-/** The cache key of a user who reads the own data. It can never equal a request's path. */
+/** The cache key of users' answers about themselves. It can never equal a request's path. */
 export const ownName = (id: string): string => `own:${id}`;
 
 /** All cache keys and tags to drop when a user is changed or deleted. */

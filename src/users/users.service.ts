@@ -116,7 +116,7 @@ export class UsersService {
     await work.finally(() => this.cache.invalidate(...namesOf(id)));
   }
 
-  /** @returns the new password's hash and, for the caller's own, the hash that verified the current password */
+  /** @returns the new password's hash and, if the caller is the user, the hash that the current password matched */
   private async newPassword(
     caller: Caller,
     id: string,

@@ -18,7 +18,7 @@ const canShare = process.platform === 'linux' && cluster.isPrimary;
  */
 export const accepting = { backlog: 65_535, reusePort: canShare };
 
-/** Checks the port first, since listening with reusePort succeeds on a taken one. @throws EADDRINUSE */
+/** Checks the port first, since listening with reusePort succeeds on a taken one. @throws what listen() does */
 export async function assertFree(host: string, port: number): Promise<void> {
   if (!canShare || port === 0) return;
   const server = createServer().listen({ host, port });

@@ -66,7 +66,7 @@ const LINGER_MS = 2000;
 const LAST_MS = 500;
 
 /**
- * Must be called when a request is answered before its body may have arrived: a short rest is read and discarded.
+ * Must be called for each answered request, whose body may still be arriving: a short rest is read and discarded.
  * @returns whether the answer has to be the last on its connection
  */
 export function linger(request: IncomingMessage): boolean {
@@ -152,7 +152,7 @@ export function registerConnections(fastify: FastifyInstance, most: number): voi
   const unheard = new Set<Connection>();
   /**
    * Ends connections for a newcomer: the oldest without a whole request, or else all idle ones, or else one that still
-   * sends its request, without a token if there is such a one.
+   * sends its request, preferably without a token.
    */
   const makeRoom = (newcomer: Socket) => {
     for (const socket of unheard) {
