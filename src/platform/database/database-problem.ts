@@ -7,7 +7,8 @@ import { Problem, unavailable } from '../http/problem.js';
  */
 const passing = /^(08|53|57P|40|55P03|57014|25006|25P03|26000|58)/;
 
-const connectionErrors = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)$/;
+const connectionErrors =
+  /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|ENOTFOUND|EAI_AGAIN)$/;
 
 /** Messages of errors to which pg and pg-pool give no code. */
 const connectionTexts =
@@ -36,7 +37,7 @@ export const brokenConstraint = (error: unknown): string | undefined =>
 export function databaseProblem(error: unknown): Problem | undefined {
   const state = sqlState(error);
   if (state !== undefined) return passing.test(state) ? unavailable('The database cannot do this now.') : undefined;
-  const { code, message, syscall } = driverError(error) as { code?: string; message?: string; syscall?: string };
+  const { code, message, syscall } = firstOf(driverError(error));
   const isSystemError = code !== undefined && syscall !== undefined;
   // TypeORM throws these when PostgreSQL has ended the session between two statements of a transaction.
   const isReleased =
@@ -44,6 +45,15 @@ export function databaseProblem(error: unknown): Problem | undefined {
   const lost = isReleased || (isSystemError && connectionErrors.test(code)) || connectionTexts.test(message ?? '');
   return lost ? unavailable('The database cannot be reached now.') : undefined;
 }
+
+interface Failure {
+  code?: string;
+  message?: string;
+  syscall?: string;
+}
+
+/** Where a name has several addresses, and none answers, the error has no words of its own, but one for each of them. */
+export const firstOf = (error: Failure & { errors?: Failure[] }): Failure => error.errors?.[0] ?? error;
 
 function driverError(error: unknown): object {
   if (error instanceof QueryFailedError) return error.driverError;
