@@ -26,6 +26,7 @@ const all = (route: string) => ofApp(`${DURATION}_count`, `${route},http_respons
 const refused = ofApp('admission_refused_total', 'priority="read",reason="full"');
 const waiting = ofApp('db_client_connection_pending_requests');
 const redis = (pod: string) => ofApp('redis_up', '', pod);
+const database = (pod: string) => ofApp('postgresql_up', '', pod);
 const up = (pod: string) => ofApp('up', '', pod);
 const available = ofCluster('kube_deployment_status_replicas_available', 'deployment="floodgate"');
 const unavailable = ofCluster('kube_deployment_status_replicas_unavailable', 'deployment="floodgate"');
@@ -73,6 +74,14 @@ export const CASES: Record<string, AlertCase> = {
     labels: critical,
     summary: 'No pod is ready.',
     silent: { [available]: '3 3 1x4' },
+  },
+  FloodgateWithoutDatabase: {
+    after: 5,
+    fires: { [database('floodgate-a')]: '1 1 0x5', [database('floodgate-b')]: '1 1 0x5' },
+    labels: critical,
+    summary: 'No pod can use PostgreSQL.',
+    // One that is alone with it is not ready; and a primary that moves is back within a minute.
+    silent: { [database('floodgate-a')]: '0x5', [database('floodgate-b')]: '1 1 1 1 1 0' },
   },
   FloodgateNoTarget: {
     after: 10,

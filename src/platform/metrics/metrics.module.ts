@@ -4,6 +4,7 @@ import { type Counter, type Gauge, register } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { Cache } from '../cache/cache.js';
 import { poolOf } from '../database/pool.js';
+import { PrimaryWatch } from '../database/primary-watch.js';
 import { Admission, type Priority } from '../overload/admission.js';
 import { utilizationMeter } from '../overload/utilization.js';
 import { Redis } from '../redis/redis.js';
@@ -11,7 +12,7 @@ import { MetricsController } from './metrics.controller.js';
 
 const utilization = utilizationMeter();
 
-/** /metrics: Node's default metrics (event loop, heap, garbage collection), and pool, cache, admission and Redis. */
+/** /metrics: Node's default metrics (event loop, heap, garbage collection), and pool, cache, admission, PostgreSQL and Redis. */
 @Module({
   imports: [
     PrometheusModule.register({
@@ -88,6 +89,15 @@ const utilization = utilizationMeter();
       collect(this: Counter, { counts }: Cache) {
         this.reset();
         this.inc(counts.failures);
+      },
+    }),
+    makeGaugeProvider({
+      name: 'postgresql_up',
+      help: 'Whether this process can read and write in PostgreSQL (1) or cannot (0).',
+      aggregator: 'min',
+      inject: [PrimaryWatch],
+      collect(this: Gauge, { flaw }: PrimaryWatch) {
+        this.set(flaw === undefined ? 1 : 0);
       },
     }),
     makeGaugeProvider({
