@@ -56,6 +56,100 @@ row(49, 'held', () =>
   ),
 );
 
+row(49, 'and then the other one as well', async () => {
+  const { here, there } = two;
+  const says = (replica: Replica, ...what: unknown[]) =>
+    until(async () => {
+      const { status, body } = await ready(replica);
+      return String([status, body.checks.postgresql.status]) === String(what);
+    }, 10);
+  await here.toDatabase.cut();
+  await says(here, 503, 'down');
+  await there.toDatabase.cut();
+  const begun = Date.now();
+  // Whatever either can still give out is better than nothing.
+  await Promise.all([says(here, 200, 'down'), says(there, 200, 'down')]);
+  const ms = Date.now() - begun;
+  await there.toDatabase.mend();
+  await Promise.all([says(here, 503, 'down'), says(there, 200, 'up')]);
+  await here.toDatabase.mend();
+  await says(here, 200, 'up');
+  expectUnharmed(here.program, there.program);
+  return { 'ready without it in': inMs(ms) };
+});
+
+row(49, 'after all of them were, a second longer than the others', async () => {
+  const { here, there } = two;
+  const seen = new Set<number>();
+  const untilSaid = (what: string) =>
+    until(async () => {
+      const { status, body } = await ready(here);
+      seen.add(status);
+      return body.status === what;
+    });
+  const ROUNDS = 4;
+  for (let i = 0; i < ROUNDS; i++) {
+    for (const { toDatabase } of [here, there]) toDatabase.hold('everything');
+    await Promise.all([untilSaid('degraded'), until(async () => !(await isReady(there)))]);
+    // At another moment between two looks in each round.
+    await pause(2000 + i * 500);
+    there.toDatabase.release();
+    await until(() => isReady(there));
+    await pause(1000);
+    here.toDatabase.release();
+    await untilSaid('ok');
+  }
+  expect([...seen]).toEqual([200]);
+  expectUnharmed(here.program, there.program);
+  return { times: ROUNDS, 'left out': 0 };
+});
+
+row(49, 'again and again, and for too short a time to be left out', async () => {
+  const { here } = two;
+  const seen = new Set<number>();
+  for (let i = 0; i < 4; i++) {
+    await here.toDatabase.cut();
+    await until(async () => (await ready(here)).body.checks.postgresql.status === 'down');
+    seen.add((await ready(here)).status);
+    await here.toDatabase.mend();
+    await until(async () => {
+      const { status, body } = await ready(here);
+      seen.add(status);
+      return body.status === 'ok';
+    });
+  }
+  expect([...seen]).toEqual([200]);
+  return { times: 4, 'left out': 0 };
+});
+
+it('says in its log and its figures, once each, what readiness says', async () => {
+  const { here } = two;
+  const figure = async () => Number(/^postgresql_up (\S+)$/m.exec((await here.anyone.get('/metrics')).text)?.[1]);
+  expect(await figure()).toBe(1);
+  const from = here.program.stdout.length;
+  await here.toDatabase.cut();
+  await until(async () => (await ready(here)).status === 503);
+  expect(await figure()).toBe(0);
+  await here.toDatabase.mend();
+  await until(async () => (await ready(here)).body.status === 'ok');
+  await until(async () => (await figure()) === 1);
+  const said = () =>
+    here.program.stdout
+      .slice(from)
+      .split('\n')
+      .filter((line) => line.includes('PrimaryWatch') && line.endsWith('}'))
+      .map((line) => JSON.parse(line).message);
+  const last = 'PostgreSQL can be used again.';
+  // What was said before may still be on its way.
+  await until(async () => said().length >= 4 && said().at(-1) === last);
+  expect(said().slice(-4)).toEqual([
+    expect.stringMatching(/^PostgreSQL cannot be reached: connect ECONNREFUSED 127\.0\.0\.1:\d+$/),
+    'Other replicas can use PostgreSQL: this one says that it is not ready.',
+    'This replica says that it is ready again.',
+    last,
+  ]);
+});
+
 it('nobody knows whether others can, without Redis: it is ready, and says what it lacks', async () => {
   const { here, redis } = two;
   await redis.kill();

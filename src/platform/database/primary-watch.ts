@@ -1,15 +1,16 @@
-import { randomUUID } from 'node:crypto';
 import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { KEY_VERSION } from '../cache/invalidations.js';
 import { Background } from '../lifecycle/background.js';
 import { Redis } from '../redis/redis.js';
-import { sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
+import { firstOf, sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
 import { PrimaryAndReplicas, TAKES_NO_WRITES } from './primary-and-replicas.js';
 
 const CHECK_INTERVAL_MS = 1000;
-/** Who last found that it can use PostgreSQL; forgotten after so long. */
+/** There when a process found that it can use PostgreSQL, no longer ago than this. */
 const CAN = `${KEY_VERSION}:postgresql`;
 const REMEMBERED_MS = 1800;
+/** Longer: what is there may be this process's own word, or from before it failed for all; and not all find it back at once. */
+const SETTLED_MS = 1900;
 
 /** What may be wrong with the primary, as the end of a sentence. */
 export type Flaw = 'cannot be reached' | 'takes no writes' | 'refuses connections';
@@ -22,11 +23,11 @@ export type Flaw = 'cannot be reached' | 'takes no writes' | 'refuses connection
 @Injectable()
 export class PrimaryWatch implements OnApplicationBootstrap {
   flaw: Flaw | undefined;
-  /** Whether others can use it while this process cannot. */
+  /** Whether others can use it while this process cannot. It becomes so, and ends, when that has lasted. */
   isAlone = false;
   private readonly logger = new Logger(PrimaryWatch.name);
-  private readonly id = randomUUID();
-  private flawedSince = Number.NEGATIVE_INFINITY;
+  /** Since when every look has found otherwise than `isAlone` says. */
+  private otherwiseSince: number | undefined;
 
   constructor(
     private readonly servers: PrimaryAndReplicas,
@@ -39,42 +40,45 @@ export class PrimaryWatch implements OnApplicationBootstrap {
   }
 
   private async check(): Promise<void> {
-    const flaw = await this.look();
-    if (flaw !== this.flaw) {
-      this.flawedSince = performance.now();
-      if (flaw === undefined) this.logger.log('PostgreSQL can be used again.');
-      else this.logger.warn(`PostgreSQL ${flaw}.`);
-    }
+    const { flaw, cause } = await this.look();
+    if (flaw === undefined) await this.redis.attempt((client) => client.set(CAN, '1', { PX: REMEMBERED_MS }), null);
+    this.settle(flaw !== undefined && (await this.canOthers(flaw)));
+    // Who was left out has it back only when it is no longer left out.
+    if (flaw === this.flaw || (flaw === undefined && this.isAlone)) return;
     this.flaw = flaw;
-    this.isAlone = await this.share();
+    if (flaw === undefined) this.logger.log('PostgreSQL can be used again.');
+    else this.logger.warn(`PostgreSQL ${flaw}${cause === undefined ? '.' : `: ${cause}`}`);
   }
 
-  private async look(): Promise<Flaw | undefined> {
+  private async look(): Promise<{ flaw?: Flaw; cause?: string | undefined }> {
     const { probe } = this.servers.primary;
     if (this.servers.leadToReadOnly) probe.renew();
     try {
       const { rows } = await probe.query(TAKES_NO_WRITES);
       if (rows[0].is) {
         this.servers.leadToReadOnly = true;
-        return 'takes no writes';
+        return { flaw: 'takes no writes' };
       }
       if (this.servers.leadToReadOnly) this.servers.renew();
-      return undefined;
+      return {};
     } catch (error) {
-      return sqlState(error) === TOO_MANY_CONNECTIONS ? 'refuses connections' : 'cannot be reached';
+      const flaw = sqlState(error) === TOO_MANY_CONNECTIONS ? 'refuses connections' : 'cannot be reached';
+      return { flaw, cause: firstOf(error as Error).message };
     }
   }
 
-  /** Places are refused to all alike, so nobody is alone with that. @returns whether others can use what this process cannot */
-  private async share(): Promise<boolean> {
-    if (this.flaw === undefined) {
-      await this.redis.attempt((client) => client.set(CAN, this.id, { PX: REMEMBERED_MS }), null);
-      return false;
-    }
-    // Until then it may be from before it failed for all.
-    if (this.flaw === 'refuses connections' || performance.now() - this.flawedSince < REMEMBERED_MS)
-      return this.isAlone;
-    const who = await this.redis.attempt((client) => client.get(CAN), null);
-    return who !== null && who !== this.id;
+  /** Places are refused to all alike, so nobody is alone with that. */
+  private async canOthers(flaw: Flaw): Promise<boolean> {
+    return flaw !== 'refuses connections' && (await this.redis.attempt((client) => client.exists(CAN), 0)) === 1;
+  }
+
+  private settle(isAlone: boolean): void {
+    const now = performance.now();
+    this.otherwiseSince = isAlone === this.isAlone ? undefined : (this.otherwiseSince ?? now);
+    if (this.otherwiseSince === undefined || now - this.otherwiseSince < SETTLED_MS) return;
+    this.isAlone = isAlone;
+    this.otherwiseSince = undefined;
+    if (isAlone) this.logger.warn('Other replicas can use PostgreSQL: this one says that it is not ready.');
+    else this.logger.log('This replica says that it is ready again.');
   }
 }
