@@ -12,9 +12,23 @@ import { unavailable } from '../platform/http/problem.js';
 import { Lifecycle } from '../platform/lifecycle/lifecycle.js';
 import { Redis } from '../platform/redis/redis.js';
 
+const checkSchema = z.looseObject({
+  status: z.enum(['up', 'down']),
+  message: z.string().optional().meta({ description: 'What is wrong with it.' }),
+});
 const healthSchema = z
-  .object({ status: z.enum(['ok', 'degraded']), checks: z.record(z.string(), z.looseObject({ status: z.string() })) })
+  .object({
+    status: z
+      .enum(['ok', 'degraded'])
+      .meta({ description: '`degraded` when it goes on without something that it uses.' }),
+    checks: z.record(z.string(), checkSchema).meta({ description: 'What was looked at, by name.' }),
+  })
   .meta({ id: 'Health' });
+
+const READINESS =
+  '503 while it starts or stops, and when other replicas can use PostgreSQL and this one cannot. When none can, or none is ' +
+  'known to, it is 200 with `degraded`: what is kept can still be read, and what needs PostgreSQL is answered with 503. ' +
+  'Without Redis it is `degraded` too: all is done, only slower.';
 
 const TIMEOUT_MS = 1500;
 const DATABASE = 'postgresql';
@@ -54,7 +68,7 @@ export class HealthController implements OnApplicationBootstrap {
 
   @Get('ready')
   @Anyone()
-  @Operation('getReadiness', 'May it have traffic', { answer: 'It may.', body: healthSchema })
+  @Operation('getReadiness', 'May it have traffic', { description: READINESS, answer: 'It may.', body: healthSchema })
   ready(): Promise<Answer> {
     const { isServing, isDraining } = this.lifecycle;
     const own = this.indicators.check('process');

@@ -66,7 +66,7 @@ export interface Stats {
 
 export interface Health {
   status: 'ok' | 'degraded';
-  checks: { [name: string]: { status: string } };
+  checks: { [name: string]: { status: 'up' | 'down'; message?: string } };
 }
 
 export interface Problem {
