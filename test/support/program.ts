@@ -17,6 +17,7 @@ const PACKAGES: Record<ProgramName, [name: string, release?: string, version?: s
   psql: ['postgresql-client-18', 'forky', '18'],
   openssl: ['openssl'],
   nginx: ['nginx-light'],
+  haproxy: ['haproxy'],
   wrk: ['wrk'],
   buildah: ['buildah'],
   podman: ['podman'],
@@ -35,6 +36,7 @@ type ProgramName =
   | 'psql'
   | 'openssl'
   | 'nginx'
+  | 'haproxy'
   | 'wrk'
   | 'buildah'
   | 'podman'

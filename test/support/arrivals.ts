@@ -1,0 +1,50 @@
+import { once } from 'node:events';
+import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
+import { pause } from './process.js';
+
+/** Between one who comes and the next. */
+const REST_MS = 10;
+
+/** What one reader got; status 0 where no answer came. */
+export interface Arrival {
+  path: string;
+  status: number;
+  ms: number;
+  headers: IncomingHttpHeaders;
+}
+
+/**
+ * Readers who are not signed in and come one after the other, each on a connection of its own.
+ * @param paths what they ask for, in turn
+ * @returns what ends them, and gives what they got
+ */
+export function arrivals(url: string, paths: string[]): () => Promise<Arrival[]> {
+  const all: Arrival[] = [];
+  let isOver = false;
+  const coming = (async () => {
+    while (!isOver) {
+      all.push(await arrive(url, paths[all.length % paths.length] as string));
+      await pause(REST_MS);
+    }
+  })();
+  return async () => {
+    isOver = true;
+    await coming;
+    return all;
+  };
+}
+
+async function arrive(url: string, path: string): Promise<Arrival> {
+  const begun = performance.now();
+  const ms = () => performance.now() - begun;
+  try {
+    const [response]: [IncomingMessage] = (await once(
+      request(url + path, { agent: false }).end(),
+      'response',
+    )) as never;
+    await response.resume().toArray();
+    return { path, status: response.statusCode ?? 0, ms: ms(), headers: response.headers };
+  } catch {
+    return { path, status: 0, ms: ms(), headers: {} };
+  }
+}
