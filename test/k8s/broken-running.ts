@@ -1,5 +1,7 @@
-import { APP, type Breaks, MIGRATE, POD } from './broken.js';
+import { APP, type Break, type Breaks, MIGRATE, POD } from './broken.js';
 import type { Manifest } from './objects.js';
+
+const JOB = `/spec/jobTemplate${APP}`;
 
 /** How the app starts, ends and scales. */
 export const RUNNING = {
@@ -67,6 +69,27 @@ export const RUNNING = {
     ['HorizontalPodAutoscaler/floodgate', '/spec/metrics/1', undefined, 'nobody asks for http_requests_per_second'],
     ['HorizontalPodAutoscaler/floodgate', '/spec/metrics/0', undefined, 'does not mind CPU'],
   ],
+  'ships its log without filling a node': [
+    ['DaemonSet/fluent-bit', `${POD}/volumes/4/emptyDir/sizeLimit`, undefined, 'bytes that are not sent in 0'],
+    ['DaemonSet/fluent-bit', `${POD}/volumes/4/emptyDir/sizeLimit`, '512M', 'keeps 512000000 bytes'],
+    ['DaemonSet/fluent-bit', `${APP}/resources/limits/memory`, '48Mi', 'its chunks take its memory'],
+    ['DaemonSet/fluent-bit', `${APP}/volumeMounts/2/readOnly`, undefined, "writes to the node's logs"],
+    ['DaemonSet/fluent-bit', `${POD}/tolerations`, undefined, 'leaves tainted nodes out'],
+    ['DaemonSet/fluent-bit', `${APP}/livenessProbe/httpGet/path`, '/api/v1/health', 'is restarted for Elasticsearch'],
+    shipping('      storage.total_limit_size: 512M\n', '', 'keeps 0 bytes'),
+    shipping('retry_limit: 720', 'retry_limit: no_limits', 'tries no_limits'),
+    shipping('storage.max_chunks_up: 16', '', 'its chunks take its memory'),
+    shipping('/var/spool', '/var/lib', 'not sent in 0'),
+  ],
+  'keeps its log for a while': [
+    [
+      'CronJob/log-retention',
+      `${JOB}/env/0/value`,
+      '',
+      'logs-floodgate-default/_lifecycle is told {"data_retention":""}',
+    ],
+    ['CronJob/log-retention', `${JOB}/command/2`, 'exit 0', '_component_template/logs@custom is told undefined'],
+  ],
   'lets nodes be drained, a pod at a time': [
     ['PodDisruptionBudget/floodgate', '/spec/minAvailable', 2, 'the budget has 2 bounds'],
     ['PodDisruptionBudget/floodgate', '/spec/maxUnavailable', 0, 'the budget lets no pod go'],
@@ -78,6 +101,11 @@ export const RUNNING = {
     ],
   ],
 } satisfies Breaks;
+
+/** Fluent Bit's file, with one text in place of another. */
+function shipping(text: string, instead: string, says: string): Break {
+  return ['ConfigMap/fluent-bit', '/data/fluent-bit.yaml', (file: string) => file.replace(text, instead), says];
+}
 
 function autoscaler(): Manifest {
   const metadata = { name: 'floodgate', namespace: 'floodgate' };

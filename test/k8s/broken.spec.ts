@@ -76,7 +76,8 @@ function change(object: unknown, path: string, value: unknown): void {
   const fields = at(object, path.slice(0, end));
   const key = plain(path.slice(end + 1));
   if (value === undefined && !(key in fields)) throw new Error(`${path} is not there to be taken away`);
-  if (value !== undefined) fields[key] = value;
+  if (typeof value === 'function') fields[key] = value(fields[key]);
+  else if (value !== undefined) fields[key] = value;
   else if (Array.isArray(fields)) fields.splice(Number(key), 1);
   else delete fields[key];
 }

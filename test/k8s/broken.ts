@@ -1,6 +1,6 @@
 import type { CheckName } from './checks.js';
 
-/** What to break: the object (without the hash of its name), the field, its new value (undefined takes it away), and what is said. */
+/** What to break: the object (without the hash of its name), the field, its new value (undefined takes it away, a function makes it of the old one), and what is said. */
 export type Break = [object: string, path: string, value: unknown, says: string];
 
 /** How an overlay may be wrong, by the check that says so. */

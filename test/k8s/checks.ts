@@ -1,6 +1,7 @@
 import { connectionsCheck } from './connections.js';
 import { bodiesCheck, entryCheck, trustCheck } from './entry.js';
 import { containersCheck, imagesCheck, memoryCheck, restrictedCheck, tokensCheck } from './hardening.js';
+import { retentionCheck, shippingCheck } from './logging.js';
 import { metricNamesCheck } from './metrics.js';
 import { networkCheck } from './network.js';
 import type { Check } from './objects.js';
@@ -28,6 +29,8 @@ export const CHECKS = {
   'has one autoscaler, and no number beside it': scalersCheck,
   'has connections for all its pods': connectionsCheck,
   'asks for metrics that are served': metricNamesCheck,
+  'ships its log without filling a node': shippingCheck,
+  'keeps its log for a while': retentionCheck,
   'lets nodes be drained, a pod at a time': budgetCheck,
   'lets through whom it means to, and nobody else': networkCheck,
   'opens to the world what is for the world': entryCheck,

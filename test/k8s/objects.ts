@@ -45,7 +45,9 @@ export interface Container {
   readinessProbe?: Probe;
   livenessProbe?: Probe;
   lifecycle?: { preStop?: { sleep?: { seconds: number } } };
-  volumeMounts?: { name: string; mountPath: string }[];
+  command?: string[];
+  args?: string[];
+  volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
 }
 
 export interface Volume {
@@ -63,6 +65,7 @@ export interface PodSpec {
   hostIPC?: boolean;
   terminationGracePeriodSeconds?: number;
   securityContext?: { runAsNonRoot?: boolean; runAsUser?: number; seccompProfile?: { type: string } };
+  tolerations?: { operator?: string; key?: string; effect?: string }[];
   topologySpreadConstraints?: { labelSelector: Selector }[];
   initContainers?: Container[];
   containers: Container[];
@@ -96,8 +99,23 @@ export function named<T extends Manifest = Manifest>(objects: Manifest[], kind: 
   return found;
 }
 
-export const workloadsOf = (objects: Manifest[]) =>
-  objects.filter((object): object is Workload => ['Deployment', 'StatefulSet', 'DaemonSet'].includes(object.kind));
+/** What has a template of pods. That of a CronJob stands deeper, and nothing selects its pods. */
+export const workloadsOf = (objects: Manifest[]): Workload[] => [
+  ...objects.filter((object): object is Workload => ['Deployment', 'StatefulSet', 'DaemonSet'].includes(object.kind)),
+  ...ofKind<CronJob>(objects, 'CronJob').map((job) => ({
+    ...job,
+    spec: { ...job.spec.jobTemplate.spec, selector: {} },
+  })),
+];
+
+type CronJob = Manifest & { spec: { jobTemplate: { spec: Omit<Workload['spec'], 'selector'> } } };
+
+/** A quantity as Kubernetes and Fluent Bit write it, in bytes; none is no room at all. */
+export function bytesOf(quantity = '0'): number {
+  const [, number, unit = ''] = /^(\d+)(\w*)$/.exec(quantity) ?? [];
+  const units: Record<string, number> = { '': 1, M: 1e6, G: 1e9, Mi: 2 ** 20, Gi: 2 ** 30 };
+  return Number(number) * (units[unit] ?? Number.NaN);
+}
 
 export const containersOf = ({ spec }: Workload): Container[] => [
   ...(spec.template.spec.initContainers ?? []),

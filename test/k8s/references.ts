@@ -91,6 +91,7 @@ function madeFrom(objects: Manifest[]): Reference[] {
     ...make('Pooler', (name) => [['Service', name]]),
     ...make('Elasticsearch', (name) => [
       ['Secret', `${name}-es-http-certs-public`],
+      ['Secret', `${name}-es-elastic-user`],
       ['Service', `${name}-es-http`],
     ]),
     ...make('ExternalSecret', (name) => [['Secret', name]]),
