@@ -64,6 +64,7 @@ export async function createApp(given: Config, tracing?: Tracing, added = NOTHIN
         return nest.getUrl();
       },
       async stop() {
+        nest.get(PrimaryAndReplicas).giveBackIdle();
         await lifecycle.drain(config.DRAIN_DELAY_MS, () => edge.close());
         await nest.close();
         await Promise.all([embedded?.stop(), tracing?.stop()]);

@@ -60,9 +60,12 @@ export const RUNNING = {
     ['ScaledObject/floodgate', '/spec/maxReplicaCount', 6, 'cannot scale'],
   ],
   'has connections for all its pods': [
-    ['ScaledObject/floodgate', '/spec/maxReplicaCount', 30, '30 pods may take 570 connections of 500'],
-    ['ConfigMap/floodgate', '/data/DATABASE_POOL_SIZE', '20', '24 pods may take 750 connections of 500'],
-    ['Pooler/floodgate-db-pooler', '/spec/instances', 0, 'connections of 0'],
+    ['ScaledObject/floodgate', '/spec/maxReplicaCount', 30, '30 pods may take 690 connections of 580'],
+    ['ConfigMap/floodgate', '/data/DATABASE_POOL_SIZE', '20', '24 pods may take 900 connections of 580'],
+    ['Pooler/floodgate-db-pooler', '/spec/instances', 1, '24 pods may take 540 connections of 0'],
+    ['Pooler/floodgate-db-pooler', '/spec/pgbouncer/parameters/default_pool_size', '100', 'connections of 480'],
+    ['Deployment/floodgate', '/spec/minReadySeconds', undefined, '24 pods may take 810 connections of 580'],
+    ['ConfigMap/floodgate', '/data/DRAIN_TIMEOUT_MS', '30000', '24 pods may take 630 connections of 580'],
   ],
   'asks for metrics that are served': [
     ['HorizontalPodAutoscaler/floodgate', '/spec/metrics/1/pods/metric/name', 'qps', 'asks for qps: nobody serves it'],

@@ -14,19 +14,48 @@ interface Pooler extends Manifest {
 /** Beside the pool and the streams: 2 for short reads, 1 to look whether PostgreSQL is alive. docs/operations.md. */
 const OWN = 3;
 
-/** As many pods as there may be, in a rollout too, find a connection. */
+/** For superusers, PostgreSQL's default (superuser_reserved_connections), and in a cluster its operator and standbys. */
+const RESERVED = { server: 3, cluster: 20 };
+
+/** As many pods as there may be, those that start and end in a rollout too, find a connection. */
 export const connectionsCheck: Check = (objects) => {
-  const config = loadConfig(environmentOf(objects, appContainerOf(objects)).environment);
-  const surge = Number.parseInt(String(appOf(objects).spec.strategy?.rollingUpdate?.maxSurge), 10) / 100;
-  const most = Math.max(...autoscalersOf(objects).map(({ spec }) => spec.maxReplicaCount ?? spec.maxReplicas ?? 0));
-  const needed = Math.ceil(most * (1 + surge)) * (config.DATABASE_POOL_SIZE + config.STREAM_CONCURRENCY + OWN);
+  const { DATABASE_POOL_SIZE, STREAM_CONCURRENCY } = configOf(objects);
+  const { most, atOnce } = podsOf(objects);
+  const needed = atOnce * (DATABASE_POOL_SIZE + STREAM_CONCURRENCY + OWN);
+  const poolers = ofKind<Pooler>(objects, 'Pooler').map(({ spec }) => spec);
+  const lent = poolers.reduce(
+    (sum, { instances, pgbouncer }) => sum + instances * Number(pgbouncer.parameters.default_pool_size),
+    0,
+  );
   const places = [
-    ...ofKind<Cluster>(objects, 'Cluster').map(({ spec }) => Number(spec.postgresql.parameters.max_connections)),
-    ...ofKind<Pooler>(objects, 'Pooler').map(
-      ({ spec }) => spec.instances * Number(spec.pgbouncer.parameters.max_client_conn),
+    // A replica that was made the primary keeps what pods have opened to it, and gets what the poolers open.
+    ...ofKind<Cluster>(objects, 'Cluster').map(
+      ({ spec }) => Number(spec.postgresql.parameters.max_connections) - RESERVED.cluster - lent,
     ),
+    // While one of them is gone, the others have all.
+    ...poolers.map(({ instances, pgbouncer }) => (instances - 1) * Number(pgbouncer.parameters.max_client_conn)),
     // PostgreSQL's default.
-    ...objects.filter(({ kind, metadata }) => kind === 'StatefulSet' && metadata.name === 'postgres').map(() => 100),
+    ...objects
+      .filter(({ kind, metadata }) => kind === 'StatefulSet' && metadata.name === 'postgres')
+      .map(() => 100 - RESERVED.server),
   ];
-  return places.filter((has) => needed >= has).map((has) => `${most} pods may take ${needed} connections of ${has}`);
+  return places.filter((has) => needed > has).map((has) => `${most} pods may take ${needed} connections of ${has}`);
 };
+
+const configOf = (objects: Manifest[]) => loadConfig(environmentOf(objects, appContainerOf(objects)).environment);
+
+/**
+ * The most pods that an autoscaler may start, and how many hold connections at once: those, the surge of a rollout, and as
+ * many again that end, as long as new ones are held to be good only when the last ones have ended (minReadySeconds).
+ */
+function podsOf(objects: Manifest[]): { most: number; atOnce: number } {
+  const { strategy, minReadySeconds = 0, template } = appOf(objects).spec;
+  const most = Math.max(...autoscalersOf(objects).map(({ spec }) => spec.maxReplicaCount ?? spec.maxReplicas ?? 0));
+  const surge = Math.ceil((most * Number.parseInt(String(strategy?.rollingUpdate?.maxSurge), 10)) / 100);
+  const { DRAIN_DELAY_MS, DRAIN_TIMEOUT_MS } = configOf(objects);
+  const sleep =
+    template.spec.containers.find(({ name }) => name === 'floodgate')?.lifecycle?.preStop?.sleep?.seconds ?? 0;
+  const endS = sleep + (DRAIN_DELAY_MS + DRAIN_TIMEOUT_MS) / 1000;
+  const ending = minReadySeconds > 0 ? Math.min(most, surge * Math.ceil(endS / minReadySeconds)) : most;
+  return { most, atOnce: most + surge + ending };
+}

@@ -76,6 +76,7 @@ export interface Workload extends Manifest {
   spec: {
     replicas?: number;
     serviceName?: string;
+    minReadySeconds?: number;
     strategy?: { rollingUpdate?: { maxUnavailable?: number | string; maxSurge?: number | string } };
     selector: Selector;
     template: { metadata: { labels: Labels }; spec: PodSpec };

@@ -72,6 +72,30 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('at %s', (signal) => {
   });
 });
 
+it('gives back the connections to PostgreSQL that it does not use, as soon as it is told to stop', async () => {
+  const { program, admin } = await start({ DRAIN_DELAY_MS: '8000' });
+  const connections = async () => {
+    const [found] = await database.query<{ count: number }>(
+      `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'floodgate'`,
+    );
+    return found?.count as number;
+  };
+  const write = (n: number) => admin.put(`/api/v1/data/c${n}`, { visibility: 'public' });
+  await Promise.all(Array.from({ length: 20 }, (_, n) => write(n)));
+  expect(await connections()).toBeGreaterThan(8);
+  program.signal('SIGTERM');
+  await program.says(/stopping/);
+  // What is left are two for short reads, and the one that looks whether PostgreSQL is there.
+  const leavesThree = async () => {
+    for (const deadline = Date.now() + 2000; Date.now() < deadline && (await connections()) > 3; ) await pause(50);
+    expect(await connections()).toBeLessThanOrEqual(3);
+  };
+  await leavesThree();
+  expect((await write(20)).status).toBe(201);
+  await leavesThree();
+  expect(await program.end()).toEqual({ code: 0, signal: null });
+});
+
 it('sends callers who keep their connections away with an answer, in the second half of DRAIN_DELAY_MS', async () => {
   const { program, admin } = await start({ DRAIN_DELAY_MS: '3000' });
   await admin.put('/api/v1/data/kept', { visibility: 'public' });

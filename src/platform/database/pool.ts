@@ -4,6 +4,8 @@ import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import type { ClientWithTimeout } from './client-with-timeout.js';
 import { sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
 
+/** While the process drains, a connection that nobody takes for so long is ended. */
+const DRAINING_IDLE_MS = 100;
 /** Where no connection could be opened, none is tried again for so long. */
 const PAUSE_MS = 250;
 
@@ -51,6 +53,12 @@ export class WaitingPool extends Pool {
     for (let count = this.idleCount; count > 0; count--) this.take(giveBack, 0);
   }
 
+  /** From now on keeps no connection that nobody uses. */
+  giveBackIdle(): void {
+    this.options.idleTimeoutMillis = DRAINING_IDLE_MS;
+    for (let count = this.idleCount; count > 0; count--) this.take(throwAway, 0);
+  }
+
   private take(callback: Taken, until: number): void {
     super.connect((error, client, done) => {
       if (!error || performance.now() > until || !this.isWorthWaiting(error)) return callback(error, client, done);
@@ -77,4 +85,5 @@ export class WaitingPool extends Pool {
 }
 
 /** What was only looked for. pg-pool gives nothing to be called where it had no connection in time. */
-const giveBack: Taken = (_error, _client, done) => (done as (() => void) | undefined)?.();
+const giveBack: Taken = (_error, _client, done) => (done as Done | undefined)?.();
+const throwAway: Taken = (_error, _client, done) => (done as Done | undefined)?.(true);

@@ -142,6 +142,14 @@ export class PrimaryAndReplicas implements OnApplicationBootstrap, OnApplication
     this.others.dropAll();
   }
 
+  /** Leaves to other processes, while this one drains, what it does not use. */
+  giveBackIdle(): void {
+    for (const { pool, streams } of [this.primary, ...this.replicas]) {
+      pool.giveBackIdle();
+      streams.giveBackIdle();
+    }
+  }
+
   /** Tells other processes to give a caller who has written here nothing older than that. */
   tellOf(callerId: string | undefined): void {
     const writer = callerId === undefined ? undefined : this.writers.get(callerId);
