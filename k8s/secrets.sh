@@ -1,7 +1,8 @@
 #!/bin/sh
-# Prints the secret `floodgate` with new random values, for the PostgreSQL and the Redis of the overlays:
+# Prints the secrets `floodgate` and `floodgate-db-serve` with new random values, for the PostgreSQL and the Redis of the
+# overlays:
 #   ADMIN_EMAIL=you@example.com k8s/secrets.sh | kubectl create -f -
-# `create` refuses to replace it, so that no key is lost by a second run.
+# `create` refuses to replace them, so that no key is lost by a second run.
 set -eu
 postgres_password=$(openssl rand -hex 24)
 redis_password=$(openssl rand -hex 24)
@@ -19,7 +20,21 @@ $(openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 | sed 's/^/    
   ADMIN_PASSWORD: $(openssl rand -hex 12)
   REDIS_PASSWORD: $redis_password
   REDIS_URL: redis://:$redis_password@redis:6379
-  # Where components/postgres is used, these two are not: the operator makes its own password.
+  # Where components/postgres is used, these two are not.
   POSTGRES_PASSWORD: $postgres_password
   DATABASE_URL: postgres://floodgate:$postgres_password@postgres:5432/floodgate
+---
+# Where components/postgres is used: whom its operator lets in as the role that serves.
+apiVersion: v1
+kind: Secret
+metadata:
+  name: floodgate-db-serve
+  namespace: floodgate
+  labels:
+    # A new password is passed on to PostgreSQL.
+    cnpg.io/reload: "true"
+type: kubernetes.io/basic-auth
+stringData:
+  username: floodgate_app
+  password: $(openssl rand -hex 24)
 END

@@ -20,7 +20,7 @@ export const platformSettings = {
 
   /** PostgreSQL 18 or newer, with `?sslmode=verify-full` over TLS. Without it, development starts its own. */
   DATABASE_URL: setting.databaseUrl.optional().meta({ secret: true, required: true }),
-  /** A direct connection for migrations when DATABASE_URL leads through a pooler. */
+  /** For migrations: a direct connection when DATABASE_URL leads through a pooler, and the schema's owner when DATABASE_URL's role is not. */
   DATABASE_MIGRATION_URL: setting.databaseUrl.optional().meta({ secret: true }),
   /** Connections that requests share, per process and server. Some more serve short reads, exports and the watch. */
   DATABASE_POOL_SIZE: setting.integer(2, 1000).default(10),

@@ -27,6 +27,21 @@ export const RUNNING = {
     ['ConfigMap/floodgate', '/data/APP_SECRET', 'a'.repeat(32), 'holds APP_SECRET'],
     ['Deployment/floodgate', `${APP}/env/1/value`, 'postgres://app:word@host/floodgate', 'DATABASE_URL in the open'],
   ],
+  'serves as a role that cannot change the schema': [
+    ['Deployment/floodgate', `${APP}/env/1/name`, 'DATABASE_MIGRATION_URL', 'floodgate is told how to migrate'],
+    [
+      'Deployment/floodgate',
+      `${APP}/env/1/value`,
+      'postgres://floodgate:$(DATABASE_PASSWORD)@db/x',
+      'floodgate serves',
+    ],
+    ['Deployment/floodgate', `${MIGRATE}/env/1/value`, 'postgres://other@db/x', 'floodgate_app serves'],
+    ['Deployment/floodgate', `${MIGRATE}/env/3/value`, 'postgres://floodgate_app@db/x', 'migrates is not the owner'],
+    ['Deployment/floodgate', `${MIGRATE}/env/3`, undefined, 'who migrates is not the owner'],
+    ['Cluster/floodgate-db', '/spec/managed/roles', [], 'floodgate_app may not log in'],
+    ['Cluster/floodgate-db', '/spec/managed/roles/0/inRoles', ['floodgate'], 'may be more than itself'],
+    ['Cluster/floodgate-db', '/spec/managed/roles/0/superuser', true, 'may be more than itself'],
+  ],
   'probes three routes that the app has': [
     ['Deployment/floodgate', `${APP}/startupProbe`, undefined, 'there is no startup probe'],
     [

@@ -55,6 +55,7 @@ export const WIRING = {
     ],
     ['Pooler/floodgate-db-pooler', '/spec/cluster/name', 'other', 'Cluster/floodgate/other'],
     ['Cluster/floodgate-db', '/spec/plugins/0/parameters/barmanObjectName', 'other', 'ObjectStore/floodgate/other'],
+    ['Cluster/floodgate-db', '/spec/managed/roles/0/passwordSecret/name', 'other', 'Secret/floodgate/other'],
     ['Kibana/floodgate', '/spec/elasticsearchRef/name', 'other', 'Elasticsearch/logging/other'],
     ['Elasticsearch/floodgate', '/spec/auth/fileRealm/0/secretName', 'other', 'Secret/logging/other'],
     ['Ingress/floodgate', '/spec/tls/0/secretName', 'other', 'Secret/floodgate/other'],

@@ -6,6 +6,7 @@ import { metricNamesCheck } from './metrics.js';
 import { networkCheck } from './network.js';
 import type { Check } from './objects.js';
 import { hostsCheck, listenersCheck, namespacesCheck, referencesCheck, volumesCheck } from './references.js';
+import { rolesCheck } from './roles.js';
 import { budgetCheck, graceCheck, probesCheck, scalersCheck, strategyCheck } from './rollout.js';
 import { schemaCheck } from './schema.js';
 import { portsCheck, selectorsCheck } from './selectors.js';
@@ -23,6 +24,7 @@ export const CHECKS = {
   'mounts its volumes': volumesCheck,
   'starts with what it sets': settingsCheck,
   'holds no secret': secretsCheck,
+  'serves as a role that cannot change the schema': rolesCheck,
   'probes three routes that the app has': probesCheck,
   'gives a pod the time to end': graceCheck,
   'takes no pod away before a new one is ready': strategyCheck,

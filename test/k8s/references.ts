@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { appOf, type Check, containersOf, idOf, type Manifest, ofKind, walk, workloadsOf } from './objects.js';
-import { printedSecret } from './secret.js';
+import { printedSecrets } from './secret.js';
 import { environmentOf } from './settings.js';
 
 /** Fields of any object that name another one in its namespace. */
@@ -11,6 +11,7 @@ const FIELDS: Record<string, string> = {
   secretKeyRef: 'Secret',
   secretRef: 'Secret',
   secretName: 'Secret',
+  passwordSecret: 'Secret',
   s3Credentials: 'Secret',
   certificateRefs: 'Secret',
   parentRefs: 'Gateway',
@@ -68,7 +69,7 @@ const madeByHand = (): Reference[] => {
     /kubectl create secret \w+ ([\w-]+)(?: -n ([\w-]+))?/g,
   );
   const secrets = [...told].map(([, name, namespace = 'floodgate']) => ({ name: name as string, namespace }));
-  return [printedSecret(), ...secrets.map((metadata) => ({ kind: 'Secret', metadata }))];
+  return [...printedSecrets(), ...secrets.map((metadata) => ({ kind: 'Secret', metadata }))];
 };
 
 /** What operators make of an object. */

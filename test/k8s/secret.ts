@@ -1,17 +1,17 @@
 import { execFileSync } from 'node:child_process';
-import { load } from 'js-yaml';
+import { loadAll } from 'js-yaml';
 import { need } from '../support/program.js';
 import type { Manifest } from './objects.js';
 
 type Secret = Manifest & { stringData: Record<string, string> };
 
-let kept: Secret | undefined;
+let kept: Secret[] | undefined;
 
-/** The secret that k8s/secrets.sh prints, run once. */
-export function printedSecret(): Secret {
+/** The secrets that k8s/secrets.sh prints, run once. */
+export function printedSecrets(): Secret[] {
   if (kept) return kept;
   need('openssl');
   const env = { ...process.env, ADMIN_EMAIL: 'admin@example.com' };
-  kept = load(execFileSync('sh', ['k8s/secrets.sh'], { env, encoding: 'utf8' })) as Secret;
+  kept = loadAll(execFileSync('sh', ['k8s/secrets.sh'], { env, encoding: 'utf8' })) as Secret[];
   return kept;
 }

@@ -1,7 +1,7 @@
 import { loadConfig, settings } from '../../src/config.js';
 import type { SettingMeta } from '../../src/platform/setting.js';
 import { appOf, type Check, type Container, containersOf, type Manifest, named, ofKind } from './objects.js';
-import { printedSecret } from './secret.js';
+import { printedSecrets } from './secret.js';
 
 type Secrets = Record<string, Record<string, string>>;
 
@@ -46,11 +46,11 @@ export function environmentOf(objects: Manifest[], { env = [], envFrom = [] }: C
   return { environment, complaints };
 }
 
-/** What the secrets hold: `floodgate` as k8s/secrets.sh prints it, and what CloudNativePG makes. */
+/** What the secrets hold: those that k8s/secrets.sh prints, and what CloudNativePG makes. */
 function secretsOf(objects: Manifest[]): Secrets {
   const made = ofKind(objects, 'Cluster').map(({ metadata: { name } }) => [`${name}-app`, { password: 'sample' }]);
-  const { metadata, stringData } = printedSecret();
-  return { [metadata.name]: stringData, ...Object.fromEntries(made) };
+  const printed = printedSecrets().map(({ metadata, stringData }) => [metadata.name, stringData]);
+  return Object.fromEntries([...printed, ...made]);
 }
 
 /** Secrets by name only: none in the repository, and no setting that is one outside of them. */

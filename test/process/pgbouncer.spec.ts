@@ -25,11 +25,11 @@ const AT_ONCE = 8;
 /** How soon it serves again, in seconds: PgBouncer looks each second for a server that was gone. */
 const SOON_S = 8;
 
-/** As the manifest has the role's own settings, for a role of another name. */
+/** As the manifest makes the role that serves, for one of another name. */
 function roleSettings(role: string): string[] {
   const text = readFileSync('k8s/components/postgres/cluster.yaml', 'utf8');
   const cluster = load(text) as { spec: { bootstrap: { initdb: { postInitApplicationSQL: string[] } } } };
-  return cluster.spec.bootstrap.initdb.postInitApplicationSQL.map((line) => line.replace('floodgate', role));
+  return cluster.spec.bootstrap.initdb.postInitApplicationSQL.map((line) => line.replace('floodgate_app', role));
 }
 
 let people = 0;
@@ -103,15 +103,16 @@ describeWith('pgbouncer', 'behind PgBouncer, as the manifests set it up', () => 
   const role = 'pooled';
   beforeAll(async () => {
     server = await TestServer.start();
-    await server.query(`CREATE ROLE ${role} LOGIN PASSWORD 'of-the-pooled'`);
-    for (const statement of [`GRANT ALL ON SCHEMA public TO ${role}`, ...roleSettings(role)])
-      await server.query(statement);
+    const login = `ALTER ROLE ${role} LOGIN PASSWORD 'of-the-pooled'`;
+    for (const statement of [...roleSettings(role), login]) await server.query(statement);
     const direct = new URL(server.url);
     Object.assign(direct, { username: role, password: 'of-the-pooled' });
     pooler = await TestPooler.start(direct.href, { ...deployedPooler(), default_pool_size: SERVER_CONNECTIONS });
+    const migrated = startMigrate({ ...productionSettings(pooler.url), DATABASE_MIGRATION_URL: server.url });
+    expect(await migrated.end()).toEqual({ code: 0, signal: null });
     program = startMain({
       ...productionSettings(pooler.url),
-      DATABASE_MIGRATION_URL: direct.href,
+      MIGRATE_ON_START: 'false',
       ADMIN_EMAIL: ADMIN.email,
       ADMIN_PASSWORD: ADMIN.password,
     });

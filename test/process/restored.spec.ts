@@ -125,7 +125,7 @@ describeWith('pg_dump', 'a dump that was restored into another database', () => 
       'as text, by psql',
       (to) => {
         const file = join(folder, 'dump.sql');
-        run('pg_dump', '--no-owner', '--file', file, source.url);
+        run('pg_dump', '--no-owner', '--no-acl', '--file', file, source.url);
         run('psql', '--no-psqlrc', '--quiet', '--set=ON_ERROR_STOP=1', '--file', file, to);
       },
     ],
@@ -134,7 +134,7 @@ describeWith('pg_dump', 'a dump that was restored into another database', () => 
       (to) => {
         const file = join(folder, 'dump');
         run('pg_dump', '--format=custom', '--file', file, source.url);
-        run('pg_restore', '--no-owner', '--exit-on-error', `--dbname=${to}`, file);
+        run('pg_restore', '--no-owner', '--no-acl', '--exit-on-error', `--dbname=${to}`, file);
       },
     ],
   ];

@@ -5,6 +5,7 @@ import type { Config } from '../config.token.js';
 import { StartError } from '../start-error.js';
 import { ClientWithTimeout } from './client-with-timeout.js';
 import { sqlState } from './database-problem.js';
+import { grantTo } from './grants.js';
 import type { Migration } from './migrations/index.js';
 import { urlForPg } from './url.js';
 
@@ -76,7 +77,8 @@ export async function prepareSchema(config: Config, migrations: Migration[], say
 }
 
 /**
- * Runs the missing migrations, one process at a time: others wait and then find nothing to do.
+ * Runs the missing migrations, one process at a time, and lets the role of DATABASE_URL use the tables. Others wait and
+ * then find nothing to do.
  * @returns the names of the migrations that it has run
  * @throws StartError when one fails, or the wait takes longer than MIGRATION_WAIT_MS
  */
@@ -92,7 +94,9 @@ export function migrate(config: Config, migrations: Migration[], say: Say): Prom
     });
     await dataSource.initialize();
     try {
-      return (await dataSource.runMigrations({ transaction: 'each' })).map(({ name }) => name);
+      const done = await dataSource.runMigrations({ transaction: 'each' });
+      await grantTo(dataSource, decodeURIComponent(new URL(config.DATABASE_URL as string).username));
+      return done.map(({ name }) => name);
     } finally {
       await dataSource.destroy();
     }

@@ -1,0 +1,24 @@
+import type { DataSource } from 'typeorm';
+
+/**
+ * What the role that serves lacks, as the statements that give it: rows of all tables, but none of the migrations'. A role of
+ * another name than the database's, as a pooler may take it, lacks nothing that could be given.
+ */
+const LACKING = `
+  WITH role AS (SELECT rolname AS name, oid FROM pg_roles WHERE rolname = $1),
+  wanted AS (
+    SELECT c.oid, unnest(CASE WHEN relkind = 'S' THEN '{USAGE}'::text[] WHEN relname = 'migrations' THEN '{SELECT}'
+      ELSE '{SELECT,INSERT,UPDATE,DELETE}' END) AS privilege, relkind
+    FROM pg_class c WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'S'))
+  SELECT format('GRANT %s ON %s %s TO %I', string_agg(privilege, ', '), CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+    wanted.oid::regclass, name) AS grant
+  FROM wanted, role
+  WHERE NOT CASE relkind WHEN 'S' THEN has_sequence_privilege(role.oid, wanted.oid, privilege)
+    ELSE has_table_privilege(role.oid, wanted.oid, privilege) END
+  GROUP BY wanted.oid, relkind, name`;
+
+/** Lets the role of DATABASE_URL use what another one, which migrates, owns. It is given no way to change the schema. */
+export async function grantTo(dataSource: DataSource, role: string): Promise<void> {
+  const lacking: { grant: string }[] = await dataSource.query(LACKING, [role]);
+  for (const { grant } of lacking) await dataSource.query(grant);
+}
