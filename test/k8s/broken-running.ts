@@ -26,6 +26,12 @@ export const RUNNING = {
     ['Service/floodgate', '/kind', 'Secret', 'Secret/floodgate is in the repository'],
     ['ConfigMap/floodgate', '/data/APP_SECRET', 'a'.repeat(32), 'holds APP_SECRET'],
     ['Deployment/floodgate', `${APP}/env/1/value`, 'postgres://app:word@host/floodgate', 'DATABASE_URL in the open'],
+    [
+      'StatefulSet/redis',
+      `${APP}/args`,
+      ['--requirepass', '$(REDIS_PASSWORD)'],
+      'has REDIS_PASSWORD among its arguments',
+    ],
   ],
   'serves as a role that cannot change the schema': [
     ['Deployment/floodgate', `${APP}/env/1/name`, 'DATABASE_MIGRATION_URL', 'floodgate is told how to migrate'],
@@ -56,6 +62,11 @@ export const RUNNING = {
       '/health/ready',
       'the liveness probe asks /health/ready',
     ],
+  ],
+  'restarts what hangs': [
+    ['StatefulSet/redis', `${APP}/livenessProbe`, undefined, 'redis may hang for ever'],
+    ['StatefulSet/redis', `${APP}/livenessProbe`, { tcpSocket: { port: 'redis' } }, 'redis may hang for ever'],
+    ['DaemonSet/fluent-bit', `${APP}/livenessProbe`, undefined, 'fluent-bit may hang for ever'],
   ],
   'gives a pod the time to end': [
     ['Deployment/floodgate', `${POD}/terminationGracePeriodSeconds`, 30, 'is 30, but to end takes up to 30 s'],

@@ -30,7 +30,7 @@ export const WIRING = {
   ],
   'agrees on ports': [
     ['Deployment/floodgate', `${APP}/readinessProbe/httpGet/port`, 3001, 'is probed at 3001'],
-    ['StatefulSet/redis', `${APP}/readinessProbe/tcpSocket/port`, 'other', 'is probed at other'],
+    ['StatefulSet/redis', `${APP}/readinessProbe`, { tcpSocket: { port: 'other' } }, 'is probed at other'],
     ['Service/floodgate', '/spec/ports/0/targetPort', 3001, 'Service/floodgate leads to 3001'],
     ['Service/redis', '/spec/ports/0/targetPort', 'other', 'Service/redis leads to other'],
     ['HTTPRoute/floodgate', '/spec/rules/0/backendRefs/0/port', 3000, 'leads to floodgate:3000, which no Service has'],

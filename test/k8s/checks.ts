@@ -7,7 +7,7 @@ import { networkCheck } from './network.js';
 import type { Check } from './objects.js';
 import { hostsCheck, listenersCheck, namespacesCheck, referencesCheck, volumesCheck } from './references.js';
 import { rolesCheck } from './roles.js';
-import { budgetCheck, graceCheck, probesCheck, scalersCheck, strategyCheck } from './rollout.js';
+import { budgetCheck, graceCheck, hangingCheck, probesCheck, scalersCheck, strategyCheck } from './rollout.js';
 import { schemaCheck } from './schema.js';
 import { portsCheck, selectorsCheck } from './selectors.js';
 import { secretsCheck, settingsCheck } from './settings.js';
@@ -26,6 +26,7 @@ export const CHECKS = {
   'holds no secret': secretsCheck,
   'serves as a role that cannot change the schema': rolesCheck,
   'probes three routes that the app has': probesCheck,
+  'restarts what hangs': hangingCheck,
   'gives a pod the time to end': graceCheck,
   'takes no pod away before a new one is ready': strategyCheck,
   'has one autoscaler, and no number beside it': scalersCheck,

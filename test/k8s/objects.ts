@@ -19,6 +19,7 @@ export interface Selector {
 export interface Probe {
   httpGet?: { path: string; port: number | string };
   tcpSocket?: { port: number | string };
+  exec?: { command: string[] };
 }
 
 export interface Variable {

@@ -18,6 +18,19 @@ export const probesCheck: Check = (objects) => {
   });
 };
 
+/**
+ * What hangs is restarted: an open port is no sign of life. PostgreSQL is not, for after a crash it takes up what it had in
+ * hand for as long as that takes.
+ */
+export const hangingCheck: Check = (objects) =>
+  workloadsOf(objects)
+    .filter(({ kind, metadata: { name } }) => kind !== 'CronJob' && name !== 'postgres')
+    .flatMap((workload) =>
+      workload.spec.template.spec.containers
+        .filter(({ livenessProbe: probe }) => !probe?.httpGet && !probe?.exec)
+        .map(({ name }) => `${idOf(workload)} ${name} may hang for ever`),
+    );
+
 /** A pod that is to go has the time to: it sleeps, drains and ends before it is killed. */
 export const graceCheck: Check = (objects) => {
   const { DRAIN_DELAY_MS, DRAIN_TIMEOUT_MS } = loadConfig(environmentOf(objects, appContainerOf(objects)).environment);

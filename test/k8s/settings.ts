@@ -1,6 +1,15 @@
 import { loadConfig, settings } from '../../src/config.js';
 import type { SettingMeta } from '../../src/platform/setting.js';
-import { appOf, type Check, type Container, containersOf, type Manifest, named, ofKind } from './objects.js';
+import {
+  appOf,
+  type Check,
+  type Container,
+  containersOf,
+  type Manifest,
+  named,
+  ofKind,
+  workloadsOf,
+} from './objects.js';
 import { printedSecrets } from './secret.js';
 
 type Secrets = Record<string, Record<string, string>>;
@@ -53,7 +62,7 @@ function secretsOf(objects: Manifest[]): Secrets {
   return Object.fromEntries([...printed, ...made]);
 }
 
-/** Secrets by name only: none in the repository, and no setting that is one outside of them. */
+/** Secrets by name only: none in the repository, no setting that is one outside of them, and none among the arguments of a process. */
 export const secretsCheck: Check = (objects) => {
   const isSecret = (name: string) => (schemaOf(name)?.meta() as SettingMeta | undefined)?.secret;
   const inSecrets = ofKind(objects, 'Secret').map(({ metadata }) => `Secret/${metadata.name} is in the repository`);
@@ -68,7 +77,16 @@ export const secretsCheck: Check = (objects) => {
       .filter(({ name, value }) => value && isSecret(name) && !/:\$\(\w+\)@/.test(value))
       .map(({ name }) => `${container} has ${name} in the open`),
   );
-  return [...inSecrets, ...inMaps, ...inTheOpen];
+  const inArguments = workloadsOf(objects)
+    .flatMap(containersOf)
+    .flatMap(({ name: container, command, args, env = [] }) =>
+      env
+        .filter(
+          ({ name, valueFrom }) => valueFrom?.secretKeyRef && [command, args].flat().join().includes(`$(${name})`),
+        )
+        .map(({ name }) => `${container} has ${name} among its arguments`),
+    );
+  return [...inSecrets, ...inMaps, ...inTheOpen, ...inArguments];
 };
 
 const schemaOf = (name: string) => settings.shape[name as keyof typeof settings.shape];
