@@ -119,6 +119,31 @@ export const RUNNING = {
     ],
     ['CronJob/log-retention', `${JOB}/command/2`, 'exit 0', '_component_template/logs@custom is told undefined'],
   ],
+  'stands in several zones, and ends in one at a time': [
+    ['Deployment/floodgate', `${POD}/topologySpreadConstraints/0`, undefined, 'floodgate is not spread over zone'],
+    [
+      'Cluster/floodgate-db',
+      '/spec/topologySpreadConstraints/1',
+      undefined,
+      'floodgate-db is not spread over hostname',
+    ],
+    [
+      'Cluster/floodgate-db',
+      '/spec/topologySpreadConstraints/0/labelSelector/matchLabels/a',
+      'b',
+      'floodgate-db is not spread over zone',
+    ],
+    ['Cluster/floodgate-db', '/spec/enablePDB', false, 'floodgate-db has no budget'],
+    [
+      'Cluster/floodgate-db',
+      '/spec/resources/limits',
+      undefined,
+      'floodgate-db requests 4Gi of memory, may use undefined',
+    ],
+    ['Pooler/floodgate-db-pooler', `${POD}/topologySpreadConstraints/0`, undefined, 'pooler is not spread over zone'],
+    ['Pooler/floodgate-db-pooler', `${APP}/resources`, undefined, 'may use undefined'],
+    ['PodDisruptionBudget/floodgate-db-pooler', '', undefined, 'floodgate-db-pooler has no budget'],
+  ],
   'lets nodes be drained, a pod at a time': [
     ['PodDisruptionBudget/floodgate', '/spec/minAvailable', 2, 'the budget has 2 bounds'],
     ['PodDisruptionBudget/floodgate', '/spec/maxUnavailable', 0, 'the budget lets no pod go'],

@@ -5,6 +5,7 @@ import { retentionCheck, shippingCheck } from './logging.js';
 import { metricNamesCheck } from './metrics.js';
 import { networkCheck } from './network.js';
 import type { Check } from './objects.js';
+import { spreadCheck } from './operated.js';
 import { hostsCheck, listenersCheck, namespacesCheck, referencesCheck, volumesCheck } from './references.js';
 import { rolesCheck } from './roles.js';
 import { budgetCheck, graceCheck, hangingCheck, probesCheck, scalersCheck, strategyCheck } from './rollout.js';
@@ -34,6 +35,7 @@ export const CHECKS = {
   'asks for metrics that are served': metricNamesCheck,
   'ships its log without filling a node': shippingCheck,
   'keeps its log for a while': retentionCheck,
+  'stands in several zones, and ends in one at a time': spreadCheck,
   'lets nodes be drained, a pod at a time': budgetCheck,
   'lets through whom it means to, and nobody else': networkCheck,
   'opens to the world what is for the world': entryCheck,

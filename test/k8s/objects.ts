@@ -58,6 +58,12 @@ export interface Volume {
   [kind: string]: unknown;
 }
 
+/** How pods are kept apart. */
+export interface Spread {
+  topologyKey: string;
+  labelSelector: Selector;
+}
+
 export interface PodSpec {
   serviceAccountName?: string;
   automountServiceAccountToken?: boolean;
@@ -67,7 +73,7 @@ export interface PodSpec {
   terminationGracePeriodSeconds?: number;
   securityContext?: { runAsNonRoot?: boolean; runAsUser?: number; seccompProfile?: { type: string } };
   tolerations?: { operator?: string; key?: string; effect?: string }[];
-  topologySpreadConstraints?: { labelSelector: Selector }[];
+  topologySpreadConstraints?: Spread[];
   initContainers?: Container[];
   containers: Container[];
   volumes?: Volume[];

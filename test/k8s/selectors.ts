@@ -11,6 +11,7 @@ import {
   type Workload,
   workloadsOf,
 } from './objects.js';
+import { operatedSets } from './operated.js';
 
 /** Whoever selects pods finds some, and a workload its own. */
 export const selectorsCheck: Check = (objects) => {
@@ -35,6 +36,7 @@ export const selectorsCheck: Check = (objects) => {
     ...said,
     ...selectors
       .filter(([object, selector]) => !workloads.some((one) => finds(object, selector, one)))
+      .filter(([, selector]) => !operatedSets(objects).some(({ labels }) => selects(selector, labels)))
       .map(([object]) => `${idOf(object)} selects no pods`),
     ...monitorComplaints(objects),
   ];

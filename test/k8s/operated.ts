@@ -1,0 +1,79 @@
+import {
+  appOf,
+  type Check,
+  type Container,
+  type Labels,
+  type Manifest,
+  ofKind,
+  type PodSpec,
+  type Selector,
+  type Spread,
+  selects,
+} from './objects.js';
+
+/** Pods of one kind, of which there are several, and who sees to it that not all of them end at once. */
+interface PodSet {
+  name: string;
+  labels: Labels;
+  spread: Spread[];
+  resources: Container['resources'];
+  hasBudget: boolean;
+}
+
+interface Cluster extends Manifest {
+  spec: { topologySpreadConstraints?: Spread[]; enablePDB?: boolean; resources?: Container['resources'] };
+}
+
+type Pooler = Manifest & { spec: { template?: { metadata?: { labels?: Labels }; spec: PodSpec } } };
+
+/** What operators start of an object, with the labels that they give to it. */
+export function operatedSets(objects: Manifest[]): PodSet[] {
+  return [
+    ...ofKind<Cluster>(objects, 'Cluster').map(({ metadata: { name }, spec }) => ({
+      name,
+      labels: { 'cnpg.io/cluster': name, 'cnpg.io/podRole': 'instance' },
+      spread: spec.topologySpreadConstraints ?? [],
+      resources: spec.resources,
+      hasBudget: spec.enablePDB !== false,
+    })),
+    ...ofKind<Pooler>(objects, 'Pooler').map(({ metadata: { name }, spec: { template } }) => {
+      const labels = { 'cnpg.io/poolerName': name, ...template?.metadata?.labels };
+      return {
+        name,
+        labels,
+        spread: template?.spec.topologySpreadConstraints ?? [],
+        resources: template?.spec.containers.find((one) => one.name === 'pgbouncer')?.resources,
+        hasBudget: hasBudget(objects, labels),
+      };
+    }),
+  ];
+}
+
+const hasBudget = (objects: Manifest[], labels: Labels) =>
+  ofKind<Manifest & { spec: { selector: Selector } }>(objects, 'PodDisruptionBudget').some(({ spec }) =>
+    selects(spec.selector, labels),
+  );
+
+/** What there is several of stands apart, ends one after the other, and has the memory that it is promised. */
+export const spreadCheck: Check = (objects) => {
+  const { metadata, spec } = appOf(objects);
+  const { labels } = spec.template.metadata;
+  const app = {
+    name: metadata.name,
+    labels,
+    spread: spec.template.spec.topologySpreadConstraints ?? [],
+    resources: spec.template.spec.containers[0]?.resources,
+    hasBudget: hasBudget(objects, labels),
+  };
+  return [app, ...operatedSets(objects)].flatMap((set) => [
+    ...['topology.kubernetes.io/zone', 'kubernetes.io/hostname']
+      .filter((key) => !set.spread.some((one) => one.topologyKey === key && selects(one.labelSelector, set.labels)))
+      .map((key) => `${set.name} is not spread over ${key.split('/')[1]}`),
+    ...(set.hasBudget ? [] : [`${set.name} has no budget`]),
+    ...(set.resources?.requests?.memory && set.resources.requests.memory === set.resources.limits?.memory
+      ? []
+      : [
+          `${set.name} requests ${set.resources?.requests?.memory} of memory, may use ${set.resources?.limits?.memory}`,
+        ]),
+  ]);
+};
