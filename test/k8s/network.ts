@@ -1,4 +1,6 @@
+import { BlockList } from 'node:net';
 import {
+  appContainerOf,
   type Check,
   containersOf,
   type Labels,
@@ -8,11 +10,12 @@ import {
   selects,
   workloadsOf,
 } from './objects.js';
+import { environmentOf } from './settings.js';
 
 interface Peer {
   podSelector?: Selector;
   namespaceSelector?: Selector;
-  ipBlock?: { cidr: string };
+  ipBlock?: { cidr: string; except?: string[] };
 }
 
 interface Rule {
@@ -29,6 +32,8 @@ interface Policy extends Manifest {
 interface Party {
   name: string;
   namespace?: string;
+  /** Of what is no pod. */
+  address?: string;
   labels: Labels;
   /** Where it listens. The names are a container's. */
   ports: { name?: string; containerPort: number }[];
@@ -45,7 +50,15 @@ const OTHERS: Party[] = [
   { name: 'cloudnative-pg', namespace: 'cnpg-system', labels: {}, ports: ports(9443) },
   { name: 'stranger', namespace: 'floodgate', labels: {}, ports: ports(8080) },
   { name: 'neighbor', namespace: 'elsewhere', labels: { [NAME]: 'floodgate' }, ports: ports(3000) },
-  { name: 'internet', labels: {}, ports: ports(53, 80, 443, 5432, 6379, 6443) },
+  {
+    name: 'openshift-dns',
+    namespace: 'openshift-dns',
+    labels: { 'dns.operator.openshift.io/daemonset-dns': 'default' },
+    ports: ports(5353),
+  },
+  { name: 'dns-on-node', address: '169.254.20.10', labels: {}, ports: ports(53) },
+  { name: 'cloud-metadata', address: '169.254.169.254', labels: {}, ports: ports(80, 443) },
+  { name: 'internet', address: '203.0.113.7', labels: {}, ports: ports(53, 80, 443, 5432, 6379, 6443) },
 ];
 
 /** Who may reach whom, and where. Whoever is not there is passed over. */
@@ -53,19 +66,21 @@ const MEANT: [sources: string, targets: string, ...ports: number[]][] = [
   ['prometheus gateway ingress', 'floodgate', 3000],
   ['floodgate', 'redis', 6379],
   ['floodgate', 'postgres floodgate-db floodgate-db-pooler', 5432],
-  ['inside', 'dns', 53],
+  ['inside', 'dns dns-on-node', 53],
+  ['inside', 'openshift-dns', 5353],
+  ['floodgate', 'collector', 4318],
   ['outside', 'gateway', 80, 443],
   ['gateway', 'nginx-fabric', 8443],
   ['floodgate-db floodgate-db-pooler cloudnative-pg', 'floodgate-db floodgate-db-pooler', 5432, 8000],
   ['prometheus', 'floodgate-db', 9187],
   ['prometheus', 'floodgate-db-pooler', 9127],
-  ['floodgate-db floodgate-db-pooler', 'anybody', 443, 6443],
+  ['floodgate-db floodgate-db-pooler', 'internet', 443, 6443],
 ];
 
 /** What the policies let through, as Kubernetes evaluates them, is what is meant to be, and nothing else. */
 export const networkCheck: Check = (objects) => {
   const policies = ofKind<Policy>(objects, 'NetworkPolicy');
-  const parties = [...partiesOf(objects), ...OTHERS];
+  const parties = [...partiesOf(objects), collectorOf(objects), ...OTHERS];
   return parties.flatMap((source) =>
     parties
       .filter((target) => target !== source)
@@ -99,7 +114,7 @@ function partiesOf(objects: Manifest[]): Party[] {
     ...workloads,
     ...started('Cluster', '', (spec: { inheritedMetadata?: { labels?: Labels } }) => ({
       namespace,
-      labels: { ...spec.inheritedMetadata?.labels },
+      labels: { 'cnpg.io/instanceName': 'floodgate-db-1', ...spec.inheritedMetadata?.labels },
       ports: ports(5432, 8000, 9187),
     })),
     ...started('Pooler', '', (spec: { template?: { metadata?: { labels?: Labels } } }) => ({
@@ -116,8 +131,17 @@ function partiesOf(objects: Manifest[]): Party[] {
   ];
 }
 
+/** Whom traces are sent to, where they are; else it is nobody who should be reached. */
+function collectorOf(objects: Manifest[]): Party {
+  const endpoint = environmentOf(objects, appContainerOf(objects)).environment.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const [name, namespace] = endpoint
+    ? new URL(endpoint).hostname.split('.')
+    : ['opentelemetry-collector', 'opentelemetry'];
+  return { name: endpoint ? 'collector' : 'unused', namespace, labels: { [NAME]: name as string }, ports: ports(4318) };
+}
+
 const isMeant = (source: Party, target: Party, port: number, protocol: string) =>
-  (protocol === 'TCP' || target.name === 'dns') &&
+  (protocol === 'TCP' || target.name.includes('dns')) &&
   MEANT.some(
     ([sources, targets, ...numbers]) =>
       sources.split(' ').some((word) => isCalled(source, word)) &&
@@ -128,7 +152,7 @@ const isMeant = (source: Party, target: Party, port: number, protocol: string) =
 function isCalled({ name, namespace }: Party, word: string): boolean {
   if (word === 'inside') return namespace === 'floodgate';
   if (word === 'outside') return namespace !== 'floodgate';
-  return word === 'anybody' || word === name;
+  return word === name;
 }
 
 /** A pod that some policy selects lets through what one of them names; it takes both ends. */
@@ -155,12 +179,24 @@ function isAllowed(policies: Policy[], source: Party, target: Party, port: Party
 }
 
 function fits({ podSelector, namespaceSelector, ipBlock }: Peer, party: Party, namespace: string): boolean {
-  if (ipBlock) return party.namespace === undefined;
+  if (ipBlock) return party.address !== undefined && isWithin(party.address, ipBlock);
   if (party.namespace === undefined) return false;
   const isThere = namespaceSelector
     ? selects(namespaceSelector, { 'kubernetes.io/metadata.name': party.namespace })
     : party.namespace === namespace;
   return isThere && selects(podSelector ?? {}, party.labels);
+}
+
+function isWithin(address: string, { cidr, except = [] }: { cidr: string; except?: string[] }): boolean {
+  const has = (range: string) => {
+    const [net = '', prefix] = range.split('/');
+    // Of these, no address outside has IPv6, which would hold those of IPv4, too.
+    if (net.includes(':')) return false;
+    const list = new BlockList();
+    list.addSubnet(net, Number(prefix));
+    return list.check(address);
+  };
+  return has(cidr) && !except.some(has);
 }
 
 const isPort = (rule: { port: number | string; protocol?: string }, port: Party['ports'][number], protocol: string) =>

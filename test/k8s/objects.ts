@@ -14,6 +14,7 @@ export type Labels = Record<string, string>;
 
 export interface Selector {
   matchLabels?: Labels;
+  matchExpressions?: { key: string; operator: 'Exists' }[];
 }
 
 export interface Probe {
@@ -136,8 +137,9 @@ export const appOf = (objects: Manifest[]) => named<Workload>(objects, 'Deployme
 export const appContainerOf = (objects: Manifest[]) =>
   appOf(objects).spec.template.spec.containers.find(({ name }) => name === 'floodgate') as Container;
 
-export const selects = ({ matchLabels = {} }: Selector, labels: Labels = {}) =>
-  Object.entries(matchLabels).every(([key, value]) => labels[key] === value);
+export const selects = ({ matchLabels = {}, matchExpressions = [] }: Selector, labels: Labels = {}) =>
+  Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
+  matchExpressions.every(({ key, operator }) => operator === 'Exists' && key in labels);
 
 /** Every object and list within a value, with its path. */
 export function* walk(value: unknown, path = ''): Generator<[path: string, value: Record<string, unknown>]> {
