@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { startApp } from './support/app.js';
 
 it('keeps openapi.json and docs/configuration.md as the code makes them', () => {
@@ -24,4 +24,13 @@ it('names no test in docs/security.md that is not there', () => {
   );
   expect(links.length).toBeGreaterThan(10);
   expect(links.filter((path) => !existsSync(path))).toEqual([]);
+});
+
+it('names the revision wherever it says how to undo a rollout, for the one before may be the broken one', () => {
+  const pages = readdirSync('docs').filter((file) => file.endsWith('.md'));
+  const commands = [...pages.map((page) => `docs/${page}`), 'README.md'].flatMap((page) =>
+    [...readFileSync(page, 'utf8').matchAll(/kubectl rollout undo[^\n`]*/g)].map(([command]) => command),
+  );
+  expect(commands.length).toBeGreaterThan(0);
+  expect(commands.filter((command) => !command.includes('--to-revision='))).toEqual([]);
 });

@@ -82,6 +82,8 @@ export const RUNNING = {
     ['ScaledObject/floodgate', '', undefined, '0 autoscalers for one Deployment'],
     ['ScaledObject/floodgate', '/spec/scaleTargetRef/name', 'other', 'wants a Deployment other'],
     ['PodDisruptionBudget/floodgate', '', autoscaler(), '2 autoscalers for one Deployment'],
+    ['ScaledObject/floodgate', '/metadata/annotations', {}, 'does not take over the HPA of the base'],
+    ['ScaledObject/floodgate', '/spec/advanced/horizontalPodAutoscalerConfig/name', 'x', 'does not take over the HPA'],
     ['ScaledObject/floodgate', '/spec/minReplicaCount', 1, 'may leave one pod'],
     ['ScaledObject/floodgate', '/spec/maxReplicaCount', 6, 'cannot scale'],
   ],

@@ -59,6 +59,8 @@ interface Autoscaler extends Manifest {
   };
 }
 
+type ScaledObject = Manifest & { spec: { advanced?: { horizontalPodAutoscalerConfig?: { name?: string } } } };
+
 export const autoscalersOf = (objects: Manifest[]) => [
   ...ofKind<Autoscaler>(objects, 'HorizontalPodAutoscaler'),
   ...ofKind<Autoscaler>(objects, 'ScaledObject'),
@@ -76,6 +78,13 @@ export const scalersCheck: Check = (objects) => {
     ...lost.map((name) => `an autoscaler wants a Deployment ${name}`),
     ...both.map((workload) => `${idOf(workload)} has replicas and an autoscaler`),
     ...(app === 1 ? [] : [`${app} autoscalers for one Deployment`]),
+    ...ofKind<ScaledObject>(objects, 'ScaledObject')
+      .filter(
+        ({ metadata: { annotations }, spec }) =>
+          annotations?.['scaledobject.keda.sh/transfer-hpa-ownership'] !== 'true' ||
+          spec.advanced?.horizontalPodAutoscalerConfig?.name !== 'floodgate',
+      )
+      .map((scaler) => `${idOf(scaler)} does not take over the HPA of the base`),
     ...autoscalersOf(objects).flatMap((scaler) => {
       const {
         minReplicas,
