@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the secrets `floodgate` and `floodgate-db-serve` with new random values, for the PostgreSQL and the Redis of the
+# Prints the secrets `floodgate`, `floodgate-db-serve` and `floodgate-first-admin` with new random values, for the PostgreSQL and the Redis of the
 # overlays:
 #   ADMIN_EMAIL=you@example.com k8s/secrets.sh | kubectl create -f -
 # `create` refuses to replace them, so that no key is lost by a second run.
@@ -16,8 +16,6 @@ stringData:
   APP_SECRET: $(openssl rand -hex 32)
   JWT_PRIVATE_KEY: |
 $(openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 | sed 's/^/    /')
-  ADMIN_EMAIL: ${ADMIN_EMAIL:?who is the first admin?}
-  ADMIN_PASSWORD: $(openssl rand -hex 12)
   REDIS_PASSWORD: $redis_password
   REDIS_URL: redis://:$redis_password@redis:6379
   # Where components/postgres is used, these two are not.
@@ -37,4 +35,14 @@ type: kubernetes.io/basic-auth
 stringData:
   username: floodgate_app
   password: $(openssl rand -hex 24)
+---
+# To be deleted once that admin has signed in and has another password.
+apiVersion: v1
+kind: Secret
+metadata:
+  name: floodgate-first-admin
+  namespace: floodgate
+stringData:
+  ADMIN_EMAIL: ${ADMIN_EMAIL:?who is the first admin?}
+  ADMIN_PASSWORD: $(openssl rand -hex 12)
 END

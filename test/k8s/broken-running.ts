@@ -33,6 +33,16 @@ export const RUNNING = {
       'has REDIS_PASSWORD among its arguments',
     ],
   ],
+  'lets the first password go': [
+    [
+      'Deployment/floodgate',
+      `${APP}/env/8/valueFrom/secretKeyRef/name`,
+      'floodgate',
+      'floodgate holds more than ADMIN_',
+    ],
+    ['Deployment/floodgate', `${APP}/env/8/valueFrom/secretKeyRef/optional`, false, 'may not be missing'],
+    ['Deployment/floodgate', `${MIGRATE}/env/0/name`, 'ADMIN_EMAIL', '3 variables for the first admin'],
+  ],
   'serves as a role that cannot change the schema': [
     ['Deployment/floodgate', `${APP}/env/1/name`, 'DATABASE_MIGRATION_URL', 'floodgate is told how to migrate'],
     [

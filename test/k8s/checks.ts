@@ -11,7 +11,7 @@ import { rolesCheck } from './roles.js';
 import { budgetCheck, graceCheck, hangingCheck, probesCheck, scalersCheck, strategyCheck } from './rollout.js';
 import { schemaCheck } from './schema.js';
 import { portsCheck, selectorsCheck } from './selectors.js';
-import { secretsCheck, settingsCheck } from './settings.js';
+import { firstAdminCheck, secretsCheck, settingsCheck } from './settings.js';
 
 /** Everything that is checked of a rendered overlay, by what it promises. */
 export const CHECKS = {
@@ -25,6 +25,7 @@ export const CHECKS = {
   'mounts its volumes': volumesCheck,
   'starts with what it sets': settingsCheck,
   'holds no secret': secretsCheck,
+  'lets the first password go': firstAdminCheck,
   'serves as a role that cannot change the schema': rolesCheck,
   'probes three routes that the app has': probesCheck,
   'restarts what hangs': hangingCheck,

@@ -89,4 +89,21 @@ export const secretsCheck: Check = (objects) => {
   return [...inSecrets, ...inMaps, ...inTheOpen, ...inArguments];
 };
 
+/** The first admin's password can go without anything else: it is in a secret of its own, which may be missing. */
+export const firstAdminCheck: Check = (objects) => {
+  const names = containersOf(appOf(objects)).flatMap(({ env = [] }) =>
+    env.filter(({ name }) => name.startsWith('ADMIN_')).map(({ valueFrom }) => valueFrom?.secretKeyRef),
+  );
+  const others = workloadsOf(objects)
+    .flatMap(containersOf)
+    .flatMap(({ env = [] }) => env)
+    .filter(({ name }) => !name.startsWith('ADMIN_'))
+    .map(({ valueFrom }) => valueFrom?.secretKeyRef?.name);
+  return [
+    ...(names.length === 2 ? [] : [`${names.length} variables for the first admin`]),
+    ...names.filter((one) => !one?.optional).map((one) => `${one?.key} may not be missing`),
+    ...names.filter((one) => others.includes(one?.name)).map((one) => `${one?.name} holds more than ${one?.key}`),
+  ];
+};
+
 const schemaOf = (name: string) => settings.shape[name as keyof typeof settings.shape];
