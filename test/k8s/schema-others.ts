@@ -52,6 +52,7 @@ export const OTHER_KINDS: Record<string, z.ZodType> = Object.fromEntries([
   kind('gateway.nginx.org/v1alpha1', 'RateLimitPolicy', {
     targetRefs: z.array(target).min(1).max(16),
     rateLimit: z.strictObject({
+      rejectCode: z.int().min(400).max(599),
       local: z.strictObject({
         rules: z.array(
           z.strictObject({
@@ -59,7 +60,6 @@ export const OTHER_KINDS: Record<string, z.ZodType> = Object.fromEntries([
             rate: z.string().regex(/^\d+r\/[sm]$/),
             burst: count,
             noDelay: z.boolean(),
-            rejectCode: z.int().min(400).max(599),
             zoneSize: size,
           }),
         ),
