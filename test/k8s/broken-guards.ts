@@ -81,6 +81,7 @@ export const GUARDS = {
     ['HTTPRoute/floodgate', '/spec/rules/0/matches', undefined, 'HTTPRoute/floodgate opens /'],
     ['HTTPRoute/floodgate', '/spec/rules/0/matches/1', undefined, 'Gateway/floodgate leads nobody to /docs'],
     ['HTTPRoute/floodgate-streams', '/spec/rules/0/matches/0/path/value', '/.*/export', 'opens /.*/export'],
+    ['HTTPRoute/floodgate-streams', '/spec/rules/0/matches/0/path/value', '/api/.*/export', 'no end to /api/.*/export'],
     ['HTTPRoute/floodgate-redirect', '/spec/rules/0/filters', undefined, 'HTTPRoute/floodgate-redirect does nothing'],
     ['Ingress/floodgate', '/spec/rules/0/http/paths/0/path', '/health', 'Ingress/floodgate opens /health'],
     ['Ingress/floodgate', '/spec/rules/0/http/paths/3', undefined, 'Ingress/floodgate leads nobody to /openapi.json'],

@@ -6,7 +6,7 @@ const OPEN = ['/api', '/docs', '/openapi.json', '/.well-known'];
 
 interface Route extends Manifest {
   spec: {
-    rules: { matches?: { path?: { value: string } }[]; filters?: unknown[]; backendRefs?: unknown[] }[];
+    rules: { matches?: { path?: { type: string; value: string } }[]; filters?: unknown[]; backendRefs?: unknown[] }[];
   };
 }
 
@@ -31,6 +31,13 @@ export const entryCheck: Check = (objects) => [
       .flatMap(({ matches = [{}] }) => matches.map(({ path }) => path?.value ?? '/'))
       .filter((path) => !isOpen(path))
       .map((path) => `${idOf(route)} opens ${path}`),
+  ),
+  ...ofKind<Route>(objects, 'HTTPRoute').flatMap((route) =>
+    route.spec.rules
+      .flatMap(({ matches = [] }) => matches.flatMap(({ path }) => path ?? []))
+      // NGINX Gateway Fabric ties an expression to the start of the path, but not to its end.
+      .filter(({ type, value }) => type === 'RegularExpression' && !value.endsWith('$'))
+      .map(({ value }) => `${idOf(route)} has no end to ${value}`),
   ),
   ...ofKind<Ingress>(objects, 'Ingress').flatMap((ingress) => [
     ...(ingress.spec.defaultBackend ? [`${idOf(ingress)} opens everything else`] : []),
