@@ -2,18 +2,6 @@ import { APP, type Breaks, POD } from './broken.js';
 
 /** What names something else. */
 export const WIRING = {
-  'has only fields that exist, of the right type': [
-    ['Deployment/floodgate', '/spec/strategy/type', 'Rolling', '/strategy/type must be equal to one of'],
-    ['Deployment/floodgate', `${APP}/ports/0/containerPort`, '3000', '/ports/0/containerPort must be integer'],
-    ['Deployment/floodgate', '/spec/selector', undefined, 'must have required property selector'],
-    ['ScaledObject/floodgate', '/spec/scaleTargetRef/name', undefined, 'required property'],
-    ['Cluster/floodgate-db', '/spec/instances', 'three', '/instances must be integer'],
-    ['Pooler/floodgate-db-pooler', '/spec/type', 'all', 'must be equal to one of'],
-    ['Gateway/floodgate', '/spec/listeners/0/port', '80', 'must be integer'],
-    ['RateLimitPolicy/floodgate', '/spec/rateLimit/local/rules/0/rate', '100/s', '/rate Invalid string'],
-    ['Elasticsearch/floodgate', '/spec/nodeSets/0/podTemplate/spec/containers/0/name', undefined, '/podTemplate'],
-    ['Service/floodgate', '/apiVersion', 'v2', 'no schema for v2'],
-  ],
   'selects the pods that it means': [
     ['Service/floodgate', '/spec/selector/app.kubernetes.io~1name', 'other', 'Service/floodgate selects no pods'],
     ['PodDisruptionBudget/floodgate', '/spec/selector/matchLabels/a', 'b', 'PodDisruptionBudget/floodgate selects no'],

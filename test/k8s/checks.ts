@@ -9,13 +9,11 @@ import { spreadCheck } from './operated.js';
 import { hostsCheck, listenersCheck, namespacesCheck, referencesCheck, volumesCheck } from './references.js';
 import { rolesCheck } from './roles.js';
 import { budgetCheck, graceCheck, hangingCheck, probesCheck, scalersCheck, strategyCheck } from './rollout.js';
-import { schemaCheck } from './schema.js';
 import { portsCheck, selectorsCheck } from './selectors.js';
 import { firstAdminCheck, secretsCheck, settingsCheck } from './settings.js';
 
 /** Everything that is checked of a rendered overlay, by what it promises. */
 export const CHECKS = {
-  'has only fields that exist, of the right type': schemaCheck,
   'selects the pods that it means': selectorsCheck,
   'agrees on ports': portsCheck,
   'names only what is there': referencesCheck,

@@ -1,26 +1,9 @@
 import { readdirSync } from 'node:fs';
 import { describeWith } from '../support/program.js';
 import { CHECKS, type CheckName } from './checks.js';
+import { COMBINATIONS } from './combinations.js';
 import type { Manifest } from './objects.js';
 import { render } from './render.js';
-
-/** Every overlay, every component by itself on the base, and the combinations that somebody would make. */
-const COMBINATIONS: [name: string, ...components: string[]][] = [
-  ['overlays/local'],
-  ['overlays/staging'],
-  ['overlays/production'],
-  ['base'],
-  ...readdirSync('k8s/components')
-    .filter((component) => component !== 'postgres-restore')
-    .map((component): [string, string] => ['base', component]),
-  ['base', 'ingress', 'postgres', 'redis', 'monitoring', 'autoscale-keda', 'logging'],
-  ['base', 'gateway', 'postgres', 'redis', 'monitoring', 'autoscale-qps', 'external-secrets'],
-  ['overlays/local', 'ingress'],
-  ['overlays/local', 'monitoring', 'autoscale-qps'],
-  ['overlays/staging', 'logging', 'external-secrets'],
-  ['overlays/production', 'external-secrets'],
-  ['overlays/production', 'postgres-restore'],
-];
 
 /** What only holds with a PostgreSQL and a Redis, which the base does not bring. */
 const NOT_ALONE: CheckName[] = ['leads to servers that are there'];

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Debian's package of each program that tests need beside Node; its release where older ones have none that will do; and the oldest version that does. */
@@ -23,6 +23,8 @@ const PACKAGES: Record<ProgramName, [name: string, release?: string, version?: s
   podman: ['podman'],
   runc: ['runc'],
   debootstrap: ['debootstrap'],
+  // Before, it cannot build kube-score.
+  go: ['golang-go', 'trixie', '1.23'],
 };
 
 type ProgramName =
@@ -41,7 +43,8 @@ type ProgramName =
   | 'buildah'
   | 'podman'
   | 'runc'
-  | 'debootstrap';
+  | 'debootstrap'
+  | 'go';
 
 /** Where packages of another release are, that cannot be among the system's. */
 const BESIDE = '/usr/local/lib/floodgate-tests';
@@ -68,23 +71,27 @@ export function need(program: ProgramName): string {
   throw new Error(`${program} is missing; on ${on}: apt-get install -y --no-install-recommends ${name}`);
 }
 
-/** For a suite whose program a laptop may lack: it then says by name that it did not run. With CI=true that is a failure. */
-export function describeWith(program: ProgramName, name: string, suite: () => void): void {
+/** For a suite whose program a laptop may lack: it is given where that is, or ''. It then says by name that it did not run. With CI=true that is a failure. */
+export function describeWith(program: ProgramName, name: string, suite: (path: string) => void): void {
+  let path = '';
   try {
-    need(program);
+    path = need(program);
   } catch (error) {
     if (process.env.CI === 'true') throw error;
     // Not by console: Jest shows nothing of what a file said whose tests are all skipped.
     process.stderr.write(`"${name}" did not run: ${(error as Error).message}\n`);
-    describe.skip(name, suite);
+    describe.skip(name, () => suite(path));
     return;
   }
-  describe(name, suite);
+  describe(name, () => suite(path));
 }
+
+/** How programs are asked for their version that know no --version. */
+const VERSION: Record<string, string[]> = { kubectl: ['version', '--client'], go: ['version'] };
 
 /** Whether a program can be run, and is no older than that. */
 function isThere(path: string, version?: string): boolean {
-  const asked = path === 'kubectl' ? ['version', '--client'] : ['--version'];
+  const asked = VERSION[basename(path)] ?? ['--version'];
   const { error, stdout } = spawnSync(path, asked, { encoding: 'utf8' });
   if (error || version === undefined) return !error;
   const [major, minor] = numbersOf(stdout);

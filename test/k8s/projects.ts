@@ -1,0 +1,122 @@
+import { spawnSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
+
+/** Whose kinds the manifests use, and where its Go module has their schemas. */
+export interface Project {
+  name: string;
+  /** Of its kinds. Kubernetes has those that nobody else has. */
+  groups: string[];
+  module: string;
+  folder: string;
+  /** The oldest that docs/operations.md promises, and the newest that was tried. */
+  versions: [oldest: string, newest: string];
+}
+
+export const KUBERNETES: Project = {
+  name: 'Kubernetes',
+  groups: [],
+  module: 'k8s.io/kubernetes',
+  folder: 'api/openapi-spec/v3',
+  versions: ['1.30.14', '1.36.3'],
+};
+
+export const PROJECTS: Project[] = [
+  KUBERNETES,
+  {
+    name: 'Gateway API',
+    groups: ['gateway.networking.k8s.io'],
+    module: 'sigs.k8s.io/gateway-api',
+    folder: 'config/crd/standard',
+    versions: ['1.5.1', '1.6.3'],
+  },
+  {
+    name: 'NGINX Gateway Fabric',
+    groups: ['gateway.nginx.org'],
+    module: 'github.com/nginx/nginx-gateway-fabric/v2',
+    folder: 'config/crd/bases',
+    versions: ['2.5.0', '2.6.7'],
+  },
+  {
+    name: 'CloudNativePG',
+    groups: ['postgresql.cnpg.io'],
+    module: 'github.com/cloudnative-pg/cloudnative-pg',
+    folder: 'config/crd/bases',
+    versions: ['1.28.0', '1.30.1'],
+  },
+  {
+    name: 'Barman Cloud plugin',
+    groups: ['barmancloud.cnpg.io'],
+    module: 'github.com/cloudnative-pg/plugin-barman-cloud',
+    folder: 'config/crd/bases',
+    versions: ['0.13.0', '0.15.0'],
+  },
+  {
+    name: 'KEDA',
+    groups: ['keda.sh'],
+    module: 'github.com/kedacore/keda/v2',
+    folder: 'config/crd/bases',
+    versions: ['2.17.0', '2.21.0'],
+  },
+  {
+    name: 'prometheus-operator',
+    groups: ['monitoring.coreos.com'],
+    module: 'github.com/prometheus-operator/prometheus-operator',
+    folder: 'example/prometheus-operator-crd',
+    versions: ['0.75.0', '0.85.0'],
+  },
+  {
+    name: 'ECK',
+    groups: ['elasticsearch.k8s.elastic.co', 'kibana.k8s.elastic.co'],
+    module: 'github.com/elastic/cloud-on-k8s/v3',
+    folder: 'config/crds/v1/resources',
+    versions: ['3.2.0', '3.5.0'],
+  },
+  {
+    name: 'External Secrets',
+    groups: ['external-secrets.io'],
+    module: 'github.com/external-secrets/external-secrets',
+    folder: 'config/crds/bases',
+    versions: ['0.16.2', '1.3.2'],
+  },
+];
+
+const moduleOf = ({ module }: Project, version: string) => `${module}@v${version}`;
+
+interface Download {
+  Path: string;
+  Version: string;
+  Dir?: string;
+  Error?: string;
+}
+
+/** The folder with the schemas of a project's version, or undefined and why it is not to be had. */
+export type Found = (project: Project, version: string) => { folder?: string; refused?: string };
+
+/**
+ * Has Go bring all modules into its own cache, where it checks their sums.
+ * @throws Error with CI=true, where one is not there for another reason than that the registry does not hand it out
+ */
+export function download(go: string): Found {
+  const wanted = PROJECTS.flatMap((project) => project.versions.map((version) => moduleOf(project, version)));
+  // Not for a module of somebody's own that lies above, and by no other Go than this one.
+  const env = { ...process.env, GOFLAGS: '', GOTOOLCHAIN: 'local' };
+  const options = { cwd: tmpdir(), env, encoding: 'utf8', timeout: 600_000 } as const;
+  const { stdout, stderr } = spawnSync(go, ['mod', 'download', '-json', ...wanted], options);
+  const said: Download[] = JSON.parse(`[${stdout.trim().replaceAll('\n}\n{', '\n},{')}]`);
+  const broken = said.flatMap(({ Error: error }) => (error && !REFUSED.test(error) ? [error] : []));
+  if ((broken.length > 0 && process.env.CI === 'true') || said.length !== wanted.length)
+    throw new Error([...broken, stderr].join('\n'));
+  return (project, version) => {
+    const one = said.find(({ Path, Version }) => `${Path}@${Version}` === moduleOf(project, version));
+    return one?.Dir ? { folder: `${one.Dir}/${project.folder}` } : { refused: one?.Error };
+  };
+}
+
+/** What a registry answers that does not hand a version out. */
+const REFUSED = /: (?:403 Forbidden|404 Not Found|410 Gone)/;
+
+/** Whose kind an object is of. */
+export function ownerOf({ apiVersion }: { apiVersion: string }): Project {
+  const group = apiVersion.split('/').slice(0, -1).join();
+  return PROJECTS.find(({ groups }) => groups.includes(group)) ?? KUBERNETES;
+}

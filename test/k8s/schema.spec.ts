@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs';
+import { describeWith } from '../support/program.js';
+import { at, change, fieldsOf, isCalled, plain } from './change.js';
+import { COMBINATIONS } from './combinations.js';
+import { enumerationComplaints } from './enumerations.js';
+import type { Manifest } from './objects.js';
+import { download, type Found, KUBERNETES, ownerOf, PROJECTS } from './projects.js';
+import { render } from './render.js';
+import { customSchemasOf, type Schemas, schemasOf } from './schema.js';
+
+type Break = [object: string, path: string, value: unknown, says: string];
+
+/** What is wrong with a field, by the project that says so. */
+const BROKEN: Record<string, Break[]> = {
+  Kubernetes: [
+    ['Deployment/floodgate', '/spec/template/spec/containers/0/ports/0/containerPort', '3000', 'must be integer'],
+    ['Deployment/floodgate', '/spec/selector', undefined, "must have required property 'selector'"],
+    ['Service/floodgate', '/apiVersion', 'v2', 'no schema for v2'],
+  ],
+  'Gateway API': [['Gateway/floodgate', '/spec/listeners/0/port', '80', 'must be integer']],
+  'NGINX Gateway Fabric': [
+    ['RateLimitPolicy/floodgate', '/spec/rateLimit/local/rules/0/rate', '100/s', '/rate must match pattern'],
+    ['RateLimitPolicy/floodgate', '/spec/rateLimit/local/rules/0/rejectCode', 429, '/rejectCode is not a field'],
+  ],
+  CloudNativePG: [
+    ['Cluster/floodgate-db', '/spec/instances', 'three', '/instances must be integer'],
+    ['Pooler/floodgate-db-pooler', '/spec/type', 'all', 'must be equal to one of'],
+  ],
+  KEDA: [['ScaledObject/floodgate', '/spec/scaleTargetRef/name', undefined, "must have required property 'name'"]],
+  ECK: [['Elasticsearch/floodgate', '/spec/nodeSets/0/podTemplate/spec/containers/0/name', undefined, '/podTemplate']],
+};
+
+let objects: Manifest[];
+
+// What an API server knows beside the schemas, rules in CEL among it, `npm run test:cluster` asks one for.
+describeWith('kubectl', 'The fields of Kubernetes manifests', () => {
+  beforeAll(async () => {
+    const rendered: Manifest[] = [];
+    for (const combination of COMBINATIONS) rendered.push(...(await render(...combination)));
+    objects = [...new Map(rendered.map((object) => [JSON.stringify(object), object])).values()];
+  });
+
+  it('have the values that Kubernetes enumerates', async () => {
+    const own = objects.filter((object) => ownerOf(object) === KUBERNETES);
+    expect((await Promise.all(own.map(enumerationComplaints))).flat()).toEqual([]);
+    const wrong = structuredClone(own.find(({ kind }) => kind === 'Deployment') as Manifest);
+    change(wrong, '/spec/strategy/type', 'Rolling');
+    expect(await enumerationComplaints(wrong)).toEqual([
+      expect.stringContaining('/strategy/type must be equal to one of'),
+    ]);
+  });
+
+  it('are of the versions that the docs promise', () => {
+    const text = readFileSync('docs/operations.md', 'utf8');
+    const [, before = '', newest = ''] = /^([\s\S]*)The newest are ([\s\S]*?)\n\n/.exec(text) ?? [];
+    for (const { name, versions } of PROJECTS) {
+      const [from, to] = versions.map((version) => `${name} ${version.replace(/\.\d+$/, '')}`);
+      expect(before).toContain(`${from} `);
+      expect(`${newest.replaceAll('\n', ' ')} `).toMatch(new RegExp(`${to}[ ,.]`));
+    }
+  });
+
+  describeWith('go', 'by the schemas of those whose kinds they are', (go) => {
+    const found: Found = go ? download(go) : () => ({ refused: 'Go is missing' });
+
+    for (const project of PROJECTS) {
+      for (const [age, version] of project.versions.entries()) {
+        const name = `${project.name} ${version}`;
+        const { folder = '', refused: why } = found(project, version);
+        const { folder: kubernetes = '' } = found(KUBERNETES, KUBERNETES.versions[age] as string);
+        if (go && why) process.stderr.write(`The schemas of ${name} were not tried: ${why.replace(/\s+/g, ' ')}\n`);
+        (why ? describe.skip : describe)(name, () => {
+          let complaintsOf: Schemas;
+          let own: Manifest[];
+          beforeAll(() => {
+            complaintsOf = project === KUBERNETES ? schemasOf(folder) : customSchemasOf(folder, kubernetes);
+            own = objects.filter((object) => ownerOf(object) === project);
+          });
+
+          it('knows every field', () => {
+            expect(own).not.toEqual([]);
+            expect(own.flatMap(complaintsOf)).toEqual([]);
+          });
+
+          for (const [id, path, value, says] of BROKEN[project.name] ?? []) {
+            it(`finds ${id}${path} = ${value}`, () => {
+              const copy = structuredClone(own.find((object) => isCalled(object, id)) as Manifest);
+              change(copy, path, value);
+              expect(complaintsOf(copy)).toEqual(expect.arrayContaining([expect.stringContaining(says)]));
+            });
+          }
+
+          it('finds any field that is misspelt', () => {
+            expect(own.flatMap((object) => fieldsOf(object).filter((path) => isMissed(object, path)))).toEqual([]);
+          });
+
+          function isMissed(object: Manifest, path: string): boolean {
+            if (['/apiVersion', '/kind', '/metadata'].includes(path)) return false;
+            const copy = structuredClone(object);
+            const [, parent, key] = /^(.*)\/([^/]+)$/.exec(path) as unknown as [string, string, string];
+            const fields = at(copy, parent);
+            fields[`${plain(key)}x`] = fields[plain(key)];
+            delete fields[plain(key)];
+            return !complaintsOf(copy).some((line) => line.endsWith(`/${plain(key)}x is not a field`));
+          }
+        });
+      }
+    }
+  });
+});
