@@ -150,6 +150,17 @@ it('says in its log and its figures, once each, what readiness says', async () =
   ]);
 });
 
+it('is ready again when Redis goes while it is left out: then nobody knows whether others can', async () => {
+  const { here, redis } = two;
+  await here.toDatabase.cut();
+  await until(async () => (await ready(here)).status === 503);
+  await redis.kill();
+  await until(async () => (await ready(here)).body.status === 'degraded');
+  await here.toDatabase.mend();
+  await redis.start();
+  await until(() => isReady(here));
+}, 60_000);
+
 it('nobody knows whether others can, without Redis: it is ready, and says what it lacks', async () => {
   const { here, redis } = two;
   await redis.kill();

@@ -24,6 +24,8 @@ const APART_MS = 1000;
 /** Three times, see whileHeard. */
 const LONGEST_MS = 120_000;
 
+const isRefused = ({ status }: { status: number }) => status === 503;
+
 describeWith('haproxy', 'readers on new connections, behind a balancer that obeys readiness', () => {
   let server: TestServer;
   let two: Replicas;
@@ -142,9 +144,14 @@ describeWith('haproxy', 'readers on new connections, behind a balancer that obey
 
   row(11, 'behind HAProxy, and Redis stopped as well', async () => {
     await untilWell();
+    const set = await makeCollection(two.admin, 'public', 'unheard');
+    const { path } = await makeRecord(two.admin, set);
+    for (const { anyone } of both()) must(200, await anyone.get(path));
     const before = await timesDown();
     await Promise.all([server.stop(), two.redis.kill()]);
-    const leave = arrivals(balancer.url, ['/api/v1/data']);
+    // Who hears nothing of the others gives out nothing that they may have changed.
+    await until(async () => (await Promise.all(both().map(({ anyone }) => anyone.get(path)))).every(isRefused));
+    const leave = arrivals(balancer.url, ['/api/v1/data', path]);
     await pause(OUTAGE_MS);
     const came = await leave();
     await Promise.all([server.restart(), two.redis.start()]);

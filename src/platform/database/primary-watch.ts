@@ -11,6 +11,8 @@ const CAN = `${KEY_VERSION}:postgresql`;
 const REMEMBERED_MS = 1800;
 /** Longer: what is there may be this process's own word, or from before it failed for all; and not all find it back at once. */
 const SETTLED_MS = 1900;
+/** Redis may miss a call or two, as on a machine that has too much to do; after so long nobody knows what others can. */
+const UNHEARD_MS = 4000;
 
 /** What may be wrong with the primary, as the end of a sentence. */
 export type Flaw = 'cannot be reached' | 'takes no writes' | 'refuses connections';
@@ -28,6 +30,8 @@ export class PrimaryWatch implements OnApplicationBootstrap {
   private readonly logger = new Logger(PrimaryWatch.name);
   /** Since when every look has found otherwise than `isAlone` says. */
   private otherwiseSince: number | undefined;
+  /** When it was last known whether others can. */
+  private knownAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly servers: PrimaryAndReplicas,
@@ -67,13 +71,17 @@ export class PrimaryWatch implements OnApplicationBootstrap {
     }
   }
 
-  /** Places are refused to all alike, so nobody is alone with that. */
-  private async canOthers(flaw: Flaw): Promise<boolean> {
-    return flaw !== 'refuses connections' && (await this.redis.attempt((client) => client.exists(CAN), 0)) === 1;
+  /** Places are refused to all alike, so nobody is alone with that. @returns undefined when Redis does not say */
+  private async canOthers(flaw: Flaw): Promise<boolean | undefined> {
+    if (flaw === 'refuses connections') return false;
+    return this.redis.attempt<boolean | undefined>(async (client) => (await client.exists(CAN)) === 1, undefined);
   }
 
-  private settle(isAlone: boolean): void {
+  private settle(found: boolean | undefined): void {
     const now = performance.now();
+    if (found !== undefined) this.knownAt = now;
+    else if (now - this.knownAt < UNHEARD_MS) return;
+    const isAlone = found ?? false;
     this.otherwiseSince = isAlone === this.isAlone ? undefined : (this.otherwiseSince ?? now);
     if (this.otherwiseSince === undefined || now - this.otherwiseSince < SETTLED_MS) return;
     this.isAlone = isAlone;
