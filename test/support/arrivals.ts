@@ -3,7 +3,7 @@ import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:ht
 import { pause } from './process.js';
 
 /** Between one who comes and the next. */
-const REST_MS = 10;
+const REST_MS = 30;
 
 /** What one reader got; status 0 where no answer came. */
 export interface Arrival {
