@@ -1,5 +1,5 @@
-# Pin the base to what you have looked at: --build-arg NODE_IMAGE=docker.io/library/node:24.21.0-slim@sha256:…
-ARG NODE_IMAGE=docker.io/library/node:24.21.0-slim
+# Pin the base to what you have looked at: --build-arg NODE_IMAGE=docker.io/library/node:26.10.0-slim@sha256:…
+ARG NODE_IMAGE=docker.io/library/node:26.10.0-slim
 
 FROM ${NODE_IMAGE} AS build
 RUN install -d -o 1000 -g 1000 /app

@@ -117,8 +117,8 @@ class Way {
   ) {
     near.setNoDelay(true);
     far.setNoDelay(true);
-    near.on('data', (piece) => this.pass('up', piece)).on('error', () => {});
-    far.on('data', (piece) => this.pass('down', piece)).on('error', () => {});
+    near.on('data', (piece) => this.pass('up', piece as Buffer)).on('error', () => {});
+    far.on('data', (piece) => this.pass('down', piece as Buffer)).on('error', () => {});
     near.on('close', () => this.endToo('up'));
     // What the server said last is on its way still.
     far.on('close', () => setTimeout(() => this.endToo('down'), faults.latencyMs + faults.jitterMs));

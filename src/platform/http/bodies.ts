@@ -28,6 +28,10 @@ interface Body {
 
 const NOTHING = Buffer.alloc(0);
 
+function* chunksOf(payload: IncomingMessage): Generator<Buffer> {
+  for (let chunk = payload.read(); chunk !== null; chunk = payload.read()) yield chunk;
+}
+
 /**
  * Reads bodies that arrive slowly, up to `limit` bytes each and `most` together. Beyond that, the oldest body of the
  * sender with most bytes is evicted, so that nobody loses a body to those who send more.
@@ -46,7 +50,9 @@ export class Bodies {
 
   /** Parses a body that has arrived whole. @throws Problem content-too-large */
   take(payload: IncomingMessage): unknown {
-    const bytes: Buffer = payload.read() ?? NOTHING;
+    let bytes: Buffer = payload.read() ?? NOTHING;
+    // Since Node 26, each read gives one chunk.
+    if (payload.readableLength > 0) bytes = Buffer.concat([bytes, ...chunksOf(payload)]);
     if (bytes.length > this.limit) throw tooLarge(this.limit);
     return parseJson(bytes);
   }
