@@ -13,7 +13,7 @@ import { databaseProblem, sqlState } from './platform/database/database-problem.
 import { PrimaryAndReplicas } from './platform/database/primary-and-replicas.js';
 import { prepareSchema } from './platform/database/schema.js';
 import { Edge } from './platform/edge/edge.js';
-import { accepting, assertFree } from './platform/http/acceptors.js';
+import { accepting, assertFree, cannotListen } from './platform/http/acceptors.js';
 import { HttpAdapter } from './platform/http/adapter.js';
 import { notFound } from './platform/http/problem.js';
 import { splitUrl } from './platform/http/split-url.js';
@@ -29,6 +29,7 @@ import { StartError } from './platform/start-error.js';
 import { trustText } from './platform/throttle/address.js';
 import { registerThrottle, Throttle } from './platform/throttle/throttle.js';
 import type { Tracing } from './platform/tracing/tracing.js';
+import { serveWelcome } from './welcome.js';
 import type { Running } from './workers.js';
 
 /** Floodgate, put together and ready to listen. */
@@ -41,6 +42,7 @@ export interface App extends Running {
  * @throws StartError in one sentence, when it cannot start
  */
 export async function createApp(given: Config, tracing?: Tracing, added = NOTHING): Promise<App> {
+  await assertFree(given);
   const logger = createLogger(given, tracing && (() => tracing.idsOf()));
   const embedded = given.DATABASE_URL ? undefined : await startEmbedded(given, logger);
   const config = embedded ? { ...given, DATABASE_URL: embedded.url } : given;
@@ -106,26 +108,25 @@ async function assemble(config: Config, logger: Logger, added: Added, tracing?: 
   // Who takes nothing would hold up the end.
   fastify.addHook('onClose', async () => backlog.close());
   registerBacklog(fastify, backlog, nest.get(Throttle));
-  serveDocument(nest, fastify);
+  serveWelcome(fastify);
+  await serveDocument(nest, fastify);
   await nest.init();
   adapter.sealRoutes();
   return { nest, edge };
 }
 
-async function listen(nest: NestFastifyApplication, { HOST, PORT }: Config): Promise<void> {
+async function listen(nest: NestFastifyApplication, config: Config): Promise<void> {
   try {
-    await assertFree(HOST, PORT);
+    await assertFree(config);
     await nest.listen({
-      port: PORT,
-      host: HOST,
+      port: config.PORT,
+      host: config.HOST,
       ...accepting,
       listenTextResolver: (address) => `Floodgate listens on ${address}; its API is described at ${address}/docs`,
     });
   } catch (error) {
     await nest.close();
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'EADDRINUSE') throw new StartError(`Cannot listen on ${HOST}:${PORT}: ${message}`);
-    throw new StartError(`Port ${PORT} on ${HOST} is taken: stop what listens there, or set PORT.`);
+    throw error instanceof StartError ? error : cannotListen(config, error as NodeJS.ErrnoException);
   }
 }
 

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Config, loadConfig, settings } from './config.js';
+import { type Config, doubtsOf, loadConfig, settings } from './config.js';
 import { StartError } from './platform/start-error.js';
 
 let folder: string;
@@ -160,5 +160,32 @@ describe('settings', () => {
   it('take several public keys', () => {
     const keys = pemOf(ed25519.publicKey).public() + pemOf(p256.publicKey).public();
     expect(development({ JWT_OTHER_PUBLIC_KEYS: keys }).JWT_OTHER_PUBLIC_KEYS).toHaveLength(2);
+  });
+});
+
+describe('a variable that is perhaps meant for a setting', () => {
+  it.each([
+    ['RATE_LIMIT', 'RATE_LIMIT_REQUESTS or RATE_LIMIT_WINDOW_S'],
+    ['RATE_LIMIT_MAX', 'RATE_LIMIT_REQUESTS or RATE_LIMIT_WINDOW_S'],
+    ['DATABASE_POOL', 'DATABASE_POOL_SIZE'],
+    ['PROT', 'PORT'],
+    ['port', 'PORT'],
+    ['EGDE', 'EDGE'],
+  ])('is told of: %s', (name, meant) => {
+    expect(doubtsOf({ [name]: '1' })).toEqual([`${name} is not a setting, and changes nothing. Was ${meant} meant?`]);
+  });
+
+  it('is none of those that a shell, npm, Kubernetes and OpenTelemetry set, nor a setting', () => {
+    const services = ['FLOODGATE', 'REDIS', 'DATABASE', 'RATE_LIMIT', 'DATABASE_POOL'].flatMap((service) =>
+      ['SERVICE_HOST', 'SERVICE_PORT', 'SERVICE_PORT_HTTP', 'PORT', 'PORT_80_TCP', 'PORT_80_TCP_ADDR'].map(
+        (end) => `${service}_${end}`,
+      ),
+    );
+    const others =
+      `HOME HOSTNAME HOSTTYPE PATH PWD SHELL USER TERM LANG MAIL EDITOR LOGNAME SHLVL COLORTERM DISPLAY NODE
+      NODE_OPTIONS INIT_CWD npm_config_cache npm_package_name npm_lifecycle_event OTEL_RESOURCE_ATTRIBUTES PGPORT PGHOST
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT SSH_AUTH_SOCK XDG_RUNTIME_DIR DATABASE_URL_FILE`.split(/\s+/);
+    const names = [...services, ...others, ...Object.keys(settings.shape), ...Object.keys(process.env)];
+    expect(doubtsOf(Object.fromEntries(names.map((name) => [name, '1'])))).toEqual([]);
   });
 });

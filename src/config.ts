@@ -15,6 +15,13 @@ export const settings = z.object({ ...platformSettings, ...usersSettings, ...aut
 
 export type Config = z.infer<typeof settings>;
 
+/** What is to be said of variables that set nothing, and that settings were perhaps meant by. */
+export const doubtsOf = (environment: Environment): string[] =>
+  Object.keys(environment).flatMap((name) => {
+    const meant = setting.perhapsMeantBy(name, Object.keys(settings.shape));
+    return meant.length > 0 ? [`${name} is not a setting, and changes nothing. Was ${meant.join(' or ')} meant?`] : [];
+  });
+
 /**
  * Reads the settings from the environment. An empty variable counts as absent.
  * @throws StartError with one line per mistake

@@ -1,6 +1,6 @@
 import cluster from 'node:cluster';
-import { type Config, loadConfig } from './config.js';
-import { flush } from './platform/logging/logger.js';
+import { type Config, doubtsOf, loadConfig } from './config.js';
+import { createLogger, flush } from './platform/logging/logger.js';
 import { nameSources } from './platform/stack.js';
 import { StartError } from './platform/start-error.js';
 import { createWorkers, type Running } from './workers.js';
@@ -8,12 +8,22 @@ import { createWorkers, type Running } from './workers.js';
 /** Starts this process and stops it well. Exits 1, after a line for each reason, when it cannot start. */
 async function main(): Promise<void> {
   const config = loadConfig();
+  await warn(config);
   const isSplit = config.WEB_CONCURRENCY > 1 && cluster.isPrimary;
   // What only starts workers need not hold the app.
   const starting = isSplit ? createWorkers(config) : startApp(config);
   const isStopping = stopOnSignals(starting, config.DRAIN_TIMEOUT_MS + config.DRAIN_DELAY_MS);
   const app = await starting;
   if (!isStopping()) await app.listen();
+}
+
+/** Says once what may be a mistake, also where the start then fails. */
+async function warn(config: Config): Promise<void> {
+  const doubts = cluster.isPrimary ? doubtsOf(process.env) : [];
+  if (doubts.length === 0) return;
+  const logger = createLogger(config);
+  for (const doubt of doubts) logger.warn(doubt);
+  await flush(logger);
 }
 
 /** Where traces are wanted, OpenTelemetry is loaded first, for it patches what the app loads; else not at all. */

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Config } from './config.js';
 import { startEmbedded } from './embedded.js';
+import { assertFree } from './platform/http/acceptors.js';
 import { createLogger } from './platform/logging/logger.js';
 import { relayMetrics } from './platform/metrics/all-workers.js';
 import { StartError } from './platform/start-error.js';
@@ -25,9 +26,10 @@ const PAUSE_MS = 100;
 /**
  * WEB_CONCURRENCY processes of the app behind one port, and no app in this one. The first starts alone, so that
  * migrations and the first admin are made once. One that ends is replaced.
- * @throws StartError in one sentence, when PostgreSQL was to be started here and cannot
+ * @throws StartError in one sentence, when the port is taken, or PostgreSQL was to be started here and cannot
  */
 export async function createWorkers(config: Config): Promise<Running> {
+  await assertFree(config);
   const logger = createLogger(config);
   const embedded = config.DATABASE_URL ? undefined : await startEmbedded(config, logger);
   const fork = () => cluster.fork(embedded ? { DATABASE_URL: embedded.url } : {});

@@ -5,17 +5,20 @@ import { StartError } from './start-error.js';
 
 export type Environment = Record<string, string | undefined>;
 
-/** Makes and stores the secrets that production has to provide, so that in development tokens outlive a restart. */
-export function addDevelopmentSecrets(given: Environment, folder: string): void {
-  const kept = (file: string, make: () => string): string => {
-    const path = join(folder, file);
-    if (existsSync(path)) return readFileSync(path, 'utf8');
+/** Reads a secret of development from its file, or makes it first; only the file's owner may read it. */
+export function keptIn(folder: string, file: string, make: () => string): string {
+  const path = join(folder, file);
+  if (!existsSync(path)) {
     mkdirSync(folder, { recursive: true });
     writeFileSync(path, make(), { mode: 0o600 });
-    return readFileSync(path, 'utf8');
-  };
-  given.APP_SECRET ??= kept('app-secret', () => randomBytes(32).toString('base64url'));
-  given.JWT_PRIVATE_KEY ??= kept('jwt-private-key.pem', () =>
+  }
+  return readFileSync(path, 'utf8');
+}
+
+/** Makes and stores the secrets that production has to provide, so that in development tokens outlive a restart. */
+export function addDevelopmentSecrets(given: Environment, folder: string): void {
+  given.APP_SECRET ??= keptIn(folder, 'app-secret', () => randomBytes(32).toString('base64url'));
+  given.JWT_PRIVATE_KEY ??= keptIn(folder, 'jwt-private-key.pem', () =>
     generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   );
 }

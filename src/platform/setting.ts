@@ -102,6 +102,23 @@ export function meantBy(name: string, names: string[]): string | undefined {
   return names.find((meant) => meant.length >= TELLING_LENGTH && meant !== name && isSlip(slip, meant));
 }
 
+/**
+ * Settings that a variable was perhaps meant for: it is but for a character one with a short name, or begins with the same
+ * two words as one with more.
+ */
+export function perhapsMeantBy(name: string, names: string[]): string[] {
+  const words = name.toUpperCase().split('_');
+  const [first, second] = words;
+  // What Kubernetes says of each service. OpenTelemetry has many variables that are read elsewhere.
+  if (names.includes(name) || first === 'OTEL' || (second && (words.includes('PORT') || words.includes('SERVICE'))))
+    return [];
+  return names.filter((meant) => {
+    if (meant.length < TELLING_LENGTH) return isSlip(words.join('_'), meant);
+    const [one, two, more] = meant.split('_');
+    return more !== undefined && one === first && two === second;
+  });
+}
+
 function isSlip(slip: string, meant: string): boolean {
   let same = 0;
   while (same < slip.length && slip[same] === meant[same]) same++;

@@ -17,7 +17,7 @@ async function paths(): Promise<{ path: string; methods: string[] }[]> {
     path: template.replace('{collection}', 'flights').replace('{id}', id),
     methods: Object.keys(operations).map((method) => method.toUpperCase()),
   }));
-  const operations = ['/metrics', '/openapi.json', '/docs'].map((path) => ({ path, methods: ['GET'] }));
+  const operations = ['/', '/metrics', '/openapi.json', '/docs'].map((path) => ({ path, methods: ['GET'] }));
   return [...documented, ...operations];
 }
 
@@ -53,13 +53,20 @@ describe('every error is a problem document', () => {
 
   it('for a method that nothing here has, wherever, and for OPTIONS of the whole server', async () => {
     const ask = (line: string) => sendRaw(app.url, `${line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
-    for (const line of ['OPTIONS *', 'TRACE *', 'TRACE /', 'TRACE /nowhere', 'PROPFIND /']) {
+    for (const line of ['OPTIONS *', 'TRACE *', 'TRACE /nowhere', 'PROPFIND /nowhere']) {
       const answer = await ask(line);
       expectProblem(answer, 'method-not-allowed');
       expect(answer.headers.get('allow')).toBe('DELETE, GET, HEAD, PATCH, POST, PUT');
     }
     for (const method of ['TRACE', 'OPTIONS', 'POST']) {
-      for (const path of ['/docs/swagger-ui.css', '/docs/index.html', '/api/v1/data', '/health/live', '/metrics']) {
+      for (const path of [
+        '/',
+        '/docs/swagger-ui.css',
+        '/docs/index.html',
+        '/api/v1/data',
+        '/health/live',
+        '/metrics',
+      ]) {
         const answer = await ask(`${method} ${path}`);
         expectProblem(answer, 'method-not-allowed');
         expect(answer.headers.get('allow')).toBe('GET, HEAD');

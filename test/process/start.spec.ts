@@ -48,11 +48,12 @@ describe('the built app', () => {
     const own = await createDatabase();
     try {
       const admin = { ADMIN_EMAIL: 'first@example.com', ADMIN_PASSWORD: 'the-password-of-the-first' };
-      for (let start = 0; start < 2; start++) {
+      for (const isFirst of [true, false]) {
         const program = startMain({ ...productionSettings(own.url), ...admin });
         const client = new Client(await program.url());
         await client.signIn(admin.ADMIN_EMAIL, admin.ADMIN_PASSWORD);
         expect(program.stdout + program.stderr).not.toContain(admin.ADMIN_PASSWORD);
+        expect(program.stdout.includes('ADMIN_EMAIL and ADMIN_PASSWORD were not used')).toBe(!isFirst);
         program.signal('SIGTERM');
         expect(await program.end()).toEqual({ code: 0, signal: null });
       }
@@ -61,6 +62,14 @@ describe('the built app', () => {
       await endPrograms();
       await own.drop();
     }
+  });
+
+  it('warns of variables that settings were perhaps meant by, also when it then cannot start', async () => {
+    const program = startMain({ ...productionSettings('postgres://u:p@127.0.0.1:1/x'), RATE_LIMIT: '5', PROT: '80' });
+    expect((await program.end()).code).toBe(1);
+    expect(program.stdout).toMatch(/"log.level":"warn".*RATE_LIMIT is not a setting/);
+    expect(program.stdout).toMatch(/"log.level":"warn".*PROT is not a setting.*Was PORT meant\?/);
+    expect(program.stdout.trim().split('\n')).toHaveLength(2);
   });
 
   it('makes no admin in production without being told to', async () => {
@@ -76,18 +85,23 @@ describe('the built app', () => {
 });
 
 describe('the built app says in a line why it does not start, when', () => {
-  it('its port is taken', async () => {
-    const server = createServer().listen(0, '127.0.0.1');
-    await new Promise((resolve) => server.once('listening', resolve));
-    const port = (server.address() as AddressInfo).port;
-    try {
-      await expectRefusal(startMain({ ...productionSettings(database.url), PORT: String(port) }), [
-        new RegExp(`Port ${port} .*taken`),
-      ]);
-    } finally {
-      server.close();
-    }
-  });
+  it.each([{}, { WEB_CONCURRENCY: '2', REDIS_URL: 'redis://127.0.0.1:1' }])(
+    'its port is taken, before it makes anything %j',
+    async (more) => {
+      const server = createServer().listen(0, '127.0.0.1');
+      await new Promise((resolve) => server.once('listening', resolve));
+      const port = (server.address() as AddressInfo).port;
+      const own = await createDatabase();
+      try {
+        const settings = { ...productionSettings(own.url), PORT: String(port), ...(more as Record<string, string>) };
+        await expectRefusal(startMain(settings), [new RegExp(`Port ${port} .*taken`)]);
+        expect(await own.query(`SELECT to_regclass('migrations') AS name`)).toEqual([{ name: null }]);
+      } finally {
+        server.close();
+        await own.drop();
+      }
+    },
+  );
 
   it('its port is taken by another of its kind', async () => {
     const first = startMain(productionSettings(database.url));

@@ -2,6 +2,8 @@ import cluster from 'node:cluster';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import type { Config } from '../config.token.js';
+import { StartError } from '../start-error.js';
 
 /**
  * In a turn of the event loop Node accepts one connection per listening socket, and answers requests in the same turn.
@@ -18,13 +20,29 @@ const canShare = process.platform === 'linux' && cluster.isPrimary;
  */
 export const accepting = { backlog: 65_535, reusePort: canShare };
 
-/** Checks the port first, since listening with reusePort succeeds on a taken one. @throws what listen() does */
-export async function assertFree(host: string, port: number): Promise<void> {
-  if (!canShare || port === 0) return;
-  const server = createServer().listen({ host, port });
-  await once(server, 'listening');
-  await once(server.close(), 'close');
+/**
+ * Checks the port before anything is made, and again before listening, since listening with reusePort succeeds on a taken
+ * one.
+ * @throws StartError when another process has the port, or the address is not one of this machine
+ */
+export async function assertFree(config: Config): Promise<void> {
+  const { HOST: host, PORT: port } = config;
+  if (cluster.isWorker || port === 0) return;
+  try {
+    const server = createServer().listen({ host, port });
+    await once(server, 'listening');
+    await once(server.close(), 'close');
+  } catch (error) {
+    throw cannotListen(config, error as NodeJS.ErrnoException);
+  }
 }
+
+export const cannotListen = ({ HOST, PORT }: Config, { code, message }: NodeJS.ErrnoException): StartError =>
+  new StartError(
+    code === 'EADDRINUSE'
+      ? `Port ${PORT} on ${HOST} is taken: stop what listens there, or set PORT.`
+      : `Cannot listen on ${HOST}:${PORT}: ${message}`,
+  );
 
 /** Opens more listening sockets when the server listens. They hand it their connections and close with it. */
 export function registerAcceptors(fastify: FastifyInstance): void {
