@@ -162,10 +162,15 @@ function commandOf(pid: number): string {
   }
 }
 
-/** A port on the loopback address that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
+/** A port on the loopback address that nobody listens on; the preferred one, where that is so. */
+export async function freePort(preferred = 0): Promise<number> {
+  const server = createServer().listen(preferred, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    if (preferred === 0) throw error;
+    return freePort();
+  }
   const { port } = server.address() as { port: number };
   server.close();
   await once(server, 'close');

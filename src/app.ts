@@ -44,7 +44,7 @@ export interface App extends Running {
 export async function createApp(given: Config, tracing?: Tracing, added = NOTHING): Promise<App> {
   await assertFree(given);
   const logger = createLogger(given, tracing && (() => tracing.idsOf()));
-  const embedded = given.DATABASE_URL ? undefined : await startEmbedded(given, logger);
+  const embedded = given.DATABASE_URL ? undefined : await startEmbedded(given, (text) => logger.info(text));
   const config = embedded ? { ...given, DATABASE_URL: embedded.url } : given;
   try {
     await prepareSchema(config, [...migrations, ...added.migrations], (text) => logger.info(text));

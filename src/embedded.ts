@@ -1,4 +1,3 @@
-import type { Logger } from 'pino';
 import type { Config } from './config.js';
 import { StartError } from './platform/start-error.js';
 
@@ -10,12 +9,18 @@ export interface EmbeddedPostgres {
   kill(): void;
 }
 
+/** Always the same where it is free, so that a client of the database can keep its URL. */
+const PORT = 54_318;
+
 /** Starts a PostgreSQL of its own, for development. @throws StartError in one sentence, when it cannot */
-export async function startEmbedded(config: Config, logger: Logger): Promise<EmbeddedPostgres> {
+export async function startEmbedded(config: Config, say: (text: string) => void): Promise<EmbeddedPostgres> {
   try {
-    const { EmbeddedPostgres } = await import(new URL('../scripts/embedded-postgres.ts', import.meta.url).href);
-    const embedded = await EmbeddedPostgres.start({ folder: config.DATA_DIR });
-    logger.info(`PostgreSQL keeps its data in ${embedded.dataFolder}.`);
+    const { EmbeddedPostgres, freePort } = await import(
+      new URL('../scripts/embedded-postgres.ts', import.meta.url).href
+    );
+    const embedded = await EmbeddedPostgres.start({ folder: config.DATA_DIR, port: await freePort(PORT) });
+    say(`PostgreSQL keeps its data in ${embedded.dataFolder}.`);
+    say(`PostgreSQL is at ${embedded.url}`);
     return embedded;
   } catch (error) {
     throw new StartError((error as Error).message);

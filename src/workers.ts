@@ -31,7 +31,7 @@ const PAUSE_MS = 100;
 export async function createWorkers(config: Config): Promise<Running> {
   await assertFree(config);
   const logger = createLogger(config);
-  const embedded = config.DATABASE_URL ? undefined : await startEmbedded(config, logger);
+  const embedded = config.DATABASE_URL ? undefined : await startEmbedded(config, (text) => logger.info(text));
   const fork = () => cluster.fork(embedded ? { DATABASE_URL: embedded.url } : {});
   const all = () => Object.values(cluster.workers ?? {}) as Worker[];
   const serving = new Set<Worker>();

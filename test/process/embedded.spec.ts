@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import pg from 'pg';
+import { freePort } from '../../scripts/embedded-postgres.js';
 import { Client } from '../support/client.js';
 import { endPrograms, type Program, pause, startMain } from '../support/process.js';
 
@@ -60,12 +62,19 @@ const untilEnded = async (data: string): Promise<void> => {
 
 const PASSWORD = /first admin is (\S+), password (\S+)/;
 
-it('brings its own PostgreSQL, says the first password once, and keeps the data over a restart', async () => {
+it('brings its own PostgreSQL, says and keeps the first password, and keeps the data over a restart', async () => {
   const first = start();
   const data = await dataOf(first);
   expect(data).toBe(join(folder, 'data', 'postgres'));
   const [, email = '', password = ''] = await first.says(PASSWORD);
+  const file = join(folder, 'data', 'admin-password');
+  expect([readFileSync(file, 'utf8'), statSync(file).mode & 0o777]).toEqual([`${password}\n`, 0o600]);
   const client = new Client(await first.url());
+  const [, url] = await first.says(/PostgreSQL is at (\S+)/);
+  const direct = new pg.Client({ connectionString: url });
+  await direct.connect();
+  expect((await direct.query('SELECT email FROM users')).rows).toEqual([{ email }]);
+  await direct.end();
   const admin = await client.signIn(email, password);
   expect((await client.get('/health/ready')).status).toBe(200);
   expect((await admin.put('/api/v1/data/kept', { visibility: 'public' })).status).toBe(201);
@@ -103,12 +112,13 @@ it('ends its PostgreSQL when the signal comes while it starts', async () => {
   await untilEnded(data);
 });
 
-it('ends its PostgreSQL when it cannot listen', async () => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
+it('ends its PostgreSQL when somebody else takes its port meanwhile', async () => {
+  const port = await freePort();
+  const server = createServer();
   try {
-    const program = start({ PORT: String((server.address() as AddressInfo).port) });
+    const program = start({ PORT: String(port) });
     const data = await dataOf(program);
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     expect((await program.end()).code).toBe(1);
     expect(program.stderr).toMatch(/^Port \d+ [^\n]*taken[^\n]*\n$/);
     await untilEnded(data);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client, Pool } from 'pg';
+import { Client, type Pool } from 'pg';
 import { DataSource } from 'typeorm';
 import type { Config } from '../config.token.js';
 import { StartError } from '../start-error.js';
@@ -22,9 +22,11 @@ const TAKE = `SELECT pg_try_advisory_xact_lock(${MIGRATION_LOCK}) AS "isOurs"`;
 const CONNECT_TIMEOUT_MS = 5000;
 /** PostgreSQL's answer to an unknown setting, which means that the server is too old. */
 const UNDEFINED_OBJECT = '42704';
-const TOO_OLD = 'This PostgreSQL is too old: version 18 or newer is needed.';
+const tooOld = (version: string) => new StartError(`PostgreSQL 18 or newer is needed, and this one is ${version}.`);
 
-const ABOUT = `SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding`;
+const ABOUT = `
+  SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS version,
+    current_setting('server_encoding') AS encoding`;
 /** Describes the process that holds the lock. */
 const HOLDER = `
   SELECT format('process %s of PostgreSQL (%s, %s)', pid, coalesce(nullif(application_name, ''), 'without a name'),
@@ -63,8 +65,8 @@ export async function isMigrated(database: Client | Pool, migrations: Migration[
  */
 export async function prepareSchema(config: Config, migrations: Migration[], say: Say): Promise<void> {
   const applied = await withClient(config, async (client) => {
-    const [{ version, encoding }] = (await client.query(ABOUT)).rows;
-    if (version < 180_000) throw new StartError(TOO_OLD);
+    const [{ number, version, encoding }] = (await client.query(ABOUT)).rows;
+    if (number < 180_000) throw tooOld(version);
     if (encoding !== 'UTF8')
       throw new StartError(`The database has the encoding ${encoding}, which lacks characters: create it with UTF8.`);
     return appliedTo(client);
@@ -147,7 +149,16 @@ async function connect(url: string): Promise<Client> {
     return client;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === UNDEFINED_OBJECT) throw new StartError(TOO_OLD);
+    if (code === UNDEFINED_OBJECT) throw tooOld(await versionAt(url));
     throw new StartError(`The database at ${new URL(url).host} cannot be used: ${message || code}`);
   }
+}
+
+/** Of a server that is too old for what every connection of ours asks for. */
+async function versionAt(url: string): Promise<string> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  const { rows } = await client.query('SHOW server_version');
+  await client.end();
+  return rows[0].server_version;
 }
