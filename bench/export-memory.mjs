@@ -19,10 +19,10 @@ const folder = mkdtempSync(join(tmpdir(), 'floodgate-bench-'));
 // As root, PostgreSQL runs as a user of its own, who must be able to go there.
 chmodSync(folder, 0o755);
 const ADMIN = { email: 'admin@example.com', password: 'admin-of-the-export-bench' };
-/** What `npm start` gives to node. */
+/** What `npm start` gives to node behind the file of settings. */
 const START = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
   .scripts.start.split(' ')
-  .slice(1);
+  .slice(2);
 let app;
 
 async function start() {

@@ -30,11 +30,11 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const running = new Set();
 /** Files into which servers print. */
 const logs = new Set();
-/** What `npm start` gives to node. */
+/** What `npm start` gives to node behind the file of settings. */
 const startOf = (project) =>
   JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'))
     .scripts.start.split(' ')
-    .slice(1)
+    .slice(2)
     .map((part) => (part.startsWith('-') ? part : join(project, part)));
 let postgres;
 let isEnding = false;

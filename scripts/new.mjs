@@ -1,9 +1,9 @@
 // npm run new -- orders [order]: makes a module of one resource in src/, with its migration and spec, from the templates in
 // scripts/new/, and builds it in. The second word is what one of them is called, where that is not the first without its s.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { camel, edit, NAME, pascal, registerMigration, words } from './source-edits.mjs';
 
 const TEMPLATES = new URL('new/', import.meta.url);
-const NAME = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/;
 
 const [plural = '', singular = singularOf(plural)] = process.argv.slice(2);
 
@@ -23,10 +23,6 @@ if (flaw) {
   process.exit(1);
 }
 
-const words = (name) => name.split('-');
-const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
-const pascal = (name) => words(name).map(capital).join('');
-const camel = (name) => words(name)[0] + words(name).slice(1).map(capital).join('');
 const snake = (name) => name.replaceAll('-', '_');
 
 const time = String(Date.now());
@@ -48,29 +44,16 @@ const named = (text) =>
 const fileOf = (template) =>
   template.replace('1800000000000', time).replace('things', plural).replace('thing', singular);
 
-/** Puts a line where the anchor is found. */
-function edit(path, edits) {
-  let text = readFileSync(path, 'utf8');
-  for (const [anchor, replacement] of edits) {
-    if (!anchor.test(text)) throw new Error(`${path} is not as it was: add ${pascal(plural)} there yourself.`);
-    text = text.replace(anchor, replacement);
-  }
-  writeFileSync(path, text);
-}
-
 mkdirSync(folder);
 for (const template of readdirSync(TEMPLATES))
   writeFileSync(`${folder}/${fileOf(template)}`, named(readFileSync(new URL(template, TEMPLATES), 'utf8')));
 
-const [module, migration] = [`${pascal(plural)}Module`, `${pascal(plural)}${time}`];
+const module = `${pascal(plural)}Module`;
 edit('src/app.module.ts', [
   [/(?=\nimport \{ UsersModule \})/, `\nimport { ${module} } from './${plural}/${plural}.module.js';`],
   [/(const FEATURES = \[[^\]]*?)(,?\s*\];)/, `$1, ${module}$2`],
 ]);
-edit('src/migrations.ts', [
-  [/(?=import)/, `import { ${migration} } from './${plural}/${time}-${plural}.js';\n`],
-  [/(migrations: Migration\[\] = \[[^\]]*?)(,?\s*\];)/, `$1, ${migration}$2`],
-]);
+registerMigration(`${pascal(plural)}${time}`, `${plural}/${time}-${plural}`);
 process.stdout.write(`Made ${folder}, and built it in: src/app.module.ts, src/migrations.ts.
 Its columns stand in the entity, the schema and the migration. Then:
   npm run format && npm run documents && npm test -- ${folder}/${plural}.e2e.spec.ts

@@ -145,8 +145,11 @@ const PAGE_FILES =
 
 const isDocument = (url: string) => url === '/openapi.json' || url === '/docs' || url.startsWith('/docs/');
 
-/** /openapi.json as `npm run documents` made it, and a page for people at /docs that needs nothing from elsewhere. */
-function serveDocument(nest: NestFastifyApplication, fastify: FastifyInstance): void {
+/** `npm run dev` runs what tsc made, file by file, of which the document can be made while it runs. */
+const isUnbundled = import.meta.url.endsWith('/app.js');
+
+/** /openapi.json as `npm run documents` made it or would, and a page for people at /docs that needs nothing from elsewhere. */
+async function serveDocument(nest: NestFastifyApplication, fastify: FastifyInstance): Promise<void> {
   const kept = new Map();
   fastify.addHook('onRoute', (route) => {
     if (isDocument(route.url)) route.config = { ...route.config, kept };
@@ -156,8 +159,10 @@ function serveDocument(nest: NestFastifyApplication, fastify: FastifyInstance): 
     route.onRequest = [isThere, ...[route.onRequest ?? []].flat()];
   });
   const servers = [{ url: fastify.getDecorator('publicPath') || '/' }];
-  const read = () => ({ ...JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')), servers });
-  SwaggerModule.setup('docs', nest, read, {
+  const read = isUnbundled
+    ? (await import(new URL('../scripts/openapi.ts', import.meta.url).href)).createDocument
+    : () => JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8'));
+  SwaggerModule.setup('docs', nest, () => ({ ...read(nest), servers }), {
     jsonDocumentUrl: 'openapi.json',
     raw: ['json'],
     customSiteTitle: 'Floodgate API',

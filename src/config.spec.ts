@@ -1,7 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseEnv } from 'node:util';
 import { type Config, doubtsOf, loadConfig, settings } from './config.js';
 import { StartError } from './platform/start-error.js';
 
@@ -188,4 +189,10 @@ describe('a variable that is perhaps meant for a setting', () => {
     const names = [...services, ...others, ...Object.keys(settings.shape), ...Object.keys(process.env)];
     expect(doubtsOf(Object.fromEntries(names.map((name) => [name, '1'])))).toEqual([]);
   });
+});
+
+it('has in .env.example what counts anyway', () => {
+  const example = readFileSync('.env.example', 'utf8').replaceAll(/^# (?=[A-Z_]+=)/gm, '');
+  const kept = { DATA_DIR: folder };
+  expect(loadConfig({ ...parseEnv(example), ...kept })).toEqual(loadConfig(kept));
 });

@@ -82,7 +82,8 @@ function fail(error: Error): void {
   process.exit(1);
 }
 
-nameSources(import.meta.filename);
+// Node does it itself with --enable-source-maps, as in npm run dev.
+if (!process.sourceMapsEnabled) nameSources(import.meta.filename);
 // A diagnostic report is for others to read, and the environment holds secrets.
 process.report.excludeEnv = true;
 main().catch(fail);

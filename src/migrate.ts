@@ -1,14 +1,31 @@
-import { loadConfig } from './config.js';
+import { type Config, loadConfig } from './config.js';
+import { startEmbedded } from './embedded.js';
 import { migrations } from './migrations.js';
-import { migrate } from './platform/database/schema.js';
+import { migrate, revert } from './platform/database/schema.js';
 
-/** `npm run migrate`: brings the schema of DATABASE_URL up to date, and says what it did. */
+const say = (text: string) => void process.stderr.write(`${text}\n`);
+
+/**
+ * `npm run migrate`: brings the schema of DATABASE_URL up to date, or in development that of its own PostgreSQL, and says
+ * what it did. With --down it takes back the last migration.
+ */
 async function main(): Promise<void> {
-  const config = loadConfig();
-  if (!config.DATABASE_URL)
-    throw new Error('DATABASE_URL is missing: the embedded PostgreSQL is migrated by npm start.');
-  const done = await migrate(config, migrations, (text) => process.stderr.write(`${text}\n`));
-  process.stdout.write(done.length > 0 ? `Migrated: ${done.join(', ')}\n` : 'The schema is up to date.\n');
+  const given = loadConfig();
+  const embedded = given.DATABASE_URL ? undefined : await startEmbedded(given, say);
+  try {
+    process.stdout.write(`${await run(embedded ? { ...given, DATABASE_URL: embedded.url } : given)}\n`);
+  } finally {
+    await embedded?.stop();
+  }
+}
+
+async function run(config: Config): Promise<string> {
+  if (process.argv.includes('--down')) {
+    const last = await revert(config, migrations, say);
+    return last ? `Taken back: ${last}` : 'No migration was run.';
+  }
+  const done = await migrate(config, migrations, say);
+  return done.length > 0 ? `Migrated: ${done.join(', ')}` : 'The schema is up to date.';
 }
 
 // As in main.ts.

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { startApp } from './support/app.js';
 
-it('keeps openapi.json and docs/configuration.md as the code makes them', () => {
+it('keeps openapi.json, docs/configuration.md and .env.example as the code makes them', () => {
   const { status, stderr } = spawnSync(process.execPath, ['scripts/documents.mjs', '--check'], {
     encoding: 'utf8',
   });

@@ -38,9 +38,9 @@ describe('the image', () => {
     expect(size).toBeGreaterThan(30e6);
   });
 
-  it('starts node as npm start does, without a shell, as user 1000, and checks no health by itself', () => {
+  it('starts node as npm start does, but without a file of settings and without a shell, as user 1000, and checks no health by itself', () => {
     const { Config, Labels } = inspectImage();
-    const [, ...flags] = packageJson.scripts.start.split(' ').slice(0, -1);
+    const [, , ...flags] = packageJson.scripts.start.split(' ').slice(0, -1);
     expect(Config.Entrypoint).toEqual(['node', ...flags, expect.stringMatching(/^--max-old-space-size-percentage=/)]);
     expect(Config.Cmd).toEqual([packageJson.scripts.start.split(' ').at(-1)]);
     expect(Config.User).toBe('1000:1000');

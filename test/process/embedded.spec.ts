@@ -127,6 +127,19 @@ it('ends its PostgreSQL when somebody else takes its port meanwhile', async () =
   }
 });
 
+it('is understood by its log: a failure with its request, and what was not valid, without what was sent', async () => {
+  const program = start();
+  await dataOf(program);
+  const client = new Client(await program.url());
+  const login = { email: 'ada.lovelace', pasword: 'of-her-own' };
+  expect((await client.post('/api/v1/auth/login', login, { 'x-request-id': 'a-mistake' })).status).toBe(400);
+  const [line] = await program.says(/^.*answered 400.*$/m);
+  expect(line).toMatch(
+    /INFO: answered 400: .*\/password is missing; \/pasword is not known here.*\(request a-mistake\)/,
+  );
+  expect(program.stdout).not.toMatch(/lovelace|of-her-own/);
+});
+
 it('takes over what an app that was killed has left', async () => {
   const first = start();
   const data = await dataOf(first);

@@ -30,6 +30,34 @@ describe('the migration command', () => {
     expect([second.stdout, second.stderr]).toEqual(['The schema is up to date.\n', '']);
   });
 
+  it('takes back one after the other with --down, until nothing is left, and brings all back', async () => {
+    const settings = productionSettings(database.url);
+    const schema = () =>
+      database.query(
+        `SELECT table_name, column_name, data_type, collation_name FROM information_schema.columns
+         WHERE table_schema = 'public' ORDER BY 1, 2`,
+      );
+    const run = async (...more: string[]) => {
+      const program = startMigrate(settings, more);
+      expect([await program.end(), program.stderr]).toEqual([{ code: 0, signal: null }, '']);
+      return program.stdout;
+    };
+    await run();
+    const before = await schema();
+    const names = (await database.query<{ name: string }>('SELECT name FROM migrations ORDER BY id DESC')).map(
+      ({ name }) => name,
+    );
+    for (const name of names) expect(await run('--down')).toBe(`Taken back: ${name}\n`);
+    expect(await run('--down')).toBe('No migration was run.\n');
+    expect((await schema()).filter(({ table_name }) => table_name !== 'migrations')).toEqual([]);
+    await run();
+    expect(await schema()).toEqual(before);
+    await database.query(`INSERT INTO migrations ("timestamp", name) VALUES (9999999999999, 'Later9999999999999')`);
+    const other = startMigrate(settings, ['--down']);
+    expect((await other.end()).code).toBe(1);
+    expect(other.stderr).toBe('Later9999999999999 is not in this build: take it back where it is.\n');
+  });
+
   it('does it once when five run at the same time', async () => {
     const programs = Array.from({ length: 5 }, () => startMigrate(productionSettings(database.url)));
     for (const program of programs) {
@@ -85,7 +113,7 @@ describe('the migration command', () => {
   });
 
   it.each([
-    ['without DATABASE_URL', { NODE_ENV: 'test' }, /^DATABASE_URL is missing[^\n]*\n$/],
+    ['without DATABASE_URL', { NODE_ENV: 'production' }, /^DATABASE_URL is missing[^\n]*\n(?:REDIS_URL[^\n]*\n)?$/],
     [
       'without a database behind it',
       { NODE_ENV: 'test', DATABASE_URL: 'postgres://u:p@127.0.0.1:1/x' },

@@ -213,7 +213,9 @@ describe('the built app says in a line why it does not start, when', () => {
       first.signal('SIGTERM');
       await first.end();
       await own.query(`INSERT INTO migrations ("timestamp", name) VALUES (9999999999999, 'Later9999999999999')`);
-      await expectRefusal(startMain(productionSettings(own.url)), [/9999999999999.* newer than this build/]);
+      await expectRefusal(startMain(productionSettings(own.url)), [
+        /newer than this build \(\d+\), by Later9999999999999: .*npm run migrate -- --down/,
+      ]);
     } finally {
       await endPrograms();
       await own.drop();

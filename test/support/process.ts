@@ -8,8 +8,8 @@ import { started } from './started.js';
 type Environment = Record<string, string>;
 
 const packageJson = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-/** What `npm start` gives to node. */
-const FLAGS: string[] = packageJson.scripts.start.match(/--\S+/g);
+/** What `npm start` gives to node, but for the file of settings that may lie there. */
+const FLAGS: string[] = packageJson.scripts.start.match(/--(?!env-file)\S+/g);
 
 const dockerfile = readFileSync(new URL('../../Dockerfile', import.meta.url), 'utf8');
 
@@ -44,11 +44,12 @@ export class Program {
     script: string,
     private readonly environment: Environment,
     flags = FLAGS,
+    parameters: string[] = [],
   ) {
     const path = fileURLToPath(new URL(`../../dist/${script}`, import.meta.url));
     const { PATH = '', HOME = '' } = process.env;
     this.child = started(
-      spawn(process.execPath, [...flags, path], {
+      spawn(process.execPath, [...flags, path, ...parameters], {
         env: { PATH, HOME, ...environment },
         stdio: ['ignore', 'pipe', 'pipe'],
       }),
@@ -143,7 +144,8 @@ export const startMain = (environment: Environment, flags?: string[]): Program =
   new Program('floodgate.cjs', environment, flags);
 
 /** The built migration command. */
-export const startMigrate = (environment: Environment): Program => new Program('migrate.cjs', environment);
+export const startMigrate = (environment: Environment, parameters?: string[]): Program =>
+  new Program('migrate.cjs', environment, undefined, parameters);
 
 /** The workers of WEB_CONCURRENCY that listen or did, by their lines in the log. */
 export const workersOf = ({ stdout }: Program): number[] =>

@@ -71,9 +71,12 @@ export async function prepareSchema(config: Config, migrations: Migration[], say
       throw new StartError(`The database has the encoding ${encoding}, which lacks characters: create it with UTF8.`);
     return appliedTo(client);
   });
-  const [version, own] = [applied, migrations.map(nameOf)].map((names) => Math.max(0, ...names.map(versionOf)));
-  if ((version as number) > (own as number))
-    throw new StartError(`The database's schema (${version}) is newer than this build (${own}): run a newer build.`);
+  const own = Math.max(0, ...migrations.map((migration) => versionOf(nameOf(migration))));
+  const newer = applied.filter((name) => versionOf(name) > own);
+  if (newer.length > 0)
+    throw new StartError(
+      `The database's schema is newer than this build (${own}), by ${newer.join(', ')}: run a build that has it, or take it back with npm run migrate -- --down where it is.`,
+    );
   const isCurrent = migrations.every((migration) => applied.includes(nameOf(migration)));
   if (config.MIGRATE_ON_START && !isCurrent) await migrate(config, migrations, say);
 }
@@ -84,7 +87,29 @@ export async function prepareSchema(config: Config, migrations: Migration[], say
  * @returns the names of the migrations that it has run
  * @throws StartError when one fails, or the wait takes longer than MIGRATION_WAIT_MS
  */
-export function migrate(config: Config, migrations: Migration[], say: Say): Promise<string[]> {
+export const migrate = (config: Config, migrations: Migration[], say: Say): Promise<string[]> =>
+  inTurn(config, migrations, say, async (dataSource) => {
+    const done = await dataSource.runMigrations({ transaction: 'each' });
+    await grantTo(dataSource, decodeURIComponent(new URL(config.DATABASE_URL as string).username));
+    return done.map(({ name }) => name);
+  });
+
+/** Takes back the last migration that was run. @returns its name; nothing where none was run */
+export const revert = (config: Config, migrations: Migration[], say: Say): Promise<string | undefined> =>
+  inTurn(config, migrations, say, async (dataSource, client) => {
+    const [last] = (await appliedTo(client)).sort((a, b) => versionOf(b) - versionOf(a));
+    if (last && !migrations.some((migration) => nameOf(migration) === last))
+      throw new StartError(`${last} is not in this build: take it back where it is.`);
+    await dataSource.undoLastMigration({ transaction: 'each' });
+    return last;
+  });
+
+function inTurn<T>(
+  config: Config,
+  migrations: Migration[],
+  say: Say,
+  work: (dataSource: DataSource, client: Client) => Promise<T>,
+): Promise<T> {
   return withClient(config, async (client) => {
     await takeTurn(client, config.MIGRATION_WAIT_MS, say);
     const dataSource = new DataSource({
@@ -96,9 +121,7 @@ export function migrate(config: Config, migrations: Migration[], say: Say): Prom
     });
     await dataSource.initialize();
     try {
-      const done = await dataSource.runMigrations({ transaction: 'each' });
-      await grantTo(dataSource, decodeURIComponent(new URL(config.DATABASE_URL as string).username));
-      return done.map(({ name }) => name);
+      return await work(dataSource, client);
     } finally {
       await dataSource.destroy();
     }

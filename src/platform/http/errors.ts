@@ -6,10 +6,12 @@ import { databaseProblem } from '../database/database-problem.js';
 import { overLimit } from '../throttle/throttle.js';
 import { type Connection, linger } from './connections.js';
 import { SECURITY } from './headers.js';
-import { causeOf, invalid, notFound, Problem, type ProblemType, problemTypes } from './problem.js';
+import { causeOf, invalid, type Mistake, notFound, Problem, type ProblemType, problemTypes } from './problem.js';
 import { asPublic } from './public-path.js';
 import { requestId } from './request-guard.js';
 import { splitUrl } from './split-url.js';
+
+const MISTAKES_LOGGED = 3;
 
 /** Details for Fastify's own errors, by their codes; for other codes the status is enough. */
 const FASTIFY_PROBLEMS: Record<string, string> = {
@@ -36,14 +38,21 @@ function toProblem(error: unknown): Problem {
   return new Problem(type, FASTIFY_PROBLEMS[code] ?? 'The request was refused.');
 }
 
-/** Answers a failed request with its problem document, and logs server errors. */
+/** The first mistakes as text. They name members, never values, so they may be logged. */
+const where = ({ members: { errors = [] } }: Problem): string =>
+  (errors as Mistake[])
+    .slice(0, MISTAKES_LOGGED)
+    .map(({ pointer, detail }) => ` ${pointer} ${detail}`)
+    .join(';');
+
+/** Answers a failed request with its problem document. Logs server errors, and why a request was not valid. */
 export function answerProblem(request: FastifyRequest, reply: FastifyReply, error: unknown): void {
   const problem = overLimit(request, reply) ?? toProblem(error);
-  if (problem.status >= 500) {
-    const level = problem.status === 500 ? 'error' : 'warn';
-    const failure = causeOf(error);
+  if (problem.status >= 500 || problem.status === 400) {
+    const level = problem.status === 500 ? 'error' : problem.status === 400 ? 'info' : 'warn';
+    const failure = level === 'info' ? undefined : causeOf(error);
     const about = { ...(failure ? { err: failure } : {}), http: { request: { id: request.id } } };
-    request.log[level](about, `answered ${problem.status}: ${problem.detail}`);
+    request.log[level](about, `answered ${problem.status}: ${problem.detail}${where(problem)}`);
   }
   if (reply.sent) return;
   if (linger(request.raw)) reply.header('connection', 'close');

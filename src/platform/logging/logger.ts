@@ -115,6 +115,7 @@ function prettyStream(): DestinationStream {
       translateTime: 'SYS:HH:MM:ss.l',
       // Fields that the message already contains.
       ignore: 'pid,hostname,reqId,http,url,event,client,user,log\\.logger,trace\\.id,span\\.id',
+      messageFormat: '{msg}{if http.request.id} (request {http.request.id}){end}',
       singleLine: true,
     });
   } catch {
