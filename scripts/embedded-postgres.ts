@@ -104,6 +104,10 @@ function findBinaries(home: string, user: User): string {
       `There is no embedded PostgreSQL (${platform}), for this machine or without development's packages: set DATABASE_URL.`,
     );
   }
+  const list = join(native, 'pg-symlinks.json');
+  const links: { target: string }[] = existsSync(list) ? JSON.parse(readFileSync(list, 'utf8')) : [];
+  if (links.some(({ target }) => !existsSync(join(native, '..', target))))
+    throw new Error(`The install script of ${platform} did not run: run npm rebuild.`);
   if (canEnter(native, user)) return join(native, 'bin');
   const copy = join(home, 'postgres-binaries');
   if (!existsSync(join(copy, 'bin', 'postgres'))) cpSync(native, copy, { recursive: true, verbatimSymlinks: true });
