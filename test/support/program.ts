@@ -19,6 +19,7 @@ const PACKAGES: Record<ProgramName, [name: string, release?: string, version?: s
   nginx: ['nginx-light'],
   haproxy: ['haproxy'],
   wrk: ['wrk'],
+  chromium: ['chromium'],
   buildah: ['buildah'],
   podman: ['podman'],
   runc: ['runc'],
@@ -40,6 +41,7 @@ type ProgramName =
   | 'nginx'
   | 'haproxy'
   | 'wrk'
+  | 'chromium'
   | 'buildah'
   | 'podman'
   | 'runc'
