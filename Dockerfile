@@ -18,6 +18,7 @@ COPY --chown=0:0 --from=build /app/slim ./
 COPY --chown=0:0 --from=build /app/dist/compiled dist/compiled
 COPY --chown=0:0 --from=build /app/dist/*.cjs /app/dist/*.cjs.map dist/
 COPY package.json openapi.json ./
+COPY src/admin/page src/admin/page
 # glibc would keep what large answers and bodies took, in an arena for each thread: 80 MiB in a container of 256.
 ENV NODE_ENV=production MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072
 USER 1000:1000

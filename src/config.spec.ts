@@ -51,6 +51,7 @@ describe('settings', () => {
       PORT: 3000,
       DATABASE_POOL_SIZE: 10,
       MIGRATE_ON_START: true,
+      ADMIN_PAGE: true,
       DRAIN_DELAY_MS: 0,
       LOG_LEVEL: 'info',
       LOG_FORMAT: 'pretty',
@@ -65,6 +66,7 @@ describe('settings', () => {
     expect(loadConfig(production())).toMatchObject({
       HOST: '0.0.0.0',
       MIGRATE_ON_START: false,
+      ADMIN_PAGE: false,
       LOG_FORMAT: 'ecs',
       DRAIN_DELAY_MS: 5000,
     });

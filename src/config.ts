@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { adminSettings } from './admin/admin.settings.js';
 import { authSettings } from './auth/auth.settings.js';
 import { dataSettings } from './data/data.settings.js';
 import { addDevelopmentSecrets, type Environment, valueFrom } from './platform/secrets.js';
@@ -11,7 +12,13 @@ import { usersSettings } from './users/users.settings.js';
  * Every variable that Floodgate reads. A module declares its own beside it, and they are put together here;
  * `npm run documents` makes docs/configuration.md of their texts.
  */
-export const settings = z.object({ ...platformSettings, ...usersSettings, ...authSettings, ...dataSettings });
+export const settings = z.object({
+  ...platformSettings,
+  ...usersSettings,
+  ...authSettings,
+  ...dataSettings,
+  ...adminSettings,
+});
 
 export type Config = z.infer<typeof settings>;
 

@@ -3,7 +3,7 @@ import { dirname, join, normalize, relative } from 'node:path';
 
 const SOURCE = 'src';
 /** What the project ships with; a module of your own stands beside it, and is a feature like those. */
-const SHIPPED = ['users', 'auth', 'data', 'health', 'platform', 'root'];
+const SHIPPED = ['users', 'auth', 'data', 'health', 'admin', 'platform', 'root'];
 /** Where every module adds lines of its own. */
 const COMMON = /^(?:app\.module|migrations|config)\.ts$/;
 

@@ -63,7 +63,7 @@ describe('the image', () => {
       const canWrite = ({ parentPath, name }) => { try { accessSync(parentPath + '/' + name, constants.W_OK); return true; } catch { return false; } };
       console.log(JSON.stringify({ packages: readdirSync('node_modules'), own: walk('.').filter(canWrite).length }));`;
     const { packages, own } = JSON.parse(runImage({}, '-e', script).stdout);
-    expect(packages).toEqual(expect.arrayContaining(['pg', '@redis', 'swagger-ui-dist']));
+    expect(packages).toEqual(expect.arrayContaining(['pg', '@redis', 'swagger-ui-dist', 'uplot']));
     for (const name of ['node', 'typescript', 'typeorm', '@nestjs', 'esbuild', 'jest'])
       expect(packages).not.toContain(name);
     expect(own).toBe(0);
@@ -97,13 +97,15 @@ describe('the image', () => {
     expect([migrated.status, migrated.stdout]).toEqual([0, expect.stringMatching(/^Migrated: /)]);
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
-    const container = Container.start({ ...settings(), PORT: String(port), DRAIN_DELAY_MS: '500' });
+    const container = Container.start({ ...settings(), PORT: String(port), DRAIN_DELAY_MS: '500', ADMIN_PAGE: 'true' });
     try {
       await until(async () => (await fetch(`${url}/health/ready`).catch(() => undefined))?.status === 200);
       const client = new Client(url);
       const admin = await client.signIn(ADMIN.email, ADMIN.password);
       expect((await client.get('/docs')).status).toBe(200);
       expect((await fetch(`${url}/docs/swagger-ui-bundle.js`)).status).toBe(200);
+      for (const file of ['', '/admin.js', '/uPlot.esm.js'])
+        expect([file, (await fetch(`${url}/admin${file}`)).status]).toEqual([file, 200]);
       await admin.put('/api/v1/data/hot', { visibility: 'public' });
       const record = await admin.post('/api/v1/data/hot/records', { data: { to: 'Oslo' } });
       const hot = url + record.headers.get('location');
