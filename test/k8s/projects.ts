@@ -80,8 +80,6 @@ export const PROJECTS: Project[] = [
   },
 ];
 
-const moduleOf = ({ module }: Project, version: string) => `${module}@v${version}`;
-
 interface Download {
   Path: string;
   Version: string;
@@ -89,27 +87,36 @@ interface Download {
   Error?: string;
 }
 
-/** The folder with the schemas of a project's version, or undefined and why it is not to be had. */
-export type Found = (project: Project, version: string) => { folder?: string; refused?: string };
+export interface Wanted {
+  project: Project;
+  version: string;
+}
+
+/** The folder with the schemas of a project's version, or why it is not to be had. */
+export interface Found extends Wanted {
+  folder?: string;
+  refused?: string;
+}
 
 /**
- * Has Go bring all modules into its own cache, where it checks their sums.
+ * Has Go bring modules into its own cache, where it checks their sums.
  * @throws Error with CI=true, where one is not there for another reason than that the registry does not hand it out
  */
-export function download(go: string): Found {
-  const wanted = PROJECTS.flatMap((project) => project.versions.map((version) => moduleOf(project, version)));
+export function download(go: string, wanted: Wanted[]): Found[] {
+  const modules = wanted.map(({ project, version }) => `${project.module}@v${version}`);
   // Not for a module of somebody's own that lies above, and by no other Go than this one.
   const env = { ...process.env, GOFLAGS: '', GOTOOLCHAIN: 'local' };
   const options = { cwd: tmpdir(), env, encoding: 'utf8', timeout: 600_000 } as const;
-  const { stdout, stderr } = spawnSync(go, ['mod', 'download', '-json', ...wanted], options);
+  const { error: failure, stdout, stderr } = spawnSync(go, ['mod', 'download', '-json', ...modules], options);
+  if (failure) throw failure;
   const said: Download[] = JSON.parse(`[${stdout.trim().replaceAll('\n}\n{', '\n},{')}]`);
   const broken = said.flatMap(({ Error: error }) => (error && !REFUSED.test(error) ? [error] : []));
   if ((broken.length > 0 && process.env.CI === 'true') || said.length !== wanted.length)
     throw new Error([...broken, stderr].join('\n'));
-  return (project, version) => {
-    const one = said.find(({ Path, Version }) => `${Path}@${Version}` === moduleOf(project, version));
-    return one?.Dir ? { folder: `${one.Dir}/${project.folder}` } : { refused: one?.Error };
-  };
+  return wanted.map(({ project, version }, index) => {
+    const one = said.find(({ Path, Version }) => `${Path}@${Version}` === modules[index]);
+    return { project, version, ...(one?.Dir ? { folder: `${one.Dir}/${project.folder}` } : { refused: one?.Error }) };
+  });
 }
 
 /** What a registry answers that does not hand a version out. */

@@ -61,50 +61,51 @@ describeWith('kubectl', 'The fields of Kubernetes manifests', () => {
   });
 
   describeWith('go', 'by the schemas of those whose kinds they are', (go) => {
-    const found: Found = go ? download(go) : () => ({ refused: 'Go is missing' });
+    const wanted = PROJECTS.flatMap((project) => project.versions.map((version) => ({ project, version })));
+    const found: Found[] = go ? download(go, wanted) : wanted.map((one) => ({ ...one, refused: 'Go is missing' }));
+    const folderOf = (of: string) =>
+      found.find(({ project, version }) => project === KUBERNETES && version === of)?.folder;
 
-    for (const project of PROJECTS) {
-      for (const [age, version] of project.versions.entries()) {
-        const name = `${project.name} ${version}`;
-        const { folder = '', refused: why } = found(project, version);
-        const { folder: kubernetes = '' } = found(KUBERNETES, KUBERNETES.versions[age] as string);
-        if (go && why) process.stderr.write(`The schemas of ${name} were not tried: ${why.replace(/\s+/g, ' ')}\n`);
-        (why ? describe.skip : describe)(name, () => {
-          let complaintsOf: Schemas;
-          let own: Manifest[];
-          beforeAll(() => {
-            complaintsOf = project === KUBERNETES ? schemasOf(folder) : customSchemasOf(folder, kubernetes);
-            own = objects.filter((object) => ownerOf(object) === project);
-          });
-
-          it('knows every field', () => {
-            expect(own).not.toEqual([]);
-            expect(own.flatMap(complaintsOf)).toEqual([]);
-          });
-
-          for (const [id, path, value, says] of BROKEN[project.name] ?? []) {
-            it(`finds ${id}${path} = ${value}`, () => {
-              const copy = structuredClone(own.find((object) => isCalled(object, id)) as Manifest);
-              change(copy, path, value);
-              expect(complaintsOf(copy)).toEqual(expect.arrayContaining([expect.stringContaining(says)]));
-            });
-          }
-
-          it('finds any field that is misspelt', () => {
-            expect(own.flatMap((object) => fieldsOf(object).filter((path) => isMissed(object, path)))).toEqual([]);
-          });
-
-          function isMissed(object: Manifest, path: string): boolean {
-            if (['/apiVersion', '/kind', '/metadata'].includes(path)) return false;
-            const copy = structuredClone(object);
-            const [, parent, key] = /^(.*)\/([^/]+)$/.exec(path) as unknown as [string, string, string];
-            const fields = at(copy, parent);
-            fields[`${plain(key)}x`] = fields[plain(key)];
-            delete fields[plain(key)];
-            return !complaintsOf(copy).some((line) => line.endsWith(`/${plain(key)}x is not a field`));
-          }
+    for (const { project, version, folder = '', refused } of found) {
+      const name = `${project.name} ${version}`;
+      const kubernetes = folderOf(KUBERNETES.versions[project.versions.indexOf(version)] as string) ?? '';
+      if (go && refused)
+        process.stderr.write(`The schemas of ${name} were not tried: ${refused.replace(/\s+/g, ' ')}\n`);
+      (refused ? describe.skip : describe)(name, () => {
+        let complaintsOf: Schemas;
+        let own: Manifest[];
+        beforeAll(() => {
+          complaintsOf = project === KUBERNETES ? schemasOf(folder) : customSchemasOf(folder, kubernetes);
+          own = objects.filter((object) => ownerOf(object) === project);
         });
-      }
+
+        it('knows every field', () => {
+          expect(own).not.toEqual([]);
+          expect(own.flatMap(complaintsOf)).toEqual([]);
+        });
+
+        for (const [id, path, value, says] of BROKEN[project.name] ?? []) {
+          it(`finds ${id}${path} = ${value}`, () => {
+            const copy = structuredClone(own.find((object) => isCalled(object, id)) as Manifest);
+            change(copy, path, value);
+            expect(complaintsOf(copy)).toEqual(expect.arrayContaining([expect.stringContaining(says)]));
+          });
+        }
+
+        it('finds any field that is misspelt', () => {
+          expect(own.flatMap((object) => fieldsOf(object).filter((path) => isMissed(object, path)))).toEqual([]);
+        });
+
+        function isMissed(object: Manifest, path: string): boolean {
+          if (['/apiVersion', '/kind', '/metadata'].includes(path)) return false;
+          const copy = structuredClone(object);
+          const [, parent, key] = /^(.*)\/([^/]+)$/.exec(path) as unknown as [string, string, string];
+          const fields = at(copy, parent);
+          fields[`${plain(key)}x`] = fields[plain(key)];
+          delete fields[plain(key)];
+          return !complaintsOf(copy).some((line) => line.endsWith(`/${plain(key)}x is not a field`));
+        }
+      });
     }
   });
 });
