@@ -20,7 +20,8 @@ flock 9
 if [ -d "${4:-}" ]; then exit; fi
 
 apt-get update -qq
-candidate=$(apt-cache policy "$1" | sed -n 's/^ *Candidate: *\([0-9].*\)/\1/p')
+# Without its epoch, which VERSION does not have.
+candidate=$(apt-cache policy "$1" | sed -En 's/^ *Candidate: *([0-9]+:)?([0-9].*)/\2/p')
 if [ "$candidate" ] && dpkg --compare-versions "$candidate" ge "${3:-0}" && install "$1"; then exit; fi
 [ "${2:-}" ] || exit 1
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -1)
