@@ -83,7 +83,7 @@ export const PROJECTS: Project[] = [
 interface Download {
   Path: string;
   Version: string;
-  Dir?: string;
+  Zip?: string;
   Error?: string;
 }
 
@@ -110,12 +110,16 @@ export function download(go: string, wanted: Wanted[]): Found[] {
   const { error: failure, stdout, stderr } = spawnSync(go, ['mod', 'download', '-json', ...modules], options);
   if (failure) throw failure;
   const said: Download[] = JSON.parse(`[${stdout.trim().replaceAll('\n}\n{', '\n},{')}]`);
-  const broken = said.flatMap(({ Error: error }) => (error && !REFUSED.test(error) ? [error] : []));
+  const broken = said.flatMap(({ Zip, Error: error }) => (!Zip && error && !REFUSED.test(error) ? [error] : []));
   if ((broken.length > 0 && process.env.CI === 'true') || said.length !== wanted.length)
     throw new Error([...broken, stderr].join('\n'));
   return wanted.map(({ project, version }, index) => {
     const one = said.find(({ Path, Version }) => `${Path}@${Version}` === modules[index]);
-    return { project, version, ...(one?.Dir ? { folder: `${one.Dir}/${project.folder}` } : { refused: one?.Error }) };
+    // Go says where a module lies only when it is new enough for that, but unpacks it all the same.
+    const folder = one?.Zip?.replace('/cache/download/', '/')
+      .replace('/@v/', '@')
+      .replace(/\.zip$/, '');
+    return { project, version, ...(folder ? { folder: `${folder}/${project.folder}` } : { refused: one?.Error }) };
   });
 }
 
