@@ -100,6 +100,7 @@ export const GUARDS = {
   'requests the memory that it may use': [
     ['Deployment/floodgate', `${APP}/resources/limits/memory`, '512Mi', 'requests 256Mi of memory, may use 512Mi'],
     ['StatefulSet/redis', `${APP}/resources/limits`, undefined, 'may use undefined'],
+    ['StatefulSet/redis', `${APP}/resources/limits/ephemeral-storage`, undefined, 'may fill the disk of its node'],
     ['DaemonSet/fluent-bit', `${APP}/resources/requests/cpu`, undefined, 'requests no CPU'],
   ],
   'leaves a container no rights that it does not need': [
@@ -109,6 +110,12 @@ export const GUARDS = {
     ['DaemonSet/fluent-bit', `${APP}/securityContext/privileged`, true, 'is privileged'],
   ],
   'is restricted as its namespace enforces': [
+    [
+      'Namespace/floodgate',
+      '/metadata/labels/pod-security.kubernetes.io~1enforce-version',
+      'latest',
+      'enforces what the next',
+    ],
     ['Namespace/floodgate', '/metadata/labels', {}, 'namespace floodgate enforces nothing'],
     ['Deployment/floodgate', `${POD}/securityContext/runAsNonRoot`, undefined, 'may run as root'],
     ['Deployment/floodgate', `${APP}/securityContext/runAsUser`, 0, 'may run as root'],
@@ -117,6 +124,12 @@ export const GUARDS = {
     ['Deployment/floodgate', `${POD}/hostNetwork`, true, "uses the node's own"],
     ['Deployment/floodgate', `${APP}/ports/0/hostPort`, 80, "uses the node's own"],
     ['Deployment/floodgate', `${POD}/volumes`, [{ name: 'logs', hostPath: {} }], 'has a volume logs'],
+  ],
+  'goes before what may wait': [
+    ['PriorityClass/floodgate', '', undefined, 'StatefulSet/redis has the priority floodgate'],
+    ['Deployment/floodgate', `${POD}/priorityClassName`, undefined, 'Deployment/floodgate has the priority undefined'],
+    ['Cluster/floodgate-db', '/spec/priorityClassName', 'other', 'floodgate-db has the priority other'],
+    ['Pooler/floodgate-db-pooler', `${POD}/priorityClassName`, undefined, 'pooler has the priority undefined'],
   ],
   'gives no pod a key to the cluster': [
     ['Deployment/floodgate', `${POD}/automountServiceAccountToken`, undefined, 'Deployment/floodgate has a token'],

@@ -1,6 +1,6 @@
 import { connectionsCheck } from './connections.js';
 import { bodiesCheck, entryCheck, trustCheck } from './entry.js';
-import { containersCheck, imagesCheck, memoryCheck, restrictedCheck, tokensCheck } from './hardening.js';
+import { containersCheck, imagesCheck, memoryCheck, priorityCheck, restrictedCheck, tokensCheck } from './hardening.js';
 import { retentionCheck, shippingCheck } from './logging.js';
 import { metricNamesCheck } from './metrics.js';
 import { networkCheck } from './network.js';
@@ -44,6 +44,7 @@ export const CHECKS = {
   'requests the memory that it may use': memoryCheck,
   'leaves a container no rights that it does not need': containersCheck,
   'is restricted as its namespace enforces': restrictedCheck,
+  'goes before what may wait': priorityCheck,
   'gives no pod a key to the cluster': tokensCheck,
 } satisfies Record<string, Check>;
 

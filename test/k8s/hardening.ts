@@ -1,5 +1,6 @@
 import {
   appOf,
+  bytesOf,
   type Check,
   type Container,
   containersOf,
@@ -36,6 +37,9 @@ export const memoryCheck: Check = (objects) =>
       ? []
       : [`requests ${requests?.memory} of memory, may use ${limits?.memory}`]),
     ...(requests?.cpu ? [] : ['requests no CPU']),
+    ...(bytesOf(requests?.['ephemeral-storage']) > 0 && bytesOf(limits?.['ephemeral-storage']) > 0
+      ? []
+      : ['may fill the disk of its node']),
   ]);
 
 /** What every container is held to: nothing written beside its volumes, no rights that are not named. */
@@ -53,6 +57,10 @@ export const restrictedCheck: Check = (objects) => {
     .filter(({ metadata }) => metadata.labels?.['pod-security.kubernetes.io/enforce'] === 'restricted')
     .map(({ metadata }) => metadata.name);
   if (!enforcing.includes('floodgate')) return ['namespace floodgate enforces nothing'];
+  const { labels } =
+    objects.find(({ metadata }) => metadata.name === 'floodgate' && !metadata.namespace)?.metadata ?? {};
+  if (!/^v1\.\d+$/.test(labels?.['pod-security.kubernetes.io/enforce-version'] ?? ''))
+    return ['namespace floodgate enforces what the next version of the cluster means'];
   return workloadsOf(objects)
     .filter(({ metadata }) => enforcing.includes(metadata.namespace as string))
     .flatMap((workload) => restrictions(workload).map((line) => `${idOf(workload)} ${line}`));
@@ -75,6 +83,24 @@ function restrictions(workload: Workload): string[] {
       .map(({ name }) => `has a volume ${name} of a kind that is not allowed`),
   ];
 }
+
+/** What serves is not put out for what does not, and of that there is a class. */
+export const priorityCheck: Check = (objects) => {
+  const classes = objects.filter(({ kind }) => kind === 'PriorityClass').map(({ metadata }) => metadata.name);
+  const pods = [
+    ...workloadsOf(objects).map((workload) => [workload, workload.spec.template.spec.priorityClassName] as const),
+    ...(objects as Operated[])
+      .filter(({ kind }) => ['Cluster', 'Pooler'].includes(kind))
+      .map((one) => [one, one.spec.priorityClassName ?? one.spec.template?.spec.priorityClassName] as const),
+  ];
+  return pods
+    .filter(([{ metadata }, name]) => metadata.namespace === 'floodgate' && !classes.includes(name as string))
+    .map(([object, name]) => `${idOf(object)} has the priority ${name}`);
+};
+
+type Operated = Manifest & {
+  spec: { priorityClassName?: string; template?: { spec: { priorityClassName?: string } } };
+};
 
 /** No pod has a key to the cluster: nothing here talks to it. */
 export const tokensCheck: Check = (objects) =>

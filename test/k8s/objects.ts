@@ -5,6 +5,7 @@ export interface Manifest {
   metadata: { name: string; namespace?: string; labels?: Labels; annotations?: Labels };
   spec?: unknown;
   data?: Record<string, string>;
+  imagePullSecrets?: { name: string }[];
 }
 
 /** Reads objects as they would be applied, and says what is wrong with them, one line for each mistake. */
@@ -67,6 +68,7 @@ export interface Spread {
 
 export interface PodSpec {
   serviceAccountName?: string;
+  priorityClassName?: string;
   automountServiceAccountToken?: boolean;
   hostNetwork?: boolean;
   hostPID?: boolean;
