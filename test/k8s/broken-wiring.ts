@@ -26,6 +26,7 @@ export const WIRING = {
     ['ConfigMap/floodgate', '/data/PORT', '8080', 'PORT is 8080'],
   ],
   'names only what is there': [
+    ['ServiceAccount/floodgate', '/imagePullSecrets/0/name', 'other', 'Secret/floodgate/other'],
     ['Deployment/floodgate', `${POD}/serviceAccountName`, 'other', 'ServiceAccount/floodgate/other'],
     ['Deployment/floodgate', `${APP}/envFrom/0/configMapRef/name`, 'floodgate', 'ConfigMap/floodgate/floodgate'],
     ['Deployment/floodgate', `${APP}/env/5/valueFrom/secretKeyRef/name`, 'other', 'Secret/floodgate/other'],

@@ -13,7 +13,7 @@ const BROKEN: Record<CheckName, Break[]> = { ...WIRING, ...RUNNING, ...GUARDS };
 
 /** Copies of these are broken: between them they have one of every kind. */
 const WHOLE: [name: string, ...components: string[]][] = [
-  ['overlays/production', 'external-secrets'],
+  ['overlays/production', 'external-secrets', 'pull-secret'],
   ['base', 'ingress', 'postgres', 'redis', 'monitoring', 'autoscale-qps', 'tracing'],
 ];
 

@@ -22,7 +22,7 @@ const FIELDS: Record<string, string> = {
   elasticsearchRef: 'Elasticsearch',
 };
 
-const NAMESPACES = ['Namespace', 'ClusterRole', 'ClusterRoleBinding'];
+const NAMESPACES = ['Namespace', 'PriorityClass', 'ClusterRole', 'ClusterRoleBinding'];
 
 /** Every object that is named is there, is made by an operator from one that is, or by hand as docs/operations.md says. */
 export const referencesCheck: Check = (objects) => {
@@ -44,6 +44,8 @@ const placeOf = ({ kind, metadata: { name, namespace } }: Reference) => `${kind}
 function referencesOf(object: Manifest): Reference[] {
   const { namespace } = object.metadata;
   const found: Reference[] = [];
+  // A ServiceAccount has no spec.
+  for (const { name } of object.imagePullSecrets ?? []) found.push({ kind: 'Secret', metadata: { name, namespace } });
   for (const [, value] of walk(object.spec)) {
     for (const [field, target] of Object.entries(value)) {
       const kind = FIELDS[field];
@@ -66,7 +68,7 @@ const namesIn = (target: unknown): string[] =>
 /** Secrets that docs/operations.md says how to make. */
 const madeByHand = (): Reference[] => {
   const told = readFileSync('docs/operations.md', 'utf8').matchAll(
-    /kubectl create secret \w+ ([\w-]+)(?: -n ([\w-]+))?/g,
+    /kubectl create secret [\w-]+ ([\w-]+)(?: -n ([\w-]+))?/g,
   );
   const secrets = [...told].map(([, name, namespace = 'floodgate']) => ({ name: name as string, namespace }));
   return [...printedSecrets(), ...secrets.map((metadata) => ({ kind: 'Secret', metadata }))];
