@@ -154,6 +154,25 @@ export const RUNNING = {
     ],
     ['Pooler/floodgate-db-pooler', `${POD}/topologySpreadConstraints/0`, undefined, 'pooler is not spread over zone'],
     ['Pooler/floodgate-db-pooler', `${APP}/resources`, undefined, 'may use undefined'],
+    [
+      'NginxProxy/floodgate',
+      '/spec/kubernetes/deployment/replicas',
+      1,
+      'the gateway floodgate is not spread over zone',
+    ],
+    [
+      'NginxProxy/floodgate',
+      '/spec/kubernetes/deployment/pod',
+      undefined,
+      'gateway floodgate is not spread over hostname',
+    ],
+    [
+      'NginxProxy/floodgate',
+      '/spec/kubernetes/deployment/container',
+      undefined,
+      'gateway floodgate requests undefined',
+    ],
+    ['PodDisruptionBudget/gateway', '', undefined, 'the gateway floodgate has no budget'],
     ['PodDisruptionBudget/floodgate-db-pooler', '', undefined, 'floodgate-db-pooler has no budget'],
   ],
   'lets nodes be drained, a pod at a time': [

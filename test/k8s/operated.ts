@@ -4,6 +4,7 @@ import {
   type Container,
   type Labels,
   type Manifest,
+  named,
   ofKind,
   type PodSpec,
   type Selector,
@@ -29,6 +30,7 @@ type Pooler = Manifest & { spec: { template?: { metadata?: { labels?: Labels }; 
 /** What operators start of an object, with the labels that they give to it. */
 export function operatedSets(objects: Manifest[]): PodSet[] {
   return [
+    ...gatewaySets(objects),
     ...ofKind<Cluster>(objects, 'Cluster').map(({ metadata: { name }, spec }) => ({
       name,
       labels: { 'cnpg.io/cluster': name, 'cnpg.io/podRole': 'instance' },
@@ -48,6 +50,35 @@ export function operatedSets(objects: Manifest[]): PodSet[] {
     }),
   ];
 }
+
+interface Proxy extends Manifest {
+  spec: {
+    kubernetes: {
+      deployment: {
+        replicas?: number;
+        pod?: { topologySpreadConstraints?: Spread[] };
+        container?: { resources?: Container['resources'] };
+      };
+    };
+  };
+}
+
+/** NGINX, as its Gateway names how it is to run. */
+const gatewaySets = (objects: Manifest[]): PodSet[] =>
+  ofKind<Manifest & { spec: { infrastructure: { parametersRef: { name: string } } } }>(objects, 'Gateway').map(
+    ({ metadata: { name }, spec: { infrastructure } }) => {
+      const labels = { 'gateway.networking.k8s.io/gateway-name': name };
+      const { deployment } = named<Proxy>(objects, 'NginxProxy', infrastructure.parametersRef.name).spec.kubernetes;
+      return {
+        name: `the gateway ${name}`,
+        labels,
+        // One alone is nowhere but where it is.
+        spread: (deployment.replicas ?? 1) > 1 ? (deployment.pod?.topologySpreadConstraints ?? []) : [],
+        resources: deployment.container?.resources,
+        hasBudget: hasBudget(objects, labels),
+      };
+    },
+  );
 
 const hasBudget = (objects: Manifest[], labels: Labels) =>
   ofKind<Manifest & { spec: { selector: Selector } }>(objects, 'PodDisruptionBudget').some(({ spec }) =>
