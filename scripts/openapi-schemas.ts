@@ -19,34 +19,8 @@ const options = {
     else if (jsonSchema.enum === undefined && jsonSchema.const === undefined) jsonSchema.pattern ??= TEXT;
     // In a query everything is text, also what stands for a number.
     if (type === 'integer' && jsonSchema.default !== undefined) jsonSchema.default = Number(jsonSchema.default);
-    if (jsonSchema.id === 'Data') Object.assign(jsonSchema, anyObject);
   },
 } as const;
-
-const jsonValue = { $ref: '#/components/schemas/JsonValue' };
-const anyObject = {
-  type: 'object',
-  propertyNames: { pattern: TEXT, not: { const: '__proto__' } },
-  additionalProperties: jsonValue,
-  not: {
-    type: 'object',
-    required: ['constructor'],
-    properties: { constructor: { type: 'object', properties: { prototype: {} }, required: ['prototype'] } },
-  },
-};
-
-/** Any JSON that can be given back exactly as it came. */
-const JSON_VALUE = {
-  description:
-    'Any JSON. Numbers lie within ±(2^53−1) and have 400 decimals at most, strings hold no NUL, nesting ends at 32 levels.',
-  minimum: Number.MIN_SAFE_INTEGER,
-  maximum: Number.MAX_SAFE_INTEGER,
-  pattern: TEXT,
-  // The same again; put so that generators of types, which cannot write an array of itself, see an array of anything.
-  items: { not: { not: jsonValue } },
-  ...anyObject,
-  type: ['null', 'boolean', 'number', 'string', 'array', 'object'],
-};
 
 export const problemSchema = z
   .object({
@@ -86,5 +60,5 @@ export function schemas(): Schema {
   const uri = (id: string) => `#/components/schemas/${id}`;
   const { schemas: made } = z.toJSONSchema(z.globalRegistry, { ...options, uri });
   const named = Object.entries(made).map(([id, schema]) => [id, withoutRoot(schema as Schema)]);
-  return { ...Object.fromEntries(named), JsonValue: JSON_VALUE };
+  return Object.fromEntries(named);
 }

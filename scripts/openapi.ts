@@ -111,7 +111,7 @@ interface Operation {
   parameters: { name: string; in: string; required: boolean }[];
   responses: Record<string, { description?: string; headers?: Schema; links?: object; content?: Schema }>;
   security?: Schema[];
-  requestBody?: { content: Record<string, { schema: unknown }> };
+  requestBody?: { description?: string; content: Record<string, { schema: unknown }> };
   [ANYONE_EXTENSION]?: true;
   [PROBLEMS_EXTENSION]: ProblemType[];
 }
@@ -171,7 +171,10 @@ function complete(path: string, method: string, operation: Operation, responses:
   operation.security = [...(operation[ANYONE_EXTENSION] ? [{}] : []), { accessToken: [] }];
   delete operation[ANYONE_EXTENSION];
   delete (operation as Partial<Operation>)[PROBLEMS_EXTENSION];
-  const lines = operation.requestBody?.content['application/x-ndjson'];
+  const { requestBody } = operation;
+  if (method === 'patch' && requestBody)
+    requestBody.description = 'A JSON Merge Patch (RFC 7396), which may also be sent as `application/json`.';
+  const lines = requestBody?.content['application/x-ndjson'];
   if (lines) lines.schema = { type: 'string', description: 'One JSON object a line, each as in the array.' };
 }
 

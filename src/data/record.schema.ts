@@ -14,12 +14,20 @@ const occurredAt = moment.meta({
   examples: ['2001-01-01T12:30:00Z'],
 });
 
+const jsonValue = z.unknown().meta({
+  id: 'JsonValue',
+  description:
+    'Any JSON. Numbers lie within ±(2^53−1) and have 400 decimals at most, strings and names hold no NUL, nesting ends at 32 levels, and no object has a member `__proto__`, or `prototype` in `constructor`.',
+});
+
 const data = z
   .custom<Record<string, unknown>>(isObject, {
     error: ({ input }) => (input === undefined ? 'is missing' : 'must be an object'),
   })
   .meta({
-    id: 'Data',
+    id: 'RecordData',
+    type: 'object',
+    additionalProperties: { $ref: '#/components/schemas/JsonValue' },
     description:
       'Any JSON object of up to 65,536 bytes, without white space and with its numbers written out (`1e-3` is `0.001`). The server returns the same values, each number to its last digit. These may differ: the order of names, white space, escapes, and the form of a number (`1e2` is `100`, `1.0` may be `1`, `-0` is `0`). Of several members with the same name, the last one counts.',
     examples: [{ delay: 14, distance: 405 }],
@@ -49,7 +57,7 @@ export const recordSchema = z
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
   })
-  .meta({ id: 'Record' });
+  .meta({ id: 'DataRecord' });
 
 export const recordPage = pageOf('RecordPage', recordSchema);
 
@@ -81,7 +89,7 @@ const filterParameters = {
       description: 'A JSON object: only records whose `data` contains it.',
       format: 'json-object',
       contentMediaType: 'application/json',
-      contentSchema: { $ref: '#/components/schemas/Data' },
+      contentSchema: { $ref: '#/components/schemas/RecordData' },
     }),
 };
 const order = z.enum(['desc', 'asc']).default('desc').meta({ description: 'By `occurredAt`: newest or oldest first.' });
@@ -118,7 +126,7 @@ export const statsSchema = z
       .meta({ description: 'The newest 1,000 buckets that are not empty, newest first.' }),
     by: z.string().nullable(),
     values: z
-      .array(z.object({ value: z.unknown().meta({ id: 'JsonValue' }), count }))
+      .array(z.object({ value: jsonValue, count }))
       .nullable()
       .meta({ description: 'The 20 most common values of the field, the most common first; null without `by`.' }),
   })

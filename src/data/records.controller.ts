@@ -124,7 +124,7 @@ export class RecordsController {
   }
 
   @Patch('records/:id')
-  @ApiConsumes('application/merge-patch+json', 'application/json')
+  @ApiConsumes('application/merge-patch+json')
   @ForWriters()
   @Operation('patchRecord', 'Change a record', { answer: 'The changed record.', body: schema.recordSchema })
   async patch(

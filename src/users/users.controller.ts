@@ -59,7 +59,7 @@ export class UsersController {
 
   @Patch(':id')
   @SelfOrAdmin()
-  @ApiConsumes('application/merge-patch+json', 'application/json')
+  @ApiConsumes('application/merge-patch+json')
   @Operation('updateUser', 'Change a user: yourself, or anyone as an admin', {
     answer: 'The changed user.',
     body: schema.userSchema,

@@ -34,11 +34,9 @@ export interface Collection {
   updatedAt: string;
 }
 
-export type Json = null | boolean | number | string | unknown[] | { [key: string]: Json };
-
 export interface StoredRecord {
   id: string;
-  data: { [key: string]: Json };
+  data: { [key: string]: unknown };
   occurredAt: string;
   version: number;
   createdAt: string;
@@ -61,7 +59,7 @@ export interface Stats {
   bucket: string;
   buckets: { from: string; count: number }[];
   by: string | null;
-  values: { value: Json; count: number }[] | null;
+  values: { value: unknown; count: number }[] | null;
 }
 
 export interface Health {

@@ -1,6 +1,7 @@
-"""Formats of the contract (openapi.json) that Schemathesis does not know."""
+"""What Schemathesis has to know of the contract that openapi.json does not say: formats, and how narrow JSON data is."""
 
 import json
+import pathlib
 
 import schemathesis
 from hypothesis import strategies as st
@@ -9,6 +10,14 @@ text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8
 scalars = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | text
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3))
 objects = st.dictionaries(text.filter(lambda name: name not in ("__proto__", "constructor")), values, max_size=3)
+
+narrow = json.loads(pathlib.Path(__file__).with_name("data.schema.json").read_text())
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    raw_schema["components"]["schemas"].update(narrow)
+
 
 schemathesis.openapi.format("entity-tag", st.from_regex('"[!#-~]{0,40}"', fullmatch=True))
 schemathesis.openapi.format("json-object", objects.map(json.dumps))

@@ -67,7 +67,8 @@ export const operations: Operation[] = Object.entries(
   document.paths as Record<string, Record<string, Described>>,
 ).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, { operationId, requestBody, responses, security, parameters }]) => {
-    const schema = requestBody?.content['application/json']?.schema;
+    const { 'application/json': json, 'application/merge-patch+json': patch } = requestBody?.content ?? {};
+    const schema = (json ?? patch)?.schema;
     const statuses = Object.keys(responses).map(Number);
     const namesIn = (where: string) => parameters.filter((one) => one.in === where).map(({ name }) => name);
     const inPath = parameters.filter((one) => one.in === 'path');

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import type { Client } from './client.js';
 import { clientsAt, makeFor } from './contracts.js';
+import { narrowedDocument } from './narrowed.js';
 import { operations } from './operations.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: a schema is any JSON
@@ -31,7 +31,7 @@ export interface Around {
   values: Record<string, Record<string, string>>;
 }
 
-const document = JSON.parse(readFileSync('openapi.json', 'utf8'));
+const document = narrowedDocument();
 const resolve = (value: Schema): Schema =>
   value?.$ref
     ? resolve(

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Debian's package of each program that tests need beside Node; its release where older ones have none that will do; and the oldest version that does. */
-const PACKAGES: Record<ProgramName, [name: string, release?: string, version?: string]> = {
+const PACKAGES: Record<ProgramName, [name: string, release?: string | undefined, version?: string]> = {
   'redis-server': ['redis-server'],
   prometheus: ['prometheus'],
   promtool: ['prometheus'],
@@ -20,12 +20,13 @@ const PACKAGES: Record<ProgramName, [name: string, release?: string, version?: s
   haproxy: ['haproxy'],
   wrk: ['wrk'],
   chromium: ['chromium'],
+  python3: ['python3-venv', undefined, '3.11'],
+  // What a generated client is built on needs it.
+  go: ['golang-go', 'forky', '1.26'],
   buildah: ['buildah'],
   podman: ['podman'],
   runc: ['runc'],
   debootstrap: ['debootstrap'],
-  // Before, it cannot build kube-score.
-  go: ['golang-go', 'trixie', '1.23'],
 };
 
 type ProgramName =
@@ -42,11 +43,12 @@ type ProgramName =
   | 'haproxy'
   | 'wrk'
   | 'chromium'
+  | 'python3'
+  | 'go'
   | 'buildah'
   | 'podman'
   | 'runc'
-  | 'debootstrap'
-  | 'go';
+  | 'debootstrap';
 
 /** Where packages of another release are, that cannot be among the system's. */
 const BESIDE = '/usr/local/lib/floodgate-tests';
@@ -88,14 +90,18 @@ export function describeWith(program: ProgramName, name: string, suite: (path: s
   describe(name, () => suite(path));
 }
 
-/** How programs are asked for their version that know no --version. */
-const VERSION: Record<string, string[]> = { kubectl: ['version', '--client'], go: ['version'] };
+/** The arguments that print a program's version; Python's also fail where it cannot make virtual environments. */
+const VERSION: Record<string, string[]> = {
+  kubectl: ['version', '--client'],
+  go: ['version'],
+  python3: ['-c', 'import ensurepip, venv, platform; print(platform.python_version())'],
+};
 
 /** Whether a program can be run, and is no older than that. */
 function isThere(path: string, version?: string): boolean {
-  const asked = VERSION[basename(path)] ?? ['--version'];
-  const { error, stdout } = spawnSync(path, asked, { encoding: 'utf8' });
+  const { error, status, stdout } = spawnSync(path, VERSION[basename(path)] ?? ['--version'], { encoding: 'utf8' });
   if (error || version === undefined) return !error;
+  if (status !== 0) return false;
   const [major, minor] = numbersOf(stdout);
   const [leastMajor, leastMinor] = numbersOf(version);
   return major > leastMajor || (major === leastMajor && minor >= leastMinor);

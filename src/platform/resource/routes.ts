@@ -86,7 +86,7 @@ export const PatchRoute = (of: Described) =>
     Patch(':id'),
     UseGuards(ChangeGuard(of.entity)),
     IfMatch(),
-    ApiConsumes('application/merge-patch+json', 'application/json'),
+    ApiConsumes('application/merge-patch+json'),
     Operation(`patch${titled(of)}`, `Change ${article(of)}`, changed(of)),
   );
 

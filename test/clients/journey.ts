@@ -1,0 +1,94 @@
+import { execFile } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { startApp } from '../support/app.js';
+
+const execute = promisify(execFile);
+
+/** Where tools that tests install are kept from one run to the next. */
+const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'floodgate-tests');
+
+/** How long an installation from a slow registry may take. */
+export const INSTALLING_MS = 300_000;
+
+interface Options {
+  cwd?: string;
+  env?: Record<string, string>;
+}
+
+/** @returns what it printed @throws Error with all of that, when it fails */
+export async function run(program: string, args: string[], { cwd, env = {} }: Options = {}) {
+  try {
+    const options = { cwd, env: { ...process.env, ...env }, maxBuffer: 64 * 1024 * 1024 };
+    return await execute(program, args, options);
+  } catch (error) {
+    const { stdout, stderr, message } = error as Error & { stdout: string; stderr: string };
+    throw new Error(`${message}\n${stdout}\n${stderr}`);
+  }
+}
+
+/** A virtual environment of Python with one package of PyPI, which is installed once. @returns the folder of its programs */
+export async function installed(requirement: string): Promise<string> {
+  const folder = join(CACHE, requirement.replace(/[^\w.]+/g, '-'));
+  const bin = join(folder, 'bin');
+  const complete = join(folder, 'complete');
+  if (!existsSync(complete)) {
+    rmSync(folder, { recursive: true, force: true });
+    await run('python3', ['-m', 'venv', folder]);
+    await run(join(bin, 'pip'), ['install', '--quiet', requirement]);
+    writeFileSync(complete, '');
+  }
+  return bin;
+}
+
+/** What a client did against the app, as it tells it itself: see the program of each. */
+interface Journey {
+  registered: string;
+  signedInAs: string;
+  refreshed: boolean;
+  created: unknown;
+  stale: number;
+  patched: unknown;
+  bulk: { inserted: number; failed: number; lines: number[] };
+  pages: number;
+  listed: unknown[];
+  exported: unknown[];
+  refused: string;
+}
+
+/** What every client does alike: the program of each says how. */
+export const JOURNEY: Journey = {
+  registered: 'ada@example.com',
+  signedInAs: 'ada@example.com',
+  refreshed: true,
+  created: { to: 'Oslo', km: 405, stops: ['Hamar', null, { at: 1.5 }] },
+  stale: 412,
+  patched: { to: 'Oslo', km: 406 },
+  bulk: { inserted: 3, failed: 1, lines: [2] },
+  pages: 2,
+  listed: ['Oslo', 'Rome', 'Bergen', 'Turin'],
+  exported: ['Oslo', 'Rome', 'Bergen', 'Turin'],
+  refused: 'urn:problem-type:floodgate:not-found',
+};
+
+/**
+ * Has a client be generated from the running app's own document, and used against it.
+ * @param program the folder that holds what uses the client: it is copied, so that nothing is written beside it
+ * @param travel generates the client in that copy, runs what uses it, and returns what that printed
+ */
+export async function journeyOf(
+  program: string,
+  travel: (folder: string, url: string) => Promise<string>,
+): Promise<unknown> {
+  const app = await startApp();
+  const folder = mkdtempSync(join(tmpdir(), 'floodgate-client-'));
+  try {
+    cpSync(join('test/clients', program), folder, { recursive: true });
+    return JSON.parse(await travel(folder, app.url));
+  } finally {
+    rmSync(folder, { recursive: true });
+    await app.close();
+  }
+}
