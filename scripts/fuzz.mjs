@@ -98,6 +98,9 @@ async function fuzz(base, who, token) {
     'test/contract/schemathesis.toml',
     'run',
     `${base}/openapi.json`,
+    // The document names PUBLIC_URL.
+    '--url',
+    base,
     ...process.argv.slice(2),
   ];
   const child = spawn(program, args, {

@@ -11,7 +11,10 @@ const options = {
   // Data, of which JSON Schema says more than its check (see below).
   unrepresentable: 'any',
   io: 'input',
-  override: ({ jsonSchema }: { jsonSchema: Schema }) => {
+  override: ({ zodSchema, jsonSchema }: { zodSchema: unknown; jsonSchema: Schema }) => {
+    // Left out where a text is made into something else, though these are examples of the text.
+    const examples = z.globalRegistry.get(zodSchema as z.ZodType)?.examples;
+    if (examples) jsonSchema.examples = examples;
     const { type, format } = jsonSchema;
     // The format says it; the pattern by which it is checked is no help to a reader. Formats of an address differ.
     if ((format !== undefined && format !== 'password' && format !== 'email') || type !== 'string')

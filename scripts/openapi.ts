@@ -8,16 +8,18 @@ import { Problem, type ProblemType, problemTypes } from '#built/platform/http/pr
 import { LINKS } from './openapi-links.ts';
 import { problemSchema, type Schema, schemas, toJsonSchema } from './openapi-schemas.ts';
 
-/** What the pattern does not match is refused, but for the lists that RFC 9110 has too. */
+/**
+ * What the pattern does not match is refused, but for the lists that RFC 9110 has too. A page fills examples of parameters in,
+ * and no example is the tag of a thing that is there.
+ */
 const IF_MATCH = {
-  description: 'The entity tag (ETag) that you last read: the change is made if it is still that.',
+  description:
+    'The entity tag (`ETag`) that you last read, like `"3-mws8emx9"`: the change is made if it is still that.',
   schema: { type: 'string', format: 'entity-tag', pattern: '^"[!#-~]*"$' },
-  example: '"3-mws8emx9"',
 };
 const IF_NONE_MATCH = {
-  description: 'The entity tag (ETag) that you have: without a newer one, the answer is 304.',
+  description: 'The entity tag (`ETag`) that you have, like `"3-mws8emx9"`: without a newer one, the answer is 304.',
   schema: { type: 'string' },
-  example: '"3-mws8emx9"',
 };
 
 const REQUEST_ID = '5ff37bd8-4707-4d1f-9c3c-0a5a7bdcc3f1';
@@ -70,21 +72,52 @@ const WITH_PROBLEM: Partial<Record<number, string[]>> = {
   503: ['Retry-After'],
 };
 
+const TOKEN =
+  'The `accessToken` that `POST /api/v1/auth/login` answers with. It ends after 15 minutes at most; `POST /api/v1/auth/refresh` gives the next.';
+
+const DESCRIPTION = `Users, sign-in and JSON data that stay fast and upright under very high concurrency.
+
+To begin: become a user with \`POST /api/v1/auth/register\`, sign in with \`POST /api/v1/auth/login\`, and send the
+\`accessToken\` of its answer as \`Authorization: Bearer …\` (on the page: *Authorize*). A closed padlock is a route that you
+have a token for. Reads of one thing carry an \`ETag\`; a change needs it in \`If-Match\`.`;
+
+/** What is told of tags, in the order in which they are shown; those of other modules stand before the last. */
+const TAGS = {
+  auth: 'Become a user, sign in, and keep a session.',
+  users: 'Who can sign in: oneself, and for admins everybody.',
+  data: 'Collections of JSON records: one by one, many at once, all of them, and figures about them.',
+  operations: 'Health and figures, for what runs the server.',
+};
+
+function tagsOf(paths: OpenAPIObject['paths']) {
+  const used = new Set(
+    Object.values(paths).flatMap((path) =>
+      Object.values(path as Record<string, Operation>).flatMap(({ tags }) => tags),
+    ),
+  );
+  const { operations: _, ...first } = TAGS;
+  const names = new Set([...Object.keys(first), ...[...used].filter((name) => name !== 'operations'), 'operations']);
+  return [...names]
+    .filter((name) => used.has(name))
+    .map((name) => ({ name, ...(name in TAGS ? { description: TAGS[name as keyof typeof TAGS] } : {}) }));
+}
+
 /** The API as OpenAPI 3.1, made from the controllers and their schemas as built: node runs this file as it is. */
 export function createDocument(app: INestApplication): OpenAPIObject {
   const base = new DocumentBuilder()
     .setOpenAPIVersion('3.1.0')
     .setTitle('Floodgate')
-    .setDescription('Users, sign-in and JSON data that stay fast and upright under very high concurrency.')
+    .setDescription(DESCRIPTION)
     .setVersion('1')
     .setLicense('MIT', 'https://spdx.org/licenses/MIT.html')
     .addServer('/')
-    .addBearerAuth({ type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }, 'accessToken')
+    .addBearerAuth({ type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: TOKEN }, 'accessToken')
     .build();
   const document = SwaggerModule.createDocument(app, base, {
     autoTagControllers: false,
     standardSchemaConverter: (schema) => ({ schema: toJsonSchema(schema as z.ZodType) }),
   });
+  document.tags = tagsOf(document.paths);
   const responses: Schema = {};
   for (const [path, operations] of Object.entries(document.paths)) {
     for (const [method, operation] of Object.entries(operations as Record<string, Operation>))
@@ -111,8 +144,9 @@ interface Operation {
   parameters: { name: string; in: string; required: boolean }[];
   responses: Record<string, { description?: string; headers?: Schema; links?: object; content?: Schema }>;
   security?: Schema[];
-  requestBody?: { description?: string; content: Record<string, { schema: unknown }> };
-  [ANYONE_EXTENSION]?: true;
+  requestBody?: { description?: string; content: Record<string, { schema: unknown; example?: string }> };
+  [ANYONE_EXTENSION]?: 'optional' | 'unused';
+  tags: string[];
   [PROBLEMS_EXTENSION]: ProblemType[];
 }
 
@@ -168,14 +202,18 @@ function complete(path: string, method: string, operation: Operation, responses:
     responses[name] ??= problemResponse(types, Number(status));
     operation.responses[status] = { $ref: `#/components/responses/${name}` } as never;
   }
-  operation.security = [...(operation[ANYONE_EXTENSION] ? [{}] : []), { accessToken: [] }];
+  const token = operation[ANYONE_EXTENSION];
+  operation.security = token === 'unused' ? [] : [{ accessToken: [] }, ...(token === 'optional' ? [{}] : [])];
   delete operation[ANYONE_EXTENSION];
   delete (operation as Partial<Operation>)[PROBLEMS_EXTENSION];
   const { requestBody } = operation;
   if (method === 'patch' && requestBody)
     requestBody.description = 'A JSON Merge Patch (RFC 7396), which may also be sent as `application/json`.';
   const lines = requestBody?.content['application/x-ndjson'];
-  if (lines) lines.schema = { type: 'string', description: 'One JSON object a line, each as in the array.' };
+  if (lines) {
+    lines.schema = { type: 'string', description: 'One JSON object a line, each as in the array.' };
+    lines.example = '{"data":{"to":"Oslo","km":405}}\n{"data":{"to":"Rome","km":1184}}\n';
+  }
 }
 
 const when = (holds: boolean, ...types: ProblemType[]): ProblemType[] => (holds ? types : []);

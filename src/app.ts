@@ -1,11 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { SwaggerModule } from '@nestjs/swagger';
-import type { FastifyInstance, onRequestHookHandler } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { type Added, AppModule, NOTHING } from './app.module.js';
 import type { Config } from './config.js';
+import { serveDocument } from './docs.js';
 import { startEmbedded } from './embedded.js';
 import { migrations } from './migrations.js';
 import { Cache } from './platform/cache/cache.js';
@@ -15,8 +14,6 @@ import { prepareSchema } from './platform/database/schema.js';
 import { Edge } from './platform/edge/edge.js';
 import { accepting, assertFree, cannotListen } from './platform/http/acceptors.js';
 import { HttpAdapter } from './platform/http/adapter.js';
-import { notFound } from './platform/http/problem.js';
-import { splitUrl } from './platform/http/split-url.js';
 import { Lifecycle } from './platform/lifecycle/lifecycle.js';
 import { releaseMemoryWhenIdle } from './platform/lifecycle/release-memory.js';
 import { AccessLog, registerAccessLog } from './platform/logging/access-log.js';
@@ -109,7 +106,7 @@ async function assemble(config: Config, logger: Logger, added: Added, tracing?: 
   fastify.addHook('onClose', async () => backlog.close());
   registerBacklog(fastify, backlog, nest.get(Throttle));
   serveWelcome(fastify);
-  await serveDocument(nest, fastify);
+  await serveDocument(nest, fastify, config);
   await nest.init();
   adapter.sealRoutes();
   return { nest, edge };
@@ -136,36 +133,5 @@ function markWrites(fastify: FastifyInstance, servers: PrimaryAndReplicas): void
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (!isRead && request.caller) servers.wrote(request.caller.id);
     done();
-  });
-}
-
-/** What the page is made of. The package that has it holds more, such as its version. */
-const PAGE_FILES =
-  /^\/docs\/(?:swagger-ui\.css|swagger-ui-(?:bundle|standalone-preset)\.js|favicon-(?:16|32)x\d\d\.png)$/;
-
-const isDocument = (url: string) => url === '/openapi.json' || url === '/docs' || url.startsWith('/docs/');
-
-/** `npm run dev` runs what tsc made, file by file, of which the document can be made while it runs. */
-const isUnbundled = import.meta.url.endsWith('/app.js');
-
-/** /openapi.json as `npm run documents` made it or would, and a page for people at /docs that needs nothing from elsewhere. */
-async function serveDocument(nest: NestFastifyApplication, fastify: FastifyInstance): Promise<void> {
-  const kept = new Map();
-  fastify.addHook('onRoute', (route) => {
-    if (isDocument(route.url)) route.config = { ...route.config, kept };
-    if (route.url !== '/docs/*') return;
-    const isThere: onRequestHookHandler = (request, _reply, done) =>
-      done(PAGE_FILES.test(splitUrl(request.url)[0]) ? undefined : notFound());
-    route.onRequest = [isThere, ...[route.onRequest ?? []].flat()];
-  });
-  const servers = [{ url: fastify.getDecorator('publicPath') || '/' }];
-  const read = isUnbundled
-    ? (await import(new URL('../scripts/openapi.ts', import.meta.url).href)).createDocument
-    : () => JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8'));
-  SwaggerModule.setup('docs', nest, () => ({ ...read(nest), servers }), {
-    jsonDocumentUrl: 'openapi.json',
-    raw: ['json'],
-    customSiteTitle: 'Floodgate API',
-    swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
   });
 }

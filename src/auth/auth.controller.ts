@@ -3,7 +3,7 @@ import { ApiTags } from '@nestjs/swagger';
 import { SkipThrottle } from '@nestjs/throttler';
 import type { FastifyRequest } from 'fastify';
 import { Answer } from '../platform/http/answer.js';
-import { Anyone } from '../platform/http/caller.js';
+import { Anonymous } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { Priority } from '../platform/overload/priority.js';
 import { Limited } from '../platform/throttle/limited.js';
@@ -30,7 +30,7 @@ export class AuthController {
   ) {}
 
   @Post('register')
-  @Anyone()
+  @Anonymous()
   @Priority('login')
   @Limited('register')
   @Operation('register', 'Register a user', {
@@ -44,7 +44,7 @@ export class AuthController {
   }
 
   @Post('login')
-  @Anyone()
+  @Anonymous()
   @Priority('login')
   @Limited('login', { emailIn })
   @Operation('login', 'Sign in', { answer: 'A pair of tokens.', body: tokensSchema, problems: ['invalid-credentials'] })
@@ -53,7 +53,7 @@ export class AuthController {
   }
 
   @Post('refresh')
-  @Anyone()
+  @Anonymous()
   @Limited('refresh', { owners: AuthService })
   @Operation('refresh', 'Exchange a refresh token for the next pair of tokens', {
     description:
@@ -66,7 +66,7 @@ export class AuthController {
   }
 
   @Post('logout')
-  @Anyone()
+  @Anonymous()
   @Operation('logout', 'End the session of a refresh token', { answer: 'The session has ended, if there was one.' })
   async logout(@Body({ schema: refreshTokenSchema }) { refreshToken }: RefreshToken): Promise<void> {
     await this.sessions.end(refreshToken);
@@ -84,7 +84,7 @@ export class JwksController {
   constructor(private readonly tokens: TokensService) {}
 
   @Get()
-  @Anyone()
+  @Anonymous()
   @Operation('getJwks', "Read the public keys for this API's access tokens", { answer: 'A JWK set.', body: jwksSchema })
   jwks(): Answer {
     return new Answer(this.tokens.jwks(), { headers: { 'cache-control': 'public, max-age=300' } });

@@ -16,16 +16,27 @@ export const emailIn = (body: unknown): string =>
   credentialsSchema.shape.email.safeParse((body as { email?: unknown } | undefined)?.email).data ?? '';
 
 export const refreshTokenSchema = z
-  .strictObject({ refreshToken: z.string().min(1).max(256) })
+  .strictObject({
+    refreshToken: z
+      .string()
+      .min(1)
+      .max(256)
+      .meta({ examples: ['the refreshToken of your last pair'] }),
+  })
   .meta({ id: 'RefreshToken' });
 export type RefreshToken = z.infer<typeof refreshTokenSchema>;
 
 export const tokensSchema = z
   .object({
-    accessToken: z.string().meta({ description: 'A JWT (RFC 9068): send it as `Authorization: Bearer …`.' }),
+    accessToken: z.string().meta({
+      description: 'A JWT (RFC 9068): send it as `Authorization: Bearer …`.',
+      examples: ['eyJhbGciOiJFZERTQSJ9.eyJyb2xlIjoidXNlciJ9.c2lnbmF0dXJl'],
+    }),
     tokenType: z.literal('Bearer'),
-    expiresIn: z.int().meta({ description: 'Seconds until the access token expires.' }),
-    refreshToken: z.string().meta({ description: 'Can be used once, for the next pair of tokens.' }),
+    expiresIn: z.int().meta({ description: 'Seconds until the access token expires.', examples: [900] }),
+    refreshToken: z
+      .string()
+      .meta({ description: 'Can be used once, for the next pair of tokens.', examples: ['a text to be kept secret'] }),
   })
   .meta({ id: 'Tokens' });
 export type Tokens = z.infer<typeof tokensSchema>;

@@ -73,7 +73,11 @@ const guarded = (right: Right) =>
   applyDecorators(
     SetMetadata(RIGHT, right),
     UseGuards(CollectionGuard),
-    ApiParam({ name: 'collection', schema: { type: 'string', pattern: COLLECTION.source }, example: 'flights' }),
+    ApiParam({
+      name: 'collection',
+      description: 'Name of the collection.',
+      schema: { type: 'string', pattern: COLLECTION.source, examples: ['flights'] } as object,
+    }),
   );
 
 /** Opens the route to callers who may read the collection in its path. */

@@ -17,9 +17,12 @@ const visibility = z
 
 export const collectionSchema = z
   .object({
-    name: z.string(),
+    name: z.string().meta({ examples: ['flights'] }),
     visibility,
-    description: z.string().nullable(),
+    description: z
+      .string()
+      .meta({ examples: ['Flights of 2001'] })
+      .nullable(),
     ownerId: z.uuid(),
     version: z.int().min(1),
     createdAt: z.iso.datetime(),

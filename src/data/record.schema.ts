@@ -43,9 +43,11 @@ export const recordReplacementSchema = z
   .meta({ id: 'RecordReplacement' });
 
 /** The result is validated after the merge, since a null in `data` removes a member there. */
-export const recordPatchSchema = z
-  .strictObject({ data: data.optional(), occurredAt: occurredAt.optional() })
-  .meta({ id: 'RecordPatch', description: 'JSON Merge Patch (RFC 7396): in `data`, a null removes the member.' });
+export const recordPatchSchema = z.strictObject({ data: data.optional(), occurredAt: occurredAt.optional() }).meta({
+  id: 'RecordPatch',
+  description: 'JSON Merge Patch (RFC 7396): in `data`, a null removes the member.',
+  examples: [{ data: { delay: 15, distance: null } }],
+});
 export type RecordPatch = z.infer<typeof recordPatchSchema>;
 
 export const recordSchema = z
@@ -82,11 +84,10 @@ const filterParameters = {
   where: z
     .string()
     .max(4096)
-    .meta({ examples: ['{"distance":405}'] })
     .transform(toObjectText)
     .optional()
     .meta({
-      description: 'A JSON object: only records whose `data` contains it.',
+      description: 'A JSON object, like `{"distance":405}`: only records whose `data` contains it.',
       format: 'json-object',
       contentMediaType: 'application/json',
       contentSchema: { $ref: '#/components/schemas/RecordData' },
@@ -120,11 +121,14 @@ export const statsSchema = z
       count,
       isEstimate: z.boolean().meta({ description: 'False: the total is an exact count of all matching records.' }),
     }),
-    bucket: z.string(),
+    bucket: z.string().meta({ examples: ['day'] }),
     buckets: z
       .array(z.object({ from: z.iso.datetime(), count }))
       .meta({ description: 'The newest 1,000 buckets that are not empty, newest first.' }),
-    by: z.string().nullable(),
+    by: z
+      .string()
+      .meta({ examples: ['distance'] })
+      .nullable(),
     values: z
       .array(z.object({ value: jsonValue, count }))
       .nullable()
@@ -143,15 +147,21 @@ export type BulkQuery = z.infer<typeof bulkQuery>;
 
 export const bulkReportSchema = z
   .object({
-    inserted: z.int().meta({ description: 'Records that were stored.' }),
-    failed: z.int().meta({ description: 'Lines that were not stored.' }),
+    inserted: z
+      .int()
+      .min(0)
+      .meta({ description: 'Records that were stored.', examples: [2] }),
+    failed: z
+      .int()
+      .min(0)
+      .meta({ description: 'Lines that were not stored.', examples: [1] }),
     errors: z
       .array(
         z.object({
           line: z.int().min(1).meta({ description: 'Line number in the NDJSON, or position in the array, from 1.' }),
           // A pointer may contain a NUL, which no stricter pattern in the document allows.
-          pointer: z.string().meta({ description: 'JSON Pointer into the line.', pattern: '^' }),
-          detail: z.string(),
+          pointer: z.string().meta({ description: 'JSON Pointer into the line.', pattern: '^', examples: ['/data'] }),
+          detail: z.string().meta({ examples: ['must be an object'] }),
         }),
       )
       .meta({ description: 'What is wrong with these lines: the first 1,000 mistakes.' }),

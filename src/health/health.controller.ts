@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { Database } from '../platform/database/database.js';
 import { PrimaryWatch } from '../platform/database/primary-watch.js';
 import { Answer } from '../platform/http/answer.js';
-import { Anyone } from '../platform/http/caller.js';
+import { Anonymous } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { unavailable } from '../platform/http/problem.js';
 import { Lifecycle } from '../platform/lifecycle/lifecycle.js';
@@ -60,14 +60,14 @@ export class HealthController implements OnApplicationBootstrap {
   }
 
   @Get('live')
-  @Anyone()
+  @Anonymous()
   @Operation('getLiveness', 'Can the process answer at all', { answer: 'It can.', body: healthSchema })
   live(): Promise<Answer> {
     return this.answer();
   }
 
   @Get('ready')
-  @Anyone()
+  @Anonymous()
   @Operation('getReadiness', 'May it have traffic', { description: READINESS, answer: 'It may.', body: healthSchema })
   ready(): Promise<Answer> {
     const { isServing, isDraining } = this.lifecycle;
@@ -81,7 +81,7 @@ export class HealthController implements OnApplicationBootstrap {
   }
 
   @Get('startup')
-  @Anyone()
+  @Anonymous()
   @Operation('getStartup', 'Has it started, with the schema that it needs', { answer: 'It has.', body: healthSchema })
   startup(): Promise<Answer> {
     return this.answer(this.schema());

@@ -22,8 +22,8 @@ export const role = z.enum(['user', 'admin']);
 export const userSchema = z
   .object({
     id: resourceId,
-    email: z.string(),
-    name: z.string(),
+    email: z.string().meta({ examples: ['ada@example.com'] }),
+    name: z.string().meta({ examples: ['Ada Lovelace'] }),
     role,
     disabled: z.boolean(),
     version: z.int().min(1),
@@ -44,7 +44,11 @@ export const userPatchSchema = z
     role: role.optional().meta({ description: 'Admins only.' }),
     disabled: z.boolean().optional().meta({ description: 'Admins only.' }),
   })
-  .meta({ id: 'UserPatch', description: 'JSON Merge Patch (RFC 7396). No member can be removed.' });
+  .meta({
+    id: 'UserPatch',
+    description: 'JSON Merge Patch (RFC 7396). No member can be removed.',
+    examples: [{ name: 'Ada King' }],
+  });
 export type UserPatch = z.infer<typeof userPatchSchema>;
 
 export const userQuery = z.strictObject({

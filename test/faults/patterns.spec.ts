@@ -24,7 +24,7 @@ type Met = [file: string, regexp: RegExp, sample: string];
 /** For each pattern of a file, in their order, a text of a caller's that it takes; modules have theirs beside them. */
 const SAMPLES: Record<string, readonly string[]> = {
   ...texts,
-  'app.ts': ['/docs/swagger-ui.css'],
+  'docs.ts': ['/docs/swagger-ui.css', 'http://localhost:3000/'],
   'platform/decimal.ts': ['1.5e-7', '00', '0.01e1'],
   'platform/exact-json.ts': [' 1e5', '"a\\"b" :', '-1'],
   'platform/http/body.ts': ['; charset = "utf-8'],

@@ -7,6 +7,8 @@ export type { Browser, Page };
 /** The widths at which pages are looked at: a laptop's and a phone's. */
 export const SCREENS = { laptop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
 
+const PATIENT_MS = 120_000;
+
 /** Debian's Chromium without a window, which finds no host but this machine. Use it under `describeWith('chromium', …)`. */
 export const openBrowser = (): Promise<Browser> =>
   chromium.launch({
@@ -27,6 +29,8 @@ export async function openTab(browser: Browser, origin: string, screen: keyof ty
   const isPhone = screen === 'phone';
   const context = await browser.newContext({ viewport: SCREENS[screen], isMobile: isPhone, hasTouch: isPhone });
   const page = await context.newPage();
+  // A busy machine only makes it slower.
+  page.setDefaultTimeout(PATIENT_MS);
   const complaints: string[] = [];
   page.on('pageerror', ({ message }) => complaints.push(message));
   page.on('console', (message) => {

@@ -79,7 +79,7 @@ export const operations: Operation[] = Object.entries(
       ...(schema ? { input: resolved(schema), body: example(schema) } : {}),
       statuses,
       success: statuses.find((status) => status < 300) ?? 200,
-      isForAnyone: security.some((one) => Object.keys(one).length === 0),
+      isForAnyone: security.length === 0 || security.some((one) => Object.keys(one).length === 0),
       takesIfMatch: namesIn('header').includes('if-match'),
       query: namesIn('query'),
       checked: inPath.filter(({ schema }) => isChecked(resolved(schema))).map(({ name }) => name),

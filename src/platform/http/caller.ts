@@ -26,11 +26,16 @@ export const ACCESS = Symbol('ACCESS');
 /** Who may call a route: anyone; the user in its path and admins; or admins. By default, every signed-in user may. */
 export type Access = 'anyone' | 'self' | 'admin';
 
-/** Marks a route that needs no token, for the OpenAPI document only. */
+/** Marks, for the OpenAPI document only, a route that needs no token: it is 'optional' where it shows more, else 'unused'. */
 export const ANYONE_EXTENSION = 'x-anyone';
 
-export const Anyone = () =>
-  applyDecorators(SetMetadata(ACCESS, 'anyone' satisfies Access), ApiExtension(ANYONE_EXTENSION, true));
+const forAnyone = (token: 'optional' | 'unused') =>
+  applyDecorators(SetMetadata(ACCESS, 'anyone' satisfies Access), ApiExtension(ANYONE_EXTENSION, token));
+
+/** For anyone; a token is optional, and shows what is not public. */
+export const Anyone = () => forAnyone('optional');
+/** For anyone; it makes no difference who calls. */
+export const Anonymous = () => forAnyone('unused');
 /** For the user whose id is in the path, and admins. Other callers cannot tell whether that user exists. */
 export const SelfOrAdmin = () => SetMetadata(ACCESS, 'self' satisfies Access);
 export const AdminOnly = () => SetMetadata(ACCESS, 'admin' satisfies Access);

@@ -43,7 +43,7 @@ export function assertIfMatch(header: string | undefined, current: string | unde
   const tags = tagsIn(header);
   if (!isAny(header) && tags.length === 0) throw invalid('If-Match is not a list of entity tags.');
   if (current === undefined)
-    throw new Problem('precondition-failed', 'There is no resource here for If-Match to match: leave it out.');
+    throw new Problem('precondition-failed', 'There is nothing here yet: leave If-Match out to make it.');
   if (!isAny(header) && !tags.some((tag) => !tag.isWeak && isOf(current, tag)))
     throw new Problem('precondition-failed', 'If-Match does not name the current version: read the resource again.');
 }

@@ -4,7 +4,7 @@ import { SkipThrottle } from '@nestjs/throttler';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AggregatorRegistry, Registry, type RegistryContentType } from 'prom-client';
 import { z } from 'zod';
-import { Anyone } from '../http/caller.js';
+import { Anonymous } from '../http/caller.js';
 import { Operation } from '../http/operation.js';
 import { allMetrics, type Figures } from './all-workers.js';
 
@@ -17,7 +17,7 @@ export class MetricsController {
   private readonly underWay = new Map<RegistryContentType, Promise<string>>();
 
   @Get()
-  @Anyone()
+  @Anonymous()
   @ApiProduces('text/plain', 'application/openmetrics-text')
   @Operation('getMetrics', 'Metrics for Prometheus', {
     description: 'Prometheus text, or OpenMetrics if Accept asks for it.',

@@ -29,7 +29,15 @@ export const pageParameters = {
 
 /** The schema of a page; `id` is its name in the OpenAPI document. */
 export const pageOf = <Item extends z.ZodType>(id: string, item: Item) =>
-  z.object({ items: z.array(item), nextCursor: z.string().nullable() }).meta({ id });
+  z
+    .object({
+      items: z.array(item),
+      nextCursor: z
+        .string()
+        .meta({ examples: ['WyJ0cmlwcyJd.1pgk6MxKDYn7IWRqQqDs8Y'] })
+        .nullable(),
+    })
+    .meta({ id });
 
 /** A page of items as JSON text. One text may hold several items, separated by commas. */
 export interface Page {
