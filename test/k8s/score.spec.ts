@@ -10,15 +10,15 @@ import { buildScore, type Finding, score } from './score.js';
 const NOISE: [test: string, object: string, why: string][] = [
   ['container-image-pull-policy', '', 'a version is never pushed twice, and a restart is not to need the registry'],
   ['container-security-context-user-group-id', '', 'these are the users that the images have'],
-  ['container-ephemeral-storage-request-and-limit', '', 'the images are read-only, and what is written has limits'],
   ['deployment-has-host-podantiaffinity', '', 'pods are spread by topologySpreadConstraints'],
   ['deployment-replicas', '', 'an autoscaler has them, which kube-score does not know where it is one of KEDA'],
   ['statefulset-has-host-podantiaffinity', '', 'it has one pod'],
   ['statefulset-has-poddisruptionbudget', '', 'it has one pod, which a budget would tie to its node'],
   ['networkpolicy-targets-pod', '', 'operators make pods that kube-score does not see'],
-  ['pod-probes', 'StatefulSet/redis', 'it ends when it cannot go on'],
+  ['pod-probes-identical', 'StatefulSet/redis', 'one that does not answer is of no use, and after a while restarted'],
   ['pod-probes', 'StatefulSet/postgres', 'one that recovers is not to be restarted'],
   ['pod-networkpolicy', 'DaemonSet/fluent-bit', 'it takes no connections'],
+  ['pod-networkpolicy', 'CronJob/log-retention', 'it takes no connections'],
 ];
 
 const isNoise = ({ test, object }: Finding) => NOISE.some(([noisy, of]) => noisy === test && (!of || of === object));
