@@ -47,11 +47,11 @@ function report(lines) {
   };
   return `# What Floodgate survives
 
-Each row is a test in test/faults on real processes: PostgreSQL, Redis and the built app. The last column is what was
-seen in the last run of \`npm run test:faults -- --report\`, on ${new Date().toISOString().slice(0, 10)} with Node
-${process.version}, ${cpus().length} cores of ${cpus()[0].model.trim()} and Linux ${release()}. The tests themselves
-assert counts, order and bounds that only a broken system misses, since machines are noisy; "without" is the same
-measured in the same test without the fault.
+Each row is a test in test/faults on real processes: PostgreSQL, Redis and the built app. The last column shows the figures
+of the last run of \`npm run test:faults -- --report\`, on ${new Date().toISOString().slice(0, 10)} with Node
+${process.version}, ${cpus().length} cores of ${cpus()[0].model.trim()} and Linux ${release()}. Machines are noisy, so the tests
+assert only counts, order and bounds that a sound system keeps. "without" is the figure of the same
+test without the fault.
 
 | # | fault or input | what must be seen | what was seen |
 |---|---|---|---|

@@ -43,17 +43,17 @@ try {
 function report() {
   const names = Object.keys(lines[0]);
   const rows = [names, names.map(() => '---'), ...lines.map((figures) => names.map((name) => figures[name]))];
-  return `# What came of storms?
+  return `# Results of storms
 
-In a storm, faults of all kinds are done to two replicas, their Redis, their PostgreSQL and the ways between them, many at
-the same time, while callers do all that callers do, and check everything that they were promised: see
-test/faults/storm.long.spec.ts. Which faults, when and for how long, follows from the seed. These were seen in the last
-run of \`npm run test:storm -- --report\`: nothing that was acknowledged was missing or there twice, nobody saw what was not
-for them, nothing was answered with 500, and nothing was left over.
+In a storm, many faults of all kinds hit two replicas, their Redis, their PostgreSQL and the networks between them at the
+same time. Meanwhile callers use every part of the API, and check every promise that it made to them: see
+test/faults/storm.long.spec.ts. The seed decides which faults happen, when and for how long.
+The table has the last run of \`npm run test:storm -- --report\`. No acknowledged write was missing or stored twice, nobody
+saw data that they may not read, no answer was a 500, and nothing was left over.
 
-Storms have found two flaws, each of which has a test of its own now: a reset in the middle of the first connection's
-statement ended the process (row 12 of [faults](faults.md)), and the end of the process waited until all records of a
-deleted collection were removed (test/process/stop.spec.ts).
+Storms have found two bugs, and each now has its own test. A reset in the middle of the first connection's statement ended
+the process (row 12 of [faults](faults.md)). A process that stopped waited until all records of a deleted collection were
+removed (test/process/stop.spec.ts).
 
 ${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}
 `;
