@@ -93,7 +93,7 @@ describeWith('chromium', 'the page at /docs', () => {
       const listed = await execute(page, 'listRecords', { collection });
       expect([listed.status, listed.body.items.length]).toEqual([200, 3]);
       const renamed = await execute(page, 'updateUser', { id: made.body.id, 'if-match': '"1-0"' });
-      expect([renamed.status, renamed.body.title]).toEqual([412, 'What is there is not what If-Match says']);
+      expect([renamed.status, renamed.body.title]).toEqual([412, 'If-Match does not name the current version']);
 
       const absent = await execute(page, 'putCollection', { collection: `${collection}-2`, 'if-match': '"1-0"' });
       expect([absent.status, absent.body.detail]).toEqual([412, expect.stringContaining('nothing here yet')]);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { load } from 'js-yaml';
+import { loadAll } from 'js-yaml';
 import { freePort } from '../../scripts/embedded-postgres.js';
 import { untilOpen } from './nginx.js';
 import { need } from './program.js';
@@ -13,7 +13,8 @@ type Settings = Record<string, string>;
 /** What the manifest has PgBouncer do. */
 export function deployedPooler(): Settings {
   const text = readFileSync('k8s/components/postgres/pooler.yaml', 'utf8');
-  const { pgbouncer } = (load(text) as { spec: { pgbouncer: { poolMode: string; parameters: Settings } } }).spec;
+  const objects = loadAll(text) as { kind: string; spec: { pgbouncer: { poolMode: string; parameters: Settings } } }[];
+  const { pgbouncer } = (objects.find(({ kind }) => kind === 'Pooler') as (typeof objects)[number]).spec;
   return { pool_mode: pgbouncer.poolMode, ...pgbouncer.parameters };
 }
 
