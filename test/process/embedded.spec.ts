@@ -135,7 +135,7 @@ it('is understood by its log: a failure with its request, and what was not valid
   expect((await client.post('/api/v1/auth/login', login, { 'x-request-id': 'a-mistake' })).status).toBe(400);
   const [line] = await program.says(/^.*answered 400.*$/m);
   expect(line).toMatch(
-    /INFO: answered 400: .*\/password is missing; \/pasword is not known here.*\(request a-mistake\)/,
+    /INFO: answered 400: .*\/password is missing; \/pasword is not a known name.*\(request a-mistake\)/,
   );
   expect(program.stdout).not.toMatch(/lovelace|of-her-own/);
 });

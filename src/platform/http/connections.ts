@@ -171,7 +171,8 @@ export function registerConnections(fastify: FastifyInstance, most: number): voi
     if (connections.size >= most && slow) connections.delete(slow.destroy());
     if (connections.size >= most) newcomer.destroy();
   };
-  server.on('connection', (socket: Socket) => {
+  // Before Node's own listener: from Node 26 on, a newcomer that it knows counts as idle, and would be closed with the others.
+  server.prependListener('connection', (socket: Socket) => {
     if (connections.size >= most) makeRoom(socket);
     connections.add(socket);
     unheard.add(socket);
