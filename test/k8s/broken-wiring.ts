@@ -15,6 +15,10 @@ export const WIRING = {
     ['ServiceMonitor/floodgate', '/spec/selector/matchLabels/a', 'b', 'ServiceMonitor/floodgate selects no Service'],
     ['ServiceMonitor/floodgate', '/spec/endpoints/0/port', 'metrics', 'asks a port metrics'],
     ['ServiceMonitor/floodgate', '/spec/endpoints/0/path', '/metric', 'asks /metric'],
+    ['PodMonitor/floodgate-db', '/spec/selector/matchLabels/a', 'b', 'selects pods of 0 kinds'],
+    ['PodMonitor/floodgate-db', '/spec/selector/matchLabels/cnpg.io~1podRole', undefined, 'selects pods of 2 kinds'],
+    ['PodMonitor/floodgate-db', '/spec/jobLabel', 'cnpg.io/podRole', 'does not call its job floodgate-db'],
+    ['PodMonitor/floodgate-db-pooler', '/spec/podMetricsEndpoints/0/port', 'http', 'asks a port http'],
   ],
   'agrees on ports': [
     ['Deployment/floodgate', `${APP}/readinessProbe/httpGet/port`, 3001, 'is probed at 3001'],

@@ -14,7 +14,7 @@ const BROKEN: Record<CheckName, Break[]> = { ...WIRING, ...RUNNING, ...GUARDS };
 /** Copies of these are broken: between them they have one of every kind. */
 const WHOLE: [name: string, ...components: string[]][] = [
   ['overlays/production', 'external-secrets', 'pull-secret'],
-  ['base', 'ingress', 'postgres', 'redis', 'monitoring', 'autoscale-qps', 'tracing'],
+  ['base', 'ingress', 'postgres', 'postgres-monitoring', 'redis', 'monitoring', 'autoscale-qps', 'tracing'],
 ];
 
 describeWith('kubectl', 'Broken Kubernetes manifests', () => {

@@ -1,16 +1,16 @@
 import { readdirSync } from 'node:fs';
 
-/** Every overlay, every component by itself on the base, and the combinations that somebody would make. */
+/** Every overlay, every component by itself on the base, but for those that stand beside another, and the combinations that somebody would make. */
 export const COMBINATIONS: [name: string, ...components: string[]][] = [
   ['overlays/local'],
   ['overlays/staging'],
   ['overlays/production'],
   ['base'],
   ...readdirSync('k8s/components')
-    .filter((component) => component !== 'postgres-restore')
+    .filter((component) => !component.startsWith('postgres-'))
     .map((component): [string, string] => ['base', component]),
   ['base', 'ingress', 'postgres', 'redis', 'monitoring', 'autoscale-keda', 'logging'],
-  ['base', 'gateway', 'postgres', 'redis', 'monitoring', 'autoscale-qps', 'external-secrets'],
+  ['base', 'gateway', 'postgres', 'postgres-monitoring', 'redis', 'monitoring', 'autoscale-qps', 'external-secrets'],
   ['overlays/local', 'ingress'],
   ['overlays/local', 'monitoring', 'autoscale-qps'],
   ['overlays/staging', 'logging', 'external-secrets'],

@@ -25,7 +25,9 @@ interface Cluster extends Manifest {
   spec: { topologySpreadConstraints?: Spread[]; enablePDB?: boolean; resources?: Container['resources'] };
 }
 
-type Pooler = Manifest & { spec: { template?: { metadata?: { labels?: Labels }; spec: PodSpec } } };
+interface Pooler extends Manifest {
+  spec: { cluster: { name: string }; template?: { metadata?: { labels?: Labels }; spec: PodSpec } };
+}
 
 /** What operators start of an object, with the labels that they give to it. */
 export function operatedSets(objects: Manifest[]): PodSet[] {
@@ -38,13 +40,18 @@ export function operatedSets(objects: Manifest[]): PodSet[] {
       resources: spec.resources,
       hasBudget: spec.enablePDB !== false,
     })),
-    ...ofKind<Pooler>(objects, 'Pooler').map(({ metadata: { name }, spec: { template } }) => {
-      const labels = { 'cnpg.io/poolerName': name, ...template?.metadata?.labels };
+    ...ofKind<Pooler>(objects, 'Pooler').map(({ metadata: { name }, spec }) => {
+      const labels = {
+        'cnpg.io/cluster': spec.cluster.name,
+        'cnpg.io/podRole': 'pooler',
+        'cnpg.io/poolerName': name,
+        ...spec.template?.metadata?.labels,
+      };
       return {
         name,
         labels,
-        spread: template?.spec.topologySpreadConstraints ?? [],
-        resources: template?.spec.containers.find((one) => one.name === 'pgbouncer')?.resources,
+        spread: spec.template?.spec.topologySpreadConstraints ?? [],
+        resources: spec.template?.spec.containers.find((one) => one.name === 'pgbouncer')?.resources,
         hasBudget: hasBudget(objects, labels),
       };
     }),

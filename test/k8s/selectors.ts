@@ -39,6 +39,7 @@ export const selectorsCheck: Check = (objects) => {
       .filter(([, selector]) => !operatedSets(objects).some(({ labels }) => selects(selector, labels)))
       .map(([object]) => `${idOf(object)} selects no pods`),
     ...monitorComplaints(objects),
+    ...podMonitorComplaints(objects),
   ];
 };
 
@@ -70,6 +71,29 @@ const monitorComplaints = (objects: Manifest[]) =>
       ...endpoints.filter(({ path }) => path !== '/metrics').map(({ path }) => `${idOf(monitor)} asks ${path}`),
     ];
   });
+
+interface PodMonitor extends Manifest {
+  spec: { jobLabel?: string; selector: Selector; podMetricsEndpoints: { port: string }[] };
+}
+
+/** A PodMonitor selects pods of one kind that operators start, whose ports are not in any manifest, and names its job by a label of theirs. */
+const podMonitorComplaints = (objects: Manifest[]) =>
+  ofKind<PodMonitor>(objects, 'PodMonitor').flatMap((monitor) => {
+    const { jobLabel = '', selector, podMetricsEndpoints } = monitor.spec;
+    const sets = operatedSets(objects).filter(({ labels }) => selects(selector, labels));
+    return [
+      ...(sets.length === 1 ? [] : [`${idOf(monitor)} selects pods of ${sets.length} kinds`]),
+      ...sets
+        .filter(({ name, labels }) => labels[jobLabel] !== name)
+        .map(({ name }) => `${idOf(monitor)} does not call its job ${name}`),
+      ...podMetricsEndpoints
+        .filter(({ port }) => port !== METRICS_PORT)
+        .map(({ port }) => `${idOf(monitor)} asks a port ${port}`),
+    ];
+  });
+
+/** As CloudNativePG calls it in instances and poolers. */
+const METRICS_PORT = 'metrics';
 
 /** Ports agree from the app's setting to whoever asks it: a container, a probe, a Service, a route. */
 export const portsCheck: Check = (objects) => {

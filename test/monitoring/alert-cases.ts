@@ -1,7 +1,7 @@
 /** Values of series by their names, in promtool's notation, a minute apart. */
 export type Input = Record<string, string>;
 
-interface AlertCase {
+export interface AlertCase {
   /** Minutes after which it fires, and with these is silent. */
   after: number;
   fires: Input;
@@ -41,8 +41,8 @@ const blind = ofCluster(
 );
 
 const namespace = 'floodgate';
-const critical = { namespace, severity: 'critical' };
-const warning = { namespace, severity: 'warning' };
+export const critical = { namespace, severity: 'critical' };
+export const warning = { namespace, severity: 'warning' };
 
 /** For each alert what makes it fire, and what comes close and does not. */
 export const CASES: Record<string, AlertCase> = {

@@ -3,8 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describeWith } from '../support/program.js';
-import { CASES, type Input } from './alert-cases.js';
+import { type Input, CASES as OF_APP } from './alert-cases.js';
+import { CASES as OF_POSTGRES } from './alert-cases-postgres.js';
 import { allRules, type Rule, type Rules, rules } from './manifests.js';
+
+const CASES = { ...OF_APP, ...OF_POSTGRES };
 
 const folder = mkdtempSync(join(tmpdir(), 'floodgate-alerts-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -49,7 +49,11 @@ export const triggersOf = (text: string) => (load(text) as { spec: { triggers: T
 
 export const read = (path: string) => readFileSync(`${COMPONENTS}/${path}`, 'utf8');
 
-export const rules = rulesOf(read('monitoring/prometheus-rule.yaml'));
+export const rules: Rules = {
+  groups: ['monitoring', 'postgres-monitoring'].flatMap(
+    (component) => rulesOf(read(`${component}/prometheus-rule.yaml`)).groups,
+  ),
+};
 export const adapterRules = adapterRulesOf(read('autoscale-qps/config.yaml'));
 export const triggers = triggersOf(read('autoscale-keda/scaled-object.yaml'));
 export const dashboards: Dashboard[] = readdirSync(DASHBOARDS).map((file) =>

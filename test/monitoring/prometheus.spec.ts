@@ -4,6 +4,7 @@ import { pause } from '../support/process.js';
 import { describeWith } from '../support/program.js';
 import { Prometheus } from '../support/prometheus.js';
 import { type Replicas, startReplicas } from '../support/replicas.js';
+import { EXPORTERS } from './exporters.js';
 import { namesIn } from './expression.js';
 import { Load } from './load.js';
 import {
@@ -23,8 +24,9 @@ import {
 const WINDOW_S = 30;
 const PODS = ['floodgate-a', 'floodgate-b'];
 
-/** What kube-state-metrics exports, and the app does not. */
+/** What kube-state-metrics exports, and the app does not; and what exporters.spec.ts holds against theirs. */
 const OF_CLUSTER = [
+  ...Object.values(EXPORTERS).flatMap(({ metrics }) => metrics),
   'kube_deployment_status_replicas_available',
   'kube_deployment_status_replicas_unavailable',
   'kube_horizontalpodautoscaler_spec_max_replicas',
@@ -34,7 +36,7 @@ const OF_CLUSTER = [
   'kube_horizontalpodautoscaler_status_desired_replicas',
   'kube_pod_container_status_restarts_total',
 ];
-const LABELS_OF_CLUSTER = ['condition', 'container', 'deployment', 'horizontalpodautoscaler', 'status'];
+const LABELS_OF_CLUSTER = ['condition', 'container', 'deployment', 'horizontalpodautoscaler', 'status', 'value'];
 /** Panels of those alone, which have no data without a cluster. */
 const PANELS_OF_CLUSTER = ['Floodgate: pods, Replicas', 'Floodgate: pods, Restarts'];
 

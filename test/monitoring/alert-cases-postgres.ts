@@ -1,0 +1,72 @@
+import { type AlertCase, critical, warning } from './alert-cases.js';
+
+const of =
+  (pod: string) =>
+  (name: string, labels = '') =>
+    `${name}{job="floodgate-db",namespace="floodgate",pod="${pod}"${labels && `,${labels}`}}`;
+const one = of('floodgate-db-1');
+const two = of('floodgate-db-2');
+
+const BARMAN = 'barman_cloud_cloudnative_pg_io';
+const up = one('up');
+const madeBackup = one(`${BARMAN}_last_available_backup_timestamp`);
+const failedBackup = one(`${BARMAN}_last_failed_backup_timestamp`);
+const recovers = (of: typeof one) => of('cnpg_pg_replication_in_recovery');
+const archived = (of: typeof one) => of('cnpg_pg_stat_archiver_last_archived_time');
+const notArchived = (of: typeof one) => of('cnpg_pg_stat_archiver_last_failed_time');
+const toArchive = (of: typeof one) => of('cnpg_collector_pg_wal_archive_status', 'value="ready"');
+
+const ofOne = { ...critical, pod: 'floodgate-db-1' };
+
+/** Of PostgreSQL: time begins at 0 in seconds, as a test's does. */
+export const CASES: Record<string, AlertCase> = {
+  FloodgateDatabaseUnwatched: {
+    after: 10,
+    fires: { [up]: '1 1 0x10' },
+    labels: { severity: 'warning' },
+    summary: 'Prometheus reaches no instance of PostgreSQL.',
+    silent: { [up]: '0x10', [two('up')]: '1x10' },
+  },
+  FloodgateBackupMissing: {
+    after: 2400,
+    fires: { [up]: '1x2400', [madeBackup]: '600x2400' },
+    labels: critical,
+    summary: 'There is no backup of the last 36 hours.',
+    // One that has taken an hour longer.
+    silent: { [up]: '1x2400', [madeBackup]: '600x2230 133800x170' },
+  },
+  FloodgateBackupFailed: {
+    after: 5,
+    fires: { [madeBackup]: '60x5', [failedBackup]: '0 0 120x3' },
+    labels: warning,
+    summary: 'The last backup failed.',
+    silent: { [madeBackup]: '60 60 60 180 180 180', [failedBackup]: '0 0 120x3' },
+  },
+  FloodgateArchiveFails: {
+    after: 10,
+    fires: { [archived(one)]: '60x10', [notArchived(one)]: '0 0 120x8', [recovers(one)]: '0x10' },
+    labels: ofOne,
+    summary: 'floodgate-db-1 cannot archive its log (WAL).',
+    // It was tried again; and a standby failed when it was still the primary.
+    silent: {
+      [archived(one)]: '60x6 420x4',
+      [notArchived(one)]: '0 0 120x8',
+      [recovers(one)]: '0x10',
+      [archived(two)]: '60x10',
+      [notArchived(two)]: '120x10',
+      [recovers(two)]: '1x10',
+    },
+  },
+  FloodgateArchiveLags: {
+    after: 20,
+    fires: { [toArchive(one)]: '40x20', [recovers(one)]: '0x20' },
+    labels: { ...warning, pod: 'floodgate-db-1' },
+    summary: 'Files of the log (WAL) that wait in floodgate-db-1 to be archived: 40.',
+    silent: {
+      [toArchive(one)]: '0x8 90 60 30x10',
+      [recovers(one)]: '0x20',
+      [toArchive(two)]: '40x20',
+      [recovers(two)]: '1x20',
+    },
+  },
+};

@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { load } from 'js-yaml';
+import { PROJECTS } from '../k8s/projects.js';
+
+/** Who exports metrics that rules name, other than the app, and where its Go module says so. */
+interface Exporter {
+  module: string;
+  versions: string[];
+  /** Given the module's folder. */
+  exported: (read: (file: string) => string) => string;
+  metrics: string[];
+}
+
+const versionsOf = (of: string) => PROJECTS.find(({ name }) => name === of)?.versions ?? [];
+const moduleOf = (of: string) => PROJECTS.find(({ name }) => name === of)?.module ?? '';
+
+/** CloudNativePG's default queries, whose columns become metrics by a rule. */
+interface Queries {
+  [key: string]: { name?: string; metrics: Record<string, { usage: string }>[] };
+}
+
+const queried = (text: string) =>
+  Object.entries(load((load(text) as { data: { queries: string } }).data.queries) as Queries)
+    .flatMap(([key, { name = key, metrics }]) =>
+      metrics
+        .flatMap((one) => Object.entries(one))
+        .filter(([, { usage }]) => usage !== 'LABEL')
+        .map(([column]) => `cnpg_${name}_${column}`),
+    )
+    .join(' ');
+
+/** By name. What it exports is checked against what it says of itself. */
+export const EXPORTERS: Record<string, Exporter> = {
+  CloudNativePG: {
+    module: moduleOf('CloudNativePG'),
+    versions: versionsOf('CloudNativePG'),
+    exported: (read) => `${queried(read('config/manager/default-monitoring.yaml'))} ${read('docs/src/monitoring.md')}`,
+    metrics: [
+      'cnpg_collector_pg_wal_archive_status',
+      'cnpg_pg_replication_in_recovery',
+      'cnpg_pg_stat_archiver_last_archived_time',
+      'cnpg_pg_stat_archiver_last_failed_time',
+    ],
+  },
+  'Barman Cloud plugin': {
+    module: moduleOf('Barman Cloud plugin'),
+    versions: versionsOf('Barman Cloud plugin'),
+    exported: (read) => read('web/docs/observability.md'),
+    metrics: [
+      'barman_cloud_cloudnative_pg_io_last_available_backup_timestamp',
+      'barman_cloud_cloudnative_pg_io_last_failed_backup_timestamp',
+    ],
+  },
+};
+
+/** Metrics that an exporter is said to have, and has not in that version of its module. */
+export const unexported = ({ metrics, exported }: Exporter, folder: string): string[] => {
+  const names = new Set(exported((file) => readFileSync(`${folder}/${file}`, 'utf8')).match(/[a-z]\w+/g));
+  return metrics.filter((name) => !names.has(name));
+};
