@@ -17,6 +17,11 @@ const notArchived = (of: typeof one) => of('cnpg_pg_stat_archiver_last_failed_ti
 const toArchive = (of: typeof one) => of('cnpg_collector_pg_wal_archive_status', 'value="ready"');
 
 const ofOne = { ...critical, pod: 'floodgate-db-1' };
+const ofOneLater = { ...warning, pod: 'floodgate-db-1' };
+const receives = (of: typeof one) => of('cnpg_pg_replication_is_wal_receiver_up');
+const behind = (of: typeof one) => of('cnpg_pg_replication_lag');
+/** Of kube-state-metrics. */
+const ready = (pod: string) => `kube_pod_status_ready{namespace="floodgate",pod="${pod}",condition="true"}`;
 
 /** Of PostgreSQL: time begins at 0 in seconds, as a test's does. */
 export const CASES: Record<string, AlertCase> = {
@@ -60,7 +65,7 @@ export const CASES: Record<string, AlertCase> = {
   FloodgateArchiveLags: {
     after: 20,
     fires: { [toArchive(one)]: '40x20', [recovers(one)]: '0x20' },
-    labels: { ...warning, pod: 'floodgate-db-1' },
+    labels: ofOneLater,
     summary: 'Files of the log (WAL) that wait in floodgate-db-1 to be archived: 40.',
     silent: {
       [toArchive(one)]: '0x8 90 60 30x10',
@@ -68,5 +73,43 @@ export const CASES: Record<string, AlertCase> = {
       [toArchive(two)]: '40x20',
       [recovers(two)]: '1x20',
     },
+  },
+  FloodgateNoPrimary: {
+    after: 5,
+    fires: { [up]: '1x5', [two('up')]: '1x5', [recovers(one)]: '0 0 stale', [recovers(two)]: '1x5' },
+    labels: critical,
+    summary: 'No instance of PostgreSQL is the primary.',
+    // A standby takes over within a minute.
+    silent: { [up]: '1x5', [two('up')]: '1x5', [recovers(one)]: '0 0 stale', [recovers(two)]: '1 1 1 0x3' },
+  },
+  FloodgateFailover: {
+    after: 10,
+    fires: { [recovers(one)]: '0 0 0 _ _ 1x6', [recovers(two)]: '1 1 1 1 0x7' },
+    labels: warning,
+    summary: '2 instances of PostgreSQL were the primary within the last 15 minutes.',
+    // A primary that restarts remains it.
+    silent: { [recovers(one)]: '0 0 0 _ _ 0x6', [recovers(two)]: '1x11' },
+  },
+  FloodgateInstanceNotReady: {
+    after: 15,
+    fires: { [ready('floodgate-db-1')]: '1 1 0x15' },
+    labels: ofOneLater,
+    summary: 'floodgate-db-1 has not been ready for 10 minutes.',
+    silent: { [ready('floodgate-db-1')]: '0x8 1 0x8', [ready('floodgate-db-pooler-a')]: '0x15' },
+  },
+  FloodgateReplicaDetached: {
+    after: 10,
+    fires: { [recovers(one)]: '1x10', [receives(one)]: '1 1 0x10' },
+    labels: ofOneLater,
+    summary: 'floodgate-db-1 does not receive from the primary.',
+    // A primary receives nothing.
+    silent: { [recovers(one)]: '0x10', [receives(one)]: '0x10', [recovers(two)]: '1x10', [receives(two)]: '0x6 1x4' },
+  },
+  FloodgateReplicaLags: {
+    after: 10,
+    fires: { [behind(one)]: '0 0 40x10' },
+    labels: ofOneLater,
+    summary: 'floodgate-db-1 is 40s behind the primary.',
+    silent: { [behind(one)]: '20x10', [behind(two)]: '300x6 0 300x3' },
   },
 };

@@ -38,6 +38,8 @@ export const EXPORTERS: Record<string, Exporter> = {
     metrics: [
       'cnpg_collector_pg_wal_archive_status',
       'cnpg_pg_replication_in_recovery',
+      'cnpg_pg_replication_is_wal_receiver_up',
+      'cnpg_pg_replication_lag',
       'cnpg_pg_stat_archiver_last_archived_time',
       'cnpg_pg_stat_archiver_last_failed_time',
     ],

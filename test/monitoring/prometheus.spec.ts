@@ -35,6 +35,7 @@ const OF_CLUSTER = [
   'kube_horizontalpodautoscaler_status_current_replicas',
   'kube_horizontalpodautoscaler_status_desired_replicas',
   'kube_pod_container_status_restarts_total',
+  'kube_pod_status_ready',
 ];
 const LABELS_OF_CLUSTER = ['condition', 'container', 'deployment', 'horizontalpodautoscaler', 'status', 'value'];
 /** Panels of those alone, which have no data without a cluster. */
