@@ -22,6 +22,13 @@ const receives = (of: typeof one) => of('cnpg_pg_replication_is_wal_receiver_up'
 const behind = (of: typeof one) => of('cnpg_pg_replication_lag');
 /** Of kube-state-metrics. */
 const ready = (pod: string) => `kube_pod_status_ready{namespace="floodgate",pod="${pod}",condition="true"}`;
+const left = (volume: string) => ofVolume('kubelet_volume_stats_available_bytes', volume);
+const size = (volume: string) => ofVolume('kubelet_volume_stats_capacity_bytes', volume);
+const ofVolume = (name: string, volume: string) => `${name}{namespace="floodgate",persistentvolumeclaim="${volume}"}`;
+const poolers = 'kube_deployment_status_replicas_available{namespace="floodgate",deployment="floodgate-db-pooler"}';
+const waited =
+  'cnpg_pgbouncer_pools_maxwait{job="floodgate-db-pooler",namespace="floodgate",pod="pooler-a",user="floodgate"}';
+const volume = { namespace: 'floodgate', persistentvolumeclaim: 'floodgate-db-1' };
 
 /** Of PostgreSQL: time begins at 0 in seconds, as a test's does. */
 export const CASES: Record<string, AlertCase> = {
@@ -111,5 +118,39 @@ export const CASES: Record<string, AlertCase> = {
     labels: ofOneLater,
     summary: 'floodgate-db-1 is 40s behind the primary.',
     silent: { [behind(one)]: '20x10', [behind(two)]: '300x6 0 300x3' },
+  },
+  FloodgateDiskFills: {
+    after: 20,
+    fires: { [left('floodgate-db-1')]: '20x20', [size('floodgate-db-1')]: '100x20' },
+    labels: { ...volume, severity: 'warning' },
+    summary: 'The volume floodgate-db-1 has 20% left.',
+    // Somebody else's is as full as they like.
+    silent: {
+      [left('floodgate-db-1')]: '26x20',
+      [size('floodgate-db-1')]: '100x20',
+      [left('elsewhere-1')]: '1x20',
+      [size('elsewhere-1')]: '100x20',
+    },
+  },
+  FloodgateDiskFull: {
+    after: 5,
+    fires: { [left('floodgate-db-1')]: '5x5', [size('floodgate-db-1')]: '100x5' },
+    labels: { ...volume, severity: 'critical' },
+    summary: 'The volume floodgate-db-1 has 5% left.',
+    silent: { [left('floodgate-db-1')]: '11x5', [size('floodgate-db-1')]: '100x5' },
+  },
+  FloodgatePoolerDown: {
+    after: 5,
+    fires: { [poolers]: '2 2 0x4' },
+    labels: critical,
+    summary: 'No PgBouncer is ready.',
+    silent: { [poolers]: '2 2 1x4' },
+  },
+  FloodgatePoolerQueues: {
+    after: 5,
+    fires: { [waited]: '0 2x5' },
+    labels: { ...warning, pod: 'pooler-a' },
+    summary: 'In pooler-a, somebody has waited 2s for a connection to PostgreSQL.',
+    silent: { [waited]: '0 0 5 0 5 0' },
   },
 };

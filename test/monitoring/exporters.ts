@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { load } from 'js-yaml';
-import { PROJECTS } from '../k8s/projects.js';
+import { KUBERNETES, PROJECTS } from '../k8s/projects.js';
 
 /** Who exports metrics that rules name, other than the app, and where its Go module says so. */
 interface Exporter {
@@ -34,7 +34,8 @@ export const EXPORTERS: Record<string, Exporter> = {
   CloudNativePG: {
     module: moduleOf('CloudNativePG'),
     versions: versionsOf('CloudNativePG'),
-    exported: (read) => `${queried(read('config/manager/default-monitoring.yaml'))} ${read('docs/src/monitoring.md')}`,
+    exported: (read) =>
+      `${queried(read('config/manager/default-monitoring.yaml'))} ${read('docs/src/monitoring.md')} ${read('docs/src/connection_pooling.md')}`,
     metrics: [
       'cnpg_collector_pg_wal_archive_status',
       'cnpg_pg_replication_in_recovery',
@@ -42,7 +43,14 @@ export const EXPORTERS: Record<string, Exporter> = {
       'cnpg_pg_replication_lag',
       'cnpg_pg_stat_archiver_last_archived_time',
       'cnpg_pg_stat_archiver_last_failed_time',
+      'cnpg_pgbouncer_pools_maxwait',
     ],
+  },
+  kubelet: {
+    module: KUBERNETES.module,
+    versions: KUBERNETES.versions,
+    exported: (read) => read('pkg/kubelet/metrics/metrics.go').replaceAll('"volume_', '"kubelet_volume_'),
+    metrics: ['kubelet_volume_stats_available_bytes', 'kubelet_volume_stats_capacity_bytes'],
   },
   'Barman Cloud plugin': {
     module: moduleOf('Barman Cloud plugin'),

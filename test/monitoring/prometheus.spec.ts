@@ -37,7 +37,15 @@ const OF_CLUSTER = [
   'kube_pod_container_status_restarts_total',
   'kube_pod_status_ready',
 ];
-const LABELS_OF_CLUSTER = ['condition', 'container', 'deployment', 'horizontalpodautoscaler', 'status', 'value'];
+const LABELS_OF_CLUSTER = [
+  'condition',
+  'container',
+  'deployment',
+  'horizontalpodautoscaler',
+  'persistentvolumeclaim',
+  'status',
+  'value',
+];
 /** Panels of those alone, which have no data without a cluster. */
 const PANELS_OF_CLUSTER = ['Floodgate: pods, Replicas', 'Floodgate: pods, Restarts'];
 
