@@ -39,6 +39,10 @@ const blind = ofCluster(
   'kube_horizontalpodautoscaler_status_condition',
   'horizontalpodautoscaler="keda-hpa-floodgate",condition="ScalingActive",status="false"',
 );
+const redisRestarts = ofCluster('kube_pod_container_status_restarts_total', 'pod="redis-0",container="redis"');
+const gateways = ofCluster('kube_deployment_status_replicas_available', 'deployment="floodgate-nginx"');
+const certificate = (name: string) =>
+  `certmanager_certificate_expiration_timestamp_seconds{name="${name}",namespace="cert-manager",exported_namespace="floodgate"}`;
 
 const namespace = 'floodgate';
 export const critical = { namespace, severity: 'critical' };
@@ -153,5 +157,42 @@ export const CASES: Record<string, AlertCase> = {
     labels: warning,
     summary: 'The autoscaler cannot read its figures, and leaves the number of pods as it is.',
     silent: { [blind]: '0x15' },
+  },
+  FloodgateRedisDown: {
+    after: 10,
+    fires: { [redis('floodgate-a')]: '1 1 0x10', [redis('floodgate-b')]: '0x10' },
+    labels: critical,
+    summary: 'No pod can use Redis.',
+    // It was restarted.
+    silent: { [redis('floodgate-a')]: '1 1 0x3 1x5', [redis('floodgate-b')]: '0x10' },
+  },
+  FloodgateRedisRestarts: {
+    after: 10,
+    fires: { [redisRestarts]: '0 0 1x10' },
+    labels: { ...warning, pod: 'redis-0' },
+    summary: 'redis-0 was restarted within the last 15 minutes.',
+    silent: { [redisRestarts]: '3x10' },
+  },
+  FloodgateGatewayDown: {
+    after: 5,
+    fires: { [gateways]: '2 2 0x4' },
+    labels: critical,
+    summary: 'No NGINX of the gateway is ready.',
+    silent: { [gateways]: '2 2 1x4' },
+  },
+  FloodgateCertificateNotRenewed: {
+    after: 120,
+    fires: { [certificate('floodgate')]: '871200x120' },
+    labels: { name: 'floodgate', severity: 'warning' },
+    summary: 'The certificate is not renewed, and ends in 10d 0h 0m 0s.',
+    // Renewed within the hour, and another's.
+    silent: { [certificate('floodgate')]: '871200x50 7776000x70', [certificate('other')]: '871200x120' },
+  },
+  FloodgateCertificateEnds: {
+    after: 60,
+    fires: { [certificate('floodgate')]: '176400x60' },
+    labels: { name: 'floodgate', severity: 'critical' },
+    summary: 'The certificate ends in 2d 0h 0m 0s.',
+    silent: { [certificate('floodgate')]: '349200x60' },
   },
 };

@@ -46,6 +46,12 @@ export const EXPORTERS: Record<string, Exporter> = {
       'cnpg_pgbouncer_pools_maxwait',
     ],
   },
+  'cert-manager': {
+    module: 'github.com/cert-manager/cert-manager',
+    versions: ['1.19.1'],
+    exported: (read) => read('internal/collectors/certificate_collector.go'),
+    metrics: ['certmanager_certificate_expiration_timestamp_seconds'],
+  },
   kubelet: {
     module: KUBERNETES.module,
     versions: KUBERNETES.versions,

@@ -42,6 +42,7 @@ const LABELS_OF_CLUSTER = [
   'container',
   'deployment',
   'horizontalpodautoscaler',
+  'name',
   'persistentvolumeclaim',
   'status',
   'value',
