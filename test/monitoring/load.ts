@@ -6,44 +6,53 @@ const PROBES_PER_SECOND = 10;
 
 interface Request extends RequestInit {
   path: string;
+  /** As autoscalers count it. */
+  weight: number;
 }
 
 /** Callers at a steady rate, and probes beside them, as a kubelet sends them, only more often. */
 export class Load {
-  /** When each request of a caller was answered, in Unix seconds, by process. */
-  private readonly answered = new Map<string, number[]>();
+  /** When each request of a caller was answered, in Unix seconds, and its weight, by process. */
+  private readonly answered = new Map<string, { at: number; weight: number }[]>();
   private readonly open = new Set<Promise<void>>();
   private readonly timers: NodeJS.Timeout[] = [];
 
   /** Reads of a record, of a list and of what is not there, and records that are made. */
   static async start(admin: Client, processes: { url: string; perSecond: number }[]): Promise<Load> {
     const set = await makeCollection(admin, 'public', 'loaded');
-    const record = { path: (await makeRecord(admin, set)).path };
+    const record = { path: (await makeRecord(admin, set)).path, weight: 0.25 };
     const made: Request = {
       path: set.records,
+      weight: 1,
       method: 'POST',
       headers: { authorization: `Bearer ${admin.tokens?.accessToken}`, 'content-type': 'application/json' },
       body: '{"data":{"n":1}}',
     };
-    const some = [record, record, { path: `${set.records}?limit=5` }, made, { path: `${set.records}/nothing` }];
+    const some = [
+      record,
+      record,
+      { path: `${set.records}?limit=5`, weight: 1 },
+      made,
+      { path: `${set.records}/nothing`, weight: 0.25 },
+    ];
     const load = new Load();
     for (const { url, perSecond } of processes) {
-      const times: number[] = [];
+      const times: { at: number; weight: number }[] = [];
       load.answered.set(url, times);
       load.each(perSecond, async (number) => {
-        const { path, ...init } = some[number % some.length] as Request;
+        const { path, weight, ...init } = some[number % some.length] as Request;
         await fetch(url + path, init).then((response) => response.arrayBuffer());
-        times.push(Date.now() / 1000);
+        times.push({ at: Date.now() / 1000, weight });
       });
       load.each(PROBES_PER_SECOND, async () => void (await fetch(`${url}/health/ready`)).body?.cancel());
     }
     return load;
   }
 
-  /** How many requests of callers a process answered per second, within so many seconds before a time. */
+  /** How many requests of callers, by their weights, a process answered per second, within so many seconds before a time. */
   rate(url: string, until: number, seconds: number): number {
-    const within = (this.answered.get(url) ?? []).filter((at) => at > until - seconds && at <= until);
-    return within.length / seconds;
+    const within = (this.answered.get(url) ?? []).filter(({ at }) => at > until - seconds && at <= until);
+    return within.reduce((sum, { weight }) => sum + weight, 0) / seconds;
   }
 
   async stop(): Promise<void> {

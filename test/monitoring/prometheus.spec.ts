@@ -141,8 +141,16 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
       expect(await prometheus.query(renamed(queryOf(query)), now)).toEqual([]);
   });
 
+  it('would not find it if all requests weighed the same', async () => {
+    const unweighed = (query: string) => query.replaceAll('0.25 *', '1 *');
+    const found = await adapted({ ...adapterRule, metricsQuery: unweighed(adapterRule.metricsQuery) });
+    expect(found.map((rate, pod) => isTrue(rate, truth()[pod] as number))).toEqual([false, false]);
+    expect(isTrue(await scaled(unweighed(queryOf('requests-per-second'))), total())).toBe(false);
+  });
+
   it('has a figure of 0 for a pod that nobody but its probes has asked', async () => {
-    const nobody = (query: string) => query.replaceAll('/health/.*|', '/health/.*|/api/.*|');
+    const nobody = (query: string) =>
+      query.replaceAll('/health/.*|', '/health/.*|/api/.*|').replaceAll('GET|HEAD', 'TRACE');
     expect(await adapted({ ...adapterRule, metricsQuery: nobody(adapterRule.metricsQuery) })).toEqual([0, 0]);
     expect(await scaled(nobody(queryOf('requests-per-second')))).toBe(0);
   });
