@@ -20,6 +20,13 @@ export const WIRING = {
     ['PodMonitor/floodgate-db', '/spec/jobLabel', 'cnpg.io/podRole', 'does not call its job floodgate-db'],
     ['PodMonitor/floodgate-db-pooler', '/spec/podMetricsEndpoints/0/port', 'http', 'asks a port http'],
   ],
+  'watches whatever callers depend on': [
+    ['PrometheusRule/floodgate-db', '', undefined, 'no alert names job="floodgate-db"'],
+    ['Gateway/floodgate', '/spec/gatewayClassName', 'other', 'no alert names deployment="floodgate-other"'],
+    ['Pooler/floodgate-db-pooler', '/metadata/name', 'other', 'no alert names deployment="other"'],
+    ['Cluster/floodgate-db', '/metadata/name', 'other', 'no alert names persistentvolumeclaim=~"other-'],
+    ['PrometheusRule/floodgate', '', undefined, 'no alert names pod=~"redis-'],
+  ],
   'agrees on ports': [
     ['Deployment/floodgate', `${APP}/readinessProbe/httpGet/port`, 3001, 'is probed at 3001'],
     ['StatefulSet/redis', `${APP}/readinessProbe`, { tcpSocket: { port: 'other' } }, 'is probed at other'],

@@ -11,6 +11,7 @@ import { rolesCheck } from './roles.js';
 import { budgetCheck, graceCheck, hangingCheck, probesCheck, scalersCheck, strategyCheck } from './rollout.js';
 import { portsCheck, selectorsCheck } from './selectors.js';
 import { firstAdminCheck, secretsCheck, settingsCheck } from './settings.js';
+import { watchedCheck } from './watched.js';
 
 /** Everything that is checked of a rendered overlay, by what it promises. */
 export const CHECKS = {
@@ -32,6 +33,7 @@ export const CHECKS = {
   'has one autoscaler, and no number beside it': scalersCheck,
   'has connections for all its pods': connectionsCheck,
   'asks for metrics that are served': metricNamesCheck,
+  'watches whatever callers depend on': watchedCheck,
   'ships its log without filling a node': shippingCheck,
   'keeps its log for a while': retentionCheck,
   'stands in several zones, and ends in one at a time': spreadCheck,

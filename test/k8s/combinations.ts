@@ -9,7 +9,7 @@ export const COMBINATIONS: [name: string, ...components: string[]][] = [
   ...readdirSync('k8s/components')
     .filter((component) => !component.startsWith('postgres-'))
     .map((component): [string, string] => ['base', component]),
-  ['base', 'ingress', 'postgres', 'redis', 'monitoring', 'autoscale-keda', 'logging'],
+  ['base', 'ingress', 'postgres', 'postgres-monitoring', 'redis', 'monitoring', 'autoscale-keda', 'logging'],
   ['base', 'gateway', 'postgres', 'postgres-monitoring', 'redis', 'monitoring', 'autoscale-qps', 'external-secrets'],
   ['overlays/local', 'ingress'],
   ['overlays/local', 'monitoring', 'autoscale-qps'],
