@@ -193,8 +193,11 @@ describe('a variable that is perhaps meant for a setting', () => {
     const others =
       `HOME HOSTNAME HOSTTYPE PATH PWD SHELL USER TERM LANG MAIL EDITOR LOGNAME SHLVL COLORTERM DISPLAY NODE
       NODE_OPTIONS INIT_CWD npm_config_cache npm_package_name npm_lifecycle_event OTEL_RESOURCE_ATTRIBUTES PGPORT PGHOST
-      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT SSH_AUTH_SOCK XDG_RUNTIME_DIR DATABASE_URL_FILE`.split(/\s+/);
-    const names = [...services, ...others, ...Object.keys(settings.shape), ...Object.keys(process.env)];
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT SSH_AUTH_SOCK XDG_RUNTIME_DIR`.split(/\s+/);
+    const secrets = Object.entries(settings.shape).flatMap(([name, schema]) =>
+      schema.meta()?.secret ? [`${name}_FILE`] : [],
+    );
+    const names = [...services, ...others, ...secrets, ...Object.keys(settings.shape), ...Object.keys(process.env)];
     expect(doubtsOf(Object.fromEntries(names.map((name) => [name, '1'])))).toEqual([]);
   });
 });

@@ -22,10 +22,15 @@ export const settings = z.object({
 
 export type Config = z.infer<typeof settings>;
 
+/** What a setting is given by: a secret also by the file that NAME_FILE names. */
+const NAMES = Object.entries(settings.shape).flatMap(([name, schema]) =>
+  schema.meta()?.secret ? [name, `${name}_FILE`] : [name],
+);
+
 /** What is to be said of variables that set nothing, and that settings were perhaps meant by. */
 export const doubtsOf = (environment: Environment): string[] =>
   Object.keys(environment).flatMap((name) => {
-    const meant = setting.perhapsMeantBy(name, Object.keys(settings.shape));
+    const meant = NAMES.includes(name) ? [] : setting.perhapsMeantBy(name, Object.keys(settings.shape));
     return meant.length > 0 ? [`${name} is not a setting, and changes nothing. Was ${meant.join(' or ')} meant?`] : [];
   });
 
@@ -47,11 +52,8 @@ export function loadConfig(environment: Environment = process.env): Config {
       mistakes.add((error as StartError).message);
     }
   }
-  const names = Object.entries(settings.shape).flatMap(([name, schema]) =>
-    schema.meta()?.secret ? [name, `${name}_FILE`] : [name],
-  );
   for (const name of Object.keys(environment)) {
-    const meant = names.includes(name) ? undefined : setting.meantBy(name, names);
+    const meant = NAMES.includes(name) ? undefined : setting.meantBy(name, NAMES);
     if (meant) mistakes.add(`${name} is not a setting: ${meant} is, which it is too much like to be passed over`);
   }
   if (mistakes.size === 0 && ['development', 'test'].includes(given.NODE_ENV ?? 'development')) {

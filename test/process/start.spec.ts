@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { until } from '../support/answers.js';
 import { Client } from '../support/client.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
-import { endPrograms, type Program, productionSettings, startMain } from '../support/process.js';
+import { endPrograms, type Program, pause, productionSettings, startMain } from '../support/process.js';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -70,6 +70,21 @@ describe('the built app', () => {
     expect(program.stdout).toMatch(/"log.level":"warn".*RATE_LIMIT is not a setting/);
     expect(program.stdout).toMatch(/"log.level":"warn".*PROT is not a setting.*Was PORT meant\?/);
     expect(program.stdout.trim().split('\n')).toHaveLength(2);
+  });
+
+  it('runs on after such a warning', async () => {
+    const own = await createDatabase();
+    try {
+      const program = startMain({ ...productionSettings(own.url), PROT: '80' });
+      const client = new Client(await program.url());
+      // Longer than an exit waits for the log.
+      await pause(3000);
+      expect((await client.get('/health/live')).status).toBe(200);
+      expect([program.isRunning, program.stderr]).toEqual([true, '']);
+    } finally {
+      await endPrograms();
+      await own.drop();
+    }
   });
 
   it('makes no admin in production without being told to', async () => {

@@ -61,12 +61,15 @@ export const streamOf = (logger: Logger) =>
 export async function flush(logger: Logger): Promise<void> {
   const stream = streamOf(logger) as { destroy?(): void };
   await new Promise<void>((resolve) => {
-    setTimeout(() => {
+    const timer = setTimeout(() => {
       // Or the rest would be written synchronously at the exit.
       stream.destroy?.();
       resolve();
     }, LAST_MS);
-    logger.flush(() => resolve());
+    logger.flush(() => {
+      clearTimeout(timer);
+      resolve();
+    });
   });
 }
 
@@ -102,7 +105,12 @@ function buffered(): DestinationStream {
     handOn();
     flushSync();
   };
-  setInterval(() => output.flush(), FLUSH_MS).unref();
+  const timer = setInterval(() => output.flush(), FLUSH_MS).unref();
+  const destroy = output.destroy.bind(output);
+  output.destroy = () => {
+    clearInterval(timer);
+    destroy();
+  };
   return output;
 }
 
