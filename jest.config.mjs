@@ -2,7 +2,10 @@
 const isNamed = process.argv.some((argument) => argument.endsWith('.spec.ts'));
 
 /** What `npm test` leaves to test:all, test:long and test:image: what is about time, takes long, or needs more than Redis. */
-const LATER = ['<rootDir>/test/(?:clients|faults|image|k8s|monitoring|process|timing)/', '\\.long\\.spec\\.ts$'];
+const LATER = [
+  '<rootDir>/test/(?:clients|compose|faults|image|k8s|monitoring|process|timing)/',
+  '\\.long\\.spec\\.ts$',
+];
 
 export default {
   testEnvironment: 'node',
