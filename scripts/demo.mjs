@@ -1,9 +1,10 @@
 // Puts a real data set through the API of a running Floodgate: npm run demo [-- http://host:port]
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { SingleBar } from 'cli-progress';
 
-const base = process.argv[2] ?? process.env.DEMO_URL ?? 'http://localhost:3000';
+if (existsSync('.env')) process.loadEnvFile();
+const base = process.argv[2] ?? process.env.DEMO_URL ?? `http://localhost:${process.env.PORT || 3000}`;
 const suffix = randomBytes(3).toString('hex');
 const collection = `flights-${suffix}`;
 const count = (value) => value.toLocaleString('en');

@@ -80,9 +80,9 @@ function unprivilegedUser(): User {
   return { uid: id('-u'), gid: id('-g') };
 }
 
-/** Whether the user can go there, tried and not worked out from permission bits. */
+/** Whether the user can go there, tried and not worked out from permission bits. Where it is our own, we made the folder. */
 const canEnter = (folder: string, user: User) =>
-  spawnSync('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], { ...user, cwd: '/' }).status === 0;
+  user.uid === undefined || spawnSync('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], { ...user, cwd: '/' }).status === 0;
 
 /** The wanted folder, or one that belongs to it below /var/tmp, which outlives a restart of the machine. */
 function findHome(folder: string, user: User): string {
@@ -137,8 +137,10 @@ function initialize(binaries: string, dataFolder: string, passwordFile: string, 
     const { status, stderr, error } = spawnSync(join(binaries, program), parameters, options);
     if (status !== 0) throw new Error(`PostgreSQL's data could not be made in ${made}: ${stderr || error?.message}`);
   };
-  const how = '--username=postgres --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync'.split(' ');
-  run('initdb', [...how, `--pwfile=${passwordFile}`, `--pgdata=${made}`]);
+  const how = '--username=postgres --auth=scram-sha-256 --encoding=UTF8 --no-sync'.split(' ');
+  // PostgreSQL's own: macOS and Windows have no C.UTF-8.
+  const locale = '--locale=C --locale-provider=builtin --builtin-locale=C.UTF-8'.split(' ');
+  run('initdb', [...how, ...locale, `--pwfile=${passwordFile}`, `--pgdata=${made}`]);
   run('postgres', ['--single', '-F', '-D', made, 'postgres'], `CREATE DATABASE ${DATABASE}\n`);
   renameSync(made, dataFolder);
 }

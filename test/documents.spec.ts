@@ -36,3 +36,15 @@ it('names the revision wherever it says how to undo a rollout, for the one befor
   expect(commands.length).toBeGreaterThan(0);
   expect(commands.filter((command) => !command.includes('--to-revision='))).toEqual([]);
 });
+
+it('has no comments among commands to paste, which zsh would run', () => {
+  const pages = readdirSync('docs').filter((file) => file.endsWith('.md'));
+  const blocks = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...pages.map((page) => `docs/${page}`)].flatMap(
+    (page) =>
+      [...readFileSync(page, 'utf8').matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) =>
+        block.split('\n'),
+      ),
+  );
+  expect(blocks.length).toBeGreaterThan(50);
+  expect(blocks.filter((line) => /(?:^|\s)#/.test(line))).toEqual([]);
+});
