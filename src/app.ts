@@ -35,7 +35,7 @@ export interface App extends Running {
 }
 
 /**
- * The one place where an app is put together: for main, for tests and for the bench.
+ * Puts the app together; main, tests and the bench all use it.
  * @throws StartError in one sentence, when it cannot start
  */
 export async function createApp(given: Config, tracing?: Tracing, added = NOTHING): Promise<App> {
@@ -102,7 +102,7 @@ async function assemble(config: Config, logger: Logger, added: Added, tracing?: 
   fastify.addHook('preClose', async () => {
     admission.close();
   });
-  // Who takes nothing would hold up the end.
+  // Clients that read nothing would otherwise delay the stop.
   fastify.addHook('onClose', async () => backlog.close());
   registerBacklog(fastify, backlog, nest.get(Throttle));
   serveWelcome(fastify);
@@ -127,7 +127,7 @@ async function listen(nest: NestFastifyApplication, config: Config): Promise<voi
   }
 }
 
-/** Who has written reads from the primary for a while, so that nobody misses what they have just done. */
+/** After a write, the caller reads from the primary for a while, so that replication lag never hides the caller's own change. */
 function markWrites(fastify: FastifyInstance, servers: PrimaryAndReplicas): void {
   fastify.addHook('onSend', (request, _reply, _payload, done) => {
     const isRead = request.method === 'GET' || request.method === 'HEAD';

@@ -1,7 +1,7 @@
 import type { Config } from './config.js';
 import { StartError } from './platform/start-error.js';
 
-/** As scripts/embedded-postgres.ts has it, which is development's and no part of the build. */
+/** The shape of scripts/embedded-postgres.ts, which is for development and not part of the build. */
 export interface EmbeddedPostgres {
   url: string;
   dataFolder: string;
@@ -9,7 +9,7 @@ export interface EmbeddedPostgres {
   kill(): void;
 }
 
-/** Always the same where it is free, so that a client of the database can keep its URL. */
+/** The preferred port, so that database clients can keep their URL from one start to the next. */
 const PORT = 54_318;
 
 /** Starts a PostgreSQL of its own, for development. @throws StartError in one sentence, when it cannot */

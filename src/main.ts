@@ -5,19 +5,19 @@ import { nameSources } from './platform/stack.js';
 import { StartError } from './platform/start-error.js';
 import { createWorkers, type Running } from './workers.js';
 
-/** Starts this process and stops it well. Exits 1, after a line for each reason, when it cannot start. */
+/** Starts this process and stops it in order. If it cannot start, prints a line for each reason and exits 1. */
 async function main(): Promise<void> {
   const config = loadConfig();
   await warn(config);
   const isSplit = config.WEB_CONCURRENCY > 1 && cluster.isPrimary;
-  // What only starts workers need not hold the app.
+  // The primary of several workers does not load the app.
   const starting = isSplit ? createWorkers(config) : startApp(config);
   const isStopping = stopOnSignals(starting, config.DRAIN_TIMEOUT_MS + config.DRAIN_DELAY_MS);
   const app = await starting;
   if (!isStopping()) await app.listen();
 }
 
-/** Says once what may be a mistake, also where the start then fails. */
+/** Logs likely mistakes before anything else, so that they are seen even if the start fails. */
 async function warn(config: Config): Promise<void> {
   const doubts = cluster.isPrimary ? doubtsOf(process.env) : [];
   if (doubts.length === 0) return;
@@ -26,7 +26,7 @@ async function warn(config: Config): Promise<void> {
   await flush(logger);
 }
 
-/** Where traces are wanted, OpenTelemetry is loaded first, for it patches what the app loads; else not at all. */
+/** Loads OpenTelemetry before the app, since it patches modules as they load, and only where traces are wanted. */
 async function startApp(config: Config): Promise<Running> {
   const isTraced = config.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined;
   const tracing = isTraced ? new (await import('./platform/tracing/tracing.js')).Tracing(config) : undefined;
@@ -34,16 +34,16 @@ async function startApp(config: Config): Promise<Running> {
   return createApp(config, tracing);
 }
 
-/** From a terminal that closes, from systemd beside SIGTERM, from a container's host that loses its power: they begin a stop, and hasten none. */
+/** Sent by a closing terminal, by systemd together with SIGTERM, or by a host that loses power: they begin a stop but never hasten one. */
 const GENTLE: NodeJS.Signals[] = ['SIGHUP', 'SIGPWR'];
-/** Sent in the belief that something is read or written anew: by default the first opens the inspector, and the other one ends the process. */
+/** Sent to daemons to make them reload or reopen files. By default the first would open the inspector, and the second end the process. */
 const IGNORED: NodeJS.Signals[] = ['SIGUSR1', 'SIGUSR2'];
 
 /**
- * The first signal begins an orderly stop, once the start has come so far that there is something to stop;
- * a second one ends the process at once, as does a stop that takes too long. A worker, which is sent signals by its
- * primary and with it, obeys the first.
- * @returns whether a signal has come
+ * The first signal begins an orderly stop, as soon as there is something to stop. A second signal, or a stop that takes too
+ * long, ends the process at once. A worker obeys only the first, since it may get a signal twice: with its primary and from
+ * it.
+ * @returns a function that tells whether a signal has come
  */
 function stopOnSignals(starting: Promise<Running>, timeoutMs: number): () => boolean {
   let isStopping = false;
@@ -82,8 +82,8 @@ function fail(error: Error): void {
   process.exit(1);
 }
 
-// Node does it itself with --enable-source-maps, as in npm run dev.
+// With --enable-source-maps, as in npm run dev, Node maps stacks itself.
 if (!process.sourceMapsEnabled) nameSources(import.meta.filename);
-// A diagnostic report is for others to read, and the environment holds secrets.
+// A diagnostic report may be sent to others, and the environment holds secrets.
 process.report.excludeEnv = true;
 main().catch(fail);

@@ -6,8 +6,8 @@ import { migrate, revert } from './platform/database/schema.js';
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 
 /**
- * `npm run migrate`: brings the schema of DATABASE_URL up to date, or in development that of its own PostgreSQL, and says
- * what it did. With --down it takes back the last migration.
+ * `npm run migrate`: migrates the schema of DATABASE_URL or, in development without it, of the embedded PostgreSQL, and
+ * prints what it did. `--down` reverts the last migration.
  */
 async function main(): Promise<void> {
   const given = loadConfig();

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 
-/** The ways in, by what they lead to. */
+/** Where a newcomer goes from `/`. */
 const WAYS = { docs: '/docs', openapi: '/openapi.json', health: '/health/ready' };
 
-/** Answers `/` with the ways in: as JSON, or as a page to browsers. */
+/** Answers `/` with these links, as JSON or, to browsers, as a page. */
 export function serveWelcome(fastify: FastifyInstance): void {
   const at = fastify.getDecorator<string>('publicPath');
   const ways = Object.entries(WAYS).map(([name, path]) => [name, at + path]);

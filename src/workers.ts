@@ -8,18 +8,18 @@ import { createLogger } from './platform/logging/logger.js';
 import { relayMetrics } from './platform/metrics/all-workers.js';
 import { StartError } from './platform/start-error.js';
 
-/** What runs, whether in this process or in those that it starts. */
+/** A running app, in this process or in workers that this process started. */
 export interface Running {
   logger: Logger;
   /** @returns the address it listens on, as a URL */
   listen(): Promise<string>;
-  /** Says 503 to readiness, serves on for DRAIN_DELAY_MS, finishes what is in hand, closes the pools. */
+  /** Answers readiness with 503, serves for another DRAIN_DELAY_MS, finishes its requests, and closes the pools. */
   stop(): Promise<void>;
-  /** For an end without delay: only what would outlive this process is ended. */
+  /** Ends at once, and takes along only what would outlive this process. */
   abandon(): void;
 }
 
-/** How often in a row a new worker may end before it serves, and the first pause, in ms: each is twice the one before. */
+/** How many new workers in a row may end before they serve, and the pause after the first in ms, which doubles each time. */
 const ATTEMPTS = 6;
 const PAUSE_MS = 100;
 
@@ -42,7 +42,7 @@ export async function createWorkers(config: Config): Promise<Running> {
     isStopping = true;
     const codes = await Promise.all(all().map(ended));
     await embedded?.stop();
-    // They have said why.
+    // The worker has logged why.
     if (codes.some((code) => code !== 0)) process.exit(1);
   };
   const replace = async (worker: Worker, code: number | null, signal: string | null) => {
@@ -59,7 +59,7 @@ export async function createWorkers(config: Config): Promise<Running> {
     if (!isStopping) fork();
   };
 
-  // Workers accept for themselves: a connection that the primary hands to one which is killed would hang for ever.
+  // Workers accept connections themselves: one that the primary hands to a killed worker would hang forever.
   cluster.schedulingPolicy = cluster.SCHED_NONE;
   relayMetrics();
   cluster.on('listening', (worker) => {
@@ -90,7 +90,7 @@ export async function createWorkers(config: Config): Promise<Running> {
   };
 }
 
-/** Has it finish what it has in hand. @returns its exit code */
+/** Lets a worker finish its requests. @returns its exit code */
 function ended(worker: Worker): Promise<number | null> {
   worker.process.kill('SIGTERM');
   return new Promise((resolve) => worker.once('exit', resolve));

@@ -34,12 +34,12 @@ const TIMEOUT_MS = 1500;
 const DATABASE = 'postgresql';
 const ACCELERATOR = 'redis';
 
-/** What PostgreSQL or its driver said is for the log, not for whoever asks. */
+/** Errors of PostgreSQL and its driver belong in the log, not in a public answer. */
 const says = (failure: string) => (): never => {
   throw new Error(failure);
 };
 
-/** What an orchestrator asks: is it alive, may it have traffic, has it started. */
+/** The probes of an orchestrator: liveness, readiness and startup. */
 @ApiTags('operations')
 @SkipThrottle()
 @Controller('health')
@@ -54,7 +54,7 @@ export class HealthController implements OnApplicationBootstrap {
     private readonly primary: PrimaryWatch,
   ) {}
 
-  /** So that it is known even if PostgreSQL is lost before anybody asks. */
+  /** Checks the schema at the start, so that the result is known even if PostgreSQL is lost before the first probe. */
   async onApplicationBootstrap(): Promise<void> {
     await this.schema();
   }
@@ -92,14 +92,14 @@ export class HealthController implements OnApplicationBootstrap {
     return this.primary.flaw ? indicator.down(this.primary.flaw) : indicator.up();
   }
 
-  /** Without it the work is done all the same, only slower. */
+  /** Redis is an accelerator: without it every request is still served, only slower. */
   private accelerator() {
     if (!this.redis.isConfigured) return [];
     const indicator = this.indicators.check(ACCELERATOR);
     return [this.redis.isDown ? indicator.down('is done without') : indicator.up()];
   }
 
-  /** Once current, always current: a newer schema does not stop a process that runs. */
+  /** Remembers a current schema, since a newer one must not stop a running process. */
   private schema(): HealthIndicatorResult | PromiseLike<HealthIndicatorResult> {
     const indicator = this.indicators.check('schema');
     if (this.schemaIsCurrent) return indicator.up();
@@ -114,7 +114,7 @@ export class HealthController implements OnApplicationBootstrap {
   private async answer(...checks: (HealthIndicatorResult | PromiseLike<HealthIndicatorResult>)[]): Promise<Answer> {
     const details: HealthIndicatorResult = Object.assign({}, ...(await Promise.all(checks)));
     const down = Object.keys(details).filter((name) => details[name]?.status !== 'up');
-    // Without PostgreSQL what is kept can still be served, by whichever replica: only one that is alone with that is left out.
+    // Without PostgreSQL any replica can still serve cached answers, so only one that alone cannot reach it is not ready.
     const isBorne = (name: string) => name === ACCELERATOR || (name === DATABASE && !this.primary.isAlone);
     const failed = down.filter((name) => !isBorne(name));
     if (failed.length === 0) {

@@ -1,8 +1,8 @@
 import type { DataSource } from 'typeorm';
 
 /**
- * What the role that serves lacks, as the statements that give it: rows of all tables, but none of the migrations'. A role of
- * another name than the database's, as a pooler may take it, lacks nothing that could be given.
+ * The GRANT statements for the rights that the app's role lacks: rows of all tables, but only reading of `migrations`. A role
+ * that the database does not know, as a pooler may map one, gets none.
  */
 const LACKING = `
   WITH role AS (SELECT rolname AS name, oid FROM pg_roles WHERE rolname = $1),
@@ -17,7 +17,7 @@ const LACKING = `
     ELSE has_table_privilege(role.oid, wanted.oid, privilege) END
   GROUP BY wanted.oid, relkind, name`;
 
-/** Lets the role of DATABASE_URL use what another one, which migrates, owns. It is given no way to change the schema. */
+/** Lets the role of DATABASE_URL use tables that the migrating role owns, without any right to change the schema. */
 export async function grantTo(dataSource: DataSource, role: string): Promise<void> {
   const lacking: { grant: string }[] = await dataSource.query(LACKING, [role]);
   for (const { grant } of lacking) await dataSource.query(grant);

@@ -4,26 +4,26 @@ import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import type { ClientWithTimeout } from './client-with-timeout.js';
 import { sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
 
-/** While the process drains, a connection that nobody takes for so long is ended. */
+/** While the process drains, a connection that is idle for this long is closed. */
 const DRAINING_IDLE_MS = 100;
-/** Where no connection could be opened, none is tried again for so long. */
+/** After a connection could not be opened, the pool waits this long before it tries another. */
 const PAUSE_MS = 250;
 
-/** TypeORM's own pool, for what TypeORM has no word for: named statements, COPY, and its figures. */
+/** TypeORM's own pool, for what TypeORM does not offer: named statements, COPY and pool metrics. */
 export const poolOf = (dataSource: DataSource): WaitingPool => (dataSource.driver as PostgresDriver).master;
 
 type Done = (release?: Error | boolean) => void;
 type Taken = (error: Error | undefined, client: PoolClient | undefined, done: Done) => void;
 
 /**
- * A pool in which who comes first to open a connection does not fail with it: where PostgreSQL refuses another one, or others
- * stand, it waits like anybody else for one that is given back, as long as DATABASE_ACQUIRE_TIMEOUT_MS.
+ * A pool whose callers do not fail when opening a connection fails: while other connections exist, or PostgreSQL has no
+ * slot left, the caller waits for one to be released, up to DATABASE_ACQUIRE_TIMEOUT_MS.
  */
 export class WaitingPool extends Pool {
-  /** Called when PostgreSQL refuses the only connection. */
+  /** Called when PostgreSQL refuses a connection and this pool has no other. */
   onStarved: () => void = () => {};
   private readonly most: number;
-  /** Connections that have been opened and not ended. */
+  /** Open connections. */
   private standing = 0;
   private renewedAt = 0;
 
@@ -31,7 +31,7 @@ export class WaitingPool extends Pool {
     super(options);
     this.most = this.options.max;
     this.on('connect', () => this.standing++).on('remove', () => this.standing--);
-    // The pool removes what is being ended.
+    // The pool removes a client that is ending.
     this.on('release', (_error, client) => {
       if ((client as unknown as ClientWithTimeout).openedAt < this.renewedAt) void client.end();
     });
@@ -47,13 +47,13 @@ export class WaitingPool extends Pool {
     });
   }
 
-  /** Has every connection that stands now ended, those in use when they are given back. */
+  /** Closes every open connection; those in use when they are released. */
   renew(): void {
     this.renewedAt = performance.now();
     for (let count = this.idleCount; count > 0; count--) this.take(giveBack, 0);
   }
 
-  /** From now on keeps no connection that nobody uses. */
+  /** From now on closes idle connections. */
   giveBackIdle(): void {
     this.options.idleTimeoutMillis = DRAINING_IDLE_MS;
     for (let count = this.idleCount; count > 0; count--) this.take(throwAway, 0);
@@ -71,7 +71,7 @@ export class WaitingPool extends Pool {
     return !this.ending && (this.standing > 0 || sqlState(error) === TOO_MANY_CONNECTIONS);
   }
 
-  /** For a while with the connections that there are. */
+  /** Goes on for a while with the connections that there are. */
   private waitForOthers(): void {
     if (this.standing === 0) this.onStarved();
     const isPaused = this.options.max < this.most;
@@ -84,6 +84,6 @@ export class WaitingPool extends Pool {
   }
 }
 
-/** What was only looked for. pg-pool gives nothing to be called where it had no connection in time. */
+/** Releases a client right away. pg-pool passes no release function if there was no connection in time. */
 const giveBack: Taken = (_error, _client, done) => (done as Done | undefined)?.();
 const throwAway: Taken = (_error, _client, done) => (done as Done | undefined)?.(true);

@@ -6,31 +6,34 @@ import { firstOf, sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
 import { PrimaryAndReplicas, TAKES_NO_WRITES } from './primary-and-replicas.js';
 
 const CHECK_INTERVAL_MS = 1000;
-/** There when a process found that it can use PostgreSQL, no longer ago than this. */
+/** The Redis key that a process sets when it can use PostgreSQL, and how long the key lives. */
 const CAN = `${KEY_VERSION}:postgresql`;
 const REMEMBERED_MS = 1800;
-/** Longer: what is there may be this process's own word, or from before it failed for all; and not all find it back at once. */
+/**
+ * How long a finding must last. It is longer than the key lives, since the key may be this process's own, or older than an
+ * outage for all, and since not all processes find PostgreSQL again at once.
+ */
 const SETTLED_MS = 1900;
-/** Redis may miss a call or two, as on a machine that has too much to do; after so long nobody knows what others can. */
+/** How long the last answer of Redis counts: it may miss a call or two on a busy machine. */
 const UNHEARD_MS = 4000;
 
-/** What may be wrong with the primary, as the end of a sentence. */
+/** What is wrong with the primary, as the end of a sentence. */
 export type Flaw = 'cannot be reached' | 'takes no writes' | 'refuses connections';
 
 /**
- * Looks every second whether the primary can be used, and tells the other processes over Redis when it can. As long as its name
- * leads, or has led, to a server that takes no writes, it is asked on a connection of which the name is looked up anew; once
- * that leads to one that takes them, all connections from before are given up.
+ * Checks every second whether the primary can be used, and tells the other processes over Redis if it can. While the
+ * primary's name leads to a read-only server, each check opens a new connection and so resolves the name again. Once it leads
+ * to a writable server, all older connections are closed.
  */
 @Injectable()
 export class PrimaryWatch implements OnApplicationBootstrap {
   flaw: Flaw | undefined;
-  /** Whether others can use it while this process cannot. It becomes so, and ends, when that has lasted. */
+  /** Whether other processes can use it while this one cannot. It changes only when that has lasted for SETTLED_MS. */
   isAlone = false;
   private readonly logger = new Logger(PrimaryWatch.name);
-  /** Since when every look has found otherwise than `isAlone` says. */
+  /** Since when every check has contradicted `isAlone`. */
   private otherwiseSince: number | undefined;
-  /** When it was last known whether others can. */
+  /** When Redis last said whether others can. */
   private knownAt = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -47,7 +50,7 @@ export class PrimaryWatch implements OnApplicationBootstrap {
     const { flaw, cause } = await this.look();
     if (flaw === undefined) await this.redis.attempt((client) => client.set(CAN, '1', { PX: REMEMBERED_MS }), null);
     this.settle(flaw !== undefined && (await this.canOthers(flaw)));
-    // Who was left out has it back only when it is no longer left out.
+    // A process that was alone reports recovery only once it counts as ready again.
     if (flaw === this.flaw || (flaw === undefined && this.isAlone)) return;
     this.flaw = flaw;
     if (flaw === undefined) this.logger.log('PostgreSQL can be used again.');
@@ -71,7 +74,7 @@ export class PrimaryWatch implements OnApplicationBootstrap {
     }
   }
 
-  /** Places are refused to all alike, so nobody is alone with that. @returns undefined when Redis does not say */
+  /** A full PostgreSQL refuses all processes alike, so none is alone then. @returns undefined when Redis does not answer */
   private async canOthers(flaw: Flaw): Promise<boolean | undefined> {
     if (flaw === 'refuses connections') return false;
     return this.redis.attempt<boolean | undefined>(async (client) => (await client.exists(CAN)) === 1, undefined);

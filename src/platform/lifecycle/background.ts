@@ -1,6 +1,6 @@
 import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
 
-/** Work that goes on beside the requests: again and again, never twice at once, and not beyond the end of the app. */
+/** Runs periodic work beside the requests: never twice at once, and not beyond the end of the app. */
 @Injectable()
 export class Background implements BeforeApplicationShutdown {
   private readonly logger = new Logger(Background.name);
@@ -8,9 +8,9 @@ export class Background implements BeforeApplicationShutdown {
   private readonly running = new Map<NodeJS.Timeout, Promise<void> | undefined>();
 
   /**
-   * @param name says in the log what failed
-   * @param work goes no further than it must once its signal says that the app ends, which waits for it
-   * @returns what ends it
+   * @param name what the log calls it when it fails
+   * @param work should end soon once its signal is aborted, since the app's stop waits for it
+   * @returns a function that ends it
    */
   every(intervalMs: number, name: string, work: (ending: AbortSignal) => Promise<void>): () => void {
     const run = async () => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 
-/** Where this process is between its start and its end. Readiness follows it. */
+/** Whether this process starts, serves or drains; readiness follows it. */
 @Injectable()
 export class Lifecycle {
   isServing = false;
@@ -12,9 +12,9 @@ export class Lifecycle {
   }
 
   /**
-   * From now on not ready; resolves when balancers have had `delayMs` to see it. After half of it new connections go
-   * elsewhere, while those that are kept would still come here: `sendAway` is called, to end each with an answer. Who is
-   * not told would have a request under way, sooner or later, as the connection is closed.
+   * Becomes unready, and resolves after `delayMs`, when balancers have noticed. After half of it they send new connections
+   * elsewhere, but go on using kept-alive ones. So it then calls `sendAway`, which ends each of those with an answer:
+   * otherwise some request would be under way when its connection is closed.
    */
   async drain(delayMs: number, sendAway: () => void): Promise<void> {
     this.isServing = false;

@@ -4,9 +4,9 @@ const LOOK_MS = 1000;
 const IDLE = 0.1;
 
 /**
- * Of the heap after a start two thirds are what only the start needed. V8 would keep the room; in the first second in
- * which there is next to nothing to do it is given back, once: some 40 MiB, for a pause of 100 to 300 ms.
- * Does nothing where node was not started with --expose-gc.
+ * Gives memory back to the system once, in the first idle second after the start. Two thirds of the heap are garbage of the
+ * start by then, and V8 would keep the space: some 40 MiB, for a pause of 100 to 300 ms. Needs --expose-gc, and does nothing
+ * without it.
  */
 export function releaseMemoryWhenIdle(): void {
   if (!globalThis.gc) return;
