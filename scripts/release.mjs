@@ -53,7 +53,10 @@ writeFileSync('CHANGELOG.md', text);
 execFileSync('npm', ['version', version, '--no-git-tag-version', '--ignore-scripts'], {
   shell: process.platform === 'win32',
 });
-git('commit', '--quiet', '--message', `Release ${version}`, 'CHANGELOG.md', 'package.json', 'package-lock.json');
+// The image's label, where none is given.
+writeFileSync('Dockerfile', readFileSync('Dockerfile', 'utf8').replace(/^ARG VERSION=.*$/m, `ARG VERSION=${version}`));
+const changed = ['CHANGELOG.md', 'Dockerfile', 'package.json', 'package-lock.json'];
+git('commit', '--quiet', '--message', `Release ${version}`, ...changed);
 git('tag', '--annotate', `v${version}`, '--cleanup=verbatim', '--message', `${version}\n\n${notes}`);
 process.stdout.write(`${notes}
 

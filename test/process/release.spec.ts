@@ -35,6 +35,7 @@ beforeEach(() => {
     JSON.stringify({ ...about, lockfileVersion: 3, requires: true, packages: { '': about } }),
   );
   writeFileSync(at('.gitignore'), '*.log\n');
+  writeFileSync(at('Dockerfile'), 'FROM scratch\nARG VERSION=0.1.0\n');
   writeFileSync(at('CHANGELOG.md'), '# Changelog\n\n## [Unreleased]\n\n### Added\n\n- A `#` and "quotes".\n');
   git('init', '--quiet', '--initial-branch=main');
   git('add', '.');
@@ -53,6 +54,7 @@ it('makes a release of what is unreleased, and another one of what came later', 
     `# Changelog\n\n## [Unreleased]\n\n## [1.0.0] - ${today()}\n\n### Added\n\n- A \`#\` and "quotes".\n`,
   );
   expect([versionIn('package.json'), versionIn('package-lock.json')]).toEqual(['1.0.0', '1.0.0']);
+  expect(readFileSync(at('Dockerfile'), 'utf8')).toBe('FROM scratch\nARG VERSION=1.0.0\n');
   expect(git('log', '-1', '--format=%s')).toBe('Release 1.0.0');
   expect(git('status', '--porcelain')).toBe('');
   expect(git('rev-parse', 'v1.0.0^{commit}')).toBe(git('rev-parse', 'HEAD'));
