@@ -41,11 +41,11 @@ export function buildImage(): void {
   ]);
 }
 
-/** What Node's slim image holds: Debian, this Node, npm and a user 1000; and the ways of this machine to npm's packages. */
+/** What Node's slim image holds: Debian, this Node with its libatomic, npm and a user 1000; and this machine's way to npm's packages. */
 function makeBase(): void {
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-base-'));
   try {
-    run('debootstrap', ['--variant=minbase', 'bookworm', folder]);
+    run('debootstrap', ['--variant=minbase', '--include=libatomic1', 'bookworm', folder]);
     cpSync(process.execPath, join(folder, 'usr/local/bin/node'));
     run('npm', ['install', '--global', '--prefix', join(folder, 'usr/local'), 'npm@11.21.2']);
     mkdirSync(join(folder, 'usr/local/etc'), { recursive: true });
