@@ -81,12 +81,12 @@ To begin: become a user with \`POST /api/v1/auth/register\`, sign in with \`POST
 \`accessToken\` of its answer as \`Authorization: Bearer …\` (on the page: *Authorize*). A closed padlock is a route that you
 have a token for. Reads of one thing carry an \`ETag\`; a change needs it in \`If-Match\`.`;
 
-/** What is told of tags, in the order in which they are shown; those of other modules stand before the last. */
-const TAGS = {
-  auth: 'Become a user, sign in, and keep a session.',
-  users: 'Who can sign in: oneself, and for admins everybody.',
-  data: 'Collections of JSON records: one by one, many at once, all of them, and figures about them.',
-  operations: 'Health and figures, for what runs the server.',
+/** Descriptions of tags, in the order in which the page shows them. The tags of other modules stand before the last. */
+const TAGS: Record<string, string> = {
+  auth: 'Register, sign in, and keep a session.',
+  users: 'User accounts: your own and, for admins, all of them.',
+  data: 'Collections of JSON records: one record, many at once, all of them, and statistics.',
+  operations: 'Health and metrics, for whatever runs the server.',
 };
 
 function tagsOf(paths: OpenAPIObject['paths']) {
@@ -99,7 +99,7 @@ function tagsOf(paths: OpenAPIObject['paths']) {
   const names = new Set([...Object.keys(first), ...[...used].filter((name) => name !== 'operations'), 'operations']);
   return [...names]
     .filter((name) => used.has(name))
-    .map((name) => ({ name, ...(name in TAGS ? { description: TAGS[name as keyof typeof TAGS] } : {}) }));
+    .map((name) => ({ name, description: TAGS[name] ?? `All about ${name.replaceAll('-', ' ')}.` }));
 }
 
 /** The API as OpenAPI 3.1, made from the controllers and their schemas as built: node runs this file as it is. */
