@@ -62,12 +62,6 @@ describe('settings', () => {
     expect(development().TRUST_PROXY).toBeUndefined();
   });
 
-  it('tell clients the port that it listens on, where nothing else is said', () => {
-    expect(development({ PORT: '4000' }).PUBLIC_URL).toBe('http://localhost:4000');
-    expect(development({ PORT: '0' }).PUBLIC_URL).toBe('http://localhost:3000');
-    expect(development({ PORT: '4000', PUBLIC_URL: 'https://a.example' }).PUBLIC_URL).toBe('https://a.example');
-  });
-
   it('have other defaults in production where that is safer, which can be overruled', () => {
     expect(loadConfig(production())).toMatchObject({
       HOST: '0.0.0.0',

@@ -64,8 +64,6 @@ export function loadConfig(environment: Environment = process.env): Config {
       mistakes.add(`DATA_DIR cannot be used: ${folder} (${(error as NodeJS.ErrnoException).code})`);
     }
   }
-  const port = Number(given.PORT);
-  if (Number.isInteger(port) && port > 0 && port <= 65_535) given.PUBLIC_URL ??= `http://localhost:${port}`;
   const result = settings.safeParse(given);
   for (const issue of result.error?.issues ?? []) {
     const name = String(issue.path[0]);

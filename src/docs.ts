@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { SwaggerModule } from '@nestjs/swagger';
 import type { FastifyInstance, FastifyReply, onRequestHookHandler } from 'fastify';
-import type { Config } from './config.js';
+import { type Config, settings } from './config.js';
 import { notFound } from './platform/http/problem.js';
 import { publicPathOf } from './platform/http/public-path.js';
 import { splitUrl } from './platform/http/split-url.js';
@@ -69,6 +69,15 @@ const plugin = () => ({
 // biome-ignore lint/suspicious/noExplicitAny: the page's own state, of which there are no types
 type Page = any;
 
+/**
+ * Where clients find the API. Without PUBLIC_URL it is the port that this process listens on; the default stays the issuer of
+ * tokens, so that replicas on several ports accept each other's.
+ */
+export function serverUrl({ PUBLIC_URL, PORT }: Config): string {
+  const isGiven = PUBLIC_URL !== settings.shape.PUBLIC_URL.parse(undefined) || PORT === 0;
+  return isGiven ? PUBLIC_URL.replace(/\/$/, '') : `http://localhost:${PORT}`;
+}
+
 /** `npm run dev` runs what tsc made, file by file: only there can the document be made while the app runs. */
 const isUnbundled = import.meta.url.endsWith('/docs.js');
 
@@ -93,7 +102,7 @@ export async function serveDocument(
   let text: string | undefined;
   nest.getHttpAdapter().get('/openapi.json', (_request: unknown, reply: FastifyReply) => {
     // A client generator needs the API's full URL.
-    text ??= JSON.stringify(readFor(config.PUBLIC_URL.replace(/\/$/, '')));
+    text ??= JSON.stringify(readFor(serverUrl(config)));
     reply.type('application/json').send(text);
   });
   // The page's Content-Security-Policy lets it call its own origin only.

@@ -11,7 +11,7 @@ export const platformSettings = {
   PORT: setting.integer(0, 65_535).default(3000),
   /** Processes of the app behind the port, each with its own pool. More than one need REDIS_URL. */
   WEB_CONCURRENCY: setting.integer(1, 128).default(1),
-  /** Where clients reach the API; also the `iss` of its tokens. A proxy removes its path, if any, and links have it. Default: `localhost` at PORT. */
+  /** Where clients reach the API; also the `iss` of its tokens. A proxy removes its path, if any, and links have it. */
   PUBLIC_URL: setting.publicUrl.default('http://localhost:3000'),
   /** Proxies whose X-Forwarded-For is trusted: their number, or their addresses or CIDR ranges, separated by commas. */
   TRUST_PROXY: setting.proxies.optional(),
