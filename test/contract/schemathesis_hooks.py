@@ -17,6 +17,9 @@ narrow = json.loads(pathlib.Path(__file__).with_name("data.schema.json").read_te
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
     raw_schema["components"]["schemas"].update(narrow)
+    # Schemathesis cannot write NDJSON, and fails where it has an example of it; the e2e tests send it.
+    for operation in (one for path in raw_schema["paths"].values() for one in path.values()):
+        operation.get("requestBody", {}).get("content", {}).pop("application/x-ndjson", None)
 
 
 schemathesis.openapi.format("entity-tag", st.from_regex('"[!#-~]{0,40}"', fullmatch=True))
