@@ -140,6 +140,7 @@ it('takes `data` out as the page says, and all that is left passes, the modules 
   await expect(type('npm run remove -- users')).rejects.toThrow(/users has to stay, since others import it: .*auth/);
   await expect(type('npm run remove -- date')).rejects.toThrow('Say which module is to go');
   for (const command of REMOVAL) expect(await type(command)).toMatch(/Removed src\/data|Tests: .* passed/);
-  expect(readFileSync(join(folder, 'openapi.json'), 'utf8')).not.toContain('/api/v1/data');
+  const { paths } = JSON.parse(readFileSync(join(folder, 'openapi.json'), 'utf8'));
+  expect(Object.keys(paths).filter((path) => path.startsWith('/api/v1/data'))).toEqual([]);
   await type('npm run lint && npm run typecheck');
 }, 900_000);
