@@ -1,29 +1,12 @@
 // Puts a real data set through the API of a running Floodgate: npm run demo [-- http://host:port]
-import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { SingleBar } from 'cli-progress';
+import { apiAt, assertRunning, signUp, suffix, urlOf } from './running.mjs';
 
-if (existsSync('.env')) process.loadEnvFile();
-const base = process.argv[2] ?? process.env.DEMO_URL ?? `http://localhost:${process.env.PORT || 3000}`;
-const suffix = randomBytes(3).toString('hex');
+const base = urlOf(process.argv[2] ?? process.env.DEMO_URL);
+const call = apiAt(base);
 const collection = `flights-${suffix}`;
 const count = (value) => value.toLocaleString('en');
-
-async function call(method, path, { body, token, ...init } = {}) {
-  const response = await fetch(base + path, {
-    method,
-    headers: {
-      ...(body ? { 'content-type': 'application/json' } : {}),
-      ...(token ? { authorization: `Bearer ${token}` } : {}),
-      ...init.headers,
-    },
-    body: body ? JSON.stringify(body) : init.stream,
-    ...(init.stream ? { duplex: 'half' } : {}),
-  });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(`${method} ${path} was answered ${response.status}: ${answer.detail}`);
-  return answer;
-}
 
 async function timed(work) {
   const start = performance.now();
@@ -44,21 +27,12 @@ async function* lines(flights, onProgress) {
 }
 
 async function main() {
-  await call('GET', '/health/ready').catch((error) => {
-    throw new Error(
-      `Floodgate does not answer at ${base} (${error.cause?.code ?? error.message}): run npm start first.`,
-    );
-  });
+  await assertRunning(base);
   const file = new URL('../node_modules/vega-datasets/data/flights-200k.json', import.meta.url);
   const flights = JSON.parse(readFileSync(file, 'utf8'));
 
-  const credentials = {
-    email: `demo-${suffix}@example.com`,
-    password: randomBytes(12).toString('base64url'),
-  };
-  await call('POST', '/api/v1/auth/register', { body: { ...credentials, name: 'Demo' } });
-  const { accessToken: token } = await call('POST', '/api/v1/auth/login', { body: credentials });
-  console.log(`Signed in as ${credentials.email}.`);
+  const { email, token } = await signUp(call, 'demo');
+  console.log(`Signed in as ${email}.`);
 
   const records = `/api/v1/data/${collection}/records`;
   await call('PUT', `/api/v1/data/${collection}`, {

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import type { ThrottlerStorage } from '@nestjs/throttler';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Counter } from 'prom-client';
@@ -59,10 +59,13 @@ export class Throttle implements ThrottlerStorage {
   readonly limits = new Map<string, Gcra>();
   private divisor = 1;
   private readonly general: Gcra;
+  /** Whether the next refusal is explained in the log. */
+  private explains: boolean;
 
   constructor(@Inject(CONFIG) config: Config) {
     const general = { name: GENERAL, limit: config.RATE_LIMIT_REQUESTS, windowMs: config.RATE_LIMIT_WINDOW_S * 1000 };
     this.policy = policyText(general);
+    this.explains = config.NODE_ENV === 'development';
     this.general = this.limit(general);
     const read = addressReader(config.TRUST_PROXY);
     this.addressOf = (raw) => keyOf(read(raw));
@@ -85,6 +88,16 @@ export class Throttle implements ThrottlerStorage {
       raw[COUNTED] = { header: itemText({ name: GENERAL, remaining, reset }), wait: admitted ? 0 : reset };
     }
     return raw[COUNTED];
+  }
+
+  /** In development, the first caller over the limit is most often a load test, which wants to know how to get on. */
+  explainOnce(): void {
+    if (!this.explains) return;
+    this.explains = false;
+    const how = 'For a load test: RATE_LIMIT_REQUESTS=1000000000 npm start';
+    new Logger('Throttle').warn(
+      `A caller is over the limit (RATE_LIMIT_REQUESTS, in each RATE_LIMIT_WINDOW_S) and gets 429. ${how}`,
+    );
   }
 
   /** Browsers send OPTIONS without a token: it has a quota of its own, which other requests of the address do not use up. */
@@ -142,7 +155,9 @@ export function overLimit({ raw, caller, server }: FastifyRequest, reply: Fastif
   if (!throttle?.isLimited(raw) || reply.hasHeader('ratelimit')) return undefined;
   const { header, wait } = throttle.count(raw, caller?.id);
   reply.headers({ 'ratelimit-policy': throttle.policy, ratelimit: header });
-  return wait > 0 ? quotaExceeded({ name: GENERAL, reset: wait }) : undefined;
+  if (wait === 0) return undefined;
+  throttle.explainOnce();
+  return quotaExceeded({ name: GENERAL, reset: wait });
 }
 
 /**
