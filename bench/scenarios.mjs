@@ -90,6 +90,21 @@ const notModified = {
   },
 };
 
+/** As many mobile clients, health checks and scripts do. */
+const newConnection = {
+  name: 'new-connection',
+  yardstick: 'fastify',
+  metrics: [
+    ...perSecond('cached GET, a new connection for each', 0.85, 1),
+    { name: 'the same: p99', value: 'p99', unit: 'ms', must: 1.2, goal: 1, isLowerBetter: true },
+  ],
+  async prepare(stage, options) {
+    const { contestants } = await readers(stage, options, { ids: stage.ids.slice(0, 1), peers: { fastify: {} } });
+    for (const { target } of contestants) target.headers = { Connection: 'close' };
+    return { contestants };
+  },
+};
+
 const privateKey = {
   name: 'private',
   yardstick: 'fastify',
@@ -167,6 +182,7 @@ export const loadScenarios = [
   oneKey,
   manyKeys,
   notModified,
+  newConnection,
   privateKey,
   uncached,
   list,

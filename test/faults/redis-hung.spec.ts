@@ -9,13 +9,13 @@ afterEach(() => two?.close());
 
 const both = () => [two.here, two.there];
 /** The breaker is open, long before the connection is given up. */
-const bothAreWithout = () => Promise.all(both().map((one) => untilRedis(WITHOUT, one, 2500)));
+const bothAreWithout = (mostMs = 2500) => Promise.all(both().map((one) => untilRedis(WITHOUT, one, mostMs)));
 
 /** Redis answers no more, or later than anybody waits for it. */
 async function surviveBoth(fault: RedisFault) {
   // Nothing is kept in the processes for long: Redis is asked all the time.
   two = await startReplicas({ CACHE_TTL_MS: '20', CACHE_STALE_MS: '0' });
-  return survive(two, { ...fault, meanwhile: bothAreWithout });
+  return survive(two, { ...fault, meanwhile: () => bothAreWithout() });
 }
 
 row(3, '', () => surviveBoth({ begin: () => two.redis.signal('SIGSTOP'), end: () => two.redis.signal('SIGCONT') }));
@@ -63,10 +63,15 @@ row(3, 'one at a time finds out whether it is back, and the others do not wait',
   };
   two.redis.signal('SIGSTOP');
   const callers = Array.from({ length: CALLERS }, (_, i) => caller(both()[i % 2] as Replica));
-  await bothAreWithout();
-  const open = Date.now();
-  await pause(4000);
-  isOver = true;
+  let open = 0;
+  try {
+    await bothAreWithout(5 * TIMEOUT_MS);
+    open = Date.now();
+    await pause(4000);
+  } finally {
+    isOver = true;
+    await Promise.allSettled(callers);
+  }
   await Promise.all(callers);
   two.redis.signal('SIGCONT');
   await Promise.all(both().map((one) => untilRedis(WELL, one)));

@@ -29,7 +29,8 @@ export interface HaProxy {
 
 /**
  * A real HAProxy. It leaves a process out at the first probe that is not 200, so that it misses less than a kubelet does, and
- * has a connection of its own to a process for each of its caller's.
+ * has a connection of its own to a process for each of its caller's. Without a time-out of its own, a probe would fail after
+ * the interval, 200 ms, in which a busy machine may not answer.
  */
 export async function haproxy(addresses: string[]): Promise<HaProxy> {
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-haproxy-'));
@@ -40,6 +41,7 @@ export async function haproxy(addresses: string[]): Promise<HaProxy> {
     `defaults
   mode http
   timeout connect 2s
+  timeout check 2s
   timeout client 30s
   timeout server 30s
 frontend callers
