@@ -12,7 +12,7 @@ const CLEAR_SCREEN = ['\u001bc', '\u001b[2J', '\u001b[3J'];
 const CONTROLLER = 'src/health/health.controller.ts';
 const FAILING = `
   @Get('failing')
-  @Anyone()
+  @Anonymous()
   @Operation('getFailing', 'Fail', { answer: 'Never.', body: healthSchema })
   failing(): never {
     throw new Error('as it is meant to');
