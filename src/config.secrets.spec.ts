@@ -22,7 +22,7 @@ const production = () => ({
 const development = (environment: Record<string, string> = {}): Config =>
   loadConfig({ DATA_DIR: folder, ...environment });
 
-/** The lines of the refusal. */
+/** The lines of the error message. */
 function mistakesOf(environment: Record<string, string>): string[] {
   try {
     loadConfig({ DATA_DIR: folder, ...environment });
@@ -39,17 +39,17 @@ const file = (name: string, text: string): string => {
 };
 
 describe('a secret', () => {
-  it('may be in a file, whose last line end is not part of it', () => {
+  it('may be in a file, whose final line end is not part of it', () => {
     const given = { ...production(), APP_SECRET: '', APP_SECRET_FILE: file('secret', `${SECRET}\n`) };
     expect(loadConfig(given).APP_SECRET).toBe(SECRET);
   });
 
-  it('is not taken from two places', () => {
+  it('is refused when it is set in two places', () => {
     const lines = mistakesOf({ ...production(), APP_SECRET_FILE: file('secret', SECRET) });
     expect(lines).toEqual([expect.stringMatching(/^APP_SECRET and APP_SECRET_FILE are both set/)]);
   });
 
-  it('whose file cannot be read, or is empty, is a mistake of one line', () => {
+  it('is reported in one line when its file is empty or cannot be read', () => {
     const given = { ...production(), APP_SECRET: '' };
     mkdirSync(join(folder, 'a-folder'));
     for (const path of [join(folder, 'nothing'), join(folder, 'a-folder'), file('empty', '\n')])
@@ -58,11 +58,11 @@ describe('a secret', () => {
       ]);
   });
 
-  it('is not asked of a setting that is none', () => {
+  it('is the only kind of setting that may be in a file', () => {
     expect(development({ PORT_FILE: join(folder, 'nothing') }).PORT).toBe(3000);
   });
 
-  it('has no default in production, and nothing is made in its place', () => {
+  it('has no default in production, and none is generated', () => {
     expect(mistakesOf({ NODE_ENV: 'production' })).toEqual([
       expect.stringMatching(/^DATABASE_URL is missing/),
       expect.stringMatching(/^APP_SECRET is missing/),
@@ -72,12 +72,12 @@ describe('a secret', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('is not made for an environment whose name is misspelt', () => {
+  it('is not generated for an environment whose name is misspelt', () => {
     expect(mistakesOf({ NODE_ENV: 'Production' })).toHaveLength(1);
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('is made once in development, kept, and readable to its owner alone', () => {
+  it('is generated once in development, kept, and readable only by its owner', () => {
     const first = development();
     expect(first.APP_SECRET.length).toBeGreaterThanOrEqual(32);
     expect(development()).toEqual(first);
@@ -87,7 +87,7 @@ describe('a secret', () => {
     expect(made.map((name) => readFileSync(join(folder, name), 'utf8'))).toContain(first.JWT_PRIVATE_KEY);
   });
 
-  it('that cannot be kept is a mistake of one line', () => {
+  it('is reported in one line when it cannot be kept', () => {
     expect(mistakesOf({ DATA_DIR: join(file('a-file', ''), 'below') })).toEqual([expect.stringMatching(/^DATA_DIR /)]);
   });
 });
@@ -95,13 +95,13 @@ describe('a secret', () => {
 describe('the first admin', () => {
   const admin = { ADMIN_EMAIL: 'admin@example.com', ADMIN_PASSWORD: 'a-good-password' };
 
-  it('has both an address and a password, or neither', () => {
+  it('needs both an address and a password, or neither', () => {
     expect(development(admin)).toMatchObject(admin);
     for (const [name, value] of Object.entries(admin))
       expect(mistakesOf({ [name]: value })).toEqual([expect.stringMatching(/ADMIN_EMAIL and ADMIN_PASSWORD/)]);
   });
 
-  it('may have the password in a file, and then a mistake there is the only one', () => {
+  it('may have the password in a file, and a mistake in it is reported only once', () => {
     const { ADMIN_EMAIL } = admin;
     const path = file('password', 'from-a-file\n');
     expect(development({ ADMIN_EMAIL, ADMIN_PASSWORD_FILE: path }).ADMIN_PASSWORD).toBe('from-a-file');
@@ -110,7 +110,7 @@ describe('the first admin', () => {
     ]);
   });
 
-  it('has a password that users could have', () => {
+  it('needs a password that is valid for users', () => {
     for (const ADMIN_PASSWORD of ['short', 'éèêë'.normalize('NFD'), 'x'.repeat(129)])
       expect(mistakesOf({ ...admin, ADMIN_PASSWORD })).toEqual([expect.stringMatching(/^ADMIN_PASSWORD must/)]);
   });

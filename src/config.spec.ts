@@ -32,7 +32,7 @@ const production = () => ({
 const development = (environment: Record<string, string> = {}): Config =>
   loadConfig({ DATA_DIR: folder, ...environment });
 
-/** The lines of the refusal. */
+/** The lines of the error message. */
 function mistakesOf(environment: Record<string, string>): string[] {
   try {
     loadConfig({ DATA_DIR: folder, ...environment });
@@ -62,7 +62,7 @@ describe('settings', () => {
     expect(development().TRUST_PROXY).toBeUndefined();
   });
 
-  it('have other defaults in production where that is safer, which can be overruled', () => {
+  it('have safer defaults in production, which can be overridden', () => {
     expect(loadConfig(production())).toMatchObject({
       HOST: '0.0.0.0',
       MIGRATE_ON_START: false,
@@ -119,7 +119,7 @@ describe('settings', () => {
     if (settings.shape[name as keyof Config].meta()?.secret) expect(lines[0]).not.toContain(value);
   });
 
-  it('tell of every mistake, a line each, in one go', () => {
+  it('report all mistakes at once, a line each', () => {
     const lines = mistakesOf({ PORT: 'x', LOG_LEVEL: 'x', PUBLIC_URL: 'x', ADMIN_EMAIL: 'x' });
     expect(lines.map((line) => line.split(' ')[0]).sort()).toEqual([
       'ADMIN_EMAIL',
@@ -130,12 +130,12 @@ describe('settings', () => {
     ]);
   });
 
-  it('take addresses and ranges of both families as proxies, or how many there are', () => {
+  it('accept addresses and ranges of both families as proxies, or their number', () => {
     for (const proxies of ['10.0.0.0/8,127.0.0.1,fd00::/8', '1', '10'])
       expect(development({ TRUST_PROXY: proxies }).TRUST_PROXY).toBe(proxies);
   });
 
-  it('refuse a proxy that only looks like an address, a range of all there are, and no sensible number', () => {
+  it('refuse a proxy that is not an address, the range of all addresses, and an invalid number', () => {
     for (const TRUST_PROXY of [
       '0',
       '11',
@@ -153,20 +153,20 @@ describe('settings', () => {
       expect(mistakesOf({ TRUST_PROXY })).toEqual([expect.stringMatching(/^TRUST_PROXY /)]);
   });
 
-  it('sign with Ed25519 or P-256 alone, and with a private key', () => {
+  it('accept only private keys of Ed25519 and P-256 for signing', () => {
     const JWT_PRIVATE_KEY = pemOf(p256.privateKey).private();
     expect(development({ JWT_PRIVATE_KEY }).JWT_PRIVATE_KEY).toBe(JWT_PRIVATE_KEY);
     for (const key of [pemOf(rsa.privateKey).private(), pemOf(ed25519.publicKey).public()])
       expect(mistakesOf({ JWT_PRIVATE_KEY: key })).toEqual([expect.stringMatching(/^JWT_PRIVATE_KEY must be/)]);
   });
 
-  it('take several public keys', () => {
+  it('accept several public keys', () => {
     const keys = pemOf(ed25519.publicKey).public() + pemOf(p256.publicKey).public();
     expect(development({ JWT_OTHER_PUBLIC_KEYS: keys }).JWT_OTHER_PUBLIC_KEYS).toHaveLength(2);
   });
 });
 
-describe('a variable that is perhaps meant for a setting', () => {
+describe('a variable that is probably a misspelt setting', () => {
   it.each([
     ['RATE_LIMIT', 'RATE_LIMIT_REQUESTS or RATE_LIMIT_WINDOW_S'],
     ['RATE_LIMIT_MAX', 'RATE_LIMIT_REQUESTS or RATE_LIMIT_WINDOW_S'],
@@ -174,11 +174,11 @@ describe('a variable that is perhaps meant for a setting', () => {
     ['PROT', 'PORT'],
     ['port', 'PORT'],
     ['EGDE', 'EDGE'],
-  ])('is told of: %s', (name, meant) => {
+  ])('is reported: %s', (name, meant) => {
     expect(doubtsOf({ [name]: '1' })).toEqual([`${name} is not a setting, and changes nothing. Was ${meant} meant?`]);
   });
 
-  it('is none of those that a shell, npm, Kubernetes and OpenTelemetry set, nor a setting', () => {
+  it('is none that a shell, npm, Kubernetes or OpenTelemetry sets, and not a setting itself', () => {
     const services = ['FLOODGATE', 'REDIS', 'DATABASE', 'RATE_LIMIT', 'DATABASE_POOL'].flatMap((service) =>
       ['SERVICE_HOST', 'SERVICE_PORT', 'SERVICE_PORT_HTTP', 'PORT', 'PORT_80_TCP', 'PORT_80_TCP_ADDR'].map(
         (end) => `${service}_${end}`,
@@ -196,7 +196,7 @@ describe('a variable that is perhaps meant for a setting', () => {
   });
 });
 
-it('has in .env.example what counts anyway', () => {
+it('has only defaults in .env.example', () => {
   const example = readFileSync('.env.example', 'utf8').replaceAll(/^# (?=[A-Z_]+=)/gm, '');
   const kept = { DATA_DIR: folder };
   expect(loadConfig({ ...parseEnv(example), ...kept })).toEqual(loadConfig(kept));

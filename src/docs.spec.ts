@@ -6,6 +6,6 @@ it.each([
   ['http://localhost:3000', 4000, 'http://localhost:4000'],
   ['http://localhost:3000', 0, 'http://localhost:3000'],
   ['https://api.example.com/v/', 4000, 'https://api.example.com/v'],
-])('tells clients of PUBLIC_URL %s, listening on %i, that the API is at %s', (PUBLIC_URL, PORT, url) => {
+])('with PUBLIC_URL %s, listening on %i, names %s as the server', (PUBLIC_URL, PORT, url) => {
   expect(serverUrl({ PUBLIC_URL, PORT } as Config)).toBe(url);
 });

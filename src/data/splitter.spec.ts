@@ -13,7 +13,7 @@ async function split(by: Split, limit: number, chunks: Buffer[]): Promise<Found[
 const lines = (text: string, limit = 100) => split(splitLines, limit, [Buffer.from(text)]);
 const elements = (text: string, limit = 100) => split(splitArray, limit, [Buffer.from(text)]);
 
-/** The text in chunks, cut at any bytes: within an escape, a character, a line end; some of them empty. */
+/** The text in chunks cut at any byte, even within an escape, a character or a line end; some chunks are empty. */
 const cut = (text: fc.Arbitrary<string>) =>
   fc.tuple(text, fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 12 })).map(([whole, cuts]) => {
     const bytes = Buffer.from(whole);

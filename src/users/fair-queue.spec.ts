@@ -38,7 +38,7 @@ function queue(atOnce: number, room: number) {
   };
 }
 
-it('bounds concurrency, and runs all that waits in the end', async () => {
+it('bounds concurrency, and in the end runs all waiting work', async () => {
   const all = queue(2, 5);
   all.come('a', '1', 7);
   expect([all.begun.length, all.one.size]).toEqual([2, 7]);
@@ -46,7 +46,7 @@ it('bounds concurrency, and runs all that waits in the end', async () => {
   expect([all.begun.length, all.refused.length, all.one.size]).toEqual([7, 0, 0]);
 });
 
-it('gives turns to kinds, and within a kind to its keys, however long the lines are', async () => {
+it('alternates between kinds, and within a kind between keys, however long the queues are', async () => {
   const all = queue(1, 100);
   all.come('a', '1', 6);
   all.come('a', '2', 2);
@@ -56,7 +56,7 @@ it('gives turns to kinds, and within a kind to its keys, however long the lines 
   expect(all.begun.join(' ')).toBe('a1 a1 b1 c9 a2 b1 a1 a2 a1 a1 a1');
 });
 
-it('lets one key use all room while nobody else asks, and gives it to others then', async () => {
+it('lets one key use all the room while no other needs it, and gives others their share as soon as they come', async () => {
   const all = queue(1, 8);
   all.come('a', '1', 20);
   await setImmediate();
@@ -69,21 +69,21 @@ it('lets one key use all room while nobody else asks, and gives it to others the
   expect(all.begun.join(' ')).toBe('a1 a1 b1 a2 b1 a1 b1 a1 b1');
 });
 
-it('refuses work of a kind that has its share, rather than of another kind', async () => {
+it('refuses work of a kind that has used up its share, rather than of another kind', async () => {
   const all = queue(1, 4);
   all.come('b', '0');
   all.come('a', '1', 2);
   all.come('b', '1', 2);
   for (let key = 2; key < 50; key++) all.come('a', String(key));
   await setImmediate();
-  // Among equal lines the newcomer is refused, so that it does not displace one that waits already.
+  // Among equally long queues, new work is refused instead of displacing waiting work.
   expect(all.refused).toContain('a3');
   await all.end(5);
   expect(all.begun.filter((one) => one.startsWith('b')).length).toBe(3);
   expect(all.begun.length).toBe(5);
 });
 
-it('goes on after work that fails', async () => {
+it('continues after work that fails', async () => {
   const one = new FairQueue(1, 1, () => new Error('full'));
   const failing = one.run('a', '1', () => Promise.reject(new Error('of the work')));
   const behind = one.run('a', '1', async () => 'done');

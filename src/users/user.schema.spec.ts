@@ -37,7 +37,7 @@ describe('a new user', () => {
     [8, []],
     [128, []],
     [129, ['password']],
-  ])('with a password of %i characters: %j is wrong', (length, expected) => {
+  ])('with a password of %i characters has these mistakes: %j', (length, expected) => {
     expect(faults(newUserSchema, { ...user, password: 'xK9#mQ2!'.repeat(17).slice(0, length) })).toEqual(expected);
   });
 

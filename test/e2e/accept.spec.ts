@@ -31,7 +31,7 @@ describe('Accept', () => {
     expect((await ask(small.path, { accept })).status).toBe(200);
   });
 
-  // RFC 9110, 15.5.7: what a success looks like decides. Who takes problems alone could not read one.
+  // RFC 9110, 15.5.7: the successful answer decides. A caller that accepts only problems could not read it.
   it.each([
     'text/html',
     'application/xml, text/*',
@@ -46,7 +46,7 @@ describe('Accept', () => {
     expect((await app.admin.get(name)).status).toBe(404);
   });
 
-  it('of an export is for lines', async () => {
+  it('must allow NDJSON for an export', async () => {
     for (const accept of ['application/x-ndjson', 'application/*', '*/*'])
       expect((await ask(`${records}/export`, { accept })).status).toBe(200);
     expectProblem(await app.client.get(`${records}/export`, { accept: 'application/json' }), 'not-acceptable');
@@ -59,7 +59,7 @@ describe('Accept', () => {
     expectProblem(await app.client.get('/health/nowhere', { accept }), 'not-found');
   });
 
-  it('is not asked of probes, metrics and pages', async () => {
+  it('is ignored by probes, metrics and pages', async () => {
     for (const path of ['/health/live', '/metrics', '/docs', '/openapi.json'])
       expect((await ask(path, { accept: 'image/png' })).status).toBe(200);
   });

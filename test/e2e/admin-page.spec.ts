@@ -5,7 +5,7 @@ import { makeCollection, makeRecord, must, until } from '../support/collections.
 import { startNginx } from '../support/nginx.js';
 import { describeWith } from '../support/program.js';
 
-/** Where a proxy has the app. */
+/** The path under which a proxy serves the app. */
 const PATH = '/floodgate';
 const MARKUP = '<img src=x onerror=alert(1)>';
 
@@ -132,7 +132,7 @@ describeWith('chromium', 'the page for admins, in a browser,', () => {
       expect(await isTooWide(page)).toBe(false);
       isOver = true;
       await load;
-      // One in four was asked for in vain.
+      // One request in four was for a record that does not exist.
       expect((refused as number) / (requests as number)).toBeCloseTo(0.25, 1);
       await until(async () => (await tile(page, 'Requests')) === 0);
       expect(complaints).toEqual([]);
@@ -156,7 +156,7 @@ describeWith('chromium', 'the page for admins, in a browser,', () => {
     await until(async () => asked > 1);
   }, 60_000);
 
-  it('lets nobody in who is no admin', async () => {
+  it('does not let a user in who is not an admin', async () => {
     const { page, complaints } = await openTab(browser, app.url, 'laptop');
     await app.user('bob');
     await page.goto(`${app.url}/admin`);
@@ -169,7 +169,7 @@ describeWith('chromium', 'the page for admins, in a browser,', () => {
     expect(complaints).toEqual([]);
   }, 60_000);
 
-  it('goes on with the next tokens when those of before have ended, and ends its session when told to', async () => {
+  it('refreshes its tokens when they have expired, and ends its session on sign-out', async () => {
     const { page, complaints } = await openPage(browser, app.url);
     await page.evaluate(
       "sessionStorage.setItem('floodgate-tokens', sessionStorage.getItem('floodgate-tokens').replace(/accessToken\":\"[^\"]*/, 'accessToken\":\"ended'))",
@@ -199,7 +199,7 @@ describeWith('chromium', 'the page for admins, in a browser,', () => {
     expect(await page.getByLabel('Email').isVisible()).toBe(true);
   }, 60_000);
 
-  it('counts who was refused', async () => {
+  it('counts refused requests', async () => {
     const { page } = await openPage(browser, app.url);
     const row = page.getByRole('row').filter({ hasText: 'over the limit “register”' });
     for (let [n, refused] = [0, 0]; refused < 5; n++) {
@@ -209,8 +209,8 @@ describeWith('chromium', 'the page for admins, in a browser,', () => {
     await until(async () => (await row.getByRole('cell').last().textContent()) === '5');
   }, 60_000);
 
-  describeWith('nginx', 'behind a proxy that takes off the path of PUBLIC_URL', () => {
-    it('signs in, shows what there is, and says when the proxy does not answer', async () => {
+  describeWith('nginx', 'behind a proxy that strips the path of PUBLIC_URL', () => {
+    it('signs in, shows the data, and says when the proxy does not answer', async () => {
       let ended: Promise<void> | undefined;
       const end = () => (ended ??= proxy.close());
       const proxy = await startNginx(

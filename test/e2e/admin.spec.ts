@@ -7,7 +7,7 @@ const FILES = ['admin/admin.js', 'admin/admin.css', 'admin/uPlot.esm.js', 'admin
   (name) => `/${name}`,
 );
 
-/** What the page and each script that it loads, by itself or through another, ask for. */
+/** The answers to everything that the page and its scripts load, directly or through another script. */
 async function walk(url: string): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const visit = async (address: string) => {
@@ -30,7 +30,7 @@ describe('the page for admins', () => {
   });
   afterAll(() => app?.close());
 
-  it.each([PAGE, `${PAGE}/`])('has all that it is made of, from %s', async (path) => {
+  it.each([PAGE, `${PAGE}/`])('can load all of its files, from %s', async (path) => {
     const found = await walk(app.url + path);
     expect(found.size).toBeGreaterThan(8);
     const types = { html: 'text/html', css: 'text/css', js: 'text/javascript' };
@@ -41,7 +41,7 @@ describe('the page for admins', () => {
     for (const path of FILES) expect([...found.keys()]).toContain(app.url + path);
   });
 
-  it('may use its own scripts and styles, and call the API: nothing inline, and nothing from elsewhere', async () => {
+  it('may use only its own scripts and styles, and call the API: nothing inline, and nothing from other origins', async () => {
     for (const path of [PAGE, ...FILES]) {
       const { headers } = await app.client.get(path);
       expect([path, headers.get('content-security-policy')?.split('; ').sort()]).toEqual([
@@ -60,7 +60,7 @@ describe('the page for admins', () => {
     }
   });
 
-  it('is not sent again to who has it', async () => {
+  it('is not sent again to a browser that has it', async () => {
     for (const path of [PAGE, ...FILES]) {
       const { headers } = await app.client.get(path);
       const etag = headers.get('etag') as string;
@@ -69,7 +69,7 @@ describe('the page for admins', () => {
     }
   });
 
-  it('gives out no other file', async () => {
+  it('serves no other file', async () => {
     for (const name of [
       'nothing.js',
       'admin.controller.js',
@@ -81,7 +81,7 @@ describe('the page for admins', () => {
   });
 });
 
-describe('in production', () => {
+describe('the page for admins in production', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createDatabase();
@@ -92,10 +92,10 @@ describe('in production', () => {
   });
 
   it.each([
-    ['is not there', {}, 404],
-    ['is there for who asks for it', { ADMIN_PAGE: 'true' }, 200],
+    ['is absent by default', {}, 404],
+    ['is there with ADMIN_PAGE', { ADMIN_PAGE: 'true' }, 200],
   ])(
-    'it %s',
+    '%s',
     async (_, settings, status) => {
       const url = await startMain({ ...productionSettings(database.url), ...settings }).url();
       for (const path of [PAGE, `${PAGE}/`, ...FILES])

@@ -81,7 +81,7 @@ describe('refreshing', () => {
     expect((await refresh(next.body.refreshToken)).status).toBe(401);
   });
 
-  it('refuses a token of a session that nobody came back to, and lets a refresh prolong it', async () => {
+  it('refuses the token of a session that has expired, and prolongs the session with each refresh', async () => {
     const user = await app.user();
     const DAYS_29 = 29 * 86_400;
     await age(user, DAYS_29);
@@ -102,7 +102,7 @@ describe('refreshing', () => {
     expect(await meStatus(user.tokens?.accessToken as string)).toBe(401);
   });
 
-  it('refuses forged tokens and garbage with 401, and ends nothing by them', async () => {
+  it('refuses forged tokens and garbage with 401, and ends no session', async () => {
     const [user, other] = [await app.user(), await app.user()];
     const [id, generation, signature] = tokenOf(user).split('.') as [string, string, string];
     const [otherId, , otherSignature] = tokenOf(other).split('.') as [string, string, string];
@@ -139,8 +139,8 @@ describe('refreshing', () => {
 
   it.each([
     ['a missing token', {}, '/refreshToken'],
-    ['a token that is no text', { refreshToken: 1 }, '/refreshToken'],
-    ['a token longer than any', { refreshToken: 'x'.repeat(257) }, '/refreshToken'],
+    ['a token that is not a string', { refreshToken: 1 }, '/refreshToken'],
+    ['a token that is too long', { refreshToken: 'x'.repeat(257) }, '/refreshToken'],
     ['an unknown field', { refreshToken: 'x', scope: 'all' }, '/scope'],
   ])('refuses %s with 400 and a pointer to it', async (_, body, pointer) => {
     for (const route of ['refresh', 'logout']) {
@@ -164,7 +164,7 @@ describe('signing out', () => {
     expect((await refresh(tokenOf(elsewhere))).status).toBe(200);
   });
 
-  it('takes a spent token of the family, and answers 204 again when it is over', async () => {
+  it('accepts a spent token of the family, and answers 204 again when the session has ended', async () => {
     const user = await app.user();
     const next = (await refresh(tokenOf(user))).body;
     expect((await logout(tokenOf(user))).status).toBe(204);

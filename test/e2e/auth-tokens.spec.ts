@@ -43,7 +43,7 @@ beforeAll(async () => {
 afterAll(() => app?.close());
 
 const now = () => Math.floor(Date.now() / 1000);
-/** A token like the real one but for what is given, undefined removing it. */
+/** A token like the real one with the given claims and header changed; undefined removes one. */
 const forge = (
   payload: JWTPayload = {},
   header: Record<string, unknown> = {},
@@ -54,7 +54,7 @@ const forge = (
 const me = (authorization: string) => app.client.get('/api/v1/users/me', { authorization });
 
 describe('an access token', () => {
-  it('has the claims and the header that RFC 9068 asks for, and lives 15 minutes at most', () => {
+  it('has the claims and the header that RFC 9068 requires, and lives 15 minutes at most', () => {
     expect(decodeProtectedHeader(app.admin.tokens?.accessToken as string)).toEqual({
       alg: 'EdDSA',
       typ: 'at+jwt',
@@ -66,25 +66,25 @@ describe('an access token', () => {
     expect(exp - iat).toBeLessThanOrEqual(900);
   });
 
-  it('is taken whatever the case of the scheme', async () => {
+  it('is accepted with the scheme in any case', async () => {
     const token = await forge();
     for (const scheme of ['Bearer', 'bearer', 'BEARER']) expect((await me(`${scheme} ${token}`)).status).toBe(200);
   });
 
-  it('is still taken within 30 s of its end, and from a clock 30 s ahead', async () => {
+  it('is still accepted within 30 s after its expiry, and from a clock 30 s ahead', async () => {
     expect((await me(`Bearer ${await forge({ exp: now() - 20 })}`)).status).toBe(200);
     expect((await me(`Bearer ${await forge({ nbf: now() + 20 })}`)).status).toBe(200);
   });
 
   it.each(['Basic YWRtaW46YWRtaW4=', 'Bearer', 'Bearer ', 'Token abc', 'Bearer a b'])(
-    'is refused with 401 invalid_token: Authorization: %s',
+    'answers 401 with invalid_token to Authorization: %s',
     async (authorization) => {
       const { status, headers } = await me(authorization);
       expect([status, headers.get('www-authenticate')]).toEqual([401, 'Bearer error="invalid_token"']);
     },
   );
 
-  it('is asked for with 401 and a plain challenge where it is missing', async () => {
+  it('answers 401 with a plain challenge when the token is missing', async () => {
     for (const path of ['/api/v1/users/me', '/api/v1/users', `/api/v1/users/${app.admin.userId}`]) {
       const { status, headers, body } = await app.client.get(path);
       expect([path, status, headers.get('www-authenticate')]).toEqual([path, 401, 'Bearer']);
@@ -92,7 +92,7 @@ describe('an access token', () => {
     }
   });
 
-  it('that is bad is refused even where none is needed', async () => {
+  it('is refused when it is bad, even on a route that needs none', async () => {
     const authorization = `Bearer ${await forge({ aud: 'others' })}`;
     const answers = [
       await app.client.get('/health/live', { authorization }),
@@ -104,7 +104,7 @@ describe('an access token', () => {
 });
 
 describe('the published keys', () => {
-  it('verify a real access token, by themselves, and may be cached', async () => {
+  it('are enough to verify a real access token, and may be cached', async () => {
     const keys = createRemoteJWKSet(new URL(app.url + JWKS));
     const { payload } = await jwtVerify(app.admin.tokens?.accessToken as string, keys, EXPECTED);
     expect(payload.sub).toBe(app.admin.userId);
@@ -112,7 +112,7 @@ describe('the published keys', () => {
     expect(headers.get('cache-control')).toMatch(/^public, max-age=[1-9]\d*$/);
   });
 
-  it('are the current one and the others, without a private part, and all are accepted', async () => {
+  it('are the current one and the others, without private parts, and tokens of each are accepted', async () => {
     const { body } = await app.client.get(JWKS);
     expect(body.keys).toEqual(
       await Promise.all(
@@ -134,7 +134,7 @@ describe('the published keys', () => {
     }
   });
 
-  it('may be of P-256: then tokens are signed with ES256', async () => {
+  it('may be P-256 keys, whose tokens are signed with ES256', async () => {
     const other = await startApp({ JWT_PRIVATE_KEY: pemOf(p256().privateKey) });
     try {
       const token = other.admin.tokens?.accessToken as string;

@@ -15,11 +15,11 @@ const ada = { email: 'Ada@Example.com', password: 'correct-horse-battery', name:
 const register = (body: unknown) => app.client.post(REGISTER, body);
 const login = (body: unknown) => app.client.post(LOGIN, body);
 const pointers = ({ body }: Response) => body.errors?.map(({ pointer }: { pointer: string }) => pointer);
-/** A problem without what belongs to the request alone. */
+/** A problem without the members that differ for each request. */
 const wordsOf = ({ status, body }: Response) => ({ status, ...body, requestId: undefined });
 
 describe('registering', () => {
-  it('answers 201 with the user, where it is and its version, and never a hash', async () => {
+  it('answers 201 with the user, its location and its version, and never a hash', async () => {
     const { status, headers, body, text } = await register(ada);
     expect(status).toBe(201);
     expect(body).toEqual({
@@ -54,7 +54,7 @@ describe('registering', () => {
     ['an address without @', { email: 'ada.example.com' }, '/email'],
     ['an empty address', { email: '' }, '/email'],
     ['an address of 255 characters', { email: `${'a'.repeat(243)}@example.com` }, '/email'],
-    ['an address that is no text', { email: 1 }, '/email'],
+    ['an address that is not a string', { email: 1 }, '/email'],
     ['a missing address', { email: undefined }, '/email'],
     ['a password of 7 characters', { password: 'x7!kQ-z' }, '/password'],
     ['a password of 129 characters', { password: 'x'.repeat(129) }, '/password'],
@@ -83,7 +83,7 @@ describe('registering', () => {
     expect(pointers(response)?.sort()).toEqual(['/email', '/name', '/password']);
   });
 
-  it('takes the longest and the shortest of everything', async () => {
+  it('accepts the longest and the shortest of every field', async () => {
     const longest = {
       email: `${'a'.repeat(64)}@${'b'.repeat(60)}.${'c'.repeat(60)}.${'d'.repeat(59)}.example`,
       password: 'x'.repeat(128),
@@ -95,7 +95,7 @@ describe('registering', () => {
     }
   });
 
-  it('lets one of 100 callers have an address that all want at once', async () => {
+  it('gives an address that 100 callers register at once to one of them', async () => {
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, index) =>
         register({ ...ada, email: index % 2 ? 'wanted@example.com' : 'WANTED@example.com' }),
@@ -109,7 +109,7 @@ describe('registering', () => {
 });
 
 describe('signing in', () => {
-  it('answers a pair of tokens that no cache keeps, whatever the case of the address', async () => {
+  it('answers with a pair of tokens that no cache may store, whatever the case of the address', async () => {
     const { status, headers, body } = await login({ ...ADMIN, email: ADMIN.email.toUpperCase() });
     expect(status).toBe(200);
     expect(body).toEqual({
@@ -121,7 +121,7 @@ describe('signing in', () => {
     expect(headers.get('cache-control')).toBe('no-store');
   });
 
-  it('says the same of an unknown user, a wrong password and a disabled user', async () => {
+  it('answers the same to an unknown user, a wrong password and a disabled user', async () => {
     const disabled = await app.user('disabled');
     const path = `/api/v1/users/${disabled.userId}`;
     const change = await app.admin.patch(path, { disabled: true }, { 'if-match': '*' });
@@ -140,7 +140,7 @@ describe('signing in', () => {
   it.each([
     ['a missing password', { email: ADMIN.email }, '/password'],
     ['a password of 1 MB', { ...ADMIN, password: 'x'.repeat(1_000_000) }, '/password'],
-    ['an address longer than any', { ...ADMIN, email: 'x'.repeat(255) }, '/email'],
+    ['an address that is too long', { ...ADMIN, email: 'x'.repeat(255) }, '/email'],
     ['an unknown field', { ...ADMIN, otp: '1' }, '/otp'],
   ])('refuses %s with 400 and a pointer to it', async (_, body, pointer) => {
     const response = await login(body);

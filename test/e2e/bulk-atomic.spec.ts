@@ -28,13 +28,13 @@ const lines = (from: number, to: number) =>
 const detail = expect.any(String);
 
 describe('an atomic bulk upload', () => {
-  it('stores all when all is good', async () => {
+  it('stores all lines when all are good', async () => {
     const { body } = must(200, await upload(lines(1, 5003).join('\n'), 'true'));
     expect(body).toEqual({ inserted: 5003, failed: 0, errors: [] });
     expect(await count()).toBe(5003);
   });
 
-  it('stores nothing when one line is bad, wherever it is, and answers 422 with what is wrong', async () => {
+  it('stores nothing when any line is bad, and answers 422 with the mistakes', async () => {
     for (const at of [1, 5001, 5003]) {
       const text = lines(1, 5003)
         .with(at - 1, '{"data":1}')
@@ -46,7 +46,7 @@ describe('an atomic bulk upload', () => {
     }
   });
 
-  it('takes nothing but true and false for atomic', async () => {
+  it('accepts only true and false for atomic', async () => {
     for (const atomic of ['1', 'yes', '', 'TRUE', 'true&atomic=true']) {
       const { status, body } = await upload(lines(1, 1).join(), atomic);
       expect([atomic, status, body.errors[0].pointer]).toEqual([atomic, 400, 'atomic']);

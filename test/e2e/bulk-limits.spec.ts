@@ -45,7 +45,7 @@ function open(client: Client, { records }: MadeCollection, headers: Record<strin
     const body = JSON.parse(Buffer.concat(await response.toArray()).toString());
     return { status: response.statusCode, body };
   })();
-  // Waited for when the test wants it.
+  // The test awaits the answer later; until then a failure is not unhandled.
   answer.catch(() => {});
   return { request, answer };
 }
@@ -54,7 +54,7 @@ const write = (request: ClientRequest, text: string) =>
   new Promise<void>((resolve) => request.write(text, () => resolve()));
 
 describe('a bulk upload over the limit', () => {
-  it('gets 413 with Content-Length, however much there is to come, and stores nothing', async () => {
+  it('is refused with 413 by its Content-Length, however much is still to come, and stores nothing', async () => {
     for (const bytes of [LIMIT + 1, ...Array.from({ length: 10 }, () => 20 * LIMIT)]) {
       const text = LINE.repeat(bytes / LINE.length).padEnd(bytes);
       const { status, body } = await ada.post(`${set.records}/bulk`, text, NDJSON);
@@ -63,7 +63,7 @@ describe('a bulk upload over the limit', () => {
     expect(await countOf(set)).toBe(0);
   });
 
-  it('gets 413 in chunks, as soon as it passes the limit and while it is still being sent', async () => {
+  it('is refused with 413 in chunks as soon as it passes the limit, while it is still being sent', async () => {
     const { request, answer } = open(ada, set);
     for (let sent = 0; sent <= LIMIT; sent += 100_000) await write(request, LINE.repeat(100_000 / LINE.length));
     await write(request, LINE.repeat(2000));
@@ -73,14 +73,14 @@ describe('a bulk upload over the limit', () => {
     expect((await countOf(set)) % 5000).toBe(0);
   });
 
-  it('is taken up to the last byte', async () => {
+  it('is accepted up to the last byte of the limit', async () => {
     const text = LINE.repeat(3).padEnd(LIMIT, ' ');
     const { body } = must(200, await ada.post(`${set.records}/bulk`, text.slice(0, LIMIT), NDJSON));
     expect([body.inserted, body.failed]).toEqual([3, 0]);
   });
 });
 
-it('takes NDJSON and JSON in UTF-8, and answers 415 to anything else', async () => {
+it('accepts NDJSON and JSON in UTF-8, and answers 415 to anything else', async () => {
   const types = ['text/plain', 'application/merge-patch+json', 'application/x-www-form-urlencoded', 'text/x-ndjson'];
   for (const type of [...types, 'multipart/form-data; boundary=x', 'application/x-ndjson; charset=latin1', 'x']) {
     const { status } = await ada.post(`${set.records}/bulk`, LINE, { 'content-type': type });
@@ -93,30 +93,30 @@ it('takes NDJSON and JSON in UTF-8, and answers 415 to anything else', async () 
   expect((await ada.post(set.records, LINE, NDJSON)).status).toBe(415);
 });
 
-it('answers 403 to who may read the collection but not write to it, and stores nothing', async () => {
+it('answers 403 to a caller who may read the collection but not write to it, and stores nothing', async () => {
   const bob = await app.user('bob');
   expect((await bob.post(`${set.records}/bulk`, LINE, NDJSON)).status).toBe(403);
   expect(await countOf(set)).toBe(0);
 });
 
-it('answers 400 to an array that goes wrong while it is still being sent', async () => {
+it('answers 400 to a broken array while it is still being sent', async () => {
   const { request, answer } = open(ada, set, { 'content-type': 'application/json' });
   await write(request, '{"data":[');
   expect((await answer).status).toBe(400);
   request.destroy();
 });
 
-describe('a refusal of an upload of which something is stored', () => {
+describe('the refusal of an upload that was partly stored', () => {
   const many = LINE.repeat(12_000);
   const array = `[${many.trim().replaceAll('\n', ',')}`;
 
   it.each([
     ['an array that breaks off', `${array},{`, 400],
-    ['an array with something behind it', `${array}] x`, 400],
+    ['an array with something after it', `${array}] x`, 400],
     ['more than the limit', many.repeat(4), 413],
-  ])('says how much: %s', async (_, text, status) => {
+  ])('says how many records are stored: %s', async (_, text, status) => {
     const isLines = !text.startsWith('[');
-    // In chunks, so that the limit is met on the way.
+    // In chunks, so that the limit is reached on the way.
     const { request, answer } = open(ada, set, isLines ? {} : { 'content-type': 'application/json' });
     request.on('error', () => {});
     for (let at = 0; at < text.length; at += 100_000) void write(request, text.slice(at, at + 100_000));
@@ -127,13 +127,13 @@ describe('a refusal of an upload of which something is stored', () => {
     expect(found.body.inserted).toBeGreaterThanOrEqual(10_000);
   });
 
-  it('of an atomic one says that nothing is', async () => {
+  it('says that none is stored when the upload is atomic', async () => {
     const answer = await ada.post(`${set.records}/bulk?atomic=true`, `${array},{`);
     expect([answer.status, answer.body.inserted]).toEqual([400, 0]);
   });
 });
 
-it('answers 404 when the collection is deleted meanwhile, and stores no more of it', async () => {
+it('answers 404 when the collection is deleted meanwhile, and stores no more of the upload', async () => {
   const { request, answer } = open(ada, set);
   await write(request, LINE.repeat(5000));
   await until(async () => (await countOf(set)) === 5000);
@@ -159,7 +159,7 @@ it('stores nothing of an atomic upload into a collection that is deleted meanwhi
 });
 
 describe('a cut-off upload', () => {
-  it('leaves its whole batches, and none of an atomic one', async () => {
+  it('keeps its complete batches, and nothing when it is atomic', async () => {
     const atomic = await makeCollection(ada);
     for (const [target, query, left] of [
       [set, '', 10_000],
@@ -174,12 +174,12 @@ describe('a cut-off upload', () => {
       await new Promise((resolve) => setTimeout(resolve, 500));
       expect(await countOf(target)).toBe(left);
     }
-    // Nothing is left behind on the connections: the pool still serves.
+    // No connection is left in a bad state: the pool still serves.
     const many = await Promise.all(Array.from({ length: 30 }, () => ada.post(set.records, { data: {} })));
     expect(new Set(many.map(({ status }) => status))).toEqual(new Set([201]));
   });
 
-  it('is logged with how many records it stored, and so is one whose collection goes', async () => {
+  it('is logged with the number of stored records, and so is an upload whose collection is deleted', async () => {
     const program = startMain(productionSettings(app.database.url));
     const admin = await new Client(await program.url()).signIn(ADMIN.email, ADMIN.password);
     const cut = open(admin, set);

@@ -39,14 +39,14 @@ describe('a bulk upload of lines', () => {
   it.each([
     ['LF', '\n', '\n'],
     ['CRLF', '\r\n', '\r\n'],
-    ['no line end at the last', '\n', ''],
+    ['no line end after the last line', '\n', ''],
   ])('stores a record for each line, with %s', async (_, end, last) => {
     const { status, body } = await upload(lines(1, 3).join(end) + last);
     expect([status, body]).toEqual([200, { inserted: 3, failed: 0, errors: [] }]);
     expect(await numbers()).toEqual([1, 2, 3]);
   });
 
-  it('says of every bad line where and what, counts blank ones, and stores the good ones', async () => {
+  it('reports every bad line with its number and its mistake, counts blank lines, and stores the good ones', async () => {
     const body = [
       ...[
         '{"data":{"n":1}}',
@@ -84,7 +84,7 @@ describe('a bulk upload of lines', () => {
     expect(oldest).toMatchObject({ data: { n: 2 }, occurredAt: '2001-01-01T00:00:00.000Z' });
   });
 
-  it('takes bytes that are no UTF-8 for a bad line, not for a bad upload', async () => {
+  it('treats bytes that are not UTF-8 as a bad line, not as a bad upload', async () => {
     const bytes = Buffer.concat([
       Buffer.from('{"data":{"n":1}}\n{"data":{"a":"'),
       Buffer.from([0xff]),
@@ -94,7 +94,7 @@ describe('a bulk upload of lines', () => {
     expect(body).toEqual({ inserted: 1, failed: 1, errors: [{ line: 2, pointer: '', detail }] });
   });
 
-  it('refuses data over 65,536 bytes and lines over 1,048,576, and goes on behind them', async () => {
+  it('refuses data over 65,536 bytes and lines over 1,048,576, and goes on with the next line', async () => {
     const line = (bytes: number) => `{"data":{"x":"${'x'.repeat(bytes - 8)}"}}`;
     const body = [line(65_536), line(65_537), line(2_000_000), '{"data":{"n":4}}'].join('\n');
     expect(must(200, await upload(body)).body).toEqual({
@@ -107,7 +107,7 @@ describe('a bulk upload of lines', () => {
     });
   });
 
-  it('counts neither white space nor what is around data', async () => {
+  it('counts neither white space nor anything outside data', async () => {
     const data = `{ "x" : "${'x'.repeat(65_528)}" }`;
     const record = `${' '.repeat(70_000)}{ "data": ${data}, "occurredAt": "2001-01-01T00:00:00Z" }\t`;
     expect(must(200, await upload(`${record}\r\n${record}`)).body).toEqual({ inserted: 2, failed: 0, errors: [] });
@@ -115,7 +115,7 @@ describe('a bulk upload of lines', () => {
     expect(must(200, array).body).toEqual({ inserted: 2, failed: 0, errors: [] });
   });
 
-  it('gives data back exactly', async () => {
+  it('keeps data exactly', async () => {
     const data = {
       backslashes: '\\ \\\\ \\N \\. \\n \\t \\x41 \\101 \\',
       blanks: 'tab\t line\n return\r form\f back\b nul-like \u0001\u001f \u007f \u0085 \u2028\u2029',
@@ -129,7 +129,7 @@ describe('a bulk upload of lines', () => {
     expect(found.map((item) => item.data)).toEqual(expect.arrayContaining([data, { escaped: '\\N🦀/' }]));
   });
 
-  it('stores 12,000 lines, which are three batches, each of them once', async () => {
+  it('stores each of 12,000 lines, which are three batches, once', async () => {
     const { body } = must(200, await upload(lines(1, 12_000).join('\n')));
     expect(body).toEqual({ inserted: 12_000, failed: 0, errors: [] });
     const [row] = await app.database.query<{ all: number; different: number }>(
@@ -140,21 +140,21 @@ describe('a bulk upload of lines', () => {
     expect(row).toEqual({ all: 12_000, different: 12_000 });
   });
 
-  it('tells the first 1,000 mistakes and counts all bad lines', async () => {
+  it('lists the first 1,000 mistakes and counts all bad lines', async () => {
     const bad = Array.from({ length: 1500 }, () => '{"data":1}');
     const { body } = must(200, await upload([...lines(1, 2), ...bad, ...lines(3, 3)].join('\n')));
     expect([body.inserted, body.failed, body.errors.length]).toEqual([3, 1500, 1000]);
     expect([body.errors[0].line, body.errors[999].line]).toEqual([3, 1002]);
   });
 
-  it.each(['', '\n', ' \r\n\t\n'])('takes %j for an upload of no lines', async (body) => {
+  it.each(['', '\n', ' \r\n\t\n'])('treats %j as an upload without lines', async (body) => {
     const answer = await upload(body);
     expect([answer.status, answer.body]).toEqual([200, { inserted: 0, failed: 0, errors: [] }]);
   });
 });
 
 describe('a bulk upload of an array', () => {
-  it('stores its elements, and says of the bad ones which they are', async () => {
+  it('stores its elements, and reports the bad ones by their index', async () => {
     const text =
       ' [ {"data":{"n":1,"s":"a,b]}[{\\""}} ,\n{"data":2},\r\n\t{"data":{"n":[[],{}]},"x":1} , 5,{"data":{"n":2}}] \n';
     const { body } = must(200, await upload(text, 'application/json; charset=utf-8'));
@@ -177,7 +177,7 @@ describe('a bulk upload of an array', () => {
     }
   });
 
-  it('says of an element that is not there that it is bad', async () => {
+  it('reports a missing element as bad', async () => {
     const { body } = must(200, await upload('[{"data":{}},,{"data":{}},]', 'application/json'));
     expect([body.inserted, body.errors.map(({ line }: { line: number }) => line)]).toEqual([2, [2, 4]]);
   });
@@ -196,7 +196,7 @@ describe('a bulk upload of an array', () => {
     '[]]',
     '[][]',
     '[] x',
-  ])('answers 400 to %j, which is not one array, and stores nothing of it', async (text) => {
+  ])('answers 400 to %j, which is not one array, and stores none of it', async (text) => {
     const { status, body } = await upload(text, 'application/json');
     expect([status, body.title]).toEqual([400, 'The request is not valid']);
     expect(await count()).toBe(0);

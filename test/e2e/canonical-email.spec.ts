@@ -35,12 +35,12 @@ async function withMigrations<T>(count: number, work: (source: DataSource) => Pr
     await source.destroy();
   }
 }
-/** The schema as it is when so many migrations have run. */
+/** Brings the schema to the state after this many migrations. */
 const migrateTo = (count: number) => withMigrations(count, (source) => source.runMigrations({ transaction: 'each' }));
 const config = () => loadConfig(testEnvironment(database.url));
 const migrateAll = () => migrate(config(), migrations, () => {});
 
-/** As the release before does it. */
+/** Inserts users as the previous release does. */
 const insert = (...emails: string[]) =>
   database.query<{ id: string }>(
     `INSERT INTO users (email, name, password_hash) SELECT email, 'Old', 'none' FROM unnest($1::text[]) AS t (email)
@@ -70,7 +70,7 @@ const address = fc
   .map(([before, domain, end]) => `${before}@${domain}.${end}`)
   .filter((text) => newEmail.safeParse(text).success);
 
-it('is filled in for all who are there, thousands and of any address, as this build makes it', async () => {
+it('is filled in for thousands of existing users with any address, as this build computes it', async () => {
   await migrateTo(COLUMN - 1);
   const odd = fc.sample(fc.uniqueArray(address, { minLength: 50, maxLength: 50, selector: fold }), 1)[0] as string[];
   const many = Array.from({ length: 2500 }, (_, n) => `User.${n}@Example.com`);
@@ -87,9 +87,9 @@ it('is filled in for all who are there, thousands and of any address, as this bu
 });
 
 it.each([
-  ['before it is filled in', COLUMN],
-  ['behind that', migrations.length],
-])('is right whatever the release before does meanwhile, %s', async (_, count) => {
+  ['before the column is filled in', COLUMN],
+  ['afterwards', migrations.length],
+])('stays correct whatever the previous release writes %s', async (_, count) => {
   await migrateTo(COLUMN - 1);
   await insert('First@Example.com', 'Second@Example.com', 'Third@Example.com');
   await migrateTo(count);
@@ -98,7 +98,7 @@ it.each([
   await database.query(`UPDATE users SET email = 'FOURTH@Example.com' WHERE email = 'Fourth@Example.com'`);
   await database.query(`UPDATE users SET email = 'Away@Example.com' WHERE email = 'FOURTH@Example.com'`);
   await database.query(`UPDATE users SET name = 'New' WHERE email = 'Second@Example.com'`);
-  // The one index that it knows says that an address is taken.
+  // The previous release recognises a taken address only by this index.
   expect(await brokenBy(insert('SECOND@example.com'))).toBe('users_email');
   await migrateAll();
   await expectFolded(4);
@@ -107,7 +107,7 @@ it.each([
   expect(await brokenBy(taken)).toBe('users_canonical_email');
 });
 
-it('waits for a row that another has, and holds up nobody else', async () => {
+it('waits for a row that another transaction has locked, and delays no other write', async () => {
   await migrateTo(COLUMN - 1);
   const [held] = (await insert('first@example.com', 'second@example.com')) as [{ id: string }];
   await migrateTo(COLUMN);
@@ -128,10 +128,10 @@ it('waits for a row that another has, and holds up nobody else', async () => {
   await expectFolded(3);
 });
 
-it('is begun again where it was cut off, and can be taken back', async () => {
+it('resumes after an interruption, and can be undone', async () => {
   await migrateTo(COLUMN);
   await insert('first@example.com');
-  // What a unique index leaves whose making was cut off: one of that name that holds nobody to anything.
+  // An interrupted CREATE UNIQUE INDEX leaves an index of that name that enforces nothing.
   await database.query('CREATE INDEX users_canonical_email ON users (canonical_email)');
   await migrateAll();
   expect(await brokenBy(insert('FIRST@example.com'))).toBe('users_email');
@@ -149,7 +149,7 @@ it('is begun again where it was cut off, and can be taken back', async () => {
   await expectFolded(2);
 });
 
-it('needs nothing of what is there for the release before', async () => {
+it('works without the index and the triggers that serve the previous release', async () => {
   const app = await createApp(config());
   try {
     const client = new Client(await app.listen());

@@ -9,7 +9,7 @@ const LOCK = 7;
 let app: TestApp;
 beforeAll(async () => {
   app = await startApp({ SESSION_CHECK_MS: '5000', CACHE_TTL_MS: '600000' });
-  // Whoever reads, but not to change what it finds, has read already and waits for the lock to be given it.
+  // A plain SELECT has taken its snapshot, and then waits for the lock until it returns its rows; one that locks rows does not wait.
   await app.database.query(`
     CREATE FUNCTION wait_when_read() RETURNS boolean LANGUAGE plpgsql AS $$
       BEGIN
@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => app?.close());
 
-/** Has a change made while something is being read. @returns what is read by who asked before the change, and behind it */
+/** Makes a change while a read is under way. @returns the result of that read, and of one that began after the change */
 async function around<T>(read: () => Promise<T>, change: () => Promise<unknown>): Promise<[before: T, behind: T]> {
   const holder = new pg.Client({ connectionString: app.database.url });
   await holder.connect();
@@ -47,21 +47,21 @@ async function around<T>(read: () => Promise<T>, change: () => Promise<unknown>)
 const status = async (client: Client, path = '/api/v1/data') => (await client.get(path)).status;
 
 let users = 0;
-/** A user of whom nothing is kept yet. */
+/** A user who is not cached yet. */
 async function register() {
   const credentials = { email: `newcomer${++users}@example.com`, password: 'a-password-of-a-user' };
   const { body } = must(201, await app.client.post('/api/v1/auth/register', { ...credentials, name: 'Old' }));
   return { credentials, id: body.id as string, etag: `"1-${Date.parse(body.createdAt).toString(16)}"` };
 }
 
-/** The same, with a session. */
+/** Such a user, with a session. */
 async function signIn() {
   const { credentials, id, etag } = await register();
   const tokens = must(200, await app.client.post('/api/v1/auth/login', credentials)).body;
   return { user: new Client(app.url, tokens, id), etag };
 }
 
-it('gives a user who was changed while being read as changed to who asks behind the change', async () => {
+it('gives the new state of a user to reads that begin after a change, even when an older read was under way', async () => {
   const { id, etag } = await register();
   const path = `/api/v1/users/${id}`;
   const name = async () => must(200, await app.admin.get(path)).body.name;
@@ -71,7 +71,7 @@ it('gives a user who was changed while being read as changed to who asks behind 
   expect(await name()).toBe('New');
 });
 
-it('does not give a user who was deleted while being read to who asks behind that', async () => {
+it('gives no deleted user to reads that begin after the deletion, even when an older read was under way', async () => {
   const { id, etag } = await register();
   const path = `/api/v1/users/${id}`;
   const read = () => status(app.admin, path);
@@ -95,7 +95,7 @@ it.each<[string, (user: Client, etag: string) => Promise<unknown>]>([
     async ({ tokens }) =>
       must(204, await app.client.post('/api/v1/auth/logout', { refreshToken: tokens?.refreshToken })),
   ],
-])('lets nobody in who is %s while their session is being looked for', async (_what, end) => {
+])('refuses a user who is %s while the session is being looked up', async (_what, end) => {
   const { user, etag } = await signIn();
   expect(
     await around(
@@ -108,23 +108,26 @@ it.each<[string, (user: Client, etag: string) => Promise<unknown>]>([
 
 it.each([
   ['a collection', false],
-  ['what is in a collection', true],
-])('shows nobody %s that was closed to them while it was being read', async (_what, isKept) => {
-  const owner = await app.user();
-  const set = await makeCollection(owner);
-  const { path } = await makeRecord(owner, set);
-  // What is kept of it ends with the change, and nothing is read.
-  const changed = await owner.put(set.path, { visibility: 'public' }, { 'if-match': set.etag });
-  if (isKept) must(200, await owner.get(set.path));
-  const read = () => Promise.all([set.path, path, set.records].map((one) => status(app.client, one)));
-  const close = async () =>
-    must(200, await owner.put(set.path, { visibility: 'private' }, { 'if-match': etagOf(changed) }));
-  const [, behind] = await around(read, close);
-  expect(behind).toEqual([404, 404, 404]);
-  expect(await read()).toEqual([404, 404, 404]);
-});
+  ['the records of a collection', true],
+])(
+  'does not show %s to strangers after it was made private, even when an older read was under way',
+  async (_what, isKept) => {
+    const owner = await app.user();
+    const set = await makeCollection(owner);
+    const { path } = await makeRecord(owner, set);
+    // The change drops the cached collection, and nothing loads it again yet.
+    const changed = await owner.put(set.path, { visibility: 'public' }, { 'if-match': set.etag });
+    if (isKept) must(200, await owner.get(set.path));
+    const read = () => Promise.all([set.path, path, set.records].map((one) => status(app.client, one)));
+    const close = async () =>
+      must(200, await owner.put(set.path, { visibility: 'private' }, { 'if-match': etagOf(changed) }));
+    const [, behind] = await around(read, close);
+    expect(behind).toEqual([404, 404, 404]);
+    expect(await read()).toEqual([404, 404, 404]);
+  },
+);
 
-it('gives a record that was changed while being read as changed to who asks behind the change', async () => {
+it('gives the new state of a record to reads that begin after a change, even when an older read was under way', async () => {
   const owner = await app.user();
   const { path, etag } = await makeRecord(owner, await makeCollection(owner), { n: 1 });
   const read = async () => must(200, await app.client.get(path)).body.data.n;

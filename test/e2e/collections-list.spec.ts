@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => app?.close());
 
 describe('GET /api/v1/data', () => {
-  it('shows what the caller may read, all to an admin, page by page without skip or repeat', async () => {
+  it('shows the collections that the caller may read, all of them to an admin, without gap or repetition across pages', async () => {
     for (let i = 0; i < 7; i++) {
       await makeCollection(i % 2 ? ada : bob, i % 3 ? 'private' : 'public');
     }
@@ -29,14 +29,14 @@ describe('GET /api/v1/data', () => {
     }
   });
 
-  it('is kept by no shared cache for who is signed in', async () => {
+  it('may be stored by no shared cache when the caller is signed in', async () => {
     for (const who of [ada, app.admin]) {
       const { headers } = must(200, await who.get('/api/v1/data'));
       expect(headers.get('cache-control')).toMatch(/^private, no-cache/);
     }
   });
 
-  it("refuses a cursor of another caller's list, and an empty one", async () => {
+  it("refuses an empty cursor and one of another caller's list", async () => {
     const { body } = must(200, await ada.get('/api/v1/data?limit=1'));
     const path = `/api/v1/data?limit=1&cursor=${body.nextCursor}`;
     expect((await ada.get(path)).status).toBe(200);

@@ -15,7 +15,7 @@ afterAll(() => app?.close());
 const at = (name: string) => `/api/v1/data/${name}`;
 
 describe('PUT /api/v1/data/{collection}', () => {
-  it('makes a collection: 201 with where it is and its tag', async () => {
+  it('makes a collection, and answers 201 with its location and its tag', async () => {
     const made = await ada.put(at('flights'), { visibility: 'public', description: 'Flights of 2001' });
     expect(made.status).toBe(201);
     expect(made.headers.get('location')).toBe(at('flights'));
@@ -34,7 +34,7 @@ describe('PUT /api/v1/data/{collection}', () => {
     expect([read.status, etagOf(read), read.body]).toEqual([200, etagOf(made), made.body]);
   });
 
-  it('changes it with If-Match: 200, a new version and a new tag', async () => {
+  it('changes it with If-Match, and answers 200 with a new version and a new tag', async () => {
     const { path, etag } = await makeCollection(ada);
     const changed = await ada.put(path, { visibility: 'private', description: 'x' }, { 'if-match': etag });
     expect(changed.status).toBe(200);
@@ -44,13 +44,13 @@ describe('PUT /api/v1/data/{collection}', () => {
     expect((await app.client.get(path)).status).toBe(404);
   });
 
-  it("lets an admin change one, which stays its owner's", async () => {
+  it('lets an admin change a collection, and keeps its owner', async () => {
     const { path, etag } = await makeCollection(ada, 'private');
     const changed = await app.admin.put(path, { visibility: 'public', description: 'x' }, { 'if-match': etag });
     expect([changed.status, changed.body.ownerId]).toEqual([200, ada.userId]);
   });
 
-  it('answers 428 without If-Match and 412 to a stale one, and changes nothing', async () => {
+  it('answers 428 without If-Match and 412 to a stale tag, and changes nothing', async () => {
     const { path, etag } = await makeCollection(ada);
     const input = { visibility: 'public', description: 'changed' };
     const changed = must(200, await ada.put(path, input, { 'if-match': etag }));
@@ -59,19 +59,22 @@ describe('PUT /api/v1/data/{collection}', () => {
     expect((await ada.get(path)).body).toEqual(changed.body);
   });
 
-  it.each(['"1-abc"', '*'])('answers 412 to If-Match: %s where there is nothing, and makes nothing', async (tag) => {
-    const name = freshName();
-    expect((await ada.put(at(name), { visibility: 'public' }, { 'if-match': tag })).status).toBe(412);
-    expect((await ada.get(at(name))).status).toBe(404);
-  });
+  it.each(['"1-abc"', '*'])(
+    'answers 412 to If-Match: %s when the collection does not exist, and makes none',
+    async (tag) => {
+      const name = freshName();
+      expect((await ada.put(at(name), { visibility: 'public' }, { 'if-match': tag })).status).toBe(412);
+      expect((await ada.get(at(name))).status).toBe(404);
+    },
+  );
 
-  it('takes names of 1 to 63 of a-z, 0-9 and - that begin with a letter', async () => {
+  it('accepts names of 1 to 63 characters of a-z, 0-9 and - that begin with a letter', async () => {
     for (const name of ['x', `n${'0-'.repeat(31)}`, 'a-', 'constructor']) {
       expect([name, (await ada.put(at(name), { visibility: 'public' })).status]).toEqual([name, 201]);
     }
   });
 
-  it('refuses any other name with 400, and says so of the parameter', async () => {
+  it('refuses any other name with 400, and names the parameter', async () => {
     for (const name of [`n${'a'.repeat(63)}`, 'Flights', '1a', '-a', 'a_b', 'a.b', 'a%20b', '%C3%A9', 'a%0a']) {
       for (const method of ['PUT', 'GET', 'DELETE']) {
         const answer = await ada.send(method, at(name), method === 'PUT' ? { visibility: 'public' } : undefined);
@@ -85,7 +88,7 @@ describe('PUT /api/v1/data/{collection}', () => {
     }
   });
 
-  it('refuses what is not a collection, and points at it', async () => {
+  it('refuses an invalid collection, and points at the mistake', async () => {
     const refused: [unknown, string][] = [
       [{}, '/visibility'],
       [{ visibility: 'secret' }, '/visibility'],
@@ -102,7 +105,7 @@ describe('PUT /api/v1/data/{collection}', () => {
     expect((await ada.get(at(name))).status).toBe(404);
   });
 
-  it("answers 409 for a name that is another's private one, and 403 for another's public one", async () => {
+  it("answers 409 for the name of another user's private collection, and 403 for that of a public one", async () => {
     const secret = await makeCollection(ada, 'private');
     const open = await makeCollection(ada, 'public');
     expect((await bob.put(secret.path, { visibility: 'public' })).status).toBe(409);
@@ -112,7 +115,7 @@ describe('PUT /api/v1/data/{collection}', () => {
     expect((await ada.get(open.path)).body.visibility).toBe('public');
   });
 
-  it('answers 428 to its owner who makes one twice at once, whoever is sooner', async () => {
+  it('answers 428 to all but one of the requests by which an owner makes the same collection at once', async () => {
     for (let round = 0; round < 20; round++) {
       const path = `/api/v1/data/twice-${round}`;
       const answers = await Promise.all([1, 2, 3].map(() => ada.put(path, { visibility: 'private' })));
@@ -120,12 +123,12 @@ describe('PUT /api/v1/data/{collection}', () => {
     }
   });
 
-  it('says of If-Match where there is nothing that there is nothing', async () => {
+  it('says that the collection does not exist when If-Match names one that does not', async () => {
     const answer = await ada.put('/api/v1/data/never-made', { visibility: 'private' }, { 'if-match': '*' });
     expect([answer.status, answer.body.detail]).toEqual([412, expect.stringMatching(/There is nothing/)]);
   });
 
-  it('gives a name that two users take at once to one of them: 201 and 409', async () => {
+  it('gives a name that two users request at once to one of them: 201 and 409', async () => {
     for (let round = 0; round < 10; round++) {
       const path = at(freshName());
       const answers = await Promise.all([ada, bob].map((user) => user.put(path, { visibility: 'private' })));
@@ -137,7 +140,7 @@ describe('PUT /api/v1/data/{collection}', () => {
 });
 
 describe('GET /api/v1/data/{collection}', () => {
-  it("answers 404 for another's private one, in the words for one that does not exist", async () => {
+  it("answers 404 for another user's private collection, in the same words as for one that does not exist", async () => {
     const secret = await makeCollection(ada, 'private');
     const words = ({ body }: { body: Record<string, unknown> }) => ({ ...body, requestId: '', instance: '' });
     for (const stranger of [app.client, bob]) {
@@ -149,13 +152,13 @@ describe('GET /api/v1/data/{collection}', () => {
     }
   });
 
-  it('answers 304 to who has it', async () => {
+  it('answers 304 to a caller who has it', async () => {
     const { path, etag } = await makeCollection(ada);
     const { status, text, headers } = await app.client.get(path, { 'if-none-match': etag });
     expect([status, text, headers.get('etag')]).toEqual([304, '', etag]);
   });
 
-  it('lets caches keep what is public, and no shared one what is private', async () => {
+  it('lets caches store public collections, and no shared cache a private one', async () => {
     const open = await makeCollection(ada, 'public');
     const secret = await makeCollection(ada, 'private');
     const caching = async (path: string) => (await ada.get(path)).headers.get('cache-control');
@@ -169,7 +172,7 @@ describe('GET /api/v1/data/{collection}', () => {
 });
 
 describe('DELETE /api/v1/data/{collection}', () => {
-  it('answers 204; it is gone at once, and its records are removed behind', async () => {
+  it('answers 204, hides the collection at once, and removes its records in the background', async () => {
     const collection = await makeCollection(ada);
     const record = await makeRecord(ada, collection);
     const count = 'SELECT count(*)::int AS n FROM records';
@@ -183,7 +186,7 @@ describe('DELETE /api/v1/data/{collection}', () => {
     await until(async () => (await app.database.query<{ n: number }>(count))[0]?.n === before!.n - 1);
   });
 
-  it('answers 428 without If-Match and 412 to a stale one, and keeps it', async () => {
+  it('answers 428 without If-Match and 412 to a stale tag, and keeps the collection', async () => {
     const { path, etag } = await makeCollection(ada);
     must(200, await ada.put(path, { visibility: 'private' }, { 'if-match': etag }));
     expect((await ada.delete(path)).status).toBe(428);
@@ -191,7 +194,7 @@ describe('DELETE /api/v1/data/{collection}', () => {
     expect((await ada.get(path)).status).toBe(200);
   });
 
-  it("gives one that is made again under its name never an old one's tag, nor its records", async () => {
+  it('never gives a new collection of the same name the tag or the records of the old one', async () => {
     const tags = new Set<string>();
     const name = freshName();
     for (let round = 0; round < 20; round++) {

@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => app?.close());
 
-/** As it stands, over a socket: a client would put the header in order. */
+/** Sends the header as it is over a socket: a client would normalise it. */
 const login = (contentType: string, body = JSON.stringify(ADMIN)) =>
   sendRaw(
     app.url,
@@ -51,7 +51,7 @@ it('refuses a body without a Content-Type, or with an empty one', async () => {
   expectProblem(await login('Content-Type:\r\n'), 'unsupported-media-type');
 });
 
-it('takes a form for nothing, however it is labelled', async () => {
+it('refuses a form, whatever its label', async () => {
   const form = `email=${encodeURIComponent(ADMIN.email)}&password=${ADMIN.password}`;
   expectProblem(await login('Content-Type: application/x-www-form-urlencoded\r\n', form), 'unsupported-media-type');
   expectProblem(await login('Content-Type: application/json\r\n', form), 'invalid-request');
@@ -68,7 +68,7 @@ it.each([
   'application/json ; charset=utf-8',
   'application/json, text/plain',
   'application/json; charset',
-])('checks what %j labels as JSON, or refuses it', async (type) => {
+])('validates a body labelled %j as JSON, or refuses it', async (type) => {
   const good = await login(`Content-Type: ${type}\r\n`);
   if (good.status !== 200) expectProblem(good, 'unsupported-media-type');
   for (const flawed of [
@@ -81,7 +81,7 @@ it.each([
   }
 });
 
-it('takes a merge patch only for PATCH', async () => {
+it('accepts a merge patch only for PATCH', async () => {
   const { admin } = app;
   const path = `/api/v1/users/${admin.userId}`;
   const { headers } = await admin.get(path);
@@ -90,7 +90,7 @@ it('takes a merge patch only for PATCH', async () => {
   expectProblem(await admin.put('/api/v1/data/flights', { visibility: 'public' }, type), 'unsupported-media-type');
 });
 
-it('refuses an encoded body, and a bomb before it is unpacked', async () => {
+it('refuses a compressed body, and a bomb before it is unpacked', async () => {
   const bomb = gzipSync(Buffer.alloc(50 * 1024 * 1024, ' '));
   for (const body of [gzipSync(JSON.stringify(ADMIN)), bomb]) {
     const answer = await app.client.send('POST', LOGIN, body, { 'content-encoding': 'gzip' });

@@ -23,7 +23,7 @@ const corsOf = (headers: Headers) => [...headers.keys()].filter((name) => name.s
 const namesOf = (headers: Headers, name: string) => headers.get(name)?.toLowerCase().split(', ');
 
 describe('a preflight', () => {
-  it('of a configured origin is answered with 204 and what it may do', async () => {
+  it('from a configured origin gets 204 with the allowed methods and headers', async () => {
     for (const origin of [ORIGIN, 'http://localhost:5173']) {
       const { status, text, headers } = await preflight(origin);
       expect([status, text]).toEqual([204, '']);
@@ -47,7 +47,7 @@ describe('a preflight', () => {
     }
   });
 
-  it('of any other origin gives nothing', async () => {
+  it('from any other origin gets no CORS headers', async () => {
     for (const origin of OTHERS) {
       const answer = await preflight(origin);
       expectProblem(answer, 'method-not-allowed');
@@ -56,7 +56,7 @@ describe('a preflight', () => {
     }
   });
 
-  it('is one only with an origin and a method: any other OPTIONS is 405 with Allow', async () => {
+  it('needs an origin and a method: any other OPTIONS gets 405 with Allow', async () => {
     const requests = [{}, { origin: ORIGIN }, { 'access-control-request-method': 'PUT' }];
     for (const headers of requests) {
       const answer = await app.client.send('OPTIONS', record.path, undefined, headers as Record<string, string>);
@@ -76,7 +76,7 @@ describe('an answer', () => {
     app.client.post(record.path, {}, { origin }),
   ];
 
-  it('to a configured origin, good or bad, may be read by its page, with the headers that it needs', async () => {
+  it('to a configured origin may be read by its page, error or not, with the headers that it needs', async () => {
     const answers = await Promise.all(asked(ORIGIN));
     expect(answers.map(({ status }) => status)).toEqual([200, 304, 404, 401, 405]);
     for (const { headers } of answers) {
@@ -89,20 +89,20 @@ describe('an answer', () => {
     }
   });
 
-  it('to any other origin, or none, may not, and says that it depends on the origin', async () => {
+  it('to any other origin, or none, may not be read, and varies by origin', async () => {
     for (const { headers } of await Promise.all([...OTHERS, ''].flatMap(asked))) {
       expect(corsOf(headers)).toEqual([]);
       expect(namesOf(headers, 'vary')).toContain('origin');
     }
   });
 
-  it('depends on origin and encoding both', async () => {
+  it('varies by both origin and encoding', async () => {
     const { headers } = await app.client.get(record.path, { 'accept-encoding': 'gzip' });
     expect(headers.get('vary')).toBe('Origin, Accept-Encoding');
   });
 });
 
-it('knows no CORS without CORS_ORIGINS', async () => {
+it('has no CORS headers without CORS_ORIGINS', async () => {
   const plain = await startApp();
   try {
     for (const method of ['OPTIONS', 'GET']) {

@@ -11,12 +11,12 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => both.close());
 
-/** Every read of every module, but for the one that tells what was asked before it. */
+/** Every read of every module except /metrics, which depends on the requests before it. */
 const reads = table.filter(
   ({ caller, operation: { method, path } }) => caller === 'nobody' && method === 'GET' && path !== '/metrics',
 );
 
-/** Where it is read, and what is almost that. */
+/** The target of the read, and others that are nearly the same. */
 function targetsOf(operation: Operation, { values }: Made): string[] {
   const path = pathOf(operation, values);
   const others = Object.keys(operation.unknown).flatMap((name) => {
@@ -60,7 +60,7 @@ it.each(reads)(
       const etag = (await client.get(path)).headers.get('etag');
       if (etag) await ask([path], [`If-None-Match: ${etag}`], [`If-None-Match: "x", ${etag}`, 'Accept-Encoding: br']);
     }
-    // It was read by somebody, and not only refused.
+    // At least one caller may read it.
     expect(found['200']).toBeGreaterThan(0);
   },
   60_000,

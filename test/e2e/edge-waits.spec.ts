@@ -4,7 +4,7 @@ import { type MadeCollection, makeCollection, makeRecord } from '../support/coll
 import { whileLocked } from '../support/locks.js';
 
 const ABSENT = '01890000-0000-7000-8000-000000000000';
-/** So long that a failed read is not tried again by the pipeline. */
+/** Long enough that the pipeline does not retry a failed read. */
 const WAIT_MS = 300;
 
 let app: TestApp;
@@ -16,9 +16,9 @@ beforeAll(async () => {
 });
 afterAll(() => app?.close());
 
-/** Reads while neither the collection nor its records can be looked at for a while. */
+/** Reads while both tables are locked for a while. */
 async function reads(...all: (() => Promise<Response>)[]): Promise<Response[]> {
-  // Whose tokens are known, so that the edge answers them.
+  // The edge answers callers whose tokens are cached.
   for (const client of [owner, stranger]) await client.get('/api/v1/users/me');
   const [answers] = await whileLocked(app.database, 'collections, records', WAIT_MS, () =>
     Promise.all(all.map((read) => read())),
@@ -32,7 +32,7 @@ beforeEach(async () => {
   hidden = await makeCollection(owner, 'private');
 });
 
-it('says the same to a stranger of what is private, is not there in it, and is nowhere', async () => {
+it('gives a stranger the same answer for a private record, a missing one and a missing collection', async () => {
   const { path } = await makeRecord(owner, hidden);
   const answers = await reads(
     () => stranger.get(path),
@@ -44,7 +44,7 @@ it('says the same to a stranger of what is private, is not there in it, and is n
   expect(answers[0]?.status).toBe(404);
 });
 
-it('tells the owner what is there, though a stranger asked first', async () => {
+it('answers the owner correctly even when a stranger asked first', async () => {
   const { path } = await makeRecord(owner, hidden);
   const absent = `${hidden.records}/${ABSENT}`;
   const answers = await reads(

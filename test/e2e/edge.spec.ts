@@ -4,7 +4,7 @@ import { makeCollection, makeRecord, must } from '../support/collections.js';
 import { exchange } from '../support/exchange.js';
 import { addresses, headerSets } from '../support/walk.js';
 
-/** The path of PUBLIC_URL is in what both tell of addresses. */
+/** Both put the path of PUBLIC_URL into the addresses that they give. */
 const SETTINGS = { CORS_ORIGINS: 'https://shop.example.com', PUBLIC_URL: 'https://api.example.com/floodgate' };
 
 let both: BothWays;
@@ -36,7 +36,7 @@ describe('with the edge and without it, the answer is the same', () => {
     expect(Object.keys(found)).toEqual(expect.arrayContaining(['200', '400', '401', '404']));
   }, 120_000);
 
-  it('to whatever headers', async () => {
+  it('to any headers', async () => {
     const few = targets.slice(0, 4);
     const requests = headers.flatMap((some) =>
       few.flatMap((target) => ['GET', 'HEAD'].map((method) => bytes(method, target, some))),
@@ -45,7 +45,7 @@ describe('with the edge and without it, the answer is the same', () => {
     expect(Object.keys(found)).toEqual(expect.arrayContaining(['200', '304', '401', '406']));
   }, 120_000);
 
-  it('of users, to themselves, to admins and to others', async () => {
+  it('for reads of a user by the user, admins and others', async () => {
     const [ada, bob] = [await app.user('ada2'), await app.user('bob2')];
     const path = `/api/v1/users/${ada.userId}`;
     const asked = [
@@ -55,7 +55,7 @@ describe('with the edge and without it, the answer is the same', () => {
       '/api/v1/users/me',
     ]
       .concat(['/api/v1/users/me?x=1', '/api/v1/users/x', `${path.slice(0, -1)}`, '/api/v1/users/%6de'])
-      // What is kept under other names is not had by spelling them.
+      // Other keys of the cache cannot be reached by writing them in the path.
       .concat([`${path}%20own`, `/api/v1/users/own:${ada.userId}`, `${path}%2fown`])
       .concat(['/api/v1/users/me/', '/api/v1/users/01890000-0000-7000-8000-000000000000']);
     const etag = must(200, await ada.get(path)).headers.get('etag') as string;
@@ -92,7 +92,7 @@ describe('with the edge and without it, the answer is the same', () => {
     ]);
   }, 60_000);
 
-  it('to requests that are sent one behind the other without waiting', async () => {
+  it('to pipelined requests', async () => {
     const [small = '', large = '', set = '', records = '', secret = ''] = targets;
     const many = [small, secret, large, `${records}?limit=2`, set, small, '/nothing', records, large];
     const lines = many.map((target, i) =>

@@ -5,14 +5,14 @@ import { changeUser, ENDINGS } from '../support/endings.js';
 
 let app: TestApp;
 beforeAll(async () => {
-  // Whatever is kept stays kept for far longer than a test takes.
+  // Everything stays cached for far longer than a test takes.
   app = await startApp({ SESSION_CHECK_MS: '5000', CACHE_TTL_MS: '600000' });
 });
 afterAll(() => app?.close());
 
 const status = async (client: Client, path = '/api/v1/users/me') => (await client.get(path)).status;
 
-/** A user with two sessions, both of which were found good just now, and are kept. */
+/** A user with two sessions, both of which were just checked and are cached. */
 async function signedInTwice(): Promise<[Client, Client]> {
   const one = await app.user();
   const { email } = must(200, await one.get('/api/v1/users/me')).body;
@@ -22,14 +22,14 @@ async function signedInTwice(): Promise<[Client, Client]> {
 }
 
 describe('a user who', () => {
-  it.each(ENDINGS)('%s is nobody here from the next request on', async (what, end) => {
+  it.each(ENDINGS)('%s is refused on this replica from the next request on', async (what, end) => {
     const [user, other] = await signedInTwice();
     await end(app.admin, user, app.database);
     const isOfOne = what.startsWith('signs out') || what.startsWith('has a thief');
     expect([await status(user), await status(other)]).toEqual([401, isOfOne ? 200 : 401]);
   });
 
-  it('takes another password stays signed in, and ends all other sessions at once', async () => {
+  it('changes the password stays signed in, and ends all other sessions at once', async () => {
     const [user, other] = await signedInTwice();
     const { email } = must(200, await user.get('/api/v1/users/me')).body;
     const currentPassword = `password-of-${email.split('@')[0]}`;
@@ -37,7 +37,7 @@ describe('a user who', () => {
     expect([await status(user), await status(other)]).toEqual([200, 401]);
   });
 
-  it('is an admin no longer is refused at once what is for admins', async () => {
+  it('is no longer an admin loses access to admin routes at once', async () => {
     const [user] = await signedInTwice();
     await changeUser(app.admin, user, { role: 'admin' });
     expect(await status(user, '/api/v1/users')).toBe(200);
@@ -46,7 +46,7 @@ describe('a user who', () => {
   });
 });
 
-it('shows a user as changed at once to who has just read it', async () => {
+it('shows a change of a user at once, even to a caller who has just read it', async () => {
   const user = await app.user();
   const path = `/api/v1/users/${user.userId}`;
   const nameOf = async (client: Client) => must(200, await client.get(path)).body.name;
@@ -58,7 +58,7 @@ it('shows a user as changed at once to who has just read it', async () => {
   expect(await status(app.admin, path)).toBe(404);
 });
 
-describe('what was just read of a collection, by name and by id,', () => {
+describe('a collection that was just read, by name and by id,', () => {
   const read = ({ path }: { path: string }, record: { path: string }, client = app.client) =>
     Promise.all([path, record.path, `${path}/records`].map((one) => status(client, one)));
 
@@ -70,7 +70,7 @@ describe('what was just read of a collection, by name and by id,', () => {
       (owner, path, etag) =>
         owner.put(path, { visibility: 'private' }, { 'if-match': etag }).then((one) => must(200, one)),
     ],
-  ])('is not there at once when %s', async (_what, change) => {
+  ])('is gone at once when %s', async (_what, change) => {
     const owner = await app.user();
     const set = await makeCollection(owner);
     const record = await makeRecord(owner, set);
@@ -79,7 +79,7 @@ describe('what was just read of a collection, by name and by id,', () => {
     expect(await read(set, record)).toEqual([404, 404, 404]);
   });
 
-  it('is there at once for everybody when it is made, or made public', async () => {
+  it('is visible to everybody at once when it is made or made public', async () => {
     const owner = await app.user();
     const path = '/api/v1/data/awaited';
     for (let round = 0; round < 2; round++) expect(await status(app.client, path)).toBe(404);
@@ -91,7 +91,7 @@ describe('what was just read of a collection, by name and by id,', () => {
     expect(await read(set, record)).toEqual([200, 200, 200]);
   });
 
-  it('is as it is now when a record is replaced, patched or deleted', async () => {
+  it('shows the current state of a record at once when it is replaced, patched or deleted', async () => {
     const owner = await app.user();
     const record = await makeRecord(owner, await makeCollection(owner), { n: 1 });
     const seen = async () => {

@@ -10,7 +10,7 @@ afterAll(() => app?.close());
 
 const id = '019a0000-0000-7000-8000-000000000000';
 
-/** Every route template of the document and of the operations, filled in. */
+/** A path for each route template of the document and of the operations. */
 async function paths(): Promise<{ path: string; methods: string[] }[]> {
   const { body } = await app.client.get('/openapi.json');
   const documented = Object.entries(body.paths as Record<string, object>).map(([template, operations]) => ({
@@ -22,20 +22,20 @@ async function paths(): Promise<{ path: string; methods: string[] }[]> {
 }
 
 describe('every error is a problem document', () => {
-  it('for a path that nothing answers, whatever the method and the body', async () => {
+  it('for an unknown path, whatever the method and the body', async () => {
     expectProblem(await app.client.get('/nowhere'), 'not-found');
     expectProblem(await app.client.get('/api/v1/nothing/at/all?limit=1'), 'not-found');
     expectProblem(await app.client.post('/nowhere', 'x', { 'content-type': 'text/plain' }), 'not-found');
     expectProblem(await app.client.delete('/nowhere'), 'not-found');
   });
 
-  it('whose instance is the path without the query, and whose requestId is that of the header', async () => {
+  it('whose instance is the path without the query, and whose requestId is the one in the header', async () => {
     const answer = await app.client.get('/nowhere?secret=1', { 'x-request-id': 'abc-123' });
     expectProblem(answer, 'not-found');
     expect(answer.body).toMatchObject({ instance: '/nowhere', requestId: 'abc-123' });
   });
 
-  it('for any method that a route does not have, with those that it has in Allow', async () => {
+  it('for a method that a route does not have, with its methods in Allow', async () => {
     const routes = await paths();
     expect(routes.length).toBeGreaterThan(15);
     for (const { path, methods } of routes) {
@@ -51,7 +51,7 @@ describe('every error is a problem document', () => {
     }
   });
 
-  it('for a method that nothing here has, wherever, and for OPTIONS of the whole server', async () => {
+  it('for a method that no route has, and for OPTIONS of the whole server', async () => {
     const ask = (line: string) => sendRaw(app.url, `${line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
     for (const line of ['OPTIONS *', 'TRACE *', 'TRACE /nowhere', 'PROPFIND /nowhere']) {
       const answer = await ask(line);
@@ -89,7 +89,7 @@ describe('every error is a problem document', () => {
       expectProblem(await app.client.get(`/api/v1/data?${query}`), 'invalid-request');
   });
 
-  it('for an encoded NUL anywhere in the address', async () => {
+  it('for an encoded NUL anywhere in the URL', async () => {
     for (const path of ['/api/v1/data/a%00b', '/%00', '/nowhere?x=%00', '/api/v1/data?cursor=a%00', '/docs/%00'])
       expectProblem(await app.client.get(path), 'invalid-request');
   });
@@ -100,19 +100,19 @@ describe('every error is a problem document', () => {
     expectProblem(await app.client.get(`/health/live?${query}`), 'invalid-request');
   });
 
-  it('that names a query parameter which the route does not know', async () => {
+  it('that names an unknown query parameter', async () => {
     const answer = await app.client.get('/api/v1/data?limit=1&colour=red');
     expectProblem(answer, 'invalid-request');
     expect(answer.body.errors).toEqual([{ pointer: 'colour', detail: expect.any(String) }]);
   });
 
-  it('that names a query parameter which is given twice', async () => {
+  it('that names a query parameter that is given twice', async () => {
     const answer = await app.client.get('/api/v1/data?limit=1&limit=2');
     expectProblem(answer, 'invalid-request');
     expect(answer.body.errors).toEqual([{ pointer: 'limit', detail: expect.any(String) }]);
   });
 
-  it('for query parameters with names that mean something to JavaScript', async () => {
+  it('for query parameters named like properties that every JavaScript object has', async () => {
     for (const name of ['__proto__', 'constructor', 'toString', '__proto__[x]', 'constructor.prototype'])
       expectProblem(await app.client.get(`/api/v1/data?${name}=1`), 'invalid-request');
   });
@@ -121,13 +121,13 @@ describe('every error is a problem document', () => {
     expectProblem(await app.client.get(`/api/v1/data/${'a'.repeat(5000)}`), 'uri-too-long');
   });
 
-  it('for a range that the documentation does not have, and a condition that it does not meet', async () => {
+  it('for a range outside of a file, and a precondition that a file does not meet', async () => {
     const file = '/docs/swagger-ui.css';
     expectProblem(await app.client.get(file, { range: 'bytes=999999999-' }), 'range-not-satisfiable');
     expectProblem(await app.client.get(file, { 'if-match': '"other"' }), 'precondition-failed');
   });
 
-  it('for a token that is missing, and for one that is wrong', async () => {
+  it('for a missing token and for a bad one', async () => {
     const missing = await app.client.get('/api/v1/users/me');
     expectProblem(missing, 'invalid-token');
     expect(missing.headers.get('www-authenticate')).toBe('Bearer');
@@ -138,21 +138,21 @@ describe('every error is a problem document', () => {
 });
 
 describe('x-request-id', () => {
-  it("is the caller's own when that is decent", async () => {
+  it("is the caller's own when it is valid", async () => {
     for (const given of ['a', 'Ab.9_-', 'x'.repeat(128)]) {
       const { headers } = await app.client.get('/health/live', { 'x-request-id': given });
       expect(headers.get('x-request-id')).toBe(given);
     }
   });
 
-  it('is a new one when that is not', async () => {
+  it('is a new one when it is not valid', async () => {
     for (const given of ['', 'x'.repeat(129), 'a b', 'a,b', 'ä', '{"x":1}', '../x']) {
       const { headers } = await app.client.get('/health/live', { 'x-request-id': given });
       expect(headers.get('x-request-id')).toMatch(/^[\w-]{12}\.\d{10}$/);
     }
   });
 
-  it('is another one for every request that brings none', async () => {
+  it('differs for every request that has none', async () => {
     const ids = await Promise.all(
       Array.from({ length: 20 }, async () => (await app.client.get('/health/live')).headers.get('x-request-id')),
     );
@@ -160,7 +160,7 @@ describe('x-request-id', () => {
   });
 });
 
-it('tells nothing of its inside when something breaks', async () => {
+it('reveals no internals when something breaks', async () => {
   await app.database.query('DROP TABLE records');
   const { status } = await app.admin.put('/api/v1/data/broken', { visibility: 'public' });
   expect(status).toBe(201);

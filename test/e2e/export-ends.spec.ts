@@ -22,12 +22,12 @@ describe('a large export', () => {
     must(200, await app.admin.post(`${big.records}/bulk`, lines, { 'content-type': 'application/x-ndjson' }));
   });
 
-  it('leaves its connection free when it is asked for by HEAD: there are two', async () => {
+  it('leaves both connections of the pool free when it is requested by HEAD', async () => {
     for (let i = 0; i < 6; i++) expect((await ask(path, {}, 'HEAD')).status).toBe(200);
   });
 
   it.each(['identity', 'gzip', 'br'])(
-    'in %s breaks off, and does not hang or seem whole, when PostgreSQL does',
+    'in %s breaks off visibly, and does not hang, when PostgreSQL ends its connection',
     async (encoding) => {
       const response = await fetch(app.url + path, { headers: { 'accept-encoding': encoding } });
       expect(response.headers.get('content-encoding')).toBe(encoding === 'identity' ? null : encoding);

@@ -18,7 +18,7 @@ beforeEach(async () => {
 });
 afterAll(() => app?.close());
 
-/** Lines as they come: parsed, they would hide a difference. */
+/** The raw lines: parsing them would hide a difference. */
 async function exported(query: Record<string, string> = {}): Promise<string[]> {
   const { text } = must(200, await app.client.get(`${set.records}/export?${new URLSearchParams(query)}`));
   expect(text === '' || text.endsWith('\n')).toBe(true);
@@ -27,7 +27,7 @@ async function exported(query: Record<string, string> = {}): Promise<string[]> {
 const numbers = (of: string[]) => of.map((line) => JSON.parse(line).data.n);
 
 describe('an export', () => {
-  it('has every record, newest or oldest first, each line being what a read of the record gives', async () => {
+  it('has every record, newest or oldest first, each line equal to a read of the record', async () => {
     const paths: string[] = [];
     for (const [n, at] of ['2001-01-01T00:00:00.001Z', '0001-01-01T00:00:00Z', '9999-12-31T23:59:59.999Z'].entries()) {
       paths.push((await makeRecord(ada, set, { n }, at)).path);
@@ -37,7 +37,7 @@ describe('an export', () => {
     expect(await exported({ order: 'asc' })).toEqual([reads[1], reads[0], reads[2]]);
   });
 
-  it('has those of one moment in the order of the list', async () => {
+  it('has records of one time in the order of the list', async () => {
     const at = '2001-01-01T00:00:00Z';
     for (let n = 0; n < 7; n++) await makeRecord(ada, set, { n }, at);
     for (const order of ['asc', 'desc']) {
@@ -48,7 +48,7 @@ describe('an export', () => {
     }
   });
 
-  it('gives odd data exactly', async () => {
+  it('keeps odd data exactly', async () => {
     const odd = [
       { '': 'empty', ' ': '"', "'": "''", '\\': '\\\\', '\\.': '\\.' },
       { text: 'tab\t line\n return\r form\f back\b low\u0001\u0002\u001f del\u007f nel\u0085 ls\u2028 ps\u2029' },
@@ -69,7 +69,7 @@ describe('an export', () => {
     expect(found.map((line) => JSON.parse(line).data)).toEqual(odd);
   });
 
-  it('has what the filters let through, whatever is in them', async () => {
+  it('has the records that match the filters, whatever characters these contain', async () => {
     const odd = ["it's", "';--", '\\', "\\'", '"', '$1', 'é🦀', "E'\\x27", '%', '\n'];
     for (const [n, a] of odd.entries())
       await makeRecord(ada, set, { n, a, [a]: { deep: [a] } }, `2001-01-0${(n % 9) + 1}T00:00:00Z`);
@@ -84,11 +84,11 @@ describe('an export', () => {
     expect(await exported({ where: '{"a":"its"}' })).toEqual([]);
   });
 
-  it('of nothing is empty', async () => {
+  it('is empty when there are no records', async () => {
     expect(must(200, await app.client.get(`${set.records}/export`)).text).toBe('');
   });
 
-  it('says what it is and how it may be kept, to HEAD too', async () => {
+  it('states its type and how it may be cached, also for HEAD', async () => {
     const secret = await makeCollection(ada, 'private');
     await makeRecord(ada, secret);
     for (const method of ['GET', 'HEAD']) {
@@ -103,7 +103,7 @@ describe('an export', () => {
     }
   });
 
-  it('of a private collection is for its owner and admins; for anyone else there is none', async () => {
+  it('of a private collection is for its owner and admins, and answers 404 to anyone else', async () => {
     const secret = await makeCollection(ada, 'private');
     await makeRecord(ada, secret);
     for (const client of [ada, app.admin]) expect((await client.get(`${secret.records}/export`)).text).toMatch(/\n$/);
@@ -113,7 +113,7 @@ describe('an export', () => {
     expectProblem(await ada.get('/api/v1/data/nothing/records/export'), 'not-found');
   });
 
-  it('is for callers who take NDJSON', async () => {
+  it('is for callers who accept NDJSON', async () => {
     const ask = (accept: string) => app.client.get(`${set.records}/export`, { accept });
     for (const accept of ['application/json', 'text/html', 'application/x-ndjson;q=0']) {
       expectProblem(await ask(accept), 'not-acceptable');
@@ -128,7 +128,7 @@ describe('an export', () => {
     }
   });
 
-  it('refuses what it does not know', async () => {
+  it('refuses unknown and invalid parameters', async () => {
     for (const query of [
       'order=up',
       'limit=5',
@@ -145,7 +145,7 @@ describe('an export', () => {
     }
   });
 
-  it('is compressed for who asks for it', async () => {
+  it('is compressed for callers who accept it', async () => {
     must(200, await ada.post(`${set.records}/bulk`, lines(1, 30_000), NDJSON));
     const plain = await exported();
     expect(numbers(plain).sort((a, b) => a - b)).toEqual(Array.from({ length: 30_000 }, (_, i) => i + 1));
@@ -160,7 +160,7 @@ describe('an export', () => {
   });
 });
 
-/** The body as it comes over the wire: fetch would decompress it. */
+/** The body as it was sent: fetch would decompress it. */
 async function rawBody(path: string, encoding: string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     get(app.url + path, { headers: { 'accept-encoding': encoding } }, (response) => {

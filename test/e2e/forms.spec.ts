@@ -39,7 +39,7 @@ describe('a password', () => {
     'pässwörd123',
     'pa\u0308ssword123',
     'QWERTYUİOP',
-  ])('that is common is refused as %s too', async (password) => {
+  ])('is refused as common when it is spelt %s', async (password) => {
     expect(mistakes(await register({ password }))).toEqual(COMMON);
     const user = await app.user();
     const change = { password, currentPassword: 'x' };
@@ -47,16 +47,19 @@ describe('a password', () => {
     expect(mistakes(answer)).toEqual(COMMON);
   });
 
-  it.each(['éèêë', 'ệỗặứ', '각난닫랄'])('of four letters is too short also in pieces: %s', async (letters) => {
-    const password = letters.normalize('NFD');
-    expect([...password].length).toBeGreaterThanOrEqual(8);
-    expect(mistakes(await register({ password }))).toEqual(SHORT);
-    expect(mistakes(await register({ password: letters.normalize('NFC') }))).toEqual(SHORT);
-  });
+  it.each(['éèêë', 'ệỗặứ', '각난닫랄'])(
+    'of four letters is too short when it is decomposed, too: %s',
+    async (letters) => {
+      const password = letters.normalize('NFD');
+      expect([...password].length).toBeGreaterThanOrEqual(8);
+      expect(mistakes(await register({ password }))).toEqual(SHORT);
+      expect(mistakes(await register({ password: letters.normalize('NFC') }))).toEqual(SHORT);
+    },
+  );
 
-  // Letters that are one, two, three or four in pieces, the last of two UTF-16 units each.
+  // Letters of one to four characters when decomposed, and some of two UTF-16 units.
   it.each(['x', 'é', '각', '\u1f82', '\u{16126}', '密', '\u{1f600}'])(
-    'of 128 characters (%s) is the same in pieces, and one more is too long',
+    'of 128 characters (%s) is the same when it is decomposed, and one more is too long',
     async (letter) => {
       const email = newEmail();
       const password = letter.repeat(128);
@@ -74,7 +77,7 @@ describe('a password', () => {
     },
   );
 
-  it('is counted as it is kept: one sign may stand for many letters', async () => {
+  it('is counted in its normalised form, in which one character may become many', async () => {
     const email = newEmail();
     // One character that is 18 in NFKC.
     must(201, await register({ email, password: '\ufdfa' }));
@@ -84,7 +87,7 @@ describe('a password', () => {
 });
 
 describe('a name', () => {
-  it('is kept in one form, and counted in characters of it', async () => {
+  it('is stored in one form, whose characters are counted', async () => {
     const name = '\u{1f600}é'.repeat(50);
     expect(must(201, await register({ name: ` ${name.normalize('NFD')}\t` })).body.name).toBe(name);
     const short = must(201, await register({ name: 'a\u0323\u0302' }));
@@ -94,7 +97,7 @@ describe('a name', () => {
   });
 });
 
-/** All the characters that an ASCII one is found by. */
+/** For each ASCII character, all the characters that fold to it. */
 const spellings = new Map<string, string[]>();
 for (let code = 0; code <= 0x10ffff; code++) {
   const character = String.fromCodePoint(code);
@@ -109,7 +112,7 @@ const spellingOf = (text: string) =>
 const leftOf = (answer: Response) => Number(/"login";r=(\d+)/.exec(answer.headers.get('ratelimit') ?? '')?.[1]);
 
 describe('an address', () => {
-  it('has one limit with all its spellings, of which each leads to the user', async () => {
+  it('shares one limit with all its spellings, each of which signs the user in', async () => {
     const email = 'idil+k@example.com';
     const password = 'a-password-of-theirs';
     must(201, await register({ email: 'IDIL+k@example.com', password }));
@@ -130,7 +133,7 @@ describe('an address', () => {
     must(401, await login('idil@example.com', password));
   });
 
-  it('is found by admins in any spelling, with a cursor that is good for all of them', async () => {
+  it('is found by admins in any spelling, with a cursor that is valid for all of them', async () => {
     for (const email of ['Kiki.1@example.com', 'kIkI.2@example.com']) must(201, await register({ email }));
     const list = (email: string, rest = '') =>
       app.admin.get(`/api/v1/users?limit=1&email=${encodeURIComponent(email)}${rest}`);
@@ -140,7 +143,7 @@ describe('an address', () => {
     expect(second).toMatchObject({ items: [{ email: 'Kiki.1@example.com' }], nextCursor: null });
   });
 
-  it('is taken in all cases of its letters, and beside it stands what it is found by', async () => {
+  it('is taken in any case of its letters, and is stored with its canonical form', async () => {
     must(201, await register({ email: 'Taken.Once@Example.com' }));
     for (const email of ['taken.once@example.com', 'TAKEN.ONCE@EXAMPLE.COM']) must(409, await register({ email }));
     const rows = await app.database.query(`SELECT email, canonical_email FROM users WHERE email ILIKE 'taken%'`);
@@ -148,7 +151,7 @@ describe('an address', () => {
   });
 });
 
-it('what is data stays in the form it came in, and is counted in characters', async () => {
+it('keeps data in the form in which it was sent, and counts it in characters', async () => {
   const set = await makeCollection(app.admin);
   const put = (description: string) =>
     app.admin.put(set.path, { visibility: 'public', description }, { 'if-match': '*' });

@@ -21,8 +21,8 @@ afterAll(() => app?.close());
 const post = (headers: string, body = '') => `POST ${LOGIN} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n${body}`;
 const JSON_TYPE = 'Content-Type: application/json\r\n';
 
-describe('what is not HTTP', () => {
-  it('is answered with 400 on the spot', async () => {
+describe('a request that is not valid HTTP', () => {
+  it('gets 400 at once', async () => {
     for (const bytes of [
       'hello there\r\n\r\n',
       Buffer.from([0x16, 3, 1, 2, 0, 1]),
@@ -41,13 +41,13 @@ describe('what is not HTTP', () => {
     expectProblem(await sendRaw(app.url, odd), 'invalid-request');
   });
 
-  it('is refused when a chunk or a length is no number', async () => {
+  it('is refused when the size of a chunk or a length is not a number', async () => {
     const chunk = post(`${JSON_TYPE}Transfer-Encoding: chunked\r\n`, 'zz\r\n{}\r\n0\r\n\r\n');
     expectProblem(await sendRaw(app.url, chunk), 'invalid-request');
     expectProblem(await sendRaw(app.url, post(`${JSON_TYPE}Content-Length: -1\r\n`)), 'invalid-request');
   });
 
-  it('is refused with a fragment in its target, by which one address could have many names', async () => {
+  it('is refused with a fragment in its target, which would give one resource many URLs', async () => {
     for (const target of ['/openapi.json#1', '/docs/swagger-ui-init.js#1', '/api/v1/data#a?limit=1'])
       expectProblem(await sendRaw(app.url, `GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`), 'invalid-request');
     expect((await sendRaw(app.url, 'GET /%6fpenapi.json HTTP/1.1\r\nHost: x\r\n\r\n')).status).toBe(200);
@@ -58,7 +58,7 @@ describe('what is not HTTP', () => {
   });
 });
 
-it('answers 431 to 64 KiB of headers, in one or in many', async () => {
+it('answers 431 to 64 KiB of headers, in one field or in many', async () => {
   const one = `X-Big: ${'a'.repeat(65_536)}\r\n`;
   const many = Array.from({ length: 4000 }, (_, i) => `x-${i}: ${i}\r\n`).join('');
   for (const headers of [one, many])
@@ -68,41 +68,41 @@ it('answers 431 to 64 KiB of headers, in one or in many', async () => {
     );
 });
 
-it('ignores an expectation that it does not know', async () => {
+it('ignores an unknown expectation', async () => {
   const request = 'GET /health/live HTTP/1.1\r\nHost: localhost\r\nExpect: the-unexpected\r\n\r\n';
   expect((await sendRaw(app.url, request)).status).toBe(200);
 });
 
 describe('a body', () => {
-  it('that is longer than Content-Length says is cut there, and the rest is no request', async () => {
+  it('that is longer than its Content-Length is cut there, and the rest is not taken as a request', async () => {
     const body = '{"email":"a@example.com","password":"12345678"}';
     expectProblem(await sendRaw(app.url, post(`${JSON_TYPE}Content-Length: 9\r\n`, body)), 'invalid-request');
   });
 
-  it('that is shorter than Content-Length says is waited for no longer than REQUEST_TIMEOUT_MS', async () => {
+  it('that is shorter than its Content-Length is awaited no longer than REQUEST_TIMEOUT_MS', async () => {
     expectProblem(await sendRaw(app.url, post(`${JSON_TYPE}Content-Length: 100\r\n`, '{}')), 'request-timeout');
   });
 
-  it('that is empty or missing is 400, or 415 without a type', async () => {
+  it('that is empty or missing gets 400, or 415 without a type', async () => {
     expectProblem(await app.client.post(LOGIN, ''), 'invalid-request');
     expectProblem(await app.client.send('POST', LOGIN, undefined), 'invalid-request');
     expectProblem(await sendRaw(app.url, post('Content-Length: 2\r\n', '{}')), 'unsupported-media-type');
   });
 
-  it('over the limit is 413 by its Content-Length, before a byte of it came', async () => {
+  it('over the limit gets 413 by its Content-Length, before a byte of it has arrived', async () => {
     const answer = await sendRaw(app.url, post(`${JSON_TYPE}Content-Length: ${LIMIT + 1}\r\n`));
     expectProblem(answer, 'content-too-large');
     expect(answer.headers.get('connection')).toBe('close');
   });
 
-  it('over the limit is 413 in chunks too, as soon as it passes the limit', async () => {
+  it('over the limit gets 413 in chunks, as soon as it passes the limit', async () => {
     const chunk = `${(LIMIT + 1).toString(16)}\r\n${' '.repeat(LIMIT + 1)}\r\n`;
     const answer = await sendRaw(app.url, post(`${JSON_TYPE}Transfer-Encoding: chunked\r\n`, chunk));
     expectProblem(answer, 'content-too-large');
     expect(answer.headers.get('connection')).toBe('close');
   });
 
-  it('just at the limit is read', async () => {
+  it('exactly at the limit is read', async () => {
     const body = `{"email":"a@example.com","password":"${'x'.repeat(60)}"}`;
     expectProblem(await app.client.post(LOGIN, body.padEnd(LIMIT)), 'invalid-credentials');
   });
@@ -129,7 +129,7 @@ describe('a body', () => {
 });
 
 describe('a slow caller', () => {
-  /** Sends a byte of this every now and then, until the server has had enough. */
+  /** Sends this text byte by byte with pauses, until the server closes the connection. */
   const drip = async (start: string, rest: string) => {
     const socket = openSocket(app.url);
     const answer = readAnswer(socket);
@@ -143,11 +143,11 @@ describe('a slow caller', () => {
     }
   };
 
-  it('with its headers is ended with 408 after HEADERS_TIMEOUT_MS', async () => {
+  it('gets 408 for its headers after HEADERS_TIMEOUT_MS', async () => {
     expectProblem(await drip('GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Slow: ', 'a'), 'request-timeout');
   });
 
-  it('with its body is ended with 408 after REQUEST_TIMEOUT_MS', async () => {
+  it('gets 408 for its body after REQUEST_TIMEOUT_MS', async () => {
     const headers = `${JSON_TYPE}Content-Length: 60000\r\n`;
     expectProblem(await drip(post(headers, '{'), ' '), 'request-timeout');
   });
@@ -158,14 +158,14 @@ describe('a slow caller', () => {
     for (const answer of await Promise.all(slow)) expectProblem(answer, 'request-timeout');
   });
 
-  it('that says nothing at all is let go of', async () => {
+  it('that sends nothing at all is disconnected', async () => {
     const socket = openSocket(app.url);
     await new Promise((resolve) => socket.on('close', resolve).resume());
     expect(socket.bytesWritten).toBe(0);
   });
 });
 
-it('goes on with a connection on which a short upload was ended before it had come whole', async () => {
+it('keeps a connection open on which a short upload was refused before it had arrived', async () => {
   const user = await app.user('uploader');
   const { records } = await makeCollection(user);
   const socket = openSocket(app.url);
@@ -178,7 +178,7 @@ it('goes on with a connection on which a short upload was ended before it had co
   expect(refused).toMatch(/^HTTP\/1\.1 401 /);
   expect(refused).not.toMatch(/^connection: close/im);
   socket.write(' '.repeat(400));
-  // For longer than the rest may take to come.
+  // Longer than the rest of the body may take to arrive.
   for (let i = 0; i < 6; i++) {
     socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n');
     expect(await next()).toMatch(/^HTTP\/1\.1 200 /);

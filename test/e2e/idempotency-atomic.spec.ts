@@ -29,7 +29,7 @@ const inTransaction = () =>
   );
 
 describe('an atomic upload under an Idempotency-Key', () => {
-  it('is answered for again when it is repeated, and refused when it is another', async () => {
+  it('gets the first answer again when it is repeated, and is refused with another body', async () => {
     const key = freshKey();
     const first = must(200, await upload(lines(1, 6000), key));
     const second = must(200, await upload(lines(1, 6000), key));
@@ -39,7 +39,7 @@ describe('an atomic upload under an Idempotency-Key', () => {
     expect(await tally(app.database, set)).toEqual([6000, 6000]);
   });
 
-  it('leaves its key free when a line is bad, for a body without that line', async () => {
+  it('frees its key when a line is bad, so that a corrected body can use it', async () => {
     const key = freshKey();
     for (let attempt = 0; attempt < 2; attempt++) {
       const refused = await upload(`${lines(1, 6000)}{"data":1}\n`, key);
@@ -52,7 +52,7 @@ describe('an atomic upload under an Idempotency-Key', () => {
     expect(await stored()).toBe(6000);
   });
 
-  it('begins anew after it was cut off', async () => {
+  it('starts over after it was cut off', async () => {
     const key = freshKey();
     const { request, write } = openUpload(ada, atomic, key);
     await write(lines(1, 12_000));
@@ -63,7 +63,7 @@ describe('an atomic upload under an Idempotency-Key', () => {
   });
 });
 
-it('lets other requests be answered while atomic uploads sit idle, and refuses those that find no place', async () => {
+it('answers other requests while atomic uploads are idle, and refuses atomic uploads beyond their share', async () => {
   const key = freshKey();
   const open = [freshKey(), freshKey()].map((held) => openUpload(ada, atomic, held));
   await Promise.all(open.map(({ write }, index) => write(lines(1 + 10 * index, 10 + 10 * index))));
@@ -81,7 +81,7 @@ it('lets other requests be answered while atomic uploads sit idle, and refuses t
   expect(await tally(app.database, set)).toEqual([31, 31]);
 });
 
-it('tells those who still send much what is wrong with it', async () => {
+it('gets a refusal through to callers who are still sending a large body', async () => {
   const key = freshKey();
   const large = lines(1, 1_000_000);
   const running = openUpload(ada, `${set.records}/bulk`, key);

@@ -30,11 +30,11 @@ const upload = (text: string, key: Record<string, string>, path = bulk, client =
   client.post(path, text, { ...NDJSON, ...key });
 const stored = async () => (await tally(app.database, set))[0];
 
-describe('an upload under an Idempotency-Key that was finished', () => {
+describe('a finished upload under an Idempotency-Key', () => {
   it.each([
     ['lines', NDJSON, `${lines(1, 5001)}{"data":1}\n${lines(5002, 5003)}`],
     ['an array', {}, `[${[...lines(1, 5001).trim().split('\n'), '{"data":1}', '{"data":{"n":5002}}'].join()}]`],
-  ])('is answered for again when it is repeated as %s, and nothing is stored twice', async (_, type, text) => {
+  ])('gets the first answer again when it is repeated as %s, and stores nothing twice', async (_, type, text) => {
     const key = freshKey();
     const first = must(200, await ada.post(bulk, text, { ...type, ...key }));
     expect(first.headers.get('idempotency-replayed')).toBeNull();
@@ -44,7 +44,7 @@ describe('an upload under an Idempotency-Key that was finished', () => {
     expect(await tally(app.database, set)).toEqual([first.body.inserted, first.body.inserted]);
   });
 
-  it('keeps its key from one that differs within a line that is too long', async () => {
+  it('reserves its key even against a body that differs only within a line that is too long', async () => {
     const [key, other] = [freshKey(), freshKey()];
     const text = (end: string) => `${lines(1, 2)}{"data":{"x":"${'x'.repeat(1_500_000)}${end}"}}\n`;
     const first = must(200, await upload(text('a'), key));
@@ -54,7 +54,7 @@ describe('an upload under an Idempotency-Key that was finished', () => {
     must(200, await upload(text('b'), other));
   });
 
-  it('keeps its key from any other body, collection, form and caller', async () => {
+  it('reserves its key against any other body, collection and form, but not for another caller', async () => {
     const key = freshKey();
     must(200, await upload(lines(1, 6000), key));
     const others = [
@@ -77,7 +77,7 @@ describe('an upload under an Idempotency-Key that was finished', () => {
     expect(await stored()).toBe(6001);
   });
 
-  it('is replayed when it was empty, or held nothing but mistakes of the oddest kind', async () => {
+  it('is replayed when it was empty, or contained only the oddest mistakes', async () => {
     for (const text of [
       '',
       '{"data":{"a\\u0000b":1}}\n{"data":{"\\ud800":1}}\n{"data":{"\\u0001\\\\":1,"x\\u0000":2}}',
@@ -91,7 +91,7 @@ describe('an upload under an Idempotency-Key that was finished', () => {
   });
 });
 
-describe('an upload under an Idempotency-Key that was cut off', () => {
+describe('a cut-off upload under an Idempotency-Key', () => {
   const bad = '{"data":{"a\\u0000b":1}}\n';
   const text = bad + lines(1, 12_000) + bad + lines(12_001, 13_000);
 
@@ -103,7 +103,7 @@ describe('an upload under an Idempotency-Key that was cut off', () => {
     return request;
   }
 
-  it('goes on behind what is stored when it is repeated, and answers for all of it', async () => {
+  it('continues after the stored lines when it is repeated, and counts all of them in its answer', async () => {
     const key = freshKey();
     (await cut(key)).destroy();
     const { body, headers } = must(200, await untilFree(() => upload(text, key)));
@@ -138,7 +138,7 @@ describe('an upload under an Idempotency-Key that was cut off', () => {
     expect(must(200, await upload(text, key)).body.inserted).toBe(13_000);
   });
 
-  it('keeps its key while it goes on, for longer than the lease', async () => {
+  it('holds its key while it continues, for longer than the lease', async () => {
     const key = freshKey();
     const { request, answer, write } = openUpload(ada, bulk, key);
     await write(lines(1, 10));
@@ -154,7 +154,7 @@ describe('an upload under an Idempotency-Key that was cut off', () => {
     expect(await stored()).toBe(10);
   });
 
-  it('by the end of its process is free when its lease ends, and is finished by another process', async () => {
+  it('by the death of its process can be finished by another process when its lease ends', async () => {
     const settings = { ...productionSettings(app.database.url), IDEMPOTENCY_LEASE_MS: String(LEASE_MS) };
     const program = startMain(settings);
     const client = await new Client(await program.url()).signIn(ADMIN.email, ADMIN.password);
@@ -178,7 +178,7 @@ describe('an upload under an Idempotency-Key that was cut off', () => {
 });
 
 describe('two uploads at once with one key', () => {
-  it.each([bulkQuery(false), bulkQuery(true)])('are one upload and one 409 (%j)', async (query) => {
+  it.each([bulkQuery(false), bulkQuery(true)])('end as one upload and one 409 (%j)', async (query) => {
     const key = freshKey();
     const answers = await Promise.all([1, 2].map(() => upload(lines(1, 12_000), key, bulk + query)));
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);

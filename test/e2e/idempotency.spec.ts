@@ -24,7 +24,7 @@ let keys = 0;
 const freshKey = () => ({ 'idempotency-key': `key ${++keys}` });
 const count = async (of = set) => (await tally(app.database, of))[0];
 
-/** Holds that the second is the first, given again. */
+/** Expects the second answer to be the first one, replayed. */
 function expectReplay(first: Response, second: Response): void {
   expect([second.status, second.text]).toEqual([first.status, first.text]);
   for (const name of ['location', 'etag', 'content-type', 'cache-control']) {
@@ -36,7 +36,7 @@ function expectReplay(first: Response, second: Response): void {
 describe('a record made under an Idempotency-Key', () => {
   const body = { data: { text: 'é \\ " \u2028 🦀', n: [1.5e-7, null, {}] }, occurredAt: '2001-02-03T04:05:06.789Z' };
 
-  it('is like any other: it has a Location and a tag, and can be read', async () => {
+  it('has a Location and a tag, and can be read, like any other', async () => {
     const made = must(201, await ada.post(set.records, body, freshKey()));
     expect(made.headers.get('idempotency-replayed')).toBeNull();
     expect(made.body).toMatchObject({ ...body, version: 1 });
@@ -49,17 +49,17 @@ describe('a record made under an Idempotency-Key', () => {
     expect(Date.parse(without.body.occurredAt)).toBeLessThanOrEqual(Date.now() + 1000);
   });
 
-  it('is answered for again, and not made again, when the request is repeated', async () => {
+  it('is not made again when the request is repeated, which gets the first answer', async () => {
     const key = freshKey();
     const first = must(201, await ada.post(set.records, body, key));
     expectReplay(first, await ada.post(set.records, body, key));
-    // Written differently, it is still the same.
+    // The same body, written differently.
     const other = JSON.stringify({ occurredAt: '2001-02-03T05:05:06.789+01:00', data: body.data }, null, 2);
     expectReplay(first, await ada.post(set.records, other, key));
     expect(await count()).toBe(1);
   });
 
-  it('is answered for as it was when it has been changed or deleted since', async () => {
+  it('is replayed as it was made, even when it has been changed or deleted since', async () => {
     const key = freshKey();
     const first = must(201, await ada.post(set.records, body, key));
     const path = first.headers.get('location') as string;
@@ -70,7 +70,7 @@ describe('a record made under an Idempotency-Key', () => {
     expect(await count()).toBe(0);
   });
 
-  it('keeps its key from another body, and from another collection', async () => {
+  it('reserves its key against another body and another collection', async () => {
     const key = freshKey();
     const other = await makeCollection(ada);
     must(201, await ada.post(set.records, body, key));
@@ -84,7 +84,7 @@ describe('a record made under an Idempotency-Key', () => {
     expect([await count(), await count(other)]).toEqual([1, 0]);
   });
 
-  it('has a key that means nothing to another caller', async () => {
+  it('does not reserve its key for other callers', async () => {
     const key = freshKey();
     const first = must(201, await ada.post(set.records, body, key));
     const second = must(201, await app.admin.post(set.records, body, key));
@@ -94,7 +94,7 @@ describe('a record made under an Idempotency-Key', () => {
   });
 });
 
-it('makes one record for 50 who come at once with one key', async () => {
+it('is made once for 50 requests at once with one key', async () => {
   for (let round = 0; round < 3; round++) {
     const key = freshKey();
     const answers = await Promise.all(
@@ -108,7 +108,7 @@ it('makes one record for 50 who come at once with one key', async () => {
   }
 });
 
-it('makes one record for one who hangs up before the answer and asks again', async () => {
+it('is made once for a caller who hangs up before the answer and repeats the request', async () => {
   for (let delay = 0; delay < 12; delay++) {
     const key = freshKey();
     const body = JSON.stringify({ data: { delay } });
@@ -117,7 +117,7 @@ it('makes one record for one who hangs up before the answer and asks again', asy
       `POST ${set.records} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${ada.tokens?.accessToken}\r\n` +
         `Idempotency-Key: ${key['idempotency-key']}\r\nContent-Type: application/json\r\n` +
         `Content-Length: ${body.length}\r\n\r\n${body}`,
-      // Cut at another moment each time: before, while and after the record is made.
+      // The connection is cut at a different time in each round: before, while and after the record is made.
       () => setTimeout(() => socket.destroy(), delay),
     );
     await new Promise((resolve) => socket.once('close', resolve));
@@ -127,7 +127,7 @@ it('makes one record for one who hangs up before the answer and asks again', asy
   }
 });
 
-it('leaves the key free when the request fails', async () => {
+it('frees its key when the request fails', async () => {
   const key = freshKey();
   const large = { data: { x: 'x'.repeat(70_000) } };
   expectProblem(await ada.post(set.records, { data: 1 }, key), 'invalid-request');
@@ -142,7 +142,7 @@ it('leaves the key free when the request fails', async () => {
   expect(made.headers.get('idempotency-replayed')).toBeNull();
 });
 
-it('refuses a key that is not 1 to 255 ASCII characters, and takes one that is', async () => {
+it('needs a key of 1 to 255 ASCII characters', async () => {
   for (const key of ['', 'x'.repeat(256), 'schlüssel', 'tab\tinside']) {
     for (const path of [set.records, `${set.records}/bulk`]) {
       const answer = await ada.post(path, path === set.records ? { data: {} } : [], { 'idempotency-key': key });
@@ -156,14 +156,14 @@ it('refuses a key that is not 1 to 255 ASCII characters, and takes one that is',
   }
 });
 
-describe('after 24 hours', () => {
+describe('after 24 hours, a key', () => {
   const grow = (key: object, hours: number) =>
     app.database.query(`UPDATE idempotency_keys SET created_at = now() - $2 * interval '1 h' WHERE key = $1`, [
       Object.values(key)[0],
       hours,
     ]);
 
-  it('a key is new again, for one record and for many', async () => {
+  it('can be used anew, for one record and for an upload', async () => {
     const key = freshKey();
     const first = must(201, await ada.post(set.records, { data: {} }, key));
     await grow(key, 23.9);
@@ -180,7 +180,7 @@ describe('after 24 hours', () => {
     must(201, await ada.post(set.records, { data: {} }, key));
   });
 
-  it('a key is removed, and no other', async () => {
+  it('is removed, and younger keys are not', async () => {
     const [old, young] = [freshKey(), freshKey()];
     for (const key of [old, young]) must(201, await ada.post(set.records, { data: {} }, key));
     await grow(old, 24.1);
@@ -194,7 +194,7 @@ describe('after 24 hours', () => {
   });
 });
 
-describe('what is kept under a key', () => {
+describe('the stored answer of a key', () => {
   const keptOf = async (who: Client) =>
     (await app.database.query('SELECT FROM idempotency_keys WHERE caller_id::text = $1', [who.userId])).length;
   const use = async (who: Client, records: string) => {
@@ -202,7 +202,7 @@ describe('what is kept under a key', () => {
     must(200, await who.post(`${records}/bulk`, [{ data: {} }, { data: 'secret' }], freshKey()));
   };
 
-  it('goes with the collection that it is of, and stays for others', async () => {
+  it('is removed with its collection, and only then', async () => {
     const eve = await app.user();
     const other = await makeCollection(eve);
     const gone = await makeCollection(eve);
@@ -213,7 +213,7 @@ describe('what is kept under a key', () => {
     await until(async () => (await keptOf(eve)) === 2);
   });
 
-  it('goes with its caller, wherever the records are', async () => {
+  it('is removed with its caller, whoever owns the collection', async () => {
     const admin = await app.user();
     must(200, await app.admin.patch(`/api/v1/users/${admin.userId}`, { role: 'admin' }, { 'if-match': '*' }));
     await use(admin, set.records);

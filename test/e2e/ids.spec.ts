@@ -8,21 +8,21 @@ beforeAll(async () => {
 });
 afterAll(() => app?.close());
 
-describe('an id in capitals', () => {
+describe('an id in capital letters', () => {
   const capitals = (client: Client) => `/api/v1/users/${client.userId?.toUpperCase()}`;
 
-  it('is one of the caller, whose own password is changed with the current one', async () => {
+  it('names the caller, whose own password is changed with the current one', async () => {
     const user = await app.user('capital');
     const path = capitals(user);
     const password = 'the-next-one-of-theirs';
     const answer = await user.patch(path, { password }, { 'if-match': '*' });
     expect([answer.status, answer.body.errors]).toEqual([400, [{ pointer: '/currentPassword', detail: 'is missing' }]]);
     must(200, await user.patch(path, { password, currentPassword: 'password-of-capital' }, { 'if-match': '*' }));
-    // The session that changed it goes on.
+    // The session that changed the password stays.
     must(200, await user.post('/api/v1/auth/refresh', { refreshToken: user.tokens?.refreshToken }));
   });
 
-  it('is one of a record, which is changed and deleted by it for all readers', async () => {
+  it('names a record, which is changed and deleted for all readers', async () => {
     const set = await makeCollection(app.admin);
     const { id } = must(201, await app.admin.post(set.records, { data: { n: 1 } })).body;
     const [path, loud] = [`${set.records}/${id}`, `${set.records}/${id.toUpperCase()}`];

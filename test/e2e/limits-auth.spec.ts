@@ -7,7 +7,7 @@ import { TestRedis } from '../support/redis.js';
 
 const PASSWORD = 'a-password-of-the-tests';
 
-/** With Redis, and without: one process must keep the same limits. */
+/** A process must enforce the same limits with Redis and without. */
 describe.each(['over Redis', 'without Redis'])('%s', (where) => {
   let app: TestApp;
   let redis: TestRedis | undefined;
@@ -41,7 +41,7 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
   };
 
-  it('an address may try an email so often, whatever its letters look like', async () => {
+  it('sign-ins of one email from one address are limited, whatever spelling of the email is used', async () => {
     const address = newAddress();
     for (const email of ['eve@example.com', 'EVE@example.com', 'Ėｖe@Example.com']) {
       expectProblem(await login(email, 'wrong', address), 'invalid-credentials');
@@ -54,12 +54,12 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
     expect(refused.headers.get('ratelimit')).toMatch(
       /^"default";.+, "login";r=0;t=1\d+, "login-address";r=\d;t=(?:600|59\d)$/,
     );
-    // Others are not locked out, here or there.
+    // Neither other emails from this address nor this email from other addresses are refused.
     expectProblem(await login('other@example.com', 'wrong', address), 'invalid-credentials');
     expectProblem(await login('eve@example.com', 'wrong', newAddress()), 'invalid-credentials');
   });
 
-  it('says truly when to try again', async () => {
+  it('the Retry-After is correct', async () => {
     const brief = await startApp({ ...settings(), AUTH_LIMIT_WINDOW_S: '6', LOGIN_LIMIT: '2' });
     try {
       const tries = Array.from({ length: 9 }, () =>
@@ -76,7 +76,7 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
     }
   });
 
-  it('tries that could not succeed count as well', async () => {
+  it('sign-ins that could not succeed count as well', async () => {
     const address = newAddress();
     for (let i = 0; i < 3; i++) must(400, await post('login', { email: 'mallory@example.com' }, address));
     expectRefusal(await login('mallory@example.com', 'wrong', address), 'login');
@@ -85,7 +85,7 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
     }
   });
 
-  it('an address may fail so often with any emails; successes are not held against it', async () => {
+  it('failed sign-ins of one address are limited over all emails, and successful ones do not count', async () => {
     const address = newAddress();
     for (let i = 0; i < 3; i++) must(200, await login(ADMIN.email, ADMIN.password, address));
     for (let i = 0; i < 6; i++) {
@@ -97,7 +97,7 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
 
   describe('the current password of a signed-in user', () => {
     let users = 0;
-    /** Somebody who tries to change the own password, and where they sign in. */
+    /** A new user's email, and a function that changes their password from an address. */
     async function somebody() {
       const email = `somebody${++users}@example.com`;
       must(201, await post('register', { email, password: PASSWORD, name: 'S' }, newAddress()));
@@ -115,7 +115,7 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
       return { email, change };
     }
 
-    it('is tried as often as a sign-in may be, with which it has the limit in common', async () => {
+    it('shares its limit with sign-ins', async () => {
       const { email, change } = await somebody();
       const address = newAddress();
       must(400, await change('wrong', address));
@@ -127,19 +127,19 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
         /^"default";.+, "login";q=3;w=3600, "login-address";q=6;w=3600, "current-password";q=3;w=3600$/,
       );
       expectRefusal(await login(email, PASSWORD, address), 'login');
-      // Elsewhere the user signs in, and changes the password.
+      // From elsewhere the user can sign in and change the password.
       must(200, await login(email, PASSWORD, newAddress()));
       must(200, await change(PASSWORD, newAddress()));
     });
 
-    it('is tried so often whatever the address, which keeps nobody from signing in', async () => {
+    it('is limited for the user over all addresses, which does not limit sign-ins', async () => {
       const { email, change } = await somebody();
       for (let i = 0; i < 3; i++) must(400, await change('wrong', newAddress()));
       expectRefusal(await change(PASSWORD, newAddress()), 'current-password');
       must(200, await login(email, PASSWORD, newAddress()));
     });
 
-    it('counts as a failure of its address, and not when it is right', async () => {
+    it('counts as a failure of its address only when it is wrong', async () => {
       const address = newAddress();
       for (let i = 0; i < 4; i++) must(200, await (await somebody()).change(PASSWORD, address));
       for (let i = 0; i < 6; i++) must(400, await (await somebody()).change('wrong', address));
@@ -147,7 +147,7 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
       expectRefusal(await login('nobody9@example.com', 'wrong', address), 'login-address');
     });
 
-    it('is not tried, nor counted, by a change that needs none or has none', async () => {
+    it('is not counted when a change needs none or has none', async () => {
       const { change } = await somebody();
       const address = newAddress();
       for (let i = 0; i < 5; i++) must(400, await change(undefined, address));
@@ -155,7 +155,7 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
     });
   });
 
-  it('registering is limited by address, and refreshing with what is not good', async () => {
+  it('registrations and refreshes with bad tokens are limited by address', async () => {
     const address = newAddress();
     const register = (i: number) =>
       post('register', { email: `u${i}@${hosts}.com`, password: PASSWORD, name: 'U' }, address);
@@ -168,12 +168,12 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
     expect((await new Client(app.url, body).get('/api/v1/users/me')).status).toBe(401);
   });
 
-  it('refreshing is limited by session, whatever its neighbours do, and by address only with what is not good', async () => {
+  it('refreshes are limited by session, and by address only with bad tokens', async () => {
     const address = newAddress();
     const signIn = async () => must(200, await login(ADMIN.email, ADMIN.password, newAddress())).body;
     const refresh = (refreshToken: unknown) => post('refresh', { refreshToken }, address);
     const [one, other] = [await signIn(), await signIn()];
-    // Junk, also such as names the session, and what is no text at all.
+    // Junk: also tokens that name the session, and values that are not strings.
     const forged = `${one.refreshToken.slice(0, -1)}${one.refreshToken.endsWith('A') ? 'E' : 'A'}`;
     const ofNobody = one.refreshToken.replace(/^[^.]+/, '019a0000-0000-7000-8000-000000000000');
     must(401, await refresh(forged));
@@ -189,16 +189,16 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
       refreshToken = body.refreshToken;
     }
     expectRefusal(await refresh(refreshToken), 'refresh');
-    // It is the session's wherever it is, and no other's.
+    // The limit follows the session to other addresses, and does not touch other sessions.
     expectRefusal(await post('refresh', { refreshToken }, newAddress()), 'refresh');
     must(200, await refresh(other.refreshToken));
-    // One that has ended is like any junk.
+    // The token of an ended session is treated like junk.
     must(204, await post('logout', { refreshToken }, newAddress()));
     expectRefusal(await refresh(refreshToken), 'refresh');
     must(401, await post('refresh', { refreshToken }, newAddress()));
   });
 
-  it('a refresh with a good access token is not refused for what neighbours have asked for without one', async () => {
+  it('a refresh with a good access token is not refused because of anonymous requests from the same address', async () => {
     const small = await startApp({
       ...settings(),
       TRUST_PROXY: '127.0.0.1',

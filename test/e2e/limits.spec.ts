@@ -4,7 +4,7 @@ import { makeCollection, makeRecord, must } from '../support/collections.js';
 import { expectProblem } from '../support/problem.js';
 import { pause } from '../support/process.js';
 
-/** One more a minute, so that no test sees any of it come back. */
+/** Only one request is regained a minute, so that no test sees that. */
 const QUOTA = 15;
 const POLICY = '"default";q=15;w=900';
 const LIMITED = { RATE_LIMIT_REQUESTS: String(QUOTA), RATE_LIMIT_WINDOW_S: '900' };
@@ -23,13 +23,13 @@ afterAll(() => app?.close());
 type Ask = (path?: string, headers?: Record<string, string>, method?: string, body?: unknown) => Promise<Response>;
 
 let hosts = 0;
-/** What a trusted proxy passes on from an address: one that has asked for nothing so far, unless it is given. */
+/** Sends requests as a trusted proxy would for this address; by default one without requests so far. */
 const from =
   (address = `198.51.100.${++hosts}`, { url, tokens }: Client = app.client): Ask =>
   (path = LIST, headers = {}, method = 'GET', body?: unknown) =>
     new Client(url, tokens).send(method, path, body, { 'x-forwarded-for': address, ...headers });
 
-/** Asks until it is refused. @returns how often it was not, and the refusal */
+/** Repeats a request until it is refused. @returns the number of admitted requests, and the refusal */
 async function exhaust(ask: () => Promise<Response>): Promise<[admitted: number, refusal: Response]> {
   for (let admitted = 0; ; admitted++) {
     const answer = await ask();
@@ -38,12 +38,12 @@ async function exhaust(ask: () => Promise<Response>): Promise<[admitted: number,
   }
 }
 
-/** How many it may still ask for, and that the first of them comes back within a minute. */
+/** Expects this many requests to be left, and one to be regained within a minute. */
 const expectLeft = ({ headers }: Response, left: number) =>
   expect(headers.get('ratelimit')).toMatch(new RegExp(`^"default";r=${left};t=[1-6]\\d$`));
 
 describe('the general limit', () => {
-  it('is told in every answer, and counts down', async () => {
+  it('is stated in every answer, and counts down', async () => {
     const ask = from();
     for (const [i, [status, ...request]] of [
       [200, LIST],
@@ -63,7 +63,7 @@ describe('the general limit', () => {
     }
   });
 
-  it('answers 429 beyond it, with a Retry-After that is true', async () => {
+  it('answers 429 when it is exceeded, with a correct Retry-After', async () => {
     const brief = await startApp({ RATE_LIMIT_REQUESTS: '5', RATE_LIMIT_WINDOW_S: '10' });
     try {
       const [, refusal] = await exhaust(() => brief.client.get(LIST));
@@ -87,7 +87,7 @@ describe('the general limit', () => {
     expectProblem(await ask('/api/v1/auth/login', {}, 'POST', broken), 'quota-exceeded');
   });
 
-  it('leaves probes, scrapes and keys alone, and nothing that only looks like them', async () => {
+  it('exempts probes, scrapes and keys, and no path that only looks like them', async () => {
     const ask = from();
     await exhaust(ask);
     const probes = ['/health/live', '/health/ready', '/health/startup', '/metrics'];
@@ -104,7 +104,7 @@ describe('the general limit', () => {
     for (const path of probes) expectProblem(await ask(path, {}, 'POST'), 'quota-exceeded');
   });
 
-  it('counts OPTIONS by address, preflights too, and apart from all else', async () => {
+  it('counts OPTIONS by address, including preflights, apart from all other requests', async () => {
     const preflight = { origin: 'https://shop.example.com', 'access-control-request-method': 'PUT' };
     const ask = from();
     await exhaust(ask);
@@ -123,13 +123,13 @@ describe('the general limit', () => {
       expectLeft(answer, QUOTA - 1 - i);
     }
     for (const [path, headers] of targets) expectProblem(await ask(path, headers, 'OPTIONS'), 'quota-exceeded');
-    // Neither do they use up what is for requests.
+    // They do not use up the quota of other requests either.
     const other = from();
     await exhaust(() => other(LIST, preflight, 'OPTIONS'));
     expectLeft(await other(), QUOTA - 1);
   });
 
-  it('holds for what the edge answers, which nobody can tell from the rest', async () => {
+  it('applies to answers of the edge like to all others', async () => {
     const { path } = await makeRecord(app.admin, await makeCollection(app.admin));
     const ask = from();
     for (let left = QUOTA - 1; left >= 0; left--) {
@@ -141,25 +141,25 @@ describe('the general limit', () => {
     expect((await ask(path, { authorization: `Bearer ${bob.tokens?.accessToken}` })).status).toBe(200);
   });
 
-  it('may be read by pages of other origins', async () => {
+  it('can be read by pages of other origins', async () => {
     const { headers } = await from()(LIST, { origin: 'https://shop.example.com' });
     expect(headers.get('access-control-expose-headers')).toMatch(/RateLimit, RateLimit-Policy/);
   });
 });
 
 describe('a caller', () => {
-  it('with a token is its user, wherever it is', async () => {
+  it('with a token is identified by the user, at any address', async () => {
     const address = '203.0.113.1';
     let i = 0;
     const [admitted] = await exhaust(() => from(`203.0.113.${++i}`, ada)());
-    // It has asked who it is, too.
+    // One request was spent on /users/me at sign-in.
     expect(admitted).toBe(QUOTA - 1);
     expect((await from(address, ada)()).status).toBe(429);
     expect((await from(address, bob)()).status).toBe(200);
     expect((await from(address)()).status).toBe(200);
   });
 
-  it('without one is its address, which takes nothing from those who have one', async () => {
+  it('without a token is identified by the address, and takes no quota from callers with one', async () => {
     const address = '203.0.113.200';
     expect((await exhaust(from(address)))[0]).toBe(QUOTA);
     const { status, headers } = await from(address, bob)();
@@ -167,7 +167,7 @@ describe('a caller', () => {
     expect((await from()()).status).toBe(200);
   });
 
-  it('with a bad token is its address too', async () => {
+  it('with a bad token is identified by the address, too', async () => {
     const address = '203.0.113.201';
     let i = 0;
     const [admitted, refusal] = await exhaust(() => from(address)(LIST, { authorization: `Bearer bad.token.${++i}` }));
@@ -178,7 +178,7 @@ describe('a caller', () => {
     expect((await from(address, bob)()).status).toBe(200);
   });
 
-  it('is counted once for a request, also when it is refused after its token was found good', async () => {
+  it('is counted once for a request, even when it is refused after the token was verified', async () => {
     const left = async (answer: Promise<Response>) =>
       Number(/r=(\d+)/.exec((await answer).headers.get('ratelimit') ?? '')?.[1]);
     const before = await left(carl.get(LIST));
@@ -186,7 +186,7 @@ describe('a caller', () => {
     expect(await left(carl.get('/api/v1/data/none'))).toBe(before - 2);
   });
 
-  it('is counted by address for what is refused before its token is looked at', async () => {
+  it('is counted by address for requests that are refused before the token is verified', async () => {
     const address = '203.0.113.202';
     const requests = [
       () => from(address, bob)('/api/v1/nothing'),
@@ -199,7 +199,7 @@ describe('a caller', () => {
     expect(admitted).toBe(QUOTA);
   });
 
-  it('of IPv6 is its /64, and IPv4 in IPv6 is IPv4', async () => {
+  it('with an IPv6 address is identified by its /64, and IPv4 mapped to IPv6 counts as IPv4', async () => {
     let i = 0;
     const [admitted] = await exhaust(() => from(`2001:db8:0:7:${(++i).toString(16)}::${i.toString(16)}`)());
     expect(admitted).toBe(QUOTA);
@@ -209,7 +209,7 @@ describe('a caller', () => {
   });
 });
 
-it('is high enough for what a person does, by default', async () => {
+it('the default limits are high enough for ordinary use', async () => {
   const defaults = await startApp({
     RATE_LIMIT_REQUESTS: '',
     LOGIN_LIMIT: '',

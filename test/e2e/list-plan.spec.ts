@@ -52,7 +52,7 @@ beforeAll(async () => {
      FROM generate_series(1, $3) n`,
     [ids, COLLECTIONS, ROWS],
   );
-  // VACUUM too: new rows wait outside of the GIN index's tree until then.
+  // VACUUM as well: until then new rows are only in the GIN index's pending list.
   await app.database.query('VACUUM ANALYZE records');
 });
 afterAll(() => app?.close());
@@ -74,7 +74,7 @@ async function explain(options: string, filter: Partial<ListFilter>): Promise<Pl
   return row!['QUERY PLAN'][0].Plan;
 }
 
-/** The nodes of the plan for the values at hand, or of the one for any values, which a prepared statement may end up with. */
+/** The nodes of the custom plan for these values, or of the generic plan, to which a prepared statement may switch. */
 const nodesOf = async (filter: Partial<ListFilter>, generic = false) =>
   flat(await explain(generic ? 'GENERIC_PLAN' : 'COSTS', filter));
 
@@ -86,14 +86,14 @@ async function blocksRead(filter: Partial<ListFilter>): Promise<number> {
 describe.each(['desc', 'asc'] as const)('the keyset list in order %s', (order) => {
   it.each<[string, Partial<ListFilter>]>([
     ['on its first page', {}],
-    ['behind a cursor', { after: AFTER }],
+    ['after a cursor', { after: AFTER }],
     ['of a time range', RANGE],
-    ['of a time range behind a cursor', { ...RANGE, after: AFTER }],
+    ['of a time range after a cursor', { ...RANGE, after: AFTER }],
     ['with 100 items', { limit: 100, after: AFTER }],
   ])('reads the index records_newest and sorts nothing, %s', async (_, filter) => {
     for (const generic of [false, true]) {
       const nodes = await nodesOf({ order, ...filter }, generic);
-      // The table is read once; what stands beside joins the rows of the page.
+      // The table is read once; the other scans only join the rows of the page.
       const at = nodes.findIndex((node) => node['Relation Name'] !== undefined);
       const [limit, scan] = nodes.slice(at - 1);
       expect([limit?.['Node Type'], scan?.['Node Type'], scan?.['Index Name']]).toEqual(READ);
@@ -111,7 +111,7 @@ describe.each(['desc', 'asc'] as const)('the keyset list in order %s', (order) =
     expect(await blocksRead({ order, ...range, after: [late, AFTER[1] as string] })).toBeLessThan(first + 10);
   });
 
-  it('finds a rare where by the index records_data', async () => {
+  it('finds rare matches of where by the index records_data', async () => {
     for (const after of [undefined, AFTER]) {
       const nodes = await nodesOf({ order, where: '{"n":4000}', after });
       expect(nodes.map((node) => node['Index Name'])).toContain('records_data');
@@ -119,7 +119,7 @@ describe.each(['desc', 'asc'] as const)('the keyset list in order %s', (order) =
     }
   });
 
-  it('reads a common where from the index records_newest, until the page is full', async () => {
+  it('finds common matches of where in the index records_newest, until the page is full', async () => {
     const nodes = await nodesOf({ order, where: '{"kind":1}' });
     expect(nodes.map((node) => node['Node Type'])).not.toContain('Sort');
     expect(nodes.map((node) => node['Index Name'])).toContain('records_newest');

@@ -42,14 +42,14 @@ describe('a list of records', () => {
     await fill(other, rows);
   });
 
-  it('has 20 items, newest first, and the other way round with order=asc', async () => {
+  it('has 20 items, newest first, or oldest first with order=asc', async () => {
     const down = Array.from({ length: 20 }, (_, i) => 30 - i);
     expect(await numbers('')).toEqual(down);
     expect(await numbers('order=desc')).toEqual(down);
     expect(await numbers('order=asc&limit=3')).toEqual([1, 2, 3]);
   });
 
-  it('begins with from and ends before to', async () => {
+  it('includes from and excludes to', async () => {
     expect(await numbers(`from=${day(3)}&to=${day(6)}`)).toEqual([5, 4, 3]);
     expect(await numbers(`from=${day(29)}`)).toEqual([30, 29]);
     expect(await numbers(`to=${day(3)}&order=asc`)).toEqual([1, 2]);
@@ -67,13 +67,13 @@ describe('a list of records', () => {
     ['{"even":1}', 0],
     ['{"text":"a?b&c=d é"}', 30],
     ['{"missing":null}', 0],
-  ])('holds what contains where=%s', async (where, count) => {
+  ])('has the records that contain where=%s', async (where, count) => {
     const query = `where=${encodeURIComponent(where)}`;
     const items = await readAll<Item>(app.client, `${set.records}?limit=7&${query}`);
     expect(items).toHaveLength(count);
   });
 
-  it('has 100 items at most, whatever larger limit is asked for', async () => {
+  it('has 100 items at most, even with a larger limit', async () => {
     const many = await makeCollection(ada);
     const rows = Array.from({ length: 101 }, (_, n) => ({ data: { n } }));
     await fill(many, rows);
@@ -100,13 +100,13 @@ describe('a list of records', () => {
   it.each(['where=%7B%22a%22%3A%22%zz%22%7D', 'where={"a":"50%"}', 'limit=1&x=%', 'where={"a":"%ff"}', 'where={}%00'])(
     'refuses ?%s every time, whoever asks',
     async (query) => {
-      // A known token and nobody are answered before the pipeline, where they can be.
+      // The edge answers cached tokens and anonymous callers, where it can.
       for (const client of [ada, app.client, await app.user(), ada, app.client])
         expect((await client.get(`${set.records}?${query}`)).status).toBe(400);
     },
   );
 
-  it('begins and ends at moments that are finer than a millisecond', async () => {
+  it('begins and ends at times finer than a millisecond', async () => {
     const fine = await makeCollection(ada);
     const times = ['2001-01-01T00:00:00.001Z', '2001-01-01T00:00:00.002Z', '9999-12-31T23:59:59.999Z'];
     await fill(
@@ -127,7 +127,7 @@ describe('a list of records', () => {
     expect(await found('from=9999-12-31T23:59:59.9995Z')).toEqual([]);
   });
 
-  it('leads through all its pages by its Link header', async () => {
+  it('links all its pages by its Link header', async () => {
     const where = '{"text":"a?b%26c=d%20%C3%A9"}';
     for (const query of ['limit=4', `order=asc&limit=7&where=${where}`, `from=${day(3)}&limit=100`]) {
       const seen: number[] = [];
@@ -178,8 +178,8 @@ describe('a list of records', () => {
   });
 });
 
-it('skips no row of the beginning and repeats none while rows are inserted between the pages', async () => {
-  // Few different times, so that most rows share theirs.
+it('skips and repeats no row of the start while rows are inserted between the pages', async () => {
+  // Few different times, so that most rows share one.
   const times = fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 25 });
   await fc.assert(
     fc.asyncProperty(

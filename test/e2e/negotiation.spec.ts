@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => app?.close());
 
-/** With the tag of the variant that is not compressed. */
+/** The record with the tag of its uncompressed variant. */
 const plain = (record: typeof large) => ({ ...record, etag: record.etag.replace(/-(?:gzip|br)"$/, '"') });
 
 const ask = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
@@ -39,7 +39,7 @@ describe('Accept-Encoding', () => {
     ['*', 'br'],
     ['br;q=0, *', 'gzip'],
     ['gzip, identity;q=0', 'gzip'],
-  ] as const)('%s is answered with %s from 1 KiB on', async (header, encoding) => {
+  ] as const)('%s gets %s from 1 KiB on', async (header, encoding) => {
     const whole = await ask(large.path);
     const { status, headers, bytes } = await asking(header);
     expect([status, headers['content-encoding']]).toEqual([200, encoding]);
@@ -60,7 +60,7 @@ describe('Accept-Encoding', () => {
     '*;q=0',
     'identity, gzip;q=0.5',
     ', ;',
-  ])('"%s" is answered without compression, and says that it could be otherwise', async (header) => {
+  ])('"%s" gets no compression, but a Vary header', async (header) => {
     for (const path of [large.path, small.path]) {
       const { status, headers, bytes } = await asking(header, path);
       expect([status, headers['content-encoding']]).toEqual([200, undefined]);
@@ -70,7 +70,7 @@ describe('Accept-Encoding', () => {
     }
   });
 
-  it('compresses nothing below 1 KiB, unless the caller takes it in no other way', async () => {
+  it('compresses nothing below 1 KiB, unless the caller accepts nothing else', async () => {
     for (const header of ['gzip', 'br', '*']) {
       const { headers } = await asking(header, small.path);
       expect([headers['content-encoding'], headers.etag]).toEqual([undefined, small.etag]);
@@ -80,7 +80,7 @@ describe('Accept-Encoding', () => {
     expect(JSON.parse(gunzipSync(bytes).toString()).id).toBe(small.id);
   });
 
-  it('compresses an export as it comes, and problems as well', async () => {
+  it('compresses an export while it streams, and problems as well', async () => {
     const lines = await asking('br', `${records}/export`);
     expect(lines.headers['content-encoding']).toBe('br');
     expect(brotliDecompressSync(lines.bytes).toString().trimEnd().split('\n')).toHaveLength(2);
@@ -90,37 +90,34 @@ describe('Accept-Encoding', () => {
     expect(JSON.parse(gunzipSync(bytes).toString()).errors).toHaveLength(60);
   });
 
-  it('leaves a part of a file as it is', async () => {
+  it('does not compress a range of a file', async () => {
     const part = await asking('gzip', '/docs/swagger-ui.css', { range: 'bytes=0-1999' });
     expect([part.status, part.headers['content-encoding'], part.bytes.length]).toEqual([206, undefined, 2000]);
   });
 });
 
 describe('an entity tag', () => {
-  it.each([undefined, 'gzip', 'br'])(
-    'of the variant %s is answered with 304 that says what 200 would',
-    async (encoding) => {
-      const accepted = encoding ?? 'identity';
-      const full = await asking(accepted);
-      const tag = full.headers.etag as string;
-      expect(tag).toBe(variantOf(large.etag, encoding));
-      for (const tags of [tag, `W/${tag}`, `"other", ${tag}`, `"other",W/${tag} , "more"`, large.etag, '*']) {
-        for (const method of ['GET', 'HEAD']) {
-          const { status, headers, bytes } = await asking(accepted, large.path, { 'if-none-match': tags }, method);
-          expect([tags, method, status, bytes.length]).toEqual([tags, method, 304, 0]);
-          for (const name of ['etag', 'cache-control', 'vary'])
-            expect([name, headers[name]]).toEqual([name, full.headers[name]]);
-          for (const name of ['content-type', 'content-encoding']) expect(headers[name]).toBeUndefined();
-          // The length of what 200 would have sent, or none.
-          expect([undefined, full.headers['content-length']]).toContain(headers['content-length']);
-        }
+  it.each([undefined, 'gzip', 'br'])('of the variant %s gets a 304 with the headers of the 200', async (encoding) => {
+    const accepted = encoding ?? 'identity';
+    const full = await asking(accepted);
+    const tag = full.headers.etag as string;
+    expect(tag).toBe(variantOf(large.etag, encoding));
+    for (const tags of [tag, `W/${tag}`, `"other", ${tag}`, `"other",W/${tag} , "more"`, large.etag, '*']) {
+      for (const method of ['GET', 'HEAD']) {
+        const { status, headers, bytes } = await asking(accepted, large.path, { 'if-none-match': tags }, method);
+        expect([tags, method, status, bytes.length]).toEqual([tags, method, 304, 0]);
+        for (const name of ['etag', 'cache-control', 'vary'])
+          expect([name, headers[name]]).toEqual([name, full.headers[name]]);
+        for (const name of ['content-type', 'content-encoding']) expect(headers[name]).toBeUndefined();
+        // The length of the 200's body, or none.
+        expect([undefined, full.headers['content-length']]).toContain(headers['content-length']);
       }
-      for (const tags of ['"other"', `"other", W/"another"`, tag.slice(1, -1), '', `"${tag.slice(1, -1)}-gzip-br"`])
-        expect([tags, (await asking(accepted, large.path, { 'if-none-match': tags })).status]).toEqual([tags, 200]);
-    },
-  );
+    }
+    for (const tags of ['"other"', `"other", W/"another"`, tag.slice(1, -1), '', `"${tag.slice(1, -1)}-gzip-br"`])
+      expect([tags, (await asking(accepted, large.path, { 'if-none-match': tags })).status]).toEqual([tags, 200]);
+  });
 
-  it('of a compressed variant is taken by If-Match, once', async () => {
+  it('of a compressed variant is accepted by If-Match, once', async () => {
     const { path, etag } = plain(await makeRecord(app.admin, { records }, { text: 'y'.repeat(2000) }));
     const { headers } = await asking('gzip', path);
     expect(headers.etag).toBe(variantOf(etag, 'gzip'));
@@ -143,7 +140,7 @@ it('answers HEAD with the headers of GET, compressed or not, and no body', async
       const whole = await asking(encoding, path);
       const head = await asking(encoding, path, {}, 'HEAD');
       expect([path, head.status, head.bytes.length]).toEqual([path, whole.status, 0]);
-      // What is left of the quota has become less.
+      // The remaining quota differs between the two.
       const { date, 'x-request-id': id, 'transfer-encoding': chunked, ratelimit, ...headers } = whole.headers;
       expect([path, encoding, head.headers]).toEqual([path, encoding, expect.objectContaining(headers)]);
     }

@@ -7,13 +7,13 @@ beforeAll(async () => {
 afterAll(() => app?.close());
 
 describe('health', () => {
-  it('says of liveness nothing but that it is so', async () => {
+  it('answers liveness with nothing but its status', async () => {
     const { status, headers, body } = await app.client.get('/health/live');
     expect([status, body]).toEqual([200, { status: 'ok', checks: {} }]);
     expect(headers.get('cache-control')).toBe('no-store');
   });
 
-  it('says of readiness what it stands on', async () => {
+  it('answers readiness with the state of its dependencies', async () => {
     const { status, headers, body } = await app.client.get('/health/ready');
     expect([status, body.status]).toEqual([200, 'ok']);
     expect(body.checks).toMatchObject({
@@ -24,7 +24,7 @@ describe('health', () => {
     expect(headers.get('cache-control')).toBe('no-store');
   });
 
-  it('says that it started once the schema is there', async () => {
+  it('reports that it has started once the schema exists', async () => {
     const { status, body } = await app.client.get('/health/startup');
     expect([status, body]).toEqual([200, { status: 'ok', checks: { schema: { status: 'up' } } }]);
   });
@@ -45,14 +45,14 @@ describe('metrics', () => {
     }
   });
 
-  it('come as OpenMetrics to who asks for it', async () => {
+  it('come as OpenMetrics to callers who ask for it', async () => {
     const accept =
       'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3';
     const { headers, text } = await app.client.get('/metrics', { accept });
     expect(headers.get('content-type')).toMatch(/^application\/openmetrics-text; *version=1\.0\.0/);
     expect(text).toMatch(/# EOF\n$/);
     expect(text).toContain('http_server_request_duration_seconds_bucket');
-    // And the other format stays as it was.
+    // The other format is unchanged.
     expect(await scrape()).not.toContain('# EOF');
     expect(await scrape()).toMatch(/^process_cpu_seconds_total /m);
     expect(text).toMatch(/^# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total /m);
@@ -69,7 +69,7 @@ describe('metrics', () => {
     expect(lines).toContain(`http_server_request_duration_seconds_count{${labels}} 1`);
   });
 
-  it('know one label for all paths that nothing answers', async () => {
+  it('have one label for all unknown paths', async () => {
     const routes = async () =>
       new Set((await samples()).flatMap((line) => /http_route="([^"]*)"/.exec(line)?.[1] ?? []));
     await app.client.get('/nowhere/at/first');
@@ -105,7 +105,7 @@ describe('metrics', () => {
   });
 });
 
-describe('metrics of what stands before the work', () => {
+describe('metrics of the cache, admission, limits and Redis', () => {
   const figures = async () => {
     const { text } = await app.client.get('/metrics', { accept: 'text/plain' });
     return (sample: string) =>
@@ -117,7 +117,7 @@ describe('metrics of what stands before the work', () => {
       );
   };
 
-  it('count what the cache has, and has not', async () => {
+  it('count hits and misses of the cache', async () => {
     await app.admin.put('/api/v1/data/counted', { visibility: 'public' });
     const path = (await app.admin.post('/api/v1/data/counted/records', { data: {} })).headers.get('location') as string;
     const before = await figures();
@@ -132,7 +132,7 @@ describe('metrics of what stands before the work', () => {
     expect([more('stale'), after('cache_refresh_failures_total')]).toEqual([0, 0]);
   });
 
-  it('say what admission allows, and whom it has refused', async () => {
+  it("show admission's limit and count its refusals", async () => {
     const of = await figures();
     expect(of('admission_limit')).toBeGreaterThanOrEqual(10);
     expect([of('admission_in_flight'), of('admission_queued')]).toEqual([0, 0]);
@@ -141,7 +141,7 @@ describe('metrics of what stands before the work', () => {
         expect(of(`admission_refused_total{priority="${priority}",reason="${reason}"}`)).toBe(0);
   });
 
-  it('count who was over a limit', async () => {
+  it('count requests over a limit', async () => {
     const sample = 'ratelimit_refused_total{policy="default"}';
     expect((await figures())(sample)).toBe(0);
     const limited = await startApp({ RATE_LIMIT_REQUESTS: '2' });
@@ -150,7 +150,7 @@ describe('metrics of what stands before the work', () => {
     expect((await figures())(sample)).toBeGreaterThanOrEqual(2);
   });
 
-  it('say nothing of Redis where there is none', async () => {
+  it('leave out Redis when it is not configured', async () => {
     expect((await figures())('redis_up')).toBeNaN();
   });
 });
@@ -188,7 +188,7 @@ describe('the description of the API', () => {
     );
   });
 
-  it('refers to nothing that it does not hold', async () => {
+  it('has no dangling references', async () => {
     const { body, text } = await app.client.get('/openapi.json');
     const references = [...text.matchAll(/"\$ref":"([^"]+)"/g)].map(([, reference]) => reference as string);
     expect(references.length).toBeGreaterThan(20);
@@ -198,7 +198,7 @@ describe('the description of the API', () => {
     }
   });
 
-  it('is a page at /docs that needs nothing from elsewhere', async () => {
+  it('is a page at /docs that needs nothing from other origins', async () => {
     const page = await app.client.get('/docs');
     expect([page.status, page.headers.get('content-type')]).toEqual([200, expect.stringMatching(/^text\/html/)]);
     const links = [...page.text.matchAll(/<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)="([^"]+)"/g)];

@@ -8,12 +8,12 @@ import { describeWith } from '../support/program.js';
 
 const PATH = '/floodgate';
 
-describeWith('nginx', 'behind a proxy that takes off the path of PUBLIC_URL', () => {
+describeWith('nginx', 'behind a proxy that strips the path of PUBLIC_URL', () => {
   let app: TestApp;
   let proxy: Nginx;
-  /** Goes where an answer's path leads, as a browser does: from the root of the proxy. */
+  /** Resolves an answer's path as a browser does: from the root of the proxy. */
   let anyone: Client;
-  /** Was given PUBLIC_URL. */
+  /** Resolves paths from PUBLIC_URL. */
   let admin: Client;
   beforeAll(async () => {
     app = await startApp({ PUBLIC_URL: `https://api.example.com${PATH}/` });
@@ -35,7 +35,7 @@ describeWith('nginx', 'behind a proxy that takes off the path of PUBLIC_URL', ()
     await app?.close();
   });
 
-  /** The paths of a list's pages, as Link tells them. */
+  /** The paths of a list's pages, found by following Link. */
   async function walk(path: string, reader: Client): Promise<{ paths: string[]; items: unknown[] }> {
     const [paths, items]: [string[], unknown[]] = [[], []];
     for (let next: string | undefined = path; next !== undefined; ) {
@@ -49,7 +49,7 @@ describeWith('nginx', 'behind a proxy that takes off the path of PUBLIC_URL', ()
     return { paths, items };
   }
 
-  it('Location leads to what was made', async () => {
+  it('Location leads to the new resource', async () => {
     const made = [
       await admin.post('/api/v1/auth/register', {
         email: 'ada@example.com',
@@ -78,9 +78,9 @@ describeWith('nginx', 'behind a proxy that takes off the path of PUBLIC_URL', ()
     const reader = isAnyone ? anyone : new Client(proxy.url, (await app.user('bob')).tokens);
     const { paths, items } = await walk(`${PATH}${set.records}?limit=2`, reader);
     expect([paths.length, items.length]).toEqual([4, 7]);
-    // The same again: what is kept is known by its path at the app.
+    // Once more: the cache knows the pages by their paths at the app.
     expect((await walk(`${PATH}${set.records}?limit=2`, reader)).items).toEqual(items);
-    // These lists are not answered at the edge.
+    // The edge does not answer these lists.
     expect((await walk(`${PATH}/api/v1/data?limit=1`, reader)).paths.length).toBeGreaterThan(1);
   });
 
@@ -89,15 +89,15 @@ describeWith('nginx', 'behind a proxy that takes off the path of PUBLIC_URL', ()
     expect(items).toHaveLength((await app.admin.get('/api/v1/users?limit=100')).body.items.length);
   });
 
-  it('a problem names the path that was asked for', async () => {
+  it('a problem names the path that was requested', async () => {
     for (const path of ['/nowhere', '/api/v1/data/nothing', '/api/v1/data/flights/records?limit=x'])
       expect((await admin.get(path)).body.instance).toBe(PATH + path.replace(/\?.*/, ''));
     expect((await admin.get('/docs/nothing')).body.instance).toBe(`${PATH}/docs/nothing`);
-    // What the router itself refuses.
+    // The router itself refuses this one.
     expect((await new Client(app.url).get('/%zz')).body.instance).toBe(`${PATH}/%zz`);
   });
 
-  it('the page of the documentation finds all that it is made of, with and without a slash behind it', async () => {
+  it('the documentation page finds all its files, with and without a trailing slash', async () => {
     for (const page of [`${proxy.url}${PATH}/docs`, `${proxy.url}${PATH}/docs/`]) {
       const answer = await fetch(page);
       expect([answer.status, answer.url]).toEqual([200, page]);
@@ -108,12 +108,12 @@ describeWith('nginx', 'behind a proxy that takes off the path of PUBLIC_URL', ()
       expect(assets.length).toBeGreaterThan(4);
       for (const asset of assets) expect([asset, (await fetch(asset)).status]).toEqual([asset, 200]);
       const script = await (await fetch(assets.find((asset) => asset.endsWith('init.js')) as string)).text();
-      // What it tries is sent there.
+      // "Try it out" sends requests there.
       expect(script).toMatch(/"servers":\s*\[\s*\{\s*"url":\s*"\/floodgate"\s*\}\s*\]/);
     }
   });
 
-  it('every path of openapi.json is there, below its server', async () => {
+  it("every path of openapi.json exists below the document's server URL", async () => {
     const at = `${proxy.url}${PATH}/openapi.json`;
     const { servers, paths } = await (await fetch(at)).json();
     expect(servers).toHaveLength(1);
@@ -121,7 +121,7 @@ describeWith('nginx', 'behind a proxy that takes off the path of PUBLIC_URL', ()
     const base = proxy.url + new URL(servers[0].url).pathname;
     const clients = await clientsAt(new Client(base));
     const asked: [string, Response][] = [];
-    // Without If-Match nothing goes.
+    // Nothing is deleted without If-Match.
     for (const operation of operations) {
       const thing = await makeFor(operation, clients);
       const caller = callerFor(operation, clients, thing);
@@ -130,14 +130,14 @@ describeWith('nginx', 'behind a proxy that takes off the path of PUBLIC_URL', ()
     }
     expect(new Set(operations.map(({ path }) => path))).toEqual(new Set(Object.keys(paths)));
     for (const [id, { status, headers }] of asked) {
-      // That of nginx has none, and its own 404.
+      // A 404 of nginx has none of these.
       expect([id, headers.has('x-content-type-options')]).toEqual([id, true]);
       expect([id, [404, 405].includes(status) || status >= 500]).toEqual([id, false]);
     }
   });
 });
 
-it('a problem names it also where a request is turned away at the edge', async () => {
+it('a problem names the public path also when the edge refuses a request', async () => {
   const app = await startApp({
     PUBLIC_URL: `https://api.example.com${PATH}`,
     ADMISSION_MAX_REQUESTS: '10',

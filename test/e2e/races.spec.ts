@@ -8,7 +8,7 @@ const ANY = { 'if-match': '*' };
 
 let app: TestApp;
 beforeAll(async () => {
-  // Callers are remembered for longer than any of this takes: nobody is turned away before the race.
+  // Sessions are cached for longer than the tests take, so that nobody is refused before the race.
   app = await startApp({ SESSION_CHECK_MS: '5000', PASSWORD_HASH_QUEUE: '200' });
 });
 afterAll(() => app?.close());
@@ -17,12 +17,12 @@ const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
 const statusOf = async (asked: Promise<Response>) => (await asked).status;
 const login = (email: string, password: string) => app.client.post('/api/v1/auth/login', { email, password });
 const refresh = ({ tokens }: Client) => app.client.post('/api/v1/auth/refresh', { refreshToken: tokens?.refreshToken });
-/** What the app has of a user, but for what it remembers. */
+/** The user as it is stored, not as it is cached. */
 const stored = ({ userId }: Client) =>
   app.database.query('SELECT name, role, disabled, password_hash, version FROM users WHERE id = $1', [userId]);
 
 let users = 0;
-/** A user, signed in so many times. */
+/** A user with this many sessions. */
 async function sessions(count: number): Promise<{ email: string; password: string; of: Client[] }> {
   const name = `racer${++users}`;
   const [email, password] = [`${name}@example.com`, `password-of-${name}`];
@@ -34,8 +34,8 @@ async function sessions(count: number): Promise<{ email: string; password: strin
 const change = (client: Client, password: string, currentPassword: string) =>
   client.patch(pathOf(client), { password, currentPassword }, ANY);
 
-describe('two changes of one password at once, both with the right current one', () => {
-  /** One is made, its session lives, and it alone. */
+describe('of two changes of one password at once, both with the right current one,', () => {
+  /** Expects exactly one change to be made, and only its session to stay. */
   async function expectOneWinner(email: string, of: Client[], passwords: string[], answers: Response[]) {
     const winner = answers.findIndex(({ status }) => status === 200);
     const loser = 1 - winner;
@@ -50,7 +50,7 @@ describe('two changes of one password at once, both with the right current one',
     return status;
   }
 
-  it('in two sessions: one is made, and the other one has changed nothing and ended nothing', async () => {
+  it('in two sessions, one is made, and the other changes nothing and ends no session', async () => {
     for (let round = 0; round < 5; round++) {
       const { email, password, of } = await sessions(2);
       const passwords = [`first-new-one-${round}`, `second-new-one-${round}`];
@@ -59,7 +59,7 @@ describe('two changes of one password at once, both with the right current one',
     }
   });
 
-  it('of which both were found right before either was made: the session of the second has ended', async () => {
+  it('both verified before either is made, the second fails because its session has ended', async () => {
     for (let round = 0; round < 3; round++) {
       const { email, password, of } = await sessions(2);
       const passwords = ['the-first-new-one', 'the-second-new-one'];
@@ -71,7 +71,7 @@ describe('two changes of one password at once, both with the right current one',
     }
   });
 
-  it('in one session: the second is told that its current password is wrong', async () => {
+  it('in one session, the second is told that its current password is wrong', async () => {
     const { email, password, of } = await sessions(1);
     const one = of[0] as Client;
     const passwords = ['the-first-new-one', 'the-second-new-one'];
@@ -96,8 +96,8 @@ it('needs the current password however the own id is written', async () => {
 });
 
 /**
- * What an admin may do to a user and a collection that are another's, and what a user is told of the same: a private
- * collection is not there for others, and so nothing that could match.
+ * What an admin may do to another user and their collection, and the status that a user gets for it: a private
+ * collection does not exist for others, so that no tag can match.
  */
 const POWERS: [string, number, (by: Client, to: Client, set: string) => Promise<Response>][] = [
   ['rename a user', 403, (by, to) => by.patch(pathOf(to), { name: 'Other' }, ANY)],
@@ -109,9 +109,9 @@ const POWERS: [string, number, (by: Client, to: Client, set: string) => Promise<
   ['delete a collection', 404, (by, _, set) => by.delete(set, ANY)],
 ];
 
-/** What becomes of an admin, and what is answered where it is not what a user is told. */
+/** How an admin loses their powers, and the status if it is not the one that a user gets. */
 const LOSSES: [string, number | undefined, string][] = [
-  ['is an admin no longer', undefined, `UPDATE users SET role = 'user' WHERE id = $1`],
+  ['is no longer an admin', undefined, `UPDATE users SET role = 'user' WHERE id = $1`],
   ['was disabled', 401, 'UPDATE users SET disabled = true WHERE id = $1'],
   ['was signed out by a change', 401, 'DELETE FROM sessions WHERE user_id = $1'],
   ['was deleted', 401, 'DELETE FROM users WHERE id = $1'],
@@ -123,7 +123,7 @@ async function newAdmin(): Promise<Client> {
   return app.client.signIn(email, password);
 }
 
-describe.each(LOSSES)('an admin who %s since the request was let in', (_, status, loss) => {
+describe.each(LOSSES)('an admin who %s since the request was accepted', (_, status, loss) => {
   it.each(POWERS)('cannot %s any more', async (_, toUsers, use) => {
     const by = await newAdmin();
     const to = (await sessions(1)).of[0] as Client;
@@ -141,7 +141,7 @@ describe.each(LOSSES)('an admin who %s since the request was let in', (_, status
   });
 });
 
-it("lets one of two admins through who set one another's passwords, or disable one another, at once", async () => {
+it("lets only one of two admins succeed who set each other's passwords, or disable each other, at once", async () => {
   for (const [a, b] of [
     [{ password: 'set-by-the-first' }, { password: 'set-by-the-second' }],
     [{ disabled: true }, { password: 'set-by-the-second' }],
@@ -157,7 +157,7 @@ it("lets one of two admins through who set one another's passwords, or disable o
   }
 });
 
-it('changes no record of a collection that has gone, though this process still knows it', async () => {
+it('changes no record of a deleted collection, even when this process still has it cached', async () => {
   const { admin, database } = app;
   const set = await makeCollection(admin, 'private', 'soon-gone');
   const [changed, replaced, removed] = [

@@ -19,7 +19,7 @@ describe('a change of a record', () => {
     ['DELETE', (path, headers) => ada.delete(path, headers), 204],
   ];
 
-  it.each(changes)('by %s needs the tag of what is there', async (_, change) => {
+  it.each(changes)('by %s needs the current tag', async (_, change) => {
     const { path, etag } = await makeRecord(ada, set);
     const bare = etag.slice(1, -1);
     expect((await change(path, {})).status).toBe(428);
@@ -32,16 +32,19 @@ describe('a change of a record', () => {
     expect((await ada.get(path)).body).toMatchObject({ data: { a: 1 }, version: 1 });
   });
 
-  it.each(changes)('by %s takes the tag alone, in a list, of a compressed variant, and *', async (_, change, ok) => {
-    for (const suffix of ['', '-gzip', '-br', 'list', '*']) {
-      const { path, etag } = await makeRecord(ada, set);
-      const variant = `${etag.slice(0, -1)}${suffix}"`;
-      const tags = suffix === '*' ? '*' : suffix === 'list' ? `"x" , ${etag},"y"` : variant;
-      expect([tags, (await change(path, { 'if-match': tags })).status]).toEqual([tags, ok]);
-    }
-  });
+  it.each(changes)(
+    'by %s accepts the tag alone, in a list or of a compressed variant, and *',
+    async (_, change, ok) => {
+      for (const suffix of ['', '-gzip', '-br', 'list', '*']) {
+        const { path, etag } = await makeRecord(ada, set);
+        const variant = `${etag.slice(0, -1)}${suffix}"`;
+        const tags = suffix === '*' ? '*' : suffix === 'list' ? `"x" , ${etag},"y"` : variant;
+        expect([tags, (await change(path, { 'if-match': tags })).status]).toEqual([tags, ok]);
+      }
+    },
+  );
 
-  it('by DELETE ends it: 404 from then on', async () => {
+  it('by DELETE removes it: 404 from then on', async () => {
     const { path, etag } = await makeRecord(ada, set);
     must(204, await ada.delete(path, { 'if-match': etag }));
     for (const [, change] of [['GET', (p: string) => ada.get(p)] as const, ...changes]) {
@@ -49,7 +52,7 @@ describe('a change of a record', () => {
     }
   });
 
-  it('of 100 at once with one tag is made once: one 200 and 99 times 412', async () => {
+  it('is made once when 100 at once have one tag: one 200 and 99 times 412', async () => {
     const { path, etag } = await makeRecord(ada, set, { n: 0 });
     const patches = Array.from({ length: 100 }, (_, n) => ada.patch(path, { data: { n } }, { 'if-match': etag }));
     const answers = await Promise.all(patches);

@@ -44,13 +44,13 @@ describe('data comes back exactly as it was', () => {
     expect(patched.body.data).toEqual({ ...JSON.parse(json), patched: 1 });
   });
 
-  it('nested to the last level that is allowed, which is the 32nd of the body', async () => {
+  it('nested to the deepest allowed level, the 32nd of the body', async () => {
     const data = `{"deep":${nested(30)}}`;
     const made = must(201, await ada.post(set.records, `{"data":${data}}`));
     expect(made.body.data).toEqual(JSON.parse(data));
   });
 
-  it('of 65,536 bytes, and not one more: 413 to POST, PUT and PATCH', async () => {
+  it('of 65,536 bytes, with 413 for one byte more to POST, PUT and PATCH', async () => {
     const sized = (bytes: number) => ({ x: 'é'.repeat((bytes - 8) / 2) });
     const full = sized(65_536);
     expect(Buffer.byteLength(JSON.stringify(full))).toBe(65_536);
@@ -107,7 +107,7 @@ describe('numbers come back to the last digit', () => {
   });
 
   it.each(['1e308', '-1e16', '9007199254740991.5', '1e-401', `0.${'1'.repeat(401)}`, '1e-999999999'])(
-    'but for %s, which is refused',
+    'except %s, which is refused',
     async (source) => {
       const before = await countRecords();
       for (const body of [`{"data":{"n":[${source}]}}`, `{"data":${source}}`])
@@ -118,7 +118,7 @@ describe('numbers come back to the last digit', () => {
 });
 
 describe('data that only looks long', () => {
-  it('is taken, whatever its texts look like', async () => {
+  it('is accepted, whatever its strings look like', async () => {
     const data = { note: '1e-999 '.repeat(66), ids: Array(999).fill('0199b3c2-1e5e-7d31-95e9-5e-123456789') };
     const { path } = await makeRecord(ada, set, data);
     must(200, await ada.patch(path, { data: { x: 1 } }, { 'if-match': '*' }));
@@ -127,7 +127,7 @@ describe('data that only looks long', () => {
   });
 });
 
-describe('what cannot be kept or is not known is refused, pointed at and not stored', () => {
+describe('an invalid body is refused with the place of its mistake, and not stored:', () => {
   const refused: [string, string, string][] = [
     ['a NUL in a text', '{"data":{"a":"x\\u0000"}}', '/data/a'],
     ['a NUL in a key', '{"data":{"a":{"\\u0000":1}}}', '/data/a/\0'],
@@ -172,7 +172,7 @@ describe('what cannot be kept or is not known is refused, pointed at and not sto
   });
 
   it.each([
-    ['a byte that is no UTF-8', [0xff]],
+    ['a byte that is not UTF-8', [0xff]],
     ['an overlong form', [0xc0, 0x80]],
     ['a surrogate as bytes', [0xed, 0xa0, 0x80]],
     ['half a character', [0xe2, 0x82]],
@@ -185,7 +185,7 @@ describe('what cannot be kept or is not known is refused, pointed at and not sto
     expect(await countRecords()).toBe(before);
   });
 
-  it('what is no JSON, with the character where it goes wrong', async () => {
+  it('text that is not JSON, with the position of the error', async () => {
     const broken: [string, RegExp][] = [
       ['{"data":{},}', /character 12/],
       ['{"data":{"a":01}}', /character 15/],
@@ -202,7 +202,7 @@ describe('what cannot be kept or is not known is refused, pointed at and not sto
   });
 });
 
-it('keeps names with escapes apart, in one record and a thousand, changed and counted', async () => {
+it('keeps names with escapes apart in one record and in a thousand, when they are changed and when they are counted', async () => {
   const { records, path } = await makeCollection(ada);
   const names = ['\\', '"', '\n', '\\n', 'a\\', 'a"', '\t'];
   const texts = names.map((name) => JSON.stringify({ h: 1, [name]: { [name]: 1 } }));
@@ -222,7 +222,7 @@ it('keeps names with escapes apart, in one record and a thousand, changed and co
   }
 });
 
-it('refuses numbers that would come back as megabytes, and names their line in an upload', async () => {
+it('refuses numbers that would take megabytes in an answer, and names their line in an upload', async () => {
   const { records } = await makeCollection(ada);
   const data = { tiny: Array(9000).fill(5e-324) };
   expect(JSON.stringify(data).length).toBeLessThan(65_536);

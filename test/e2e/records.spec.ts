@@ -20,7 +20,7 @@ const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 const NOBODY = '01890000-0000-7000-8000-000000000000';
 
 describe('POST records', () => {
-  it('stores a record: 201 with where it is and its tag', async () => {
+  it('stores a record, and answers 201 with its location and its tag', async () => {
     const made = await ada.post(set.records, { data: { delay: 14 }, occurredAt: '2001-01-01T12:30:00Z' });
     expect(made.status).toBe(201);
     const { id, createdAt } = made.body;
@@ -38,7 +38,7 @@ describe('POST records', () => {
     expect([read.status, etagOf(read), read.body]).toEqual([200, etagOf(made), made.body]);
   });
 
-  it('takes now for an occurredAt that is left out', async () => {
+  it('defaults occurredAt to the current time', async () => {
     const before = Date.now();
     const { body } = must(201, await ada.post(set.records, { data: {} }));
     expect(Date.parse(body.occurredAt)).toBeGreaterThanOrEqual(before - 1000);
@@ -57,18 +57,15 @@ describe('POST records', () => {
     expect(body.occurredAt).toBe(kept);
   });
 
-  it.each(['2016-12-31T23:59:60Z', '2016-12-31t18:59:60.5-05:00'])(
-    'says of %s that it is a leap second',
-    async (moment) => {
-      const { status, body } = await ada.post(set.records, { data: {}, occurredAt: moment });
-      expect([status, body.errors]).toEqual([
-        400,
-        [{ pointer: '/occurredAt', detail: expect.stringMatching(/leap second/) }],
-      ]);
-    },
-  );
+  it.each(['2016-12-31T23:59:60Z', '2016-12-31t18:59:60.5-05:00'])('says that %s is a leap second', async (moment) => {
+    const { status, body } = await ada.post(set.records, { data: {}, occurredAt: moment });
+    expect([status, body.errors]).toEqual([
+      400,
+      [{ pointer: '/occurredAt', detail: expect.stringMatching(/leap second/) }],
+    ]);
+  });
 
-  it('refuses an occurredAt that is no RFC 3339 timestamp of the years 0001 to 9999', async () => {
+  it('refuses an occurredAt that is not an RFC 3339 timestamp of the years 0001 to 9999', async () => {
     const times = [
       ...['yesterday', '2001-01-01', '2001-01-01T00:00:00', '2001-02-30T00:00:00Z', '2001-01-01T25:00:00Z'],
       ...['0000-06-01T00:00:00Z', '+012345-01-01T00:00:00Z', '9999-12-31T23:30:00-01:00', 'infinity', ''],
@@ -82,7 +79,7 @@ describe('POST records', () => {
 });
 
 describe('GET a record', () => {
-  it('answers 304 to who has it: by its tag, among others, weak, of a compressed variant, or *', async () => {
+  it('answers 304 to its tag, among others, weak or of a compressed variant, and to *', async () => {
     const { path, etag } = await makeRecord(ada, set);
     const bare = etag.slice(1, -1);
     for (const tags of [etag, `"x", ${etag}`, `W/${etag}`, `"${bare}-gzip"`, `W/"${bare}-br"`, '*']) {
@@ -93,12 +90,12 @@ describe('GET a record', () => {
     expect((await app.client.get(path, { 'if-none-match': '"x"' })).status).toBe(200);
   });
 
-  it('says private where the collection is', async () => {
+  it('says private when the collection is private', async () => {
     const { path } = await makeRecord(ada, await makeCollection(ada, 'private'));
     expect((await ada.get(path)).headers.get('cache-control')).toBe('private, no-cache');
   });
 
-  it("answers 404 for no record and for another collection's, and 400 for what is no id", async () => {
+  it("answers 404 for a missing record and for another collection's, and 400 for an invalid id", async () => {
     const other = await makeCollection(ada);
     const { id, path, etag } = await makeRecord(ada, other);
     for (const odd of [NOBODY, id]) {
@@ -118,7 +115,7 @@ describe('GET a record', () => {
 });
 
 describe('PUT a record', () => {
-  it('replaces its data and keeps occurredAt when that is left out', async () => {
+  it('replaces its data and keeps an omitted occurredAt', async () => {
     const { path, etag } = await makeRecord(ada, set, { a: 1, b: 2 }, '2001-01-01T00:00:00.123Z');
     const put = await ada.put(path, { data: { c: 3 } }, { 'if-match': etag });
     expect(put.status).toBe(200);
@@ -170,7 +167,7 @@ describe('PATCH a record', () => {
     expect((await ada.get(path)).body).toEqual(patched.body);
   });
 
-  it('moves occurredAt alone, and refuses to remove what a record must have', async () => {
+  it('changes occurredAt alone, and refuses to remove required members', async () => {
     const { path } = await makeRecord(ada, set);
     const any = { 'if-match': '*' };
     const moved = must(200, await ada.patch(path, { occurredAt: '1999-12-31T00:00:00Z' }, any));

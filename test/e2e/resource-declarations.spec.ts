@@ -13,7 +13,7 @@ import { sampleOrderSchema, sampleOrders } from '../sample-orders/sample-order.s
 import { SampleOrdersController } from '../sample-orders/sample-orders.controller.js';
 import { startApp } from '../support/app.js';
 
-/** What the start says of a module that cannot work. */
+/** The start's message about a module that cannot work. */
 async function failureOf(module: Type): Promise<string> {
   const starting = startApp({}, { modules: [module], migrations: [SampleOrders1800000000000] });
   const { name, message } = await starting.then(
@@ -72,12 +72,12 @@ it.each<[string, () => Type, string]>([
     'SampleOrder is sorted by status within one ownerId, but no index supports that. Add one in a migration: CREATE INDEX ON sample_orders (owner_id, status, id)',
   ],
   [
-    'a sort whose index does not begin with what lists are narrowed to',
+    'a sort whose index does not begin with the columns that lists are narrowed by',
     () => declared({ policy: { ...ownedBy<SampleOrder>('ownerId'), listed: () => ({ ownerId: '', status: 'open' }) } }),
     'SampleOrder is sorted by createdAt within one ownerId and status, but no index supports that. Add one in a migration: CREATE INDEX ON sample_orders (owner_id, status, created_at, id)',
   ],
   [
-    'a sort by what may be null',
+    'a sort by a nullable column',
     () => declared({ sorts: ['deliveryAt'] }),
     'SampleOrder.deliveryAt may be null, so lists cannot be sorted by it',
   ],
@@ -97,22 +97,22 @@ it.each<[string, () => Type, string]>([
     'The filter remark uses SampleOrder.internalNote, which clients do not see',
   ],
   [
-    'a schema that shows what is no column',
+    'a schema that shows an unknown column',
     () => declared({ shown: sampleOrderSchema.extend({ body: z.string() }) }),
     'SampleOrder has no column body',
   ],
   [
-    'a policy that goes by what is no column',
+    'a policy that uses an unknown column',
     () => declared({ policy: { ...sampleOrders.policy, by: ['body' as keyof SampleOrder] } }),
     'SampleOrder has no column body',
   ],
   [
-    'an entity without a version, where changes go by If-Match',
+    'an entity without a version, which If-Match needs',
     () => moduleOf(Unversioned, { ...sampleOrders, shown: z.object({ id: z.uuid(), ownerId: z.uuid() }), filters: {} }),
     'Unversioned needs a @VersionColumn and a @CreateDateColumn: entity tags are made of them',
   ],
   [
-    'a time to the microsecond, of which cursors and tags would lose a part',
+    'a time in microseconds, which cursors and tags would cut',
     () =>
       moduleOf(Finer, {
         ...sampleOrders,
@@ -131,6 +131,6 @@ it.each<[string, () => Type, string]>([
     () => TwoRoutes,
     'SampleOrdersController.get and OtherController.byNumber both take GET /api/v1/sample-orders/:number',
   ],
-])('does not start with %s, and says which class and member it is', async (_, module, sentence) => {
+])('does not start with %s, and names the class and the member', async (_, module, sentence) => {
   expect(await failureOf(module())).toBe(`StartError: ${sentence}`);
 });

@@ -16,7 +16,7 @@ import type { Client } from '../support/client.js';
 import { must } from '../support/collections.js';
 import { declared } from '../support/declared.js';
 
-/** Names that PostgreSQL reserves, those that TypeORM gives where none is given, and such as statements could use themselves. */
+/** Names that PostgreSQL reserves, names that TypeORM gives by default, and names that our statements could use themselves. */
 @Entity('user_group_of_a_table_with_a_name_as_long_as_some_are')
 class Odd {
   @PrimaryGeneratedColumn('uuid') id!: string;
@@ -104,7 +104,7 @@ beforeAll(async () => {
 });
 afterAll(() => app?.close());
 
-it('takes any names of columns and a long one of the table', async () => {
+it('accepts any column names and a long table name', async () => {
   const key = { 'idempotency-key': 'a key' };
   const made = must(201, await ada.post(odds.path, input(0), key));
   expect(made.body).toMatchObject({ ...input(0), user: ada.userId, version: 1 });
@@ -116,7 +116,7 @@ it('takes any names of columns and a long one of the table', async () => {
   must(204, await ada.delete(path, { 'if-match': changed.headers.get('etag') as string }));
 });
 
-it.each(odds.sorts.flatMap((sort) => [sort, `-${sort}`]))('lists by %s, page by page of every size', async (sort) => {
+it.each(odds.sorts.flatMap((sort) => [sort, `-${sort}`]))('lists by %s, in pages of every size', async (sort) => {
   const { items } = must(200, await ada.get(`${odds.path}?limit=100`)).body;
   const missing = ROWS - items.length;
   for (let n = 0; n < missing && items.length === 0; n++) must(201, await ada.post(odds.path, input(n)));

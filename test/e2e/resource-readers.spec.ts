@@ -31,7 +31,7 @@ it.each([
   [401, 'a token', false],
   [200, 'none', true],
 ])(
-  'answers %i to who has no token where reading needs %s, also what is kept and anyone may read',
+  'answers %i to a caller without a token when reading needs %s, even for a cached row that anyone may read',
   async (status, _, isOpen) => {
     const open: ResourceDefinition<SampleOrder> = {
       ...sampleOrders,
@@ -47,11 +47,11 @@ it.each([
   },
 );
 
-it('goes with its owner from what all replicas keep, too', async () => {
+it('leaves the shared cache, too, when its owner is deleted', async () => {
   const redis = await TestRedis.start();
   try {
     await within([declared(sampleOrders)], { REDIS_URL: redis.url }, async (app) => {
-      // Not before all are heard is anything kept for all.
+      // Nothing is cached for all replicas before each of them hears the others.
       await sleep(1000);
       const dave = await app.user('dave');
       const path = must(201, await dave.post(PATH, input)).headers.get('location') as string;
@@ -66,7 +66,7 @@ it('goes with its owner from what all replicas keep, too', async () => {
   }
 });
 
-it('is answered to who makes, changes or hands on what they may not read behind that', async () => {
+it('answers with the row to a caller who makes, changes or hands it over, though they may not read it afterwards', async () => {
   const handed = declared(sampleOrders, (_, made) => ({ ...made, ownerId: bobId }));
   let bobId = '';
   await within([handed], {}, async (app) => {

@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => app?.close());
 
 let count = 0;
-/** A row that was read, and so is kept, and what its note is to clients from then on. */
+/** A row that was read and is therefore cached, and a function that reads its note as a client. */
 async function keptRow(): Promise<{ row: SampleOrder; note(): Promise<string> }> {
   const input = { number: `N-${++count}`, total: '1.00', lines: [{ article: 'pen', count: 1 }], note: 'old' };
   const path = must(201, await ada.post(sampleOrders.path, input)).headers.get('location') as string;
@@ -28,7 +28,7 @@ async function keptRow(): Promise<{ row: SampleOrder; note(): Promise<string> }>
   return { row: await rows.findOneByOrFail({ number: input.number }), note };
 }
 
-it('sees what TypeORM changed in a transaction within another one when that is committed', async () => {
+it('shows a change that TypeORM made in a nested transaction once the outer one is committed', async () => {
   const { row, note } = await keptRow();
   await app.nest.get(DataSource).transaction(async (outer) => {
     await outer.transaction((inner) => inner.save(Object.assign(row, { note: 'new' })));
@@ -37,7 +37,7 @@ it('sees what TypeORM changed in a transaction within another one when that is c
   expect(await note()).toBe('new');
 });
 
-it('sees what it changed before a transaction within was rolled back', async () => {
+it('shows a change that TypeORM made before a nested transaction was rolled back', async () => {
   const { row, note } = await keptRow();
   await app.nest.get(DataSource).transaction(async (outer) => {
     await outer.save(Object.assign(row, { note: 'new' }));
@@ -47,13 +47,13 @@ it('sees what it changed before a transaction within was rolled back', async () 
   expect(await note()).toBe('new');
 });
 
-it('sees what it changed without a transaction', async () => {
+it('shows a change that TypeORM made without a transaction', async () => {
   const { row, note } = await keptRow();
   await rows.save(Object.assign(row, { note: 'new' }), { transaction: false });
   expect(await note()).toBe('new');
 });
 
-it('sees what it made under an id that was asked for before', async () => {
+it('shows a row that TypeORM made under an id that was requested before', async () => {
   const { row } = await keptRow();
   const path = `${sampleOrders.path}/${row.id}`;
   await rows.remove(Object.assign(new SampleOrder(), row));

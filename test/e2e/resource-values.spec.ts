@@ -102,11 +102,11 @@ it.each([
   ['a text that is longer than its column', { short: 'abcdef' }],
   ['a number that is greater than its column takes', { price: 1e9 }],
   ['a fraction for a whole number', { big: 1.5 }],
-  ['nothing for what may not be', { body: null }],
+  ['null for a column that may not be null', { body: null }],
   ['a time before the year 1', { at: '0000-06-01T00:00:00Z' }],
   ['a time before the year 1 in UTC', { at: '0001-01-01T00:00:00+01:00' }],
-  ['a time behind the year 9999 in UTC', { at: '9999-12-31T23:59:59-01:00' }],
-])('answers 400 to %s, as a new row and as a change, and makes the others of the batch', async (_, flaw) => {
+  ['a time after the year 9999 in UTC', { at: '9999-12-31T23:59:59-01:00' }],
+])('answers 400 to %s in a new row and in a change, and still makes the other rows of the batch', async (_, flaw) => {
   const [bad, good] = await Promise.all([make(flaw), make()]);
   expectProblem(bad, 'invalid-request');
   const made = must(201, good);
@@ -117,13 +117,13 @@ it.each([
 });
 
 it.each(['price=abc', 'since=abc', 'since=0000-01-01T00:00:00Z', 'done=maybe'])(
-  'answers 400 to a filter %s',
+  'answers 400 to the filter %s',
   async (query) => {
     expectProblem(await ada.get(`${notes.path}?${query}`), 'invalid-request');
   },
 );
 
-it('cuts a page where 1 MiB is full, also of rows that are larger than most', async () => {
+it('ends a page at 1 MiB, also when rows are larger than usual', async () => {
   const bob = await app.user('bob');
   for (let n = 0; n < 5; n++) must(201, await bob.post(notes.path, { body: 'x'.repeat(900_000), must: `${n}` }));
   const found: string[] = [];
@@ -137,19 +137,19 @@ it('cuts a page where 1 MiB is full, also of rows that are larger than most', as
   expect(found).toEqual(['4', '3', '2', '1', '0']);
 });
 
-it('tells what is not there from a text that says so, under an Idempotency-Key', async () => {
+it("distinguishes null from the string 'null' under an Idempotency-Key", async () => {
   const key = { 'idempotency-key': 'a key' };
   must(201, await ada.post(notes.path, { body: 1, must: null }, key));
   expectProblem(await ada.post(notes.path, { body: 1, must: 'null' }, key), 'idempotency-key-reused');
 });
 
-it('tells of a check that is broken in the words of its declaration', async () => {
+it('reports a violated check in the words of its declaration', async () => {
   const refused = await make({ mood: 'sour' });
   expectProblem(refused, 'conflict');
   expect(refused.body.detail).toBe('No note is sour.');
 });
 
-it('shows numbers that may be null, JSON that is a text, and times cut to milliseconds', async () => {
+it('shows nullable numbers, JSON strings, and times cut to milliseconds', async () => {
   const values = { price: 12.5, big: 9007199254740991, body: 'null', short: 'äöüß🦀' };
   expect(must(201, await make({ ...values, at: '2020-01-01T00:00:00.9999+00:00' })).body).toMatchObject({
     ...values,
@@ -157,7 +157,7 @@ it('shows numbers that may be null, JSON that is a text, and times cut to millis
   });
 });
 
-it('leaves what a patch does not name as it is, also what is null or hidden', async () => {
+it('leaves columns that a patch does not name as they are, including null and hidden ones', async () => {
   const made = must(201, await make({ mood: null, left: 'there', secret: 'kept', done: true }));
   const path = made.headers.get('location') as string;
   const patched = must(200, await ada.patch(path, { short: 'new' }, tag(made)));
@@ -168,7 +168,7 @@ it('leaves what a patch does not name as it is, also what is null or hidden', as
   expect(secrets).toEqual([{ secret: 'kept' }]);
 });
 
-it('has what a replacement leaves out be as in a new one', async () => {
+it('gives columns that a replacement leaves out the values of a new row', async () => {
   const made = must(201, await make({ left: 'there', short: 'short', mood: 'bad', done: true, price: 1 }));
   const put = must(200, await ada.put(made.headers.get('location') as string, { body: 1, must: null }, tag(made)));
   const fresh = must(201, await make());

@@ -22,7 +22,7 @@ const SHOWN = Object.keys(sampleOrderSchema.shape);
 
 describe.each([
   ['with the edge', 'true', false],
-  ['without it', 'false', false],
+  ['without the edge', 'false', false],
   ['with Redis', 'true', true],
 ])('a resource that a module declares, %s', (_, EDGE, hasRedis) => {
   let redis: TestRedis | undefined;
@@ -51,7 +51,7 @@ describe.each([
   const make = async (more: object = {}, by = ada) => must(201, await by.post(PATH, input(more)));
   const tag = (response: { headers: Headers }) => ({ 'if-match': response.headers.get('etag') as string });
 
-  it('is made, with a place and a tag, and read as it was made by its owner and by admins', async () => {
+  it('is made with a location and a tag, and read unchanged by its owner and by admins', async () => {
     const made = await make({ note: 'é " \\ \u2028 🦀', deliveryAt: '2030-01-02T03:04:05+01:00' });
     expect(made.headers.get('location')).toBe(`${PATH}/${made.body.id}`);
     expect(made.body).toMatchObject({
@@ -70,7 +70,7 @@ describe.each([
     must(304, await ada.get(`${PATH}/${made.body.id.toUpperCase()}`, { 'if-none-match': etagOf(made) }));
   });
 
-  it('is for nobody else: to a stranger there is no such thing, whatever is kept', async () => {
+  it('answers 404 to other users, even when it is cached', async () => {
     const made = await make();
     const path = `${PATH}/${made.body.id}`;
     must(200, await ada.get(path));
@@ -85,7 +85,7 @@ describe.each([
     must(200, await ada.get(path));
   });
 
-  it('shows each value as JSON.stringify shows what TypeORM reads, and no hidden column', async () => {
+  it("shows each value as JSON.stringify writes TypeORM's, and no hidden column", async () => {
     const text = fc.string({ unit: 'grapheme', maxLength: 50 }).filter((one) => !one.includes('\0'));
     const any = fc.record({
       note: fc.option(text),
@@ -106,7 +106,7 @@ describe.each([
     }
   });
 
-  it('tells a stranger nothing of what is kept, not even that it is past its time', async () => {
+  it('does not reveal to a stranger that it is cached, even when the entry has expired', async () => {
     const short = await startApp({ EDGE, CACHE_TTL_MS: '0' }, ADDED);
     try {
       const [owner, stranger] = [await short.user('owner'), await short.user('stranger')];
@@ -135,7 +135,7 @@ describe.each([
     expect(await rows.countBy({ number: body.number })).toBe(1);
   });
 
-  it('tells of a constraint that is broken in the words of its declaration, and makes the others of the batch', async () => {
+  it('reports a violated constraint in the words of its declaration, and still makes the other rows of the batch', async () => {
     const taken = await make();
     const bodies = Array.from({ length: 30 }, (_, n) => (n % 3 === 0 ? input({ number: taken.body.number }) : input()));
     const answers = await Promise.all(bodies.map((body) => ada.post(PATH, body)));
@@ -150,7 +150,7 @@ describe.each([
     expect((await ada.get(`${PATH}/${other.body.id}`)).text).toBe(other.text);
   });
 
-  it('is replaced, patched and deleted under If-Match, and read as it is at once', async () => {
+  it('is replaced, patched and deleted with If-Match, and read in its new state at once', async () => {
     const made = await make({ note: 'first' });
     const path = `${PATH}/${made.body.id}`;
     must(200, await ada.get(path));
@@ -178,7 +178,7 @@ describe.each([
     problem(await ada.get(path), 'not-found');
   });
 
-  it('ends what is kept when TypeORM itself has changed or removed a row', async () => {
+  it('leaves the cache when TypeORM itself changes or removes the row', async () => {
     const made = await make();
     const path = `${PATH}/${made.body.id}`;
     must(200, await ada.get(path));
@@ -189,7 +189,7 @@ describe.each([
     problem(await ada.get(path), 'not-found');
   });
 
-  it('lists each row once, in every order, with a filter or without, page by page', async () => {
+  it('lists each row once across pages, in every order, with a filter or without', async () => {
     const carol = await app.user(`carol${EDGE}`);
     for (let n = 0; n < 7; n++) {
       const bodies = Array.from({ length: 5 }, (_, m) =>
@@ -232,7 +232,7 @@ describe.each([
     problem(await ada.get(`${PATH}?sort=internalNote`), 'invalid-request');
   });
 
-  it('goes with its owner, and with it what is kept', async () => {
+  it('is removed with its owner, also from the cache', async () => {
     const dave = await app.user(`dave${EDGE}`);
     const made = await make({}, dave);
     must(200, await app.admin.get(`${PATH}/${made.body.id}`));

@@ -17,7 +17,7 @@ const policyOf = (headers: Headers) =>
     }),
   );
 
-it('are on every answer, of which no browser may make anything', async () => {
+it('are on every answer, and forbid browsers to render or frame it', async () => {
   const { path, etag } = await makeRecord(app.admin, await makeCollection(app.admin));
   const raw = (bytes: string) => sendRaw(app.url, bytes);
   const answers = {
@@ -43,7 +43,7 @@ it('are on every answer, of which no browser may make anything', async () => {
   for (const name of ['script-src', 'style-src', 'connect-src', 'img-src']) expect(policy.has(name)).toBe(false);
 });
 
-it('let the page of the documentation use its own files, and nothing from elsewhere', async () => {
+it('let the documentation page use its own files, and nothing from other origins', async () => {
   const assets = [
     'swagger-ui.css',
     'swagger-ui-bundle.js',

@@ -29,7 +29,7 @@ afterAll(async () => {
   await app?.close();
 });
 
-/** Whether a cache that many share may give it out without asking, as RFC 9111 has it. */
+/** Whether RFC 9111 lets a shared cache reuse the answer without revalidation. */
 function isShared(url: string, method: string, asked: Record<string, string>, { status, headers }: Response): boolean {
   const policy = new CachePolicy(
     { url, method, headers: asked },
@@ -41,7 +41,7 @@ function isShared(url: string, method: string, asked: Record<string, string>, { 
 
 const OWN = ['x-request-id', 'ratelimit', 'ratelimit-policy'];
 
-/** Asks twice, for what is kept by then, and says whether it is shared. */
+/** Requests the target twice, so that the second answer comes from our cache. @returns whether shared caches may reuse it */
 async function look(target: string, asked: Record<string, string> = {}, method = 'GET'): Promise<boolean> {
   const found = new Set<boolean>();
   for (const url of [...Object.values(urls), ...Object.values(urls)]) {
@@ -63,8 +63,8 @@ async function look(target: string, asked: Record<string, string> = {}, method =
   return found.has(true);
 }
 
-describe("an answer that a shared cache may keep has nothing that is one caller's, and every other one has:", () => {
-  it.each(['GET', 'HEAD'])('what is public and has an age, %s', async (method) => {
+describe('headers of one caller are on no answer that a shared cache may store, and on every other one:', () => {
+  it.each(['GET', 'HEAD'])('public resources with an age, %s', async (method) => {
     expect(await look(JWKS, {}, method)).toBe(true);
     const headers: Record<string, string>[] = [
       {},
@@ -78,20 +78,20 @@ describe("an answer that a shared cache may keep has nothing that is one caller'
     }
   });
 
-  it('a 304 of it', async () => {
+  it('a 304 of such a resource', async () => {
     for (const url of Object.values(urls)) {
       const { status, headers } = await fetch(url + record, { headers: { 'if-none-match': etag } });
       expect([status, ...OWN.map((name) => headers.get(name))]).toEqual([304, null, null, null]);
     }
   });
 
-  it('to a caller with a token, too', async () => {
+  it('such a resource for a caller with a token', async () => {
     const authorization = `Bearer ${app.admin.tokens?.accessToken}`;
     // RFC 9111, 3.5: public allows it.
     expect(await look(record, { authorization })).toBe(true);
   });
 
-  it('what is private, changes, or failed', async () => {
+  it('private resources, lists and errors', async () => {
     const authorization = `Bearer ${app.admin.tokens?.accessToken}`;
     for (const target of [
       open.records,

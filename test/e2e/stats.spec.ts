@@ -23,7 +23,7 @@ const put = async (records: { data: unknown; occurredAt?: string }[]) =>
 const at = (...moments: string[]) => put(moments.map((occurredAt, n) => ({ data: { n }, occurredAt })));
 
 describe('the statistics of a collection', () => {
-  it('are empty when it is', async () => {
+  it('are empty when the collection is', async () => {
     expect(await stats()).toEqual({
       total: { count: 0, isEstimate: false },
       bucket: 'day',
@@ -40,14 +40,14 @@ describe('the statistics of a collection', () => {
     ['day', ['2004-03-01T00:00:00.000Z', '2004-02-29T00:00:00.000Z', '2001-01-01T00:00:00.000Z']],
     ['month', ['2004-03-01T00:00:00.000Z', '2004-02-01T00:00:00.000Z', '2001-01-01T00:00:00.000Z']],
   ])('count by %s in UTC, newest first', async (bucket, starts) => {
-    // The last is written with the date of another zone.
+    // The last one has another date in its own time zone.
     await at('2004-02-29T23:59:59.999Z', '2004-02-29T23:59:00Z', '2004-03-01T00:00:00Z', '2000-12-31T22:00:00-02:00');
     const { total, buckets, ...rest } = await stats({ bucket });
     expect([total.count, rest.bucket]).toEqual([4, bucket]);
     expect(buckets).toEqual(starts.map((from, index) => ({ from, count: index === 1 ? 2 : 1 })));
   });
 
-  it('know the ends of time', async () => {
+  it('include the first and the last times', async () => {
     await at('0001-01-01T00:00:00Z', '0099-12-31T23:59:59Z', '9999-12-31T23:59:59.999Z');
     expect((await stats({ bucket: 'month' })).buckets.map(({ from }: { from: string }) => from)).toEqual([
       '9999-12-01T00:00:00.000Z',
@@ -62,7 +62,7 @@ describe('the statistics of a collection', () => {
     expect([buckets.length, buckets[999].from, total.count]).toEqual([1000, '1970-01-01T00:01:00.000Z', 1001]);
   });
 
-  it('are of what from, to and where let through', async () => {
+  it('cover only records that from, to and where select', async () => {
     const days = [1, 2, 3, 4].map((day) => ({
       data: { day, even: day % 2 === 0, s: "it's" },
       occurredAt: `2001-01-0${day}T12:00:00Z`,
@@ -82,7 +82,7 @@ describe('the statistics of a collection', () => {
     expect(await of({ where: '{"s":"its"}' })).toEqual([]);
   });
 
-  it('count the values of a field, of any kind, commonest first, and leave out what has no such field', async () => {
+  it('count the values of a field, of any type, most frequent first, and leave out records without the field', async () => {
     const values = [
       'a',
       'a',
@@ -123,7 +123,7 @@ describe('the statistics of a collection', () => {
     }
   });
 
-  it('show the 20 commonest values', async () => {
+  it('show the 20 most frequent values', async () => {
     await put(Array.from({ length: 25 }, (_, v) => Array.from({ length: v + 1 }, () => ({ data: { v } }))).flat());
     const { values } = await stats({ by: 'v' });
     expect(values).toEqual(Array.from({ length: 20 }, (_, index) => ({ value: 24 - index, count: 25 - index })));
@@ -138,7 +138,7 @@ describe('the statistics of a collection', () => {
     },
   );
 
-  it('refuse what they do not know', async () => {
+  it('refuse unknown and invalid parameters', async () => {
     const queries = [
       'bucket=week',
       'bucket=',
@@ -152,7 +152,7 @@ describe('the statistics of a collection', () => {
     for (const query of queries) expectProblem(await ada.get(`${set.path}/stats?${query}`), 'invalid-request');
   });
 
-  it('of a private collection are for its owner and admins; for anyone else there are none', async () => {
+  it('of a private collection are for its owner and admins, and answer 404 to anyone else', async () => {
     const secret = await makeCollection(ada, 'private');
     for (const client of [ada, app.admin]) {
       expect(must(200, await client.get(`${secret.path}/stats`)).headers.get('cache-control')).toBe(
@@ -168,7 +168,7 @@ describe('the statistics of a collection', () => {
 });
 
 describe('the total', () => {
-  it('is of all records that the buckets are of, however many, and whatever else there is', async () => {
+  it('counts exactly the records in the buckets, however many there are in this and other collections', async () => {
     const other = await makeCollection(ada);
     must(200, await ada.post(`${other.records}/bulk`, lines(1, 20_000), NDJSON));
     await app.database.query('ANALYZE records');

@@ -13,7 +13,7 @@ async function listen(listener: RequestListener) {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => server.close() };
 }
 
-it('hands the trace of a request on to whom fetch() asks for it, with its state', async () => {
+it('passes the trace of a request and its state on to servers that fetch() calls', async () => {
   const collector = await Collector.start();
   process.env.OTEL_EXPORTER_OTLP_ENDPOINT = collector.url;
   const tracing = new Tracing(loadConfig({ NODE_ENV: 'test', APP_SECRET: 'x'.repeat(32), ...process.env }));
@@ -41,6 +41,6 @@ it('hands the trace of a request on to whom fetch() asks for it, with its state'
   expect(collector.received).not.toContain('by=us');
   expect(heard).toHaveLength(1);
   expect(heard[0]).toMatchObject({ traceparent: `00-${CALLER.traceId}-${asking?.spanId}-01`, tracestate: 'vendor=1' });
-  // What this test asked of its own accord has no trace of ours.
+  // A request that the test itself makes has no trace of ours.
   expect(collector.spans).toHaveLength(2);
 });

@@ -13,7 +13,7 @@ afterAll(() => app?.close());
 const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
 const read = async (user: Client) => (await user.get('/api/v1/users/me')).body;
 const etagOf = async (user: Client) => (await app.admin.get(pathOf(user))).headers.get('etag') as string;
-/** A change based on what is there now. */
+/** A change with the current entity tag. */
 const patch = async (caller: Client, user: Client, body: unknown) =>
   caller.patch(pathOf(user), body, { 'if-match': await etagOf(user) });
 const login = (email: string, password: string) => app.client.post('/api/v1/auth/login', { email, password });
@@ -23,12 +23,12 @@ const pointers = ({ status, body }: Response) => [
   status,
   body.errors?.map(({ pointer }: { pointer: string }) => pointer),
 ];
-/** Has every connection of the pool opened: who waits for one to open comes too late for a race. */
+/** Opens every connection of the pool: a request that waits for one to open comes too late for a race. */
 const fillPool = () => Promise.all(Array.from({ length: 20 }, () => app.admin.get('/api/v1/users')));
 const forgotten = () => setTimeout(2 * SESSION_CHECK_MS);
 
 describe('changing a user', () => {
-  it('answers 428 without If-Match and 412 with a stale one, and changes nothing', async () => {
+  it('answers 428 without If-Match and 412 to a stale tag, and changes nothing', async () => {
     const user = await app.user();
     const stale = await etagOf(user);
     expect((await patch(user, user, { name: 'First' })).status).toBe(200);
@@ -47,7 +47,7 @@ describe('changing a user', () => {
   });
 
   it.each(['application/json', 'application/merge-patch+json'])(
-    'takes %s, and answers the user with the next entity tag',
+    'accepts %s, and answers with the user and the next entity tag',
     async (type) => {
       const user = await app.user();
       const [before, etag] = [await read(user), await etagOf(user)];
@@ -72,19 +72,19 @@ describe('changing a user', () => {
   });
 
   it.each([
-    ['null, for nothing can be removed', { name: null }, ['/name']],
+    ['null, because nothing can be removed', { name: null }, ['/name']],
     ['null for an address and a password', { email: null, password: null }, ['/email', '/password']],
     ['a name of blanks', { name: ' ' }, ['/name']],
-    ['an address that is none', { email: 'none' }, ['/email']],
+    ['an invalid address', { email: 'none' }, ['/email']],
     ['a common password', { password: 'qwertyuiop', currentPassword: 'x' }, ['/password']],
     ['an unknown field', { nickname: 'x' }, ['/nickname']],
-    ['what is not for callers to set', { id: 'x', version: 7 }, ['/id', '/version']],
-    ['something that is no object', [], ['']],
+    ['a field that callers may not set', { id: 'x', version: 7 }, ['/id', '/version']],
+    ['a body that is not an object', [], ['']],
   ])('refuses %s with 400 and a pointer to it', async (_, body, expected) => {
     expect(pointers(await patch(app.admin, app.admin, body))).toEqual([400, expected]);
   });
 
-  it('leaves role and disabled to admins: 403 to the user, even for what they are already', async () => {
+  it('allows role and disabled only to admins: 403 to the user, even for the current values', async () => {
     const user = await app.user();
     for (const body of [{ role: 'admin' }, { role: 'user' }, { disabled: true }, { disabled: false }])
       expect([body, (await patch(user, user, body)).status]).toEqual([body, 403]);
@@ -113,7 +113,7 @@ describe('changing a user', () => {
     expect((await login('owner@example.com', 'password-of-owner')).status).toBe(401);
   });
 
-  it('lets exactly one of 20 changes with one entity tag through', async () => {
+  it('makes exactly one of 20 changes with one entity tag', async () => {
     const user = await app.user();
     const headers = { 'if-match': await etagOf(user) };
     await fillPool();
@@ -127,7 +127,7 @@ describe('changing a user', () => {
     expect(won[0]?.body.version).toBe(2);
   });
 
-  it('answers 404 to an admin for a user who is not there', async () => {
+  it('answers 404 to an admin for a user who does not exist', async () => {
     const path = '/api/v1/users/019a0000-0000-7000-8000-000000000000';
     expect((await app.admin.patch(path, { name: 'x' }, { 'if-match': '*' })).status).toBe(404);
     expect((await app.admin.delete(path, { 'if-match': '*' })).status).toBe(404);
@@ -137,7 +137,7 @@ describe('changing a user', () => {
 describe('a new password', () => {
   const password = 'another-good-password';
 
-  it('of your own needs the current one', async () => {
+  it('needs the current one when users change their own', async () => {
     const user = await app.user('careful');
     expect(pointers(await patch(user, user, { password }))).toEqual([400, ['/currentPassword']]);
     const wrong = { password, currentPassword: 'not-the-password' };
@@ -147,7 +147,7 @@ describe('a new password', () => {
     expect((await login('careful@example.com', password)).status).toBe(401);
   });
 
-  it('ends the other sessions, at once for refreshing, but not this one', async () => {
+  it('ends the other sessions, whose refresh tokens fail at once, but not this one', async () => {
     const user = await app.user('changer');
     const elsewhere = await app.client.signIn('changer@example.com', 'password-of-changer');
     const bystander = await app.user();
@@ -171,7 +171,7 @@ describe('a new password', () => {
     expect((await app.admin.get('/api/v1/users/me')).status).toBe(200);
   });
 
-  it('is not set by a change that comes too late', async () => {
+  it('is not set by a change that loses a race', async () => {
     const user = await app.user('late');
     const body = { password, currentPassword: 'password-of-late' };
     expect((await user.patch(pathOf(user), body, { 'if-match': '"other"' })).status).toBe(412);
@@ -181,7 +181,7 @@ describe('a new password', () => {
 });
 
 describe('disabling a user', () => {
-  it('ends refreshing and signing in at once, access soon, and is undone by enabling', async () => {
+  it('ends refreshes and sign-ins at once and access soon, and can be undone', async () => {
     const user = await app.user('banned');
     expect((await user.get('/api/v1/users/me')).status).toBe(200);
     expect((await patch(app.admin, user, { disabled: true })).body.disabled).toBe(true);

@@ -18,13 +18,13 @@ afterAll(() => app?.close());
 
 const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
 const etagOf = async (user: Client) => (await app.admin.get(pathOf(user))).headers.get('etag') as string;
-/** Has every connection of the pool opened: who waits for one to open comes too late for a race. */
+/** Opens every connection of the pool: a request that waits for one to open comes too late for a race. */
 const fillPool = (client: Client) => Promise.all(Array.from({ length: 20 }, () => client.get('/api/v1/users?limit=1')));
 const adminsIn = (database: TestDatabase) =>
   database.query<{ email: string }>(`SELECT email FROM users WHERE role = 'admin' AND NOT disabled`);
 
 describe('deleting a user', () => {
-  it('answers 428 without If-Match, 412 with a stale one, 204 with the right one', async () => {
+  it('answers 428 without If-Match, 412 to a stale tag and 204 to the current one', async () => {
     const user = await app.user();
     const stale = await etagOf(user);
     await user.patch(pathOf(user), { name: 'New' }, { 'if-match': stale });
@@ -36,7 +36,7 @@ describe('deleting a user', () => {
     expect((await app.admin.delete(pathOf(user), { 'if-match': '*' })).status).toBe(404);
   });
 
-  it('takes sessions, collections and records along, and frees the address', async () => {
+  it('removes their sessions, collections and records, and frees the address', async () => {
     const user = await app.user('leaver');
     const bystander = await app.user();
     for (const [owner, name] of [
@@ -60,7 +60,7 @@ describe('deleting a user', () => {
     expect((await again.get('/api/v1/data/theirs/records')).body.items).toEqual([]);
   });
 
-  it('lets exactly one of 10 who delete at once do it', async () => {
+  it('succeeds for exactly one of 10 requests at once', async () => {
     const user = await app.user();
     const headers = { 'if-match': await etagOf(user) };
     await fillPool(app.admin);
@@ -71,7 +71,7 @@ describe('deleting a user', () => {
 });
 
 describe('the last admin', () => {
-  it('is neither demoted, disabled nor deleted: 409; but may be changed otherwise', async () => {
+  it('cannot be demoted, disabled or deleted (409), but changed otherwise', async () => {
     const { admin } = app;
     const headers = { 'if-match': await etagOf(admin) };
     const answers = [
@@ -86,7 +86,7 @@ describe('the last admin', () => {
     expect((await admin.patch(pathOf(admin), same, headers)).status).toBe(200);
   });
 
-  it('is who alone can sign in: a disabled admin does not count', async () => {
+  it('is the only enabled one: a disabled admin does not count', async () => {
     const { admin } = app;
     const other = await app.user();
     for (const body of [{ role: 'admin' }, { disabled: true }])
@@ -95,7 +95,7 @@ describe('the last admin', () => {
     expect((await admin.patch(pathOf(other), { role: 'user' }, { 'if-match': '*' })).status).toBe(200);
   });
 
-  it('may go when there is another one', async () => {
+  it('may be deleted when there is another one', async () => {
     const other = await app.user();
     await app.admin.patch(pathOf(other), { role: 'admin' }, { 'if-match': '*' });
     await setTimeout(2 * SESSION_CHECK_MS);
@@ -107,8 +107,8 @@ describe('the last admin', () => {
     ['demote', { role: 'user' }, 403],
     ['disable', { disabled: true }, 401],
     ['delete', undefined, 401],
-  ])('is left when two %s each other at once', async (_, body, tooLate) => {
-    // Both are remembered as admins for longer than this takes, so that no one is turned away before the race.
+  ])('remains when two %s each other at once', async (_, body, tooLate) => {
+    // Both are cached as admins for longer than this takes, so that neither is refused before the race.
     const racing = await startApp({ SESSION_CHECK_MS: '5000' });
     try {
       const { userId } = await racing.user('rival');
@@ -126,7 +126,7 @@ describe('the last admin', () => {
     }
   });
 
-  it('is left when all of several give it up at once', async () => {
+  it('remains when several admins all resign at once', async () => {
     const racing = await startApp({ SESSION_CHECK_MS: '5000' });
     try {
       const leavers = [racing.admin];
@@ -170,7 +170,7 @@ describe('the first admin', () => {
     }
   }
 
-  it('is made from ADMIN_EMAIL and ADMIN_PASSWORD at the first start, and no other at the next', async () => {
+  it('is made from ADMIN_EMAIL and ADMIN_PASSWORD at the first start only', async () => {
     await run({}, async (client) => {
       const admin = await client.signIn(ADMIN.email, ADMIN.password);
       expect((await admin.get('/api/v1/users/me')).body).toMatchObject({ email: ADMIN.email, role: 'admin' });
@@ -182,7 +182,7 @@ describe('the first admin', () => {
     expect(await adminsIn(database)).toEqual([{ email: ADMIN.email }]);
   });
 
-  it('has the password of ADMIN_PASSWORD however its letters are composed', async () => {
+  it('has the password of ADMIN_PASSWORD in any Unicode form', async () => {
     const password = 'ﬁrst pässwörd ９';
     await run({ ADMIN_PASSWORD: password.normalize('NFD') }, async (client) => {
       for (const form of ['NFC', 'NFD', 'NFKC']) await client.signIn(ADMIN.email, password.normalize(form));
@@ -209,7 +209,7 @@ describe('the first admin', () => {
     }
   });
 
-  it('is never somebody who registered that address before', async () => {
+  it('is never a user who registered that address before', async () => {
     await run({ ADMIN_EMAIL: '', ADMIN_PASSWORD: '' }, async (client) => {
       const thief = { email: ADMIN.email.toUpperCase(), password: 'password-of-a-thief', name: 'Thief' };
       expect((await client.post('/api/v1/auth/register', thief)).status).toBe(201);

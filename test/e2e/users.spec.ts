@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => app?.close());
 
-/** Users of a kind, straight into the table: what is tested is how they are read. */
+/** Inserts users directly into the table: the tests are about reading them. */
 const insert = (emails: string[], createdAt = 'now()') =>
   app.database.query(
     `INSERT INTO users (email, name, password_hash, created_at)
@@ -23,7 +23,7 @@ const insert = (emails: string[], createdAt = 'now()') =>
   );
 const emailsOf = ({ body }: Response): string[] => body.items.map(({ email }: { email: string }) => email);
 const list = (parameters: Record<string, string> = {}) => app.admin.get(`${USERS}?${new URLSearchParams(parameters)}`);
-/** A problem without what belongs to the request alone. */
+/** A problem without the members that differ for each request. */
 const wordsOf = ({ status, body }: Response) => ({
   status,
   ...body,
@@ -32,13 +32,13 @@ const wordsOf = ({ status, body }: Response) => ({
 });
 
 describe('the list of users', () => {
-  it('is for admins alone: 403 to a user, 401 to nobody', async () => {
+  it('is for admins only: 403 to a user, 401 without a token', async () => {
     const { status, body } = await ada.get(USERS);
     expect([status, body.type]).toEqual([403, 'urn:problem-type:floodgate:forbidden']);
     expect((await app.client.get(USERS)).status).toBe(401);
   });
 
-  it('shows users as they show themselves, newest first, without a hash, in no shared cache', async () => {
+  it('shows users as single reads do, newest first, without a hash, and in no shared cache', async () => {
     const response = await list();
     expect(response.status).toBe(200);
     expect(emailsOf(response).slice(-3)).toEqual(['bob@example.com', 'ada@example.com', 'admin@example.com']);
@@ -70,7 +70,7 @@ describe('the list of users', () => {
     expect(seen).toEqual(rows);
   });
 
-  it('has 20 on a page, and 100 at most', async () => {
+  it('has 20 users on a page, and 100 at most', async () => {
     await insert(
       Array.from({ length: 120 }, (_, index) => `many${index}@example.com`),
       `'2024-02-01T00:00:00Z'`,
@@ -91,14 +91,14 @@ describe('the list of users', () => {
     expect([second.body.nextCursor, second.headers.get('link')]).toEqual([null, null]);
   });
 
-  it('can be of one role', async () => {
+  it('can be filtered by role', async () => {
     expect(emailsOf(await list({ role: 'admin' }))).toEqual(['admin@example.com']);
     const users = await list({ role: 'user', limit: '100' });
     expect(users.body.items.every(({ role }: { role: string }) => role === 'user')).toBe(true);
     expect(users.body.items.length).toBeGreaterThan(1);
   });
 
-  it('can be of addresses that begin with a text, in any case, every character meaning itself', async () => {
+  it('can be filtered by the beginning of the address, in any case, without wildcards', async () => {
     await insert([
       'Pre.Fix@example.com',
       'pre_fix@example.com',
@@ -123,19 +123,19 @@ describe('the list of users', () => {
   it.each([
     ['a limit of 0', { limit: '0' }, 'limit'],
     ['a negative limit', { limit: '-1' }, 'limit'],
-    ['a limit that is no number', { limit: '1e2' }, 'limit'],
+    ['a limit that is not a number', { limit: '1e2' }, 'limit'],
     ['an unknown role', { role: 'owner' }, 'role'],
     ['an unknown parameter', { sort: 'name' }, 'sort'],
     ['garbage for a cursor', { cursor: 'garbage' }, 'cursor'],
     ['an empty cursor', { cursor: '' }, 'cursor'],
     ['a cursor of odd characters', { cursor: 'é.ü' }, 'cursor'],
-    ['an endless address', { email: 'x'.repeat(255) }, 'email'],
+    ['an address that is too long', { email: 'x'.repeat(255) }, 'email'],
   ])('refuses %s with 400 and its name', async (_, parameters, pointer) => {
     const { status, body } = await list(parameters as Record<string, string>);
     expect([status, body.errors]).toEqual([400, [expect.objectContaining({ pointer })]]);
   });
 
-  it('refuses a cursor that was changed, or was made with other filters', async () => {
+  it('refuses a cursor that was changed or made with other filters', async () => {
     const { nextCursor: cursor } = (await list({ limit: '1', role: 'user' })).body;
     expect((await list({ cursor, role: 'user' })).status).toBe(200);
     expect((await list({ cursor })).status).toBe(400);
@@ -149,7 +149,7 @@ describe('the list of users', () => {
 });
 
 describe('reading a user', () => {
-  it('gives callers themselves, under /me and under their id, in no shared cache', async () => {
+  it('gives callers their own user, under /me and under their id, in no shared cache', async () => {
     const me = await ada.get(`${USERS}/me`);
     const self = await ada.get(`${USERS}/${ada.userId}`);
     expect([me.status, self.status]).toEqual([200, 200]);
@@ -160,14 +160,14 @@ describe('reading a user', () => {
     expect(self.text).not.toMatch(/argon2|hash|password/i);
   });
 
-  it('gives an admin anybody, and 404 for nobody', async () => {
+  it('gives an admin any user, and 404 for one who does not exist', async () => {
     const { status, body } = await app.admin.get(`${USERS}/${ada.userId}`);
     expect([status, body.id]).toEqual([200, ada.userId]);
     const unknown = await app.admin.get(UNKNOWN);
     expect([unknown.status, unknown.body.type]).toEqual([404, 'urn:problem-type:floodgate:not-found']);
   });
 
-  it('answers 403 in the same words to a user, whether the other one is there or not', async () => {
+  it('answers 403 to a user in the same words, whether the other user exists or not', async () => {
     for (const method of ['GET', 'PATCH', 'DELETE']) {
       const body = method === 'PATCH' ? { email: 'admin@example.com' } : undefined;
       const [there, admin, unknown] = (await Promise.all(
@@ -181,7 +181,7 @@ describe('reading a user', () => {
     }
   });
 
-  it('answers 304 to who has this version already, and 200 to who has another', async () => {
+  it('answers 304 to the current tag, and 200 to any other', async () => {
     const path = `${USERS}/${ada.userId}`;
     const etag = (await ada.get(path)).headers.get('etag') as string;
     for (const header of [etag, `W/${etag}`, `"other", ${etag}`, '*', etag.replace(/"$/, '-gzip"')]) {
@@ -193,7 +193,7 @@ describe('reading a user', () => {
     expect((await bob.get(path, { 'if-none-match': etag })).status).toBe(403);
   });
 
-  it('answers 400 for an id that is none, to everybody alike', async () => {
+  it('answers 400 for an invalid id, to every caller', async () => {
     for (const client of [ada, app.admin]) {
       const { status, body } = await client.get(`${USERS}/1`);
       expect([status, body.errors]).toEqual([400, [{ pointer: 'id', detail: 'must be a UUID' }]]);

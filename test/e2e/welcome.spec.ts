@@ -8,7 +8,7 @@ const start = async (settings?: Record<string, string>) => {
 };
 afterAll(() => Promise.all(apps.map((app) => app.close())));
 
-it('shows the ways in at /, which all lead somewhere: as JSON, and as a page to browsers', async () => {
+it('lists working entry points at /, as JSON and as a page for browsers', async () => {
   const { client } = await start();
   const { status, body, headers } = await client.get('/');
   expect([status, body.name, headers.get('vary')]).toEqual([200, 'Floodgate', expect.stringContaining('Accept')]);
@@ -21,7 +21,7 @@ it('shows the ways in at /, which all lead somewhere: as JSON, and as a page to 
   expect((await client.post('/', {})).status).toBe(405);
 });
 
-it('shows them behind the path of PUBLIC_URL', async () => {
+it('lists them with the path of PUBLIC_URL', async () => {
   const { client } = await start({ PUBLIC_URL: 'https://example.com/floodgate' });
   expect((await client.get('/')).body.docs).toBe('/floodgate/docs');
 });

@@ -39,8 +39,8 @@ class Shop {}
 const interceptorsOf = (name: 'get' | 'list' | 'create') =>
   Reflect.getMetadata(INTERCEPTORS_METADATA, Orders.prototype[name]);
 
-it('comes before the interceptors of a route with @CacheKey, and is on no other route', async () => {
-  // In one process that starts the app twice, the latest one is used.
+it('comes before the other interceptors of a route with @CacheKey, and is on no other route', async () => {
+  // A process that starts the app twice uses the latest interceptor.
   for (let start = 0; start < 2; start++) {
     const nest = await NestFactory.createApplicationContext(Shop, { logger: false });
     expect(interceptorsOf('get')).toEqual([nest.get(AnswerCacheInterceptor), Own]);

@@ -46,7 +46,7 @@ class World {
     const set = setOf(thing);
     const before = { ...this.versions };
     const read = async () => {
-      // Nothing may be made of an entry that was invalidated during its load.
+      // No other entry may be made of one that was invalidated during its load.
       let entry = await this.fetch(set, [set, OWNER], () => this.seen(set, OWNER));
       while (entry.isSpoiled) entry = await this.fetch(set, [set, OWNER], () => this.seen(set, OWNER));
       const found = entry.value;
@@ -61,7 +61,7 @@ class World {
     return Object.fromEntries(names.map((name) => [name, this.versions[name] as number]));
   }
 
-  /** Reads at once, and resolves when the test says so. */
+  /** Reads immediately, and resolves when the test says so. */
   private fetch(name: string, tags: string[], look: () => Seen) {
     const load = () =>
       new Promise<Loaded<Seen>>((resolve, reject) => {
@@ -81,7 +81,7 @@ it.each([
   ['that does not expire', 60_000],
   ['that expires at once', 0.001],
 ])(
-  'never serves a value older than a change before the read, in whatever order loads end, from a cache %s',
+  'never serves a value older than the last change before the read, in whatever order loads end, from a cache %s',
   async (_, ttlMs) => {
     await fc.assert(
       fc.asyncProperty(fc.array(action, { minLength: 3, maxLength: 40 }), async (actions) => {

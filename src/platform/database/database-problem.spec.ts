@@ -11,18 +11,21 @@ const ADDRESSES = [
 it.each([
   ['IPv4 first', ADDRESSES],
   ['IPv6 first', [...ADDRESSES].reverse()],
-])('takes a name with several addresses, at none of which anybody listens, for one that passes: %s', async (_, all) => {
-  const socket = connect({
-    host: 'database',
-    port: await freePort(),
-    lookup: (_host, _how, found) => found(null, all),
-  });
-  const [error] = await once(socket, 'error');
-  expect(error.errors).toHaveLength(ADDRESSES.length);
-  expect(databaseProblem(error)).toMatchObject({ status: 503 });
-});
+])(
+  'treats a name with several addresses, none of which accepts connections, as a passing failure: %s',
+  async (_, all) => {
+    const socket = connect({
+      host: 'database',
+      port: await freePort(),
+      lookup: (_host, _how, found) => found(null, all),
+    });
+    const [error] = await once(socket, 'error');
+    expect(error.errors).toHaveLength(ADDRESSES.length);
+    expect(databaseProblem(error)).toMatchObject({ status: 503 });
+  },
+);
 
-it('takes what is no failure of a connection for none', () => {
+it('does not treat other errors as failures of a connection', () => {
   for (const error of [new AggregateError([new Error('a'), new Error('b')]), new TypeError('x is not a function')])
     expect(databaseProblem(error)).toBeUndefined();
 });

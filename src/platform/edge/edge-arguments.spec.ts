@@ -55,7 +55,7 @@ it('reads and validates the declared parameters', () => {
 it.each([
   ['whole', 1],
   ['piped', 1],
-] as const)('says which parameter of %s it cannot read', (name, place) => {
+] as const)('names the parameter of %s that it cannot read', (name, place) => {
   expect(() => new EdgeArguments(Orders, name)).toThrow(
     `Orders.${name} cannot be answered at the edge: its parameter ${place} `,
   );

@@ -89,7 +89,7 @@ async function routesOf(controller: Type): Promise<{ declared: DeclaredRoutes; m
   return { declared, made, make: () => routes.onModuleInit() };
 }
 
-it('knows every path of a controller with several, for each handler', async () => {
+it('knows every path of each handler when a controller has several', async () => {
   const { declared, made, make } = await routesOf(Orders);
   expect(declared.all().map(({ method, template }) => `${method} ${template}`)).toEqual([
     'GET /orders/:id',

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { escapePointer, MAX_DEPTH, parseJson } from './json.js';
 import { Problem } from './problem.js';
 
-/** The refusal's pointer, or its detail when there is no pointer. */
+/** The pointer of the error, or its detail when it has none. */
 function refusal(text: string | Buffer): string {
   try {
     parseJson(Buffer.from(text as string));
@@ -73,7 +73,7 @@ it.each([
   '{"proto":{},"__proto":1}',
   '5e-324',
   '0.1',
-])('takes %s', (text) => {
+])('accepts %s', (text) => {
   expect(JSON.parse(JSON.stringify(parseJson(Buffer.from(text))))).toEqual(JSON.parse(text));
 });
 

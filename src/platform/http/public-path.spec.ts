@@ -5,7 +5,7 @@ it.each([
   ['https://api.example.com/', ''],
   ['https://example.com/floodgate', '/floodgate'],
   ['https://example.com/api/flood%20gate/', '/api/flood%20gate'],
-])('takes from %s the public path %j', (url, path) => {
+])('finds in %s the public path %j', (url, path) => {
   expect(publicPathOf({ PUBLIC_URL: url } as never)).toBe(path);
 });
 

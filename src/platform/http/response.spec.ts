@@ -77,11 +77,16 @@ async function sent(type: typeof ServerResponse, answer: Give, request: string, 
 const withoutSecurity = (all: string[]) => all.filter((line) => !SECURITY_NAMES.has(line.split(':')[0] ?? ''));
 
 describe.each(Object.entries(requests))('%s', (_, request) => {
-  it.each(Object.entries(answers))('is given %s as Node would, with the security headers', async (_name, answer) => {
-    const [ours, nodes] = [await sent(HttpResponse, answer, request), await sent(ServerResponse, answer, request)];
-    expect(withoutSecurity(ours)).toEqual(nodes);
-    expect(ours).toEqual(expect.arrayContaining(Object.entries(SECURITY).map(([name, value]) => `${name}: ${value}`)));
-  });
+  it.each(Object.entries(answers))(
+    'gets %s as Node would send it, with the security headers',
+    async (_name, answer) => {
+      const [ours, nodes] = [await sent(HttpResponse, answer, request), await sent(ServerResponse, answer, request)];
+      expect(withoutSecurity(ours)).toEqual(nodes);
+      expect(ours).toEqual(
+        expect.arrayContaining(Object.entries(SECURITY).map(([name, value]) => `${name}: ${value}`)),
+      );
+    },
+  );
 });
 
 it('sends no Keep-Alive header when connections have no time-out', async () => {

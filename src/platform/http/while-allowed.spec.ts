@@ -3,7 +3,7 @@ import { jest } from '@jest/globals';
 import type { ExecutionContext } from '@nestjs/common';
 import { LastingRequests } from './while-allowed.js';
 
-/** How often a guard is asked during three intervals about a request with this response. */
+/** The number of times that a guard is asked during three intervals about a request with this response. */
 function looksAt(response: object): number {
   jest.useFakeTimers();
   const lasting = new LastingRequests();
@@ -24,6 +24,6 @@ it.each([
   ['has disconnected', { closed: false, req: { socket: { destroyed: true } } }, 0],
   ['has a socket that Node has set to null', { closed: false, req: { socket: null } }, 0],
   ['has its answer', { closed: true, req: { socket: { destroyed: false } } }, 0],
-])('asks guards again only while the caller waits: one who %s', (_, response, looks) => {
+])('asks guards again only while the caller waits: a caller who %s', (_, response, looks) => {
   expect(looksAt(response)).toBe(looks);
 });

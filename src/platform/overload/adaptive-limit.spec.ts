@@ -14,7 +14,7 @@ const create = (options = {}) => {
   };
   return { limit, windows };
 };
-/** Normal load, in which the base latency is learnt. */
+/** Normal load, during which the base latency is learnt. */
 const QUIET = { inHand: 10 };
 const REFUSING = { refuses: true };
 
@@ -59,14 +59,14 @@ it('admits as many as keep the latency at 1.4 times the base latency', () => {
   expect(limit.value).toBeLessThan(65);
 });
 
-it('does not take the latency of an overload for the base latency', () => {
+it('does not learn the latency of an overload as the base latency', () => {
   const { limit, windows } = create();
   windows(20, 10, QUIET);
   for (let done = 0; done < 150; done++) windows(1, Math.max(10, limit.value / 4), REFUSING);
   expect(limit.own).toBeLessThan(11);
 });
 
-it('measures the base latency before it refuses by it, and every 10 s, with few requests at work', () => {
+it('measures the base latency with few requests at work before its first refusals, and every 10 s', () => {
   const { limit, windows } = create();
   windows(1, 30, REFUSING);
   expect(limit.value).toBe(20);
@@ -81,7 +81,7 @@ it('measures the base latency before it refuses by it, and every 10 s, with few 
   expect(limit.value).toBe(20);
 });
 
-it('returns to its initial value when no request is refused any more, used or not', () => {
+it('returns to its initial value when no request is refused any more, whether it is used or not', () => {
   const { limit, windows } = create();
   windows(20, 10, QUIET);
   windows(20, 100, REFUSING);

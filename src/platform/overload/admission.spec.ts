@@ -74,7 +74,7 @@ it('keeps the last places for writes and logins', () => {
   expect(log.at(-1)).toBe('write started');
 });
 
-it('gives slow senders and logins no place of reads and writes', () => {
+it('gives slow senders and logins none of the places of reads and writes', () => {
   const { enter, fill, log } = create();
   fill('bulk', 30);
   fill('login', 30);

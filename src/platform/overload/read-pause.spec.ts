@@ -12,7 +12,7 @@ function create() {
   return { loop, readPause, log, refuse };
 }
 
-it('pauses no connection before the process does little but refuse', () => {
+it('pauses no connection until the process does little but refuse', () => {
   const { loop, readPause, log, refuse } = create();
   loop.busy = 0.8;
   refuse('a', 0);
@@ -25,7 +25,7 @@ it('pauses no connection before the process does little but refuse', () => {
   expect(log).toEqual([]);
 });
 
-it('pauses refused connections for a while when it does', () => {
+it('pauses refused connections for a while from then on', () => {
   const { readPause, log, refuse } = create();
   refuse('a', 0);
   readPause.tick(50);
@@ -36,7 +36,7 @@ it('pauses refused connections for a while when it does', () => {
   expect(log).toEqual(['b pauses', 'b resumes']);
 });
 
-it('pauses them longer the longer the overload lasts, up to a second', () => {
+it('pauses connections longer the longer the overload lasts, up to a second', () => {
   const { readPause, log, refuse } = create();
   for (let now = 0; now < 1000; now += 50) {
     refuse('other', now);

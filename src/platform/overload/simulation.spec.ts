@@ -188,7 +188,7 @@ describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) 
     const server = simulate();
     server.open(times * server.capacityPerSecond);
     server.run(6000);
-    // Work goes on while it looks for its limit.
+    // It keeps working while it searches for its limit.
     expect(server.seen(0, 1000).perSecond).toBeGreaterThan(0.9 * server.capacityPerSecond);
     const { perSecond, p99, refusalP99 } = server.seen(1500, 6000);
     expect(perSecond).toBeGreaterThan(0.97 * server.capacityPerSecond);
@@ -196,7 +196,7 @@ describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) 
     expect(refusalP99).toBe(0);
   });
 
-  it('does not take a long overload for the norm, and loses little by measuring again', () => {
+  it('does not learn a long overload as normal, and loses little by measuring again', () => {
     const server = simulate();
     server.open(2 * server.capacityPerSecond);
     server.run(40_000);
@@ -214,7 +214,7 @@ describe.each(SERVERS)('a server that works on %s', (_name, servers, serviceMs) 
     expect(p99).toBeLessThan(2 * serviceMs + 2);
   });
 
-  it('works on while the database is ten times as slow, and recovers within 10 s of it', () => {
+  it('keeps working while the database is ten times as slow, and recovers within 10 s', () => {
     const server = simulate();
     server.open(server.capacityPerSecond / 2);
     server.run(10_000);
@@ -239,7 +239,7 @@ it('refuses none of 512 callers who wait for cheap answers', () => {
   }
 });
 
-it('keeps its throughput with 512 callers who ask for more than it can do', () => {
+it('keeps its throughput with 512 callers who send more requests than it can serve', () => {
   const server = new Simulation(10, 5);
   server.closed(512);
   server.run(10_000);

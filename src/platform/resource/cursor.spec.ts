@@ -20,7 +20,7 @@ function isRefused(open: () => unknown): boolean {
   }
 }
 
-it('opens to the position that it was made of, on every replica', () => {
+it('decodes to its position on every replica', () => {
   const replica = cursorsOf('a secret of the tests that is long enough');
   fc.assert(
     fc.property(position, scope, (at, list) => {

@@ -22,7 +22,7 @@ it.each([
   expect(keyOf(addressReader()(request(address)))).toBe(key);
 });
 
-it('trusts X-Forwarded-For only from the configured proxies, and only what they have added', () => {
+it('trusts X-Forwarded-For only from the configured proxies, and only the entries that they added', () => {
   const forged = '203.0.113.9, 198.51.100.1';
   expect(addressReader()(request('192.0.2.7', forged))).toBe('192.0.2.7');
   const read = addressReader('10.0.0.0/8, 2001:db8::/32');
@@ -33,24 +33,24 @@ it('trusts X-Forwarded-For only from the configured proxies, and only what they 
   expect(read(request('10.1.2.3'))).toBe('10.1.2.3');
 });
 
-it('makes no key of what is not an address', () => {
+it('makes no key of anything but an address', () => {
   const read = addressReader('10.0.0.0/8');
   for (const odd of ['unknown', '198.51.100.1:4711', '', 'x'.repeat(9000)])
     expect(read(request('10.1.2.3', odd))).toBe('10.1.2.3');
 });
 
-it('trusts as many proxies as configured: the addresses that they added, and none to the left of those', () => {
+it('trusts only the addresses that the configured number of proxies added, and none to the left of those', () => {
   const forged = '203.0.113.9, 10.1.1.1, 10.2.2.2';
   const intranet = '10.9.9.9';
   expect(addressReader('1')(request(intranet, forged))).toBe('10.2.2.2');
   expect(addressReader('2')(request(intranet, forged))).toBe('10.1.1.1');
   expect(addressReader('1')(request(intranet))).toBe(intranet);
-  // With fewer entries than proxies, it is the furthest one.
+  // With fewer entries than proxies, the caller is the leftmost one.
   expect(addressReader('3')(request(intranet, '10.2.2.2'))).toBe('10.2.2.2');
   expect(addressReader('1')(request(intranet, '203.0.113.9, unknown'))).toBe(intranet);
 });
 
-it('says whom it trusts', () => {
+it('describes which proxies it trusts', () => {
   expect([undefined, '1', '2', '10.0.0.0/8,::1'].map(trustText)).toEqual([
     expect.stringContaining('trusted from nobody'),
     expect.stringContaining('trusted from the one proxy in front'),
@@ -59,7 +59,7 @@ it('says whom it trusts', () => {
   ]);
 });
 
-/** Entries of a header, and all headers of `most` of them or fewer. */
+/** Entries of a header, and all headers of up to `most` of them. */
 const ENTRIES = ['203.0.113.9', '10.0.0.2', '127.0.0.1', '2001:db8::1', '::ffff:10.1.2.3', '198.51.100.1:80', ' '];
 const headersOf = (most: number): string[] =>
   most === 0 ? [''] : headersOf(most - 1).flatMap((rest) => [rest, ...ENTRIES.map((entry) => `${entry},${rest}`)]);
@@ -75,7 +75,7 @@ it.each([undefined, '1', '2', '3', '10', '127.0.0.1', '127.0.0.1, 10.0.0.0/8', '
       for (const header of [undefined, ...HEADERS]) {
         const headers = header === undefined ? {} : { 'x-forwarded-for': header };
         const [theirs, ours] = (await server.inject({ url: '/', remoteAddress, headers })).json();
-        // Fastify would count something that is no address as one.
+        // Fastify would accept something that is not an address.
         if (ours !== (isIP(theirs) ? theirs : remoteAddress)) wrong.push([remoteAddress, header, theirs, ours]);
       }
     }

@@ -9,7 +9,7 @@ const limits = fc.record({
 /** Pauses between requests, many of them 0. */
 const pauses = fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 20_000 })), { maxLength: 200 });
 
-it('admits in any period no more than a whole quota and what drains meanwhile', () => {
+it('admits in any period no more than a whole quota plus the amount that drains meanwhile', () => {
   fc.assert(
     fc.property(limits, pauses, ({ limit, windowMs }, pauses) => {
       const gcra = new Gcra(limit, windowMs);
@@ -42,7 +42,7 @@ it('admits all requests within the rate, and a whole quota at once', () => {
   );
 });
 
-it('says correctly how many may follow at once and when a retry is admitted, whatever its share of the limit', () => {
+it('says correctly how many requests may follow at once and when a retry is admitted, whatever its share of the limit', () => {
   fc.assert(
     fc.property(limits, pauses, ({ limit, windowMs, replicas }, pauses) => {
       const gcra = new Gcra(limit, windowMs);
@@ -63,7 +63,7 @@ it('says correctly how many may follow at once and when a retry is admitted, wha
   );
 });
 
-it('keeps keys apart, also while it forgets expired ones', () => {
+it('keeps keys apart, even while it forgets expired ones', () => {
   const gcra = new Gcra(2, 1000);
   for (let now = 0; now < 60_000; now += 500) {
     const key = `key ${now % 3000}`;
@@ -110,7 +110,7 @@ it('takes a request back', () => {
   expect([gcra.take('a', 0).admitted, gcra.take('a', 0).admitted]).toEqual([true, false]);
 });
 
-it('makes a key due once it has used its share, and takes over what others have used', () => {
+it('makes a key due for an exchange once it has used its share, and adds what other replicas have used', () => {
   const gcra = new Gcra(100, 100_000);
   for (let i = 0; i < 4; i++) gcra.take('a', 0);
   expect(gcra.takeDue()).toEqual([]);

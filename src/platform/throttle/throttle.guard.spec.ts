@@ -91,7 +91,7 @@ async function ask(url: string, times: number, headers = {}) {
 }
 const bad = { authorization: 'Bearer of-nothing' };
 
-it('gives all plain routes one limit together', async () => {
+it('gives all plain routes one common limit', async () => {
   const policy = '"default";q=3;w=60';
   expect(await ask('/team/plain', 4)).toEqual([
     [200, policy, '"default";r=2;t=20'],
