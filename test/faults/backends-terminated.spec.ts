@@ -7,13 +7,13 @@ import { openSocket, readAnswer } from '../support/raw.js';
 import { at, type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, quantile, row } from '../support/row.js';
 
-/** DATABASE_POOL_SIZE, STREAM_CONCURRENCY, those for short reads, and the one that looks whether PostgreSQL is there. */
+/** DATABASE_POOL_SIZE, STREAM_CONCURRENCY, the connections for short reads, and the one that checks whether PostgreSQL is up. */
 const MOST_CONNECTIONS = 10 + 2 + 2 + 1;
 const isFailure = ({ status }: Outcome) => status === 0 || status >= 500;
 
 let two: Replicas;
 beforeAll(async () => {
-  // Who calls is known, so that a change begins with its transaction.
+  // Sessions are cached, so that a change begins with its transaction.
   two = await startReplicas({ SESSION_CHECK_MS: '5000' });
 }, 60_000);
 afterAll(() => two?.close());
@@ -74,15 +74,15 @@ row(12, 'in the middle of an upload', async () => {
   return { answered: 503, stored: 0 };
 });
 
-row(12, 'while an answer is on its way', async () => {
+row(12, 'while an answer is in transit', async () => {
   const { admin, here } = two;
   const { path, etag } = await makeRecord(admin, await makeCollection(admin, 'private', 'on-its-way'));
   const statuses: number[] = [];
   for (let time = 0; time < 20; time++) {
     here.toDatabase.hold('answers');
-    // Its session's end comes with the answer to the statement that begins the transaction.
+    // The end of its session arrives with the answer to the statement that begins the transaction.
     const change = admin.patch(path, { data: { time } }, { 'if-match': etag });
-    // Once in a while who calls has to be looked up first, and then no transaction begins.
+    // Occasionally the caller has to be looked up first, and then no transaction begins.
     await until(async () => (await two.database.query(IN_TRANSACTION)).length > 0, 1).catch(() => {});
     await terminate();
     await pause(50);
@@ -96,8 +96,8 @@ row(12, 'while an answer is on its way', async () => {
   return { 'answered 503': statuses.length };
 });
 
-row(12, 'the first of all, reset in the middle of a statement', async () => {
-  // So few that the one which was there before all else is in use.
+row(12, 'the first connection of all, reset in the middle of a statement', async () => {
+  // So few connections that the first one is in use.
   const fresh = await startReplicas({ DATABASE_POOL_SIZE: '2' });
   const { admin, database, here } = fresh;
   const holder = new pg.Client({ connectionString: database.url });
@@ -106,7 +106,7 @@ row(12, 'the first of all, reset in the middle of a statement', async () => {
     await holder.connect();
     await holder.query('BEGIN; LOCK TABLE records');
     const stuck: ReturnType<typeof admin.post>[] = [];
-    // One behind the other, so that they are not made by one statement.
+    // One after the other, so that they are not made by one statement.
     for (let one = 1; one <= 2; one++) {
       stuck.push(admin.post(records, { data: {} }));
       await until(async () => (await database.query(`${SESSIONS} AND wait_event_type = 'Lock'`)).length === one);

@@ -7,9 +7,9 @@ import { type Replicas, startReplicas } from '../support/replicas.js';
 import { row } from '../support/row.js';
 import { lines, NDJSON, tally, untilFree } from '../support/uploads.js';
 
-/** Rows that are stored at a time. */
+/** The number of rows that are stored at a time. */
 const BATCH = 5000;
-/** Of `data`, whatever stands around it. */
+/** The limit of `data` alone, without the text around it. */
 const DATA_LIMIT = 65_536;
 
 let two: Replicas;
@@ -27,7 +27,7 @@ const freshKey = () => `key ${++keys}`;
 type Framing = 'declared' | 'chunked';
 type Ending = 'end' | 'reset';
 
-/** The head of an upload of which so many bytes are announced, or which comes in chunks. */
+/** The head of an upload that declares this many bytes, or is sent in chunks. */
 const headOf = ({ records }: MadeCollection, query: string, framing: Framing, bytes: number, key = '') =>
   `POST ${records}/bulk${query} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${ada.tokens?.accessToken}\r\n` +
   `Content-Type: application/x-ndjson\r\n${key && `Idempotency-Key: ${key}\r\n`}` +
@@ -44,7 +44,7 @@ for (const framing of framings) {
       `${lines(1, 1)}{"data":1}\n`,
       `${lines(2, 3999)}{"data":{"n":\n`,
       long(DATA_LIMIT) + long(DATA_LIMIT + 1) + long(10_000_000),
-      // The last one is cut off, and nothing comes behind it.
+      // The last line is cut off, and nothing follows it.
       `${lines(4000, 6000)}{"data":{"n":7`,
     ].join('');
     const badLines = [2, 4001, 4003, 4004, 6006];
@@ -52,7 +52,7 @@ for (const framing of framings) {
       const socket = openSocket(two.here.anyone.url);
       const answer = readAnswer(socket);
       socket.write(headOf(set, query, framing, Buffer.byteLength(text)));
-      // In pieces of which none ends where a line does.
+      // In pieces, none of which ends at the end of a line.
       for (let at = 0; at < text.length; at += 99_991) socket.write(piece(framing, text.slice(at, at + 99_991)));
       if (framing === 'chunked') socket.write('0\r\n\r\n');
       return answer;
@@ -69,14 +69,14 @@ for (const framing of framings) {
   });
 }
 
-/** Sends all but the end of it, waits until what can be stored is, and ends the connection in the middle of a line. */
+/** Sends all but the end of the upload, waits until its complete batches are stored, and closes the connection in mid-line. */
 async function cutOff(set: MadeCollection, query: string, framing: Framing, ending: Ending, key = ''): Promise<void> {
   const socket = openSocket(two.here.anyone.url);
   socket.resume();
   const closed = new Promise((resolve) => socket.once('close', resolve));
   socket.write(headOf(set, query, framing, 10_000_000, key));
   socket.write(piece(framing, `${lines(1, 10)}{"data":1}\n${lines(11, 12_000)}{"data":{"n":12001}}`));
-  // A whole record but for the end of its line, and then one that is not.
+  // The end of a whole line, and then a part of one.
   socket.write(piece(framing, '\n{"data":{"n":12'));
   const busy = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`;
   if (query) await until(async () => (await two.database.query(busy)).length > 0);
@@ -84,7 +84,7 @@ async function cutOff(set: MadeCollection, query: string, framing: Framing, endi
   if (ending === 'end') socket.end();
   else socket.resetAndDestroy();
   await closed;
-  // The app is done with it.
+  // The app has finished with the upload.
   if (query) await until(async () => (await two.database.query(busy)).length === 0);
   else await two.here.program.says(new RegExp(`upload to ${set.name} ended early, with ${2 * BATCH} records stored`));
 }
@@ -100,11 +100,11 @@ for (const framing of framings) {
       await cutOff(plain, '', framing, ending);
       await cutOff(keyed, '', framing, ending, key);
       await cutOff(atomic, '?atomic=true', framing, ending);
-      // Whole batches, and never half a line; none at all of what is atomic.
+      // Whole batches and never half a line; nothing at all of an atomic upload.
       expect(await tally(two.database, plain)).toEqual([2 * BATCH, 2 * BATCH]);
       expect(await tally(two.database, keyed)).toEqual([2 * BATCH, 2 * BATCH]);
       expect(await tally(two.database, atomic)).toEqual([0, 0]);
-      // Under its key the rest comes in, and the answer is for all of it.
+      // Repeated under its key, the upload stores the rest, and its answer counts all of it.
       for (const [n, client] of atBoth(two, ada).entries()) {
         const answer = must(200, await untilFree(() => load(client)));
         expect(answer.body).toMatchObject({ inserted: 13_000, failed: 1, errors: [{ line: 11 }] });

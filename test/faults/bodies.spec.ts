@@ -8,7 +8,7 @@ import { inMiB, memoryOf, peakOf } from '../support/watch.js';
 
 const LOGIN = '/api/v1/auth/login';
 const MIB = 1_048_576;
-/** What memory may grow by before it counts: garbage of some seconds, far less than what is sent. */
+/** The growth of memory that does not count: garbage of some seconds, far less than the bytes that are sent. */
 const FLAT_MIB = 96;
 
 let one: Single;
@@ -22,7 +22,7 @@ beforeAll(async () => {
     PASSWORD_HASH_QUEUE: '1',
   });
   set = await makeCollection(one.admin);
-  // What its first requests take once is no growth.
+  // The first requests allocate memory once, which is not growth.
   for (let i = 0; i < 200; i++) must(201, await one.admin.post(set.records, { data: { i } }));
 }, 60_000);
 afterEach(() => one.expectUnharmed());
@@ -35,7 +35,7 @@ const head = (path: string, headers: string, type = 'application/json') =>
 const targets = () => [head(LOGIN, ''), head(set.records, ''), head(`${set.records}/bulk`, '', 'application/x-ndjson')];
 const withHeaders = (target: string, headers: string) => target.replace(/\r\n$/, `${headers}\r\n`);
 
-/** Sends a head, and the pieces as long as they are taken; resolves with what was answered when the server ends it. */
+/** Sends a head, and then pieces as long as they are accepted. @returns the answer, when the server closes the connection */
 function pour(start: string, piece: Buffer, times: number): Promise<{ status: number; sent: number }> {
   return new Promise((resolve) => {
     const { hostname, port } = new URL(one.url);
@@ -70,12 +70,12 @@ row(29, 'over the limit', async () => {
       answers.push(...(await Promise.all(all)));
     }
   });
-  // Who goes on sending may have the connection closed under him before he comes to read the answer.
+  // The connection may be closed before a caller that keeps sending reads the answer.
   const refused = answers.filter(({ status }) => status === 413).length;
   const closed = answers.filter(({ status }) => Number.isNaN(status)).length;
   expect(refused + closed).toBe(answers.length);
   expect(closed).toBeLessThan(answers.length / 4);
-  // None was read to its end.
+  // No body was read to its end.
   expect(Math.max(...answers.map(({ sent }) => sent))).toBeLessThan(32 * MIB);
   expect(peak - before).toBeLessThan(FLAT_MIB);
   return {
@@ -91,7 +91,7 @@ row(29, 'in chunks of one byte', async () => {
   const small = Buffer.from('1\r\n \r\n'.repeat(10_000));
   let answers: { status: number; sent: number }[] = [];
   const peak = await peakOf(one.program, async () => {
-    // 200,000 bytes each, and then no more.
+    // Each sends 200,000 bytes, and then stops.
     const all = Array.from({ length: 10 }, () => pour(head(LOGIN, 'Transfer-Encoding: chunked\r\n'), small, 20));
     answers = await Promise.all(all);
   });
@@ -105,7 +105,7 @@ row(29, 'a false Content-Length', async () => {
   const body = JSON.stringify({ email: 'a@example.com', password: 'x'.repeat(50) });
   const seen: Record<string, number[]> = { 'too short': [], 'too long': [], 'too long, then an end': [] };
   const all = targets().flatMap((target) => [
-    // Cut there, it is no JSON; and what is left over is no request.
+    // Cut there, the body is not JSON, and the rest is not a request.
     exchange(one.url, withHeaders(target, 'Content-Length: 9\r\n') + body, true).then((received) => {
       seen['too short']?.push(statusIn(received));
     }),
@@ -117,7 +117,7 @@ row(29, 'a false Content-Length', async () => {
     }),
   ]);
   await Promise.all(all);
-  // An upload says it of its one line.
+  // An upload reports it as an error of its one line.
   expect(seen).toEqual({
     'too short': expect.arrayContaining([400, 400, 200]),
     'too long': [408, 408, 408],
@@ -126,7 +126,7 @@ row(29, 'a false Content-Length', async () => {
   return { requests: all.length, 'memory before': inMiB(before), after: inMiB(memoryOf(one.program)) };
 });
 
-/** Sends it, ends its half of the connection, and reads to the end. */
+/** Sends the request, ends its half of the connection, and reads to the end. */
 function endedEarly(request: string): Promise<string> {
   return new Promise((resolve) => {
     const { hostname, port } = new URL(one.url);
@@ -194,7 +194,7 @@ row(36, '', async () => {
     statuses.add((await ask()).status);
     times.push(performance.now() - begun);
   };
-  // One is hashed and one waits: were these hashed, the third at the same time would be refused with 503.
+  // One sign-in is hashed and one waits: if these passwords were hashed, the third at once would get 503.
   for (let round = 0; round < 4; round++) await Promise.all([...asks, ...asks].map(timed));
   expect([...statuses]).toEqual([400]);
   const ordinary = await Promise.all(

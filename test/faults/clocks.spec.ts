@@ -14,7 +14,7 @@ const SHIFTS = { right: 0, ahead: OFF_S, behind: -OFF_S };
 type Which = keyof typeof SHIFTS;
 const ALL = Object.keys(SHIFTS) as Which[];
 
-/** Has a process take the time for another one, as a machine with a wrong clock does; what it waits is as long as ever. */
+/** Shifts the clock of a process, as on a machine whose clock is wrong; timers are not affected. */
 const clockOff = (seconds: number) =>
   `--import=data:text/javascript,${encodeURIComponent(`
     const real = Date.now.bind(Date);
@@ -35,13 +35,13 @@ beforeAll(async () => {
   settings = {
     ...productionSettings(database.url),
     REDIS_URL: redis.url,
-    // What is measured is whose clock counts, not how this machine keeps up.
+    // The tests are about whose clock counts, not about the speed of the machine.
     REDIS_TIMEOUT_MS: '1000',
     ADMIN_EMAIL: ADMIN.email,
     ADMIN_PASSWORD: ADMIN.password,
     LOGIN_LIMIT: String(LOGIN_LIMIT),
     AUTH_LIMIT_WINDOW_S: '3600',
-    // Shorter than a clock is off.
+    // Shorter than the shift of the clocks.
     REFRESH_TOKEN_TTL_S: '200',
     SESSION_CHECK_MS: '0',
   };
@@ -61,13 +61,13 @@ const meAt = async (which: Which, token = '') =>
 const refreshAt = (which: Which, refreshToken = '') => clients[which].post('/api/v1/auth/refresh', { refreshToken });
 
 row(40, 'exp and nbf', async () => {
-  // The test must be able to tell: their clocks are off indeed.
+  // The clocks really differ: otherwise the test would prove nothing.
   for (const which of ALL) {
     const [, said] = await programs[which].says(/"@timestamp":"([^"]+)"/);
     expect(Math.abs(Date.parse(said as string) - Date.now() - SHIFTS[which] * 1000)).toBeLessThan(60_000);
   }
   const signedIn = await Promise.all(ALL.map((which) => clients[which].signIn(ADMIN.email, ADMIN.password)));
-  // A token lives for 15 minutes, so that a clock which is off by five does not end it.
+  // A token lives for 15 minutes, so a clock that is five minutes off does not end it.
   for (const { tokens } of signedIn)
     for (const which of ALL) expect([which, await meAt(which, tokens?.accessToken)]).toEqual([which, 200]);
 
@@ -85,7 +85,7 @@ row(40, 'exp and nbf', async () => {
       checked++;
     }
   }
-  // One that was found good ends in time as well.
+  // A token that has been verified before expires in time as well.
   const dying = ALL.map((which) => forge({ exp: Math.floor(Date.now() / 1000) + SHIFTS[which] - SKEW_S + 5 }));
   const found = () => Promise.all(ALL.map((which, i) => meAt(which, dying[i])));
   expect(await found()).toEqual([200, 200, 200]);
@@ -112,12 +112,12 @@ row(40, 'sessions', async () => {
   for (const begun of ALL) {
     const { tokens } = await clients[begun].signIn(ADMIN.email, ADMIN.password);
     const next = must(200, await refreshAt(begun, tokens?.refreshToken)).body;
-    // Two tabs that refresh at once do so wherever they are, and stay signed in.
+    // Two tabs that refresh at once stay signed in, at whichever replica.
     for (const which of ALL) {
       const { status, body } = await refreshAt(which, tokens?.refreshToken);
       expect([begun, which, status, body.refreshToken]).toEqual([begun, which, 200, next.refreshToken]);
     }
-    // And 10 s later the token that was spent is a stolen one, wherever it comes.
+    // 10 s later every replica treats the spent token as stolen.
     await database.query(`UPDATE sessions SET rotated_at = rotated_at - interval '11 s'`);
     for (const which of ALL.toReversed())
       expect([begun, which, (await refreshAt(which, tokens?.refreshToken)).status]).toEqual([begun, which, 401]);

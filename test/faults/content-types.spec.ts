@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterEach(() => one.expectUnharmed());
 afterAll(() => one?.close());
 
-/** A route that reads a body: how it is asked, a body that it takes, and its status then. */
+/** A route that reads a body: its request line, a body that it accepts, and its status then. */
 interface Route {
   line: string;
   good: string;
@@ -31,7 +31,7 @@ const routes = (): Route[] => [
   { line: `POST ${set.records}/bulk?atomic=true`, good: '[{"data":{}}]', done: 200 },
 ];
 
-/** @param header the whole line, or several, or none */
+/** @param header one or several whole header lines, or none */
 async function send({ line }: Route, header: string, body: string): Promise<number> {
   const head =
     `${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ${one.admin.tokens?.accessToken}\r\n` +
@@ -39,7 +39,7 @@ async function send({ line }: Route, header: string, body: string): Promise<numb
   return Number(/^HTTP\/1\.1 (\d{3})/.exec(await exchange(one.url, head, true))?.[1]);
 }
 
-/** Bodies that no route may take: by a flaw that only a check as JSON finds, and by not being JSON at all. */
+/** Bodies that no route may accept: with a flaw that only validation as JSON finds, or not JSON at all. */
 const BAD = [
   '{"a":"\\u0000"}',
   '{"__proto__":{"a":1}}',
@@ -49,7 +49,7 @@ const BAD = [
   '<a/>',
   '\x00',
 ];
-/** In an upload it is a bad line, for which nothing is stored. */
+/** In an upload the body becomes a bad element, for which nothing is stored. */
 const wrapped = ({ line }: Route, body: string) => (line.includes('/bulk') ? `[{"data":${body}}]` : body);
 
 const ODD = [
@@ -114,7 +114,7 @@ const FOREIGN = ['utf-16', '"latin1"', 'UTF-8x', 'iso-8859-1; x=utf-8'].map(
   (charset) => `Content-Type: application/json; charset=${charset}\r\n`,
 );
 const NONE = ['', 'Content-Type:\r\n', 'Content-Type: \t \r\n', 'Content-Types: application/json\r\n'];
-/** Never anything but 415. */
+/** These must always get 415. */
 const REFUSED = [...DOUBLED, ...FOREIGN, ...NONE];
 
 row(41, '', async () => {
@@ -123,7 +123,7 @@ row(41, '', async () => {
     for (const header of [...ODD, ...REFUSED]) {
       const status = await send(route, header, route.good);
       const where = [route.line, header.slice(0, 80)];
-      // 400: what is no HTTP header at all.
+      // 400 is for bytes that are not a valid HTTP header.
       expect([...where, [route.done, 415, 400].includes(status)]).toEqual([...where, true]);
       if (status === route.done) seen['checked as JSON']++;
       else seen[`refused with ${status as 400 | 415}`]++;
@@ -135,7 +135,7 @@ row(41, '', async () => {
       }
     }
   }
-  // Both happen, or nothing was tried.
+  // Each outcome occurs: otherwise the test would prove nothing.
   expect(Math.min(...Object.values(seen))).toBeGreaterThan(0);
   const requests = routes().length * (ODD.length + REFUSED.length) * (1 + BAD.length);
   return { requests, ...seen };

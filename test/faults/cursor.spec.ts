@@ -24,13 +24,13 @@ interface Item {
 
 const day = (n: number) => `2001-01-${String(n).padStart(2, '0')}T00:00:00.000Z`;
 
-/** A row for each of the days. */
+/** Stores a row for each of the days. */
 async function fill(client: Client, { records }: MadeCollection, days: number[]): Promise<void> {
   const text = days.map((n) => `{"data":{"n":${n}},"occurredAt":"${day(n)}"}\n`).join('');
   if (text !== '') must(200, await client.post(`${records}/bulk`, text, NDJSON));
 }
 
-/** The pages of a list, each from the other replica than the one before. */
+/** The pages of a list, read from both replicas in turn. */
 async function* pagesOf(path: string): AsyncGenerator<Item[]> {
   let cursor: string | null = '';
   for (let page = 0; cursor !== null; page++) {
@@ -52,7 +52,7 @@ row(42, 'a cursor that was changed', async () => {
   const { nextCursor } = must(200, await ada.get(`${set.records}?limit=2`)).body;
   const ask = (client: Client, cursor: string) =>
     client.get(`${set.records}?limit=2&cursor=${encodeURIComponent(cursor)}`);
-  // Any replica takes what another one made.
+  // Each replica accepts cursors of the other.
   const [here, there] = await Promise.all(atBoth(two, ada).map((client) => ask(client, nextCursor)));
   expect([here?.status, there?.text]).toEqual([200, here?.text]);
   const bytes = Buffer.from(nextCursor);
@@ -98,7 +98,7 @@ row(42, 'a cursor of another list', async () => {
     [ada, `${set.records}?limit=1&where={}`],
     [ada, `${other.records}?limit=1`],
     [ada, `${hidden.records}?limit=1`],
-    // What there is to see depends on who looks.
+    // These lists depend on the caller.
     [ada, '/api/v1/data?limit=1'],
     [bob, '/api/v1/data?limit=1'],
     [two.here.anyone, '/api/v1/data?limit=1'],
@@ -123,18 +123,18 @@ row(42, 'a cursor of another list', async () => {
   return { lists: lists.length, 'cursors of another one refused': refused };
 });
 
-/** What happens between two pages: rows come, and of those that were there so many go. */
+/** What happens between two pages: rows are inserted, and some of the existing ones are removed. */
 const event = fc.record({
   insert: fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 8 }),
   remove: fc.array(fc.nat(), { maxLength: 4 }),
 });
 
-row(42, 'rows come and go while it is paged through', async () => {
+row(42, 'rows are inserted and removed during paging', async () => {
   let pages = 0;
   const runs = 60;
   await fc.assert(
     fc.asyncProperty(
-      // Few different times, so that most rows share theirs.
+      // Few different times, so that most rows share one.
       fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 25 }),
       fc.array(event, { maxLength: 8 }),
       fc.integer({ min: 1, max: 6 }),
@@ -154,7 +154,7 @@ row(42, 'rows come and go while it is paged through', async () => {
           for (const { id } of items) expect([id, removed.has(id)]).toEqual([id, false]);
           seen.push(...items);
           const { insert, remove } = coming.next().value ?? { insert: [], remove: [] };
-          // Also the last row of the page, where the cursor points.
+          // Removes also the last row of the page, to which the cursor points.
           const last = items.at(-1)?.id;
           const chosen = remove.map((n, index) => (index === 0 && last ? last : [...staying][n % staying.size]));
           for (const id of new Set(chosen)) {
@@ -177,7 +177,7 @@ row(42, 'rows come and go while it is paged through', async () => {
   return { interleavings: runs, pages };
 });
 
-row(42, 'others write all the while', async () => {
+row(42, 'others keep writing', async () => {
   const set = await makeCollection(ada);
   const wanted = Array.from({ length: 300 }, (_, n) => 1 + (n % 28));
   await fill(ada, set, wanted);

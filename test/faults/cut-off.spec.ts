@@ -15,7 +15,7 @@ afterAll(() => two?.close());
 const ready = ({ anyone }: Replica) => anyone.get('/health/ready');
 const isReady = async (replica: Replica) => (await ready(replica)).body.status === 'ok';
 
-/** Here is cut off and mended, and says so each time; the other one is ready all the while. */
+/** Cuts one replica off and mends it; it reports both, and the other one stays ready throughout. */
 async function alone(cut: (here: Replica) => unknown, mend: (here: Replica) => unknown) {
   const { here, there } = two;
   const statuses = new Set<number>();
@@ -56,7 +56,7 @@ row(49, 'held', () =>
   ),
 );
 
-row(49, 'and then the other one as well', async () => {
+row(49, 'and then the other replica as well', async () => {
   const { here, there } = two;
   const says = (replica: Replica, ...what: unknown[]) =>
     until(async () => {
@@ -67,7 +67,7 @@ row(49, 'and then the other one as well', async () => {
   await says(here, 503, 'down');
   await there.toDatabase.cut();
   const begun = Date.now();
-  // Whatever either can still give out is better than nothing.
+  // The cached answers of either are better than none.
   await Promise.all([says(here, 200, 'down'), says(there, 200, 'down')]);
   const ms = Date.now() - begun;
   await there.toDatabase.mend();
@@ -78,7 +78,7 @@ row(49, 'and then the other one as well', async () => {
   return { 'ready without it in': inMs(ms) };
 });
 
-row(49, 'after all of them were, a second longer than the others', async () => {
+row(49, 'a second longer than the others, after all were', async () => {
   const { here, there } = two;
   const seen = new Set<number>();
   const untilSaid = (what: string) =>
@@ -91,7 +91,7 @@ row(49, 'after all of them were, a second longer than the others', async () => {
   for (let i = 0; i < ROUNDS; i++) {
     for (const { toDatabase } of [here, there]) toDatabase.hold('everything');
     await Promise.all([untilSaid('degraded'), until(async () => !(await isReady(there)))]);
-    // At another moment between two looks in each round.
+    // At a different time between two checks in each round.
     await pause(2000 + i * 500);
     there.toDatabase.release();
     await until(() => isReady(there));
@@ -104,7 +104,7 @@ row(49, 'after all of them were, a second longer than the others', async () => {
   return { times: ROUNDS, 'left out': 0 };
 });
 
-row(49, 'again and again, and for too short a time to be left out', async () => {
+row(49, 'repeatedly, each time too briefly to be taken out of service', async () => {
   const { here } = two;
   const seen = new Set<number>();
   for (let i = 0; i < 4; i++) {
@@ -122,7 +122,7 @@ row(49, 'again and again, and for too short a time to be left out', async () => 
   return { times: 4, 'left out': 0 };
 });
 
-it('says in its log and its figures, once each, what readiness says', async () => {
+it('reports each change of readiness once in its log and its metrics', async () => {
   const { here } = two;
   const figure = async () => Number(/^postgresql_up (\S+)$/m.exec((await here.anyone.get('/metrics')).text)?.[1]);
   expect(await figure()).toBe(1);
@@ -140,7 +140,7 @@ it('says in its log and its figures, once each, what readiness says', async () =
       .filter((line) => line.includes('PrimaryWatch') && line.endsWith('}'))
       .map((line) => JSON.parse(line).message);
   const last = 'PostgreSQL can be used again.';
-  // What was said before may still be on its way.
+  // Earlier lines may still be on their way.
   await until(async () => said().length >= 4 && said().at(-1) === last);
   expect(said().slice(-4)).toEqual([
     expect.stringMatching(/^PostgreSQL cannot be reached: connect ECONNREFUSED 127\.0\.0\.1:\d+$/),
@@ -150,7 +150,7 @@ it('says in its log and its figures, once each, what readiness says', async () =
   ]);
 });
 
-it('is ready again when Redis goes while it is left out: then nobody knows whether others can', async () => {
+it('is ready again when Redis fails while it is out of service, since it no longer knows whether others can serve', async () => {
   const { here, redis } = two;
   await here.toDatabase.cut();
   await until(async () => (await ready(here)).status === 503);
@@ -161,7 +161,7 @@ it('is ready again when Redis goes while it is left out: then nobody knows wheth
   await until(() => isReady(here));
 }, 60_000);
 
-it('nobody knows whether others can, without Redis: it is ready, and says what it lacks', async () => {
+it('stays ready without Redis and reports the failed dependency, since it does not know whether others can serve', async () => {
   const { here, redis } = two;
   await redis.kill();
   await here.toDatabase.cut();

@@ -24,7 +24,7 @@ interface Asked {
   writes: (() => Promise<Response>)[];
 }
 
-/** What reads and what writes; a record takes more room than is left on any page. */
+/** All reads and all writes; a record needs more room than is left on any page of the table. */
 async function everything(): Promise<Asked> {
   const { admin, anyone } = app;
   const set = await makeCollection(admin, 'public', 'full');
@@ -55,7 +55,7 @@ async function everything(): Promise<Asked> {
   };
 }
 
-/** Under load nothing can be written for a while, and then it can again. */
+/** Makes writes impossible for a while under load, and then possible again. */
 async function survive({ reads, writes }: Asked, fault: () => Promise<unknown>, mend: () => Promise<unknown>) {
   const { program, database } = app;
   const ledger = await Ledger.open(await Promise.all(Array.from({ length: 4 }, newcomers(app.anyone))));
@@ -110,7 +110,7 @@ row(18, 'read-only', async () => {
     const set = async (value: 'on' | 'off') => {
       await server.query(`ALTER SYSTEM SET default_transaction_read_only = ${value}`);
       await server.query('SELECT pg_reload_conf()');
-      // Each session hears of it before its next statement.
+      // Each session learns of the setting before its next statement.
       await pause(500);
     };
     return await survive(
@@ -133,7 +133,7 @@ row(18, 'its disk full', async () => {
     const asked = await everything();
     const filler = join(folder, 'filler');
     const fill = async () => {
-      // So that the log of what is written has a whole segment before it, and needs no more room.
+      // The write-ahead log then has a whole free segment, and needs no more room.
       await server.query('SELECT pg_switch_wal()');
       await server.query('CHECKPOINT');
       const { bavail, bsize } = statfsSync(folder);
@@ -151,7 +151,7 @@ row(18, 'its disk full', async () => {
   }
 });
 
-/** Where only root may: a small disk of its own. @returns whether there is one */
+/** Mounts a small disk, which only root may do. @returns whether it worked */
 function mountSmall(folder: string): boolean {
   try {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256m,mode=755', 'tmpfs', folder], { stdio: 'ignore' });
@@ -161,7 +161,7 @@ function mountSmall(folder: string): boolean {
   }
 }
 
-/** What PostgreSQL says of a disk that is full. */
+/** Raises the error of a full disk. */
 const PRETEND = `
   CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no room' USING ERRCODE = '53100'; END $$;
   CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON records FOR EACH ROW

@@ -9,13 +9,13 @@ import { expectProblem } from '../support/problem.js';
 import { expectUnharmed } from '../support/process.js';
 import { row } from '../support/row.js';
 
-/** What is tried again is tried so often in all. */
+/** The total number of attempts at a statement that is retried. */
 const ATTEMPTS = 3;
 
 let app: Alone;
 beforeAll(async () => {
   const database = await createDatabase();
-  // The app's transactions look for a deadlock earlier than the test's, so that they are the ones that are broken off.
+  // The app's transactions check for deadlocks earlier than the test's, so that PostgreSQL aborts those of the app.
   await database.query(`
     DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 300', current_database()); END $$;
     CREATE SEQUENCE tried;
@@ -27,7 +27,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => app?.close());
 
-/** Has the first writes to a table broken off by PostgreSQL. @returns the answer, and how often it was tried */
+/** Makes PostgreSQL abort the first writes to a table. @returns the answer, and the number of attempts */
 async function failing(table: string, times: number, code: string, ask: () => Promise<Response>) {
   await app.database.query(`
     ALTER SEQUENCE tried RESTART;
@@ -50,7 +50,7 @@ const numbers = async (collection: string) =>
     )
   ).map(({ n }) => n);
 
-/** What writes, on which table, and its status when it is done; each works on something of its own. */
+/** Every kind of write with its table and its status on success; each works on a thing of its own. */
 async function writes(): Promise<[what: string, table: string, status: number, ask: () => Promise<Response>][]> {
   const { admin, anyone } = app;
   const set = await makeCollection(admin, 'private');
@@ -81,7 +81,7 @@ async function writes(): Promise<[what: string, table: string, status: number, a
 
 const DONE = ['changed', 'created', 'keyed', 'new', 'uploaded'];
 
-row(15, 'broken off twice, and then not', async () => {
+row(15, 'aborted twice, and then not', async () => {
   let requests = 0;
   for (const code of ['40P01', '40001']) {
     for (const [what, table, status, ask] of await writes()) {
@@ -96,16 +96,16 @@ row(15, 'broken off twice, and then not', async () => {
   return { requests, 'tried each': ATTEMPTS };
 });
 
-row(15, 'broken off each time', async () => {
+row(15, 'aborted every time', async () => {
   const asked = await writes();
   for (const [what, table, , ask] of asked) {
-    // Who is to sign in then has not come to be registered.
+    // The registration of the user who would sign in has failed before.
     const signIn = () => app.anyone.post('/api/v1/auth/login', ADMIN);
     const { answer, tried } = await failing(table, 100, '40001', what === 'signing in' ? signIn : ask);
     expect([what, answer.status, tried]).toEqual([what, 503, ATTEMPTS]);
     expectProblem(answer, 'temporary-reduced-capacity');
   }
-  // Nothing was done: a caller who tries again has it done once, with a key as well.
+  // Nothing was done: the repeated request takes effect once, with a key as well.
   for (const [what, , status, ask] of asked) expect([what, (await ask()).status]).toEqual([what, status]);
   const [set] = await app.database.query<{ name: string }>(
     `SELECT name FROM collections WHERE name ~ '^set-' ORDER BY id DESC LIMIT 1`,
@@ -114,13 +114,13 @@ row(15, 'broken off each time', async () => {
   return { requests: asked.length, 'tried each': ATTEMPTS };
 });
 
-row(15, 'a real deadlock, of one request and another transaction', async () => {
+row(15, 'a real deadlock between a request and another transaction', async () => {
   const { admin, database } = app;
   const other = await newAdmin('b@example.com');
   const holder = new pg.Client({ connectionString: database.url });
   await holder.connect();
   await holder.query(`BEGIN; SET LOCAL deadlock_timeout = '20s'`);
-  // Who changes another one locks both, in the order of their ids: itself first, where it was there first.
+  // An admin who changes another user locks both rows in the order of their ids: here the admin's own first.
   await holder.query('SELECT FROM users WHERE id = $1 FOR UPDATE', [other.id]);
   const demotion = admin.patch(other.path, { role: 'user' }, { 'if-match': other.etag });
   await until(
@@ -140,7 +140,7 @@ row(15, 'a real deadlock, of one request and another transaction', async () => {
   return { deadlocks: await deadlocks(), answered: status };
 });
 
-row(15, 'real deadlocks of requests with one another', async () => {
+row(15, 'real deadlocks between requests', async () => {
   const { anyone, database } = app;
   const before = await deadlocks();
   const names = ['c', 'd'];
@@ -151,7 +151,7 @@ row(15, 'real deadlocks of requests with one another', async () => {
       return { client, path: `/api/v1/users/${id}` };
     }),
   );
-  // By itself the app takes its locks in one order: here, who changes one of them then locks the other one too.
+  // The app takes its locks in one order; with this trigger, a change of one user then locks the other one, too.
   await database.query(`
     CREATE FUNCTION lock_other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
       PERFORM FROM users WHERE email IN ('c@example.com', 'd@example.com') AND id <> NEW.id FOR UPDATE;
@@ -196,9 +196,9 @@ row(15, 'real serialization failures', async () => {
   }
 });
 
-it('lets two admins change one another at once, who wait in no circle', async () => {
+it('lets two admins change each other at once without a deadlock', async () => {
   const database = await createDatabase();
-  // In a circle both would wait until they may wait for no lock any longer.
+  // In a deadlock both would wait until the lock time-out.
   await database.query(`DO $$ BEGIN EXECUTE
     format('ALTER DATABASE %I SET deadlock_timeout = 60000', current_database()); END $$`);
   const patient = await startAlone({ DATABASE_LOCK_TIMEOUT_MS: '3000' }, database);

@@ -22,7 +22,7 @@ afterAll(async () => {
   await pair?.close();
 });
 
-/** A database that is not dropped with the app. */
+/** The server's database, which is not dropped with the app. */
 const lent = ({ url }: TestServer): TestDatabase => ({
   url,
   query: () => Promise.reject(new Error('ask one of the pair')),
@@ -35,7 +35,7 @@ row(
   async () => {
     const { primary, standby } = pair;
     const { admin, anyone, program, toDatabase } = app;
-    // Nothing is acknowledged that the other one does not have.
+    // Nothing is acknowledged before the standby has it.
     await primary.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`);
     await primary.query('SELECT pg_reload_conf()');
     const set = await makeCollection(admin, 'public', 'kept');
@@ -43,7 +43,7 @@ row(
     await pause(2000);
     const ready = async () => (await anyone.get('/health/ready')).body;
 
-    // The old one becomes a standby of the new one; the name still leads to it, and what is asked there is answered.
+    // The old primary becomes a standby of the new one; the name still leads to it, and it answers reads.
     await primary.stop();
     await standby.query('SELECT pg_promote()');
     await primary.follow(standby);
@@ -53,7 +53,7 @@ row(
     expect((await admin.post(set.records, { data: {} })).status).toBe(503);
     await pause(2000);
 
-    // The name leads to the new one. The old one lives on, and so do connections to it.
+    // The name now leads to the new primary; the old one stays up, and so do the connections to it.
     const moved = Date.now();
     toDatabase.leadTo(standby.url);
     await until(async () => (await admin.post(set.records, { data: {} })).status === 201, 10);
@@ -61,7 +61,7 @@ row(
     expect(writing - moved).toBeLessThan(RECOVERY_MS);
     await until(async () => (await ready()).status === 'ok');
     await pause(2000);
-    // Reads come from there as well: nobody is connected with the old one any more.
+    // Reads go to the new primary as well: no connection to the old one is left.
     expect(await primary.query(`SELECT FROM pg_stat_activity WHERE application_name = 'floodgate'`)).toEqual([]);
     expect(await ledger.settle(standby)).toEqual([]);
     expect(ledger.count((one) => !isDone(one) && !isRead(one) && one.at > writing + 2000)).toBe(0);

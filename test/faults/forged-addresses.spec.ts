@@ -4,7 +4,7 @@ import { createDatabase, type TestDatabase } from '../support/database.js';
 import { endPrograms, productionSettings, startMain, UNLIMITED } from '../support/process.js';
 import { type Figures, row } from '../support/row.js';
 
-/** In an hour: nothing of it comes back while a test runs. */
+/** Quotas per hour, so that none of them is regained while a test runs. */
 const LIMITS = { RATE_LIMIT_REQUESTS: '60', LOGIN_LIMIT: '5', LOGIN_ADDRESS_LIMIT: '15', REGISTER_LIMIT: '8' };
 const HOUR = { RATE_LIMIT_WINDOW_S: '3600', AUTH_LIMIT_WINDOW_S: '3600' };
 type Headers = Record<string, string>;
@@ -19,7 +19,7 @@ afterAll(() => database?.drop());
 const octet = () => randomInt(1, 255);
 const group = () => randomInt(0, 65_536).toString(16);
 const address = () => `198.51.${octet()}.${octet()}`;
-/** Headers by which proxies, or who would pass for one, tell an address. */
+/** Headers in which proxies, or callers who imitate them, state an address. */
 const TOLD: ((address: string) => Headers)[] = [
   (from) => ({ 'x-forwarded-for': from }),
   (from) => ({ 'x-forwarded-for': `${from}, 127.0.0.1` }),
@@ -43,7 +43,7 @@ const kinds: Record<keyof typeof LIMITS, (client: Client, headers: Headers, i: n
     client.post('/api/v1/auth/register', { email: `eve${i}@example.com`, password: 'short', name: 'Eve' }, headers),
 };
 
-/** Each limit on a process of its own, asked twice as often as it allows, each time with the next headers. */
+/** Sends to each limit, on a process of its own, twice the allowed requests, each with the next headers. */
 async function admittedOf(settings: Record<string, string>, headersOf: (i: number) => Headers): Promise<Figures> {
   const found: Figures = {};
   for (const [name, limit] of Object.entries(LIMITS) as [keyof typeof LIMITS, string][]) {
@@ -82,11 +82,11 @@ row(39, 'rotated in one /64, seen by a proxy', async () => {
   return admittedOf({ TRUST_PROXY: '127.0.0.1' }, (i) => ({ 'x-forwarded-for': within(i) }));
 });
 
-row(39, 'forged by a neighbour in a private range, behind the one proxy of TRUST_PROXY=1', () =>
+row(39, 'forged by a neighbour in a private range, behind one proxy with TRUST_PROXY=1', () =>
   admittedOf({ TRUST_PROXY: '1' }, (i) => {
     const forged = told(i, i % 2 ? address() : `10.${octet()}.${octet()}.${octet()}`);
     const before = forged['x-forwarded-for'];
-    // The proxy has seen the same neighbour each time.
+    // The proxy sees the same neighbour each time.
     return { ...forged, 'x-forwarded-for': `${before ? `${before}, ` : ''}10.1.2.3` };
   }),
 );

@@ -12,7 +12,7 @@ import { forger, sharedSecret, signedBy } from '../support/tokens.js';
 
 const pem = (key: KeyObject) =>
   key.export({ type: key.type === 'private' ? 'pkcs8' : 'spki', format: 'pem' }).toString();
-/** One that needs a token, two that do not; beside them a record that the edge answers. */
+/** One route that needs a token and two that do not; a record that the edge answers is added to them. */
 const ROUTES = ['/api/v1/users/me', '/api/v1/data', '/.well-known/jwks.json'];
 const kidOf = async (key: KeyObject) => calculateJwkThumbprint(await exportJWK(key));
 
@@ -24,9 +24,9 @@ const theirEc = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const databases: TestDatabase[] = [];
 let app: Client;
 let admin: Client;
-/** Signed in to deployments of the same name: one with keys of its own, one with our key and users of its own. */
+/** Tokens of other deployments with our issuer: one with a key of its own, one with our key and users of its own. */
 let others: Record<'other key' | 'other users', string>;
-/** Where a forger's keys would be fetched. */
+/** The server from which a forger's keys would be fetched. */
 let keyServer: Server;
 let fetched = 0;
 
@@ -56,7 +56,7 @@ afterAll(async () => {
   for (const database of databases) await database.drop();
 });
 
-/** All other texts that have the bytes of a token's signature for who decodes it: in their last bits, letters or padding. */
+/** All other texts that decode to the bytes of a token's signature: with other trailing bits, letters or padding. */
 function respellings(token: string): string[] {
   const end = token.lastIndexOf('.') + 1;
   const [begun, signature] = [token.slice(0, end), token.slice(end)];
@@ -156,7 +156,7 @@ async function forgeries(): Promise<Record<string, string>> {
 row(38, '', async () => {
   const { path } = await makeRecord(admin, await makeCollection(admin, 'public'));
   const forge = forger(admin.tokens?.accessToken as string, signedBy(ours.privateKey));
-  // What is forged differs from this in one thing.
+  // Each forgery differs from these tokens in one respect.
   const good = [forge(), forge({}, { alg: 'ES256', kid: await kidOf(last.publicKey) }, signedBy(last.privateKey))];
   const all = await forgeries();
   const taken: string[] = [];

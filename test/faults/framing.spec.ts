@@ -20,7 +20,7 @@ const CHUNKED = `${SIZE.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
 const TE = 'Transfer-Encoding: chunked\r\n';
 const length = (of: number | string) => `Content-Length: ${of}\r\n`;
 
-/** What a front end that reads the length in another way would take for a request of its own, or of the next caller. */
+/** The bytes that a front end which reads the length differently would take as a separate request. */
 const smuggled = () =>
   `POST ${set.records} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n` +
   `Content-Length: 22\r\n\r\n{"data":{"hidden":"!"}}`;
@@ -31,7 +31,7 @@ const get = (headers: string, path = '/health/live', version = '1.1') =>
   `GET ${path} HTTP/${version}\r\n${headers}\r\n`;
 const HOST = 'Host: x\r\n';
 
-/** Requests whose end, or whose addressee, one server may see elsewhere than another. */
+/** Requests whose end or host two servers may read differently. */
 const ambiguous: Record<string, () => string> = {
   'CL.TE': () => post(length(6) + TE, `0\r\n\r\n${smuggled()}`),
   'TE.CL': () => post(TE + length(4), `${CHUNKED}${smuggled()}`),
@@ -93,7 +93,7 @@ const ambiguous: Record<string, () => string> = {
   'a TLS greeting': () => '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
 };
 
-/** Sends it, and a whole request behind it, and gives all that comes until the server ends the connection. */
+/** Sends the bytes and a whole request after them. @returns everything received until the server closes the connection */
 function sendAll(bytes: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = openSocket(one.url);
@@ -117,12 +117,12 @@ const statusesIn = (received: string) => [...received.matchAll(/HTTP\/1\.1 (\d{3
 const stored = async () =>
   (await one.database.query<{ n: number }>('SELECT count(*)::int AS n FROM records'))[0]?.n as number;
 
-row(44, 'lengths and hosts that servers may read in different ways', async () => {
+row(44, 'lengths and hosts that servers may read differently', async () => {
   const before = await stored();
   const answers = await Promise.all(
     Object.entries(ambiguous).map(async ([name, request]) => [name, statusesIn(await sendAll(request()))]),
   );
-  // One answer each, and an end: what stands behind it is no request.
+  // Each gets one answer and a closed connection: the bytes after it are not taken as a request.
   expect(Object.fromEntries(answers)).toEqual(
     Object.fromEntries(Object.keys(ambiguous).map((name) => [name, ['400']])),
   );
@@ -130,7 +130,7 @@ row(44, 'lengths and hosts that servers may read in different ways', async () =>
   return { requests: answers.length, 'refused with 400 and an end': answers.length, 'smuggled and stored': 0 };
 });
 
-row(44, 'what is only unusual is taken for what it is', async () => {
+row(44, 'unusual but valid requests are read correctly', async () => {
   const before = await stored();
   const unusual = [
     post('transfer-encoding:   Chunked\r\n', CHUNKED),
@@ -146,7 +146,7 @@ row(44, 'what is only unusual is taken for what it is', async () => {
     socket.write(request);
     expect([request, [100, 201].includes((await answer).status)]).toEqual([request, true]);
   }
-  // Pipelined: as many answers as requests, in their order.
+  // Pipelined requests get as many answers, in their order.
   const many = await sendAll(
     `${get(HOST, set.path)}${post(length(SIZE), BODY)}${get(`${HOST}Connection: close\r\n`, '/nowhere')}`,
   );
@@ -156,11 +156,11 @@ row(44, 'what is only unusual is taken for what it is', async () => {
   return { requests: unusual.length + 3, 'stored by them': made };
 });
 
-row(44, 'what is no request, behind a good one or in the middle of its answer', async () => {
+row(44, 'garbage after a good request or in the middle of its answer', async () => {
   const garbage = 'what is this\r\n\r\n';
   const lines = Array.from({ length: 400 }, () => JSON.stringify({ data: { text: 'x'.repeat(30_000) } })).join('\n');
   await one.admin.post(`${set.records}/bulk`, lines, { 'content-type': 'application/x-ndjson' });
-  // The answer to a good request is whole, and comes first.
+  // The answer to the good request is complete and comes first.
   const behind = await sendAll(post(length(SIZE), BODY) + garbage);
   expect(statusesIn(behind)).toEqual(['201', '400']);
   expect(behind.indexOf('"outer": 1}')).toBeGreaterThan(0);
@@ -170,7 +170,7 @@ row(44, 'what is no request, behind a good one or in the middle of its answer', 
   const [answer = '', refusal] = streamed.split('HTTP/1.1 400');
   expect(answer.endsWith('0\r\n\r\n')).toBe(true);
   expect(refusal).toContain('application/problem+json');
-  // And who asks for a tunnel and goes away does no harm.
+  // Callers who ask for a tunnel and reset the connection do no harm.
   for (let i = 0; i < 50; i++) {
     const socket = openSocket(one.url);
     socket.write('CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n', () => socket.resetAndDestroy());

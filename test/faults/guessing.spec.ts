@@ -10,19 +10,19 @@ import { inMs, quantile, row } from '../support/row.js';
 
 const TIMES = 40;
 
-/** Twice the same guess: at what is there and not the caller's to see, and at what is not there. */
+/** The same guess twice: at a thing that the caller may not see, and at one that does not exist. */
 interface Guess {
   operation: Operation;
   name: string;
   kind: string;
   there: string;
   absent: string;
-  /** The same for a body, where that is what is guessed. */
+  /** The two bodies, when the guess is in the body. */
   bodies?: [there: unknown, absent: unknown];
 }
 
 let database: TestDatabase;
-/** What was read is kept by one process and not by the other. */
+/** One process has a cache and the other has none. */
 let urls: Record<'with a cache' | 'without', string>;
 let callers: Record<'nobody' | 'another user', Client>;
 let guesses: Guess[];
@@ -46,7 +46,7 @@ beforeAll(async () => {
   const record = await makeRecord(owner, hidden);
   tags = [hidden.etag, record.etag, etagOf(await owner.get('/api/v1/users/me'))];
   const unknown = record.id.replace(/.{6}$/, '0a0a0a');
-  /** Where each kind of thing may be looked for: what is there, and what is not. */
+  /** The values of the path for each kind of thing: existing and missing. */
   const places = {
     '/users/{id}': [[{ id: owner.userId }, { id: owner.userId.replace(/.{6}$/, '0a0a0a') }]],
     '/data/{collection}': [[{ collection: hidden.name }, { collection: 'absent' }]],
@@ -69,7 +69,7 @@ beforeAll(async () => {
   guesses = operations.flatMap((operation): Guess[] => {
     if (!operation.path.includes('{')) return [];
     const [kind = ''] = /\/\w+\/\{\w+\}(?:\/records\/\{id\})?/.exec(operation.path) ?? [];
-    // Of a module that has no line above, its contract says what others may not see.
+    // For modules without a line above, the contract says what others may not see.
     const found = places[kind] ?? places[operation.id] ?? [];
     const at = (values: Record<string, string>) => pathOf(operation, values);
     return found.map(([there = {}, absent = {}]) => {
@@ -100,7 +100,7 @@ afterAll(async () => {
   await database?.drop();
 });
 
-/** What others may not see, and what is not there, as a module's contract has it. */
+/** The path of a thing that others may not see and that of a missing one, from a module's contract. */
 async function placesBy(operation: Operation, clients: Clients): Promise<Record<string, string>[][]> {
   const last = Object.keys(operation.unknown).at(-1);
   const [target] = targetsOf(operation).find(([, answers]) => answers[0] >= 400 && answers[1] >= 400) ?? [];
@@ -128,18 +128,18 @@ async function ask(client: Client, method: string, path: string, body: unknown, 
   return { ms: performance.now() - begun, status: response.status, headers: response.headers, text };
 }
 
-/** Everything that an answer says, but for the time, what is left of the limit, and the address that was asked for. */
+/** The whole answer except the date, the rest of the quota and the requested path. */
 function saidIn({ status, headers, text }: Awaited<ReturnType<typeof ask>>, path: string): string {
   const named = [...headers].filter(([name]) => name !== 'date' && name !== 'ratelimit');
   return JSON.stringify([status, named, text]).replaceAll(path, '…');
 }
 
 const bodyOf = ({ operation, bodies }: Guess, which: 0 | 1) => bodies?.[which] ?? operation.body;
-/** That a name is taken can be learnt by trying to take it; with If-Match nobody tries to. */
+/** Trying to take a name shows whether it is taken; a request with If-Match does not try that. */
 const isTaking = ({ operation }: Guess, headers: Headers = {}) =>
   operation.id === 'putCollection' && !headers['if-match'];
 
-/** Ways to ask that may make a difference. */
+/** Variants of a request that may make a difference. */
 function variants({
   operation: { method },
 }: Guess): [method: string, query: string, headers: Headers, body?: unknown][] {
@@ -195,7 +195,7 @@ row(46, 'status, headers and text', async () => {
   return { routes: new Set(guesses.map(({ operation }) => operation.id)).size, compared, statuses: statuses.join(' ') };
 });
 
-/** How much longer what is there takes than what is not, and how long that is. */
+/** The time for the existing thing relative to the missing one, and in ms. */
 async function compareTimes(client: Client, guess: Guess): Promise<{ ratio: number; ms: number }> {
   const times: [number[], number[]] = [[], []];
   for (let i = -5; i < TIMES; i++)
@@ -215,14 +215,14 @@ row(46, 'time', async () => {
     for (const [where, url] of Object.entries(urls))
       for (const guess of guesses) {
         const { ratio, ms } = await compareTimes(new Client(url, caller.tokens), guess);
-        // Who asks makes no difference to what is asked about a session.
+        // Guesses at a session do not depend on the caller.
         const kind = guess.bodies ? guess.kind : `${who}, ${where}, ${guess.kind}`;
         ratios.set(kind, [...(ratios.get(kind) ?? []), ratio]);
         times.push(ms);
       }
-  // Of one kind, all routes alike ask the same first: what differs there differs at each of them, what is chance does not.
+  // All routes of one kind run the same first query: a real difference shows on each of them, chance does not.
   const typical = [...ratios].map(([kind, each]) => ({ kind, ratio: quantile(each, 0.5) }));
-  // A query more, or one less, is half the time or more.
+  // One query more or less would change the time by half or more.
   expect(typical.filter(({ ratio }) => ratio < 1 / 1.3 || ratio > 1.3)).toEqual([]);
   const sorted = typical.toSorted((a, b) => a.ratio - b.ratio);
   const said = (one = sorted[0]) => `${one?.ratio.toFixed(2)} (${one?.kind})`;

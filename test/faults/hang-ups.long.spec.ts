@@ -18,7 +18,7 @@ beforeAll(async () => {
   const token = one.admin.tokens?.accessToken;
   open = await makeCollection(one.admin, 'public');
   hidden = await makeCollection(one.admin, 'private');
-  // More than a socket takes by itself, so that an export waits for its reader.
+  // More than the buffers of a socket hold, so that an export waits for its reader.
   const lines = Array.from({ length: 600 }, (_, n) => JSON.stringify({ data: { n, text: 'x'.repeat(30_000) } }));
   for (const { records } of [open, hidden])
     must(200, await one.admin.post(`${records}/bulk`, lines.join('\n'), NDJSON));
@@ -33,7 +33,7 @@ beforeAll(async () => {
   const login = JSON.stringify({ email: 'nobody@example.com', password: 'a-password-of-nobody' });
   const upload = `${'{"data":{"a":1}}\n'.repeat(500)}`;
   calls = [
-    // In the head, and in the body.
+    // Hang up while sending the head or the body.
     { bytes: '', afterMs: 5 },
     { bytes: get(open.path).slice(0, 40), afterMs: 0 },
     { bytes: post('/api/v1/auth/login'), afterMs: 2 },
@@ -41,7 +41,7 @@ beforeAll(async () => {
     { bytes: post(hidden.records), afterMs: 5 },
     { bytes: post(`${open.records}/bulk`, 'x-ndjson', 1_000_000, upload), afterMs: 5 },
     { bytes: post(`${hidden.records}/bulk?atomic=true`, 'x-ndjson', 1_000_000, upload), afterMs: 20 },
-    // While they wait for the answer, which some never get to see a byte of.
+    // Hang up while waiting for the answer, some before its first byte.
     ...[open, hidden].flatMap(({ path, records }): Caller[] => [
       { bytes: get(path), afterMs: 0 },
       { bytes: get(`${records}?limit=100`), afterMs: 0 },
@@ -54,7 +54,7 @@ beforeAll(async () => {
     { bytes: get(publicRecord, ''), afterMs: 0 },
     { bytes: get(privateRecord), afterMs: 0 },
     { bytes: whole('/api/v1/auth/login', login), afterMs: 1 },
-    // While they read it.
+    // Hang up while reading it.
     { bytes: get(publicRecord, ''), afterBytes: 1 },
     ...[open, hidden].flatMap(({ records }): Caller[] => [
       { bytes: get(`${records}?limit=100`), afterBytes: 1000 },
@@ -67,7 +67,7 @@ beforeAll(async () => {
 }, 90_000);
 afterAll(endPrograms);
 
-/** What must be as it was when all have gone: nothing in hand, in use, open or under way. */
+/** Figures that must be back at zero when all callers have gone. */
 async function left() {
   const figures = await figuresOf(one.anyone);
   const sessions = await one.database.query<{ busy: number }>(
@@ -98,7 +98,7 @@ row(
   27,
   '',
   async () => {
-    // Pools and caches are then as large as they get.
+    // After this, pools and caches do not grow any more.
     await hangUp(one.url, calls, 10 * calls.length, AT_ONCE);
     await until(async () => JSON.stringify(await left()) === JSON.stringify(NOTHING), 30);
     const descriptors = descriptorsOf(one.program);
@@ -110,10 +110,10 @@ row(
     await until(async () => JSON.stringify(await left()) === JSON.stringify(NOTHING), 30).catch(() => {});
     expect(await left()).toEqual(NOTHING);
     const quietMs = Date.now() - gone;
-    // Sockets of connections that it keeps to PostgreSQL come and go.
+    // The sockets of pooled connections to PostgreSQL come and go.
     await until(async () => descriptorsOf(one.program) <= descriptors + 5, 15).catch(() => {});
     expect(descriptorsOf(one.program)).toBeLessThanOrEqual(descriptors + 5);
-    // All places for exports are free: as many as there may be at once are answered at once.
+    // All places for exports are free: the largest allowed number of them is answered at once.
     const exports = await Promise.all([open, hidden].map(({ records }) => one.admin.get(`${records}/export`)));
     expect(exports.map(({ status }) => status)).toEqual([200, 200]);
     for (let i = 0; i < 50; i++) must(201, await one.admin.post(open.records, { data: { i } }));

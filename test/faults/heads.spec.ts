@@ -5,7 +5,7 @@ import { row } from '../support/row.js';
 import { type Single, startSingle } from '../support/single.js';
 
 let one: Single;
-/** A whole request to each route of the document, as its head and its body. */
+/** A complete request to each route of the document: its head and its body. */
 let requests: [head: string, body: string][];
 beforeAll(async () => {
   one = await startSingle();

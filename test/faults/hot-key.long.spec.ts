@@ -11,7 +11,7 @@ import { type Figures, inMs, row } from '../support/row.js';
 import { figuresOf } from '../support/watch.js';
 
 const READERS = 10_000;
-/** Longer than they all take. */
+/** Longer than it takes to answer all readers. */
 const TTL_MS = 8000;
 
 let database: AskedDatabase;
@@ -20,7 +20,7 @@ let anyone: Client[];
 let admin: Client[];
 beforeAll(async () => {
   [database, redis] = await Promise.all([createAskedDatabase(), TestRedis.start()]);
-  // Straight to both: a way through this process, which plays all the readers, would make messages late.
+  // Both connect directly to Redis: a proxy in this process, which plays all the readers, would delay messages.
   const start = async () => {
     const program = startMain({
       ...productionSettings(database.url),
@@ -28,7 +28,7 @@ beforeAll(async () => {
       ADMIN_EMAIL: ADMIN.email,
       ADMIN_PASSWORD: ADMIN.password,
       CACHE_TTL_MS: String(TTL_MS),
-      // Behind its time nothing is given out: all have to wait for the one who reads it anew.
+      // Nothing stale is served: everybody has to wait for the one load.
       CACHE_STALE_MS: '0',
       SESSION_CHECK_MS: '5000',
       DATABASE_LOCK_TIMEOUT_MS: '30000',
@@ -47,7 +47,7 @@ afterAll(async () => {
   await database?.drop();
 });
 
-/** Readers on so many connections, half of them at each process, and one after another on each. @returns answers by status */
+/** Readers on this many connections, half of them at each process, one after another on each. @returns answers by status */
 async function stampede(who: Client[], path: string, sockets: number): Promise<Record<string, number>> {
   const found: Record<string, number> = {};
   const reader = async ({ url, tokens }: Client) => {
@@ -56,7 +56,7 @@ async function stampede(who: Client[], path: string, sockets: number): Promise<R
     const socket = openSocket(url);
     let left = READERS / sockets;
     socket.write(request);
-    // An answer is so short that it comes in one piece.
+    // An answer is short enough to arrive in one piece.
     for await (const chunk of socket) {
       const [, status = ''] = /^HTTP\/1\.1 (\d+)/.exec(chunk) ?? [];
       found[status] = (found[status] ?? 0) + 1;
@@ -68,16 +68,16 @@ async function stampede(who: Client[], path: string, sockets: number): Promise<R
   return found;
 }
 
-/** Who stood still for so long, in s, may have missed a message: it does not trust what it has, and reads it once more. */
+/** A process whose event loop was blocked this long, in s, may have missed a message, so it drops its cache and reads once more. */
 const STILL_S = 0.5;
 
-/** @returns how many processes stood still since this was last called, as they may on a machine that has much else to do */
+/** @returns the number of processes that were blocked since the last call, which happens on a busy machine */
 async function countStill(): Promise<number> {
   const lagOf = async (client: Client) => (await figuresOf(client))('nodejs_eventloop_lag_max_seconds');
   return (await Promise.all(anyone.map(lagOf))).filter((lag) => lag > STILL_S).length;
 }
 
-// Who has a token, or reads what is not for all, is let in by turns: more at a time would be refused.
+// Readers with a token, and readers of private records, pass admission: more of them at once would be refused.
 const cases = [
   ['public, 10,000 connections', 'public', () => anyone, READERS],
   ['public, with a token, 200 connections', 'public', () => admin, 200],
@@ -93,19 +93,19 @@ for (const [what, visibility, who, sockets] of cases) {
       const { path, id } = await makeRecord(owner, await makeCollection(owner, visibility));
       const collection = path.replace(/\/records.*/, '');
       const figures: Figures = { readers: READERS, replicas: who().length };
-      // When it was never read, and when its time is over.
+      // Once before the first read, and once after expiry.
       for (const [when, waitMs] of [
         ['new', 0],
         ['expired', 1.15 * TTL_MS],
       ] as const) {
         await pause(waitMs);
-        // Of what is public nothing is known yet; of the rest the collection is, and it is the record that all wait for.
+        // The public record is read with nothing cached; in the other cases the collection is cached, and all wait for the record.
         if (sockets < READERS) for (const client of who()) must(200, await client.get(collection));
         await redis.command('FLUSHALL');
         const before = database.reads().get(id) ?? 0;
         await countStill();
         const begun = Date.now();
-        // Nobody can read records while the readers come.
+        // The tables stay locked while the readers arrive.
         const [answers] = await whileLocked(database, 'collections, records', 2000, () =>
           stampede(who(), path, sockets),
         );

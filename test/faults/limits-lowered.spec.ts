@@ -35,7 +35,7 @@ beforeAll(async () => {
 afterEach(() => one.expectUnharmed());
 afterAll(() => one?.close());
 
-/** Opens a connection that sends this; `closed` says what came, and after how long, in ms. */
+/** Opens a connection that sends these bytes; `closed` resolves with the received text and the time until then, in ms. */
 function open(bytes: string): { socket: Socket; closed: Promise<[received: string, ms: number]> } {
   const socket = openSocket(one.url);
   const begun = Date.now();
@@ -70,7 +70,7 @@ limit('KEEP_ALIVE_TIMEOUT_MS', async () => {
 
 limit('MAX_REQUESTS_PER_CONNECTION', async () => {
   for (const line of [LIVE, `GET ${set.path} HTTP/1.1\r\nHost: x\r\n\r\n`]) {
-    // Five are sent; the third answer says that it is the last, and is.
+    // Five requests are sent; the third answer announces that it is the last, and is.
     const [received] = await open(line.repeat(5)).closed;
     const answers = received.split(/(?=HTTP\/1\.1 )/);
     expect(answers.map((answer) => [statusOf(answer), /^connection: close/im.test(answer)])).toEqual([
@@ -87,18 +87,18 @@ limit('MAX_CONNECTIONS', async () => {
   const some = (count: number) => Array.from({ length: count }, () => open('GET / HTTP/1.1\r\n'));
   const first = some(MOST);
   await Promise.all(first.map(({ socket }) => once(socket, 'connect')));
-  // Taken up in any order, one of each acceptor in a turn of the server's event loop: these are so many turns.
+  // Connections are accepted in any order, one for each acceptor and turn of the server's event loop: this makes as many turns.
   for (let i = 0; i < first.length; i++) expect(statusOf(await exchange(one.url, LIVE))).toBe(200);
   const silent = [...first, ...some(2 * MOST)];
   const ends = await Promise.all(silent.map(({ closed }) => Promise.race([closed, pause(900)])));
-  // Those that came first have gone for those that came last, without an answer; who had been answered was not touched.
+  // The first ones were closed without an answer to make room for the last ones; the connection with an answer stayed open.
   const gone = ends.filter((end) => end !== undefined && end[0] === '');
   expect(gone.length).toBeGreaterThanOrEqual(2 * MOST);
   expect(ends.slice(0, MOST).every((end) => end !== undefined)).toBe(true);
   expect(kept.socket.destroyed).toBe(false);
-  // By a connection of its own: the client's may be among those that are closed.
+  // On a connection of its own: the client's may be among the closed ones.
   expect(statusOf(await exchange(one.url, LIVE))).toBe(200);
-  // Where all have been answered, who waits for nothing goes.
+  // When all have been answered, an idle one is closed.
   for (const { socket } of silent) socket.destroy();
   await pause(200);
   const idle = [];
@@ -110,7 +110,7 @@ limit('MAX_CONNECTIONS', async () => {
   expect(statusOf(await exchange(one.url, LIVE))).toBe(200);
   for (const { socket } of [...idle, kept]) socket.destroy();
   await pause(200);
-  // Where all have been answered and send again, the first who has no token goes, and then the first who has one.
+  // When all have been answered and send again, the first one without a token is closed, and then the first one with a token.
   const { tokens } = await one.user();
   const again = async (token: string) => {
     const one = open(LIVE);
@@ -144,11 +144,11 @@ limit('BODY_MEMORY_BYTES', async () => {
   };
   const body = begunBody(500_000, 400_000, large);
   const answers = await begin(begunBody(500_000, 300_000, small), body, body, body);
-  // There is room for two of them. The first to go are of the one who has most of them, and there the oldest.
+  // There is room for two of them. The first to be refused are the oldest of the user with the most.
   expect(answers.map(([received]) => statusOf(received))).toEqual([408, 503, 503, 408]);
   expect(answers[1]?.[0]).toMatch(/^retry-after: 1/im);
   expect(answers[1]?.[1]).toBeLessThan(1000);
-  // Who has no token has a quarter of it, with all others who have none.
+  // Callers without a token share a quarter of it.
   const strangers = await begin(begunBody(500_000, 150_000), begunBody(500_000, 150_000), begunBody(500_000, 150_000));
   expect(strangers.map(([received]) => statusOf(received))).toEqual([503, 503, 408]);
   expect((await one.anyone.post('/api/v1/auth/logout', { refreshToken: 'x'.padEnd(200) })).status).toBe(204);
@@ -159,7 +159,7 @@ limit('LINGER_MS', async () => {
   const [received, ms] = await open(answered).closed;
   expect([statusOf(received), /^connection: close/im.test(received)]).toEqual([401, false]);
   expect([ms >= 1400, ms < 6000]).toEqual([true, true]);
-  // Whose rest comes in time asks on.
+  // A caller whose rest arrives in time may go on.
   const { socket, closed } = open(answered);
   await once(socket, 'data');
   socket.write(`${' '.repeat(400)}${LIVE.replace('Host: x', 'Host: x\r\nConnection: close')}`);
@@ -173,7 +173,7 @@ limit('PASSWORD_HASH_QUEUE', async () => {
   expect(statuses.filter((status) => status === 401).length).toBeGreaterThanOrEqual(2);
 });
 
-/** Has PostgreSQL hold up whoever creates a record, and sends so many who do. */
+/** Makes PostgreSQL hold up creations of records, and sends this many of them. */
 async function heldUp(count: number, look: () => Promise<void>): Promise<number[]> {
   const asked = one.database.query('BEGIN; LOCK TABLE records; SELECT pg_sleep(1.5); COMMIT').then(() => {});
   await pause(300);
@@ -205,7 +205,7 @@ limit('ADMISSION_WAIT_MS', async () => {
 });
 
 limit('WAITING_PERCENT', async () => {
-  // Of those who were refused before, the line is short for a while.
+  // After the earlier refusals the queue is short for a while.
   await pause(1500);
   const before = (await figuresOf(one.anyone))(refused('full'));
   await heldUp(35, async () => {

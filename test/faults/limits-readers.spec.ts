@@ -48,7 +48,7 @@ limit('ANSWER_MEMORY_BYTES', async () => {
   const filled = await fill();
   const waiting = async () => (await figuresOf(one.anyone))('resources_in_use{resource="answer_bytes"}');
   const before = await givenUp();
-  // More than the system takes of them.
+  // More than the buffers of the system hold.
   const long = `${filled.records}?limit=100`;
   const reader = openSocket(one.url).pause();
   reader.write(`GET ${long} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(8));
@@ -58,7 +58,7 @@ limit('ANSWER_MEMORY_BYTES', async () => {
     return before > 0 && (await waiting()) === before;
   };
   await until(isStuck, 10);
-  // One page is all that a caller may leave lying; another caller, and a short answer, are not refused for it.
+  // A caller may leave one page unread; another caller and a short answer are not refused because of it.
   const plain = { 'accept-encoding': 'identity' };
   const refused = await one.anyone.get(long, plain);
   expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
@@ -75,7 +75,7 @@ limit('UPLOAD_MEMORY_BYTES', async () => {
   const head = `POST ${records}/bulk HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${one.admin.tokens?.accessToken}\r\nContent-Type: application/x-ndjson\r\nContent-Length: 60000000\r\n\r\n`;
   const senders = [];
   let most = 0;
-  // Each sends less than a batch, and then nothing more; every other one ends in a line that does not end.
+  // Each sends less than a batch, and then stops; every other one stops within a line.
   for (let i = 0; i < 60; i++) {
     const socket = openSocket(one.url);
     socket.write(head + row.repeat(100) + (i % 2 === 0 ? '' : `{"data":{"x":"${'x'.repeat(900_000)}`));
@@ -84,7 +84,7 @@ limit('UPLOAD_MEMORY_BYTES', async () => {
     most = Math.max(most, (await figuresOf(one.anyone))('resources_in_use{resource="upload_bytes"}'));
   }
   await pause(500);
-  // Those of which rows wait have stored them, as far as there was no room for all.
+  // Waiting rows are stored early when there is no room for all of them.
   expect(most).toBeLessThan(12_582_912 + 8_388_608);
   expect(mostMemoryOf(one.program)).toBeLessThan(CONTAINER_MIB);
   for (const socket of senders) socket.destroy();

@@ -8,7 +8,7 @@ const cells = (line: string) =>
     .split('|')
     .slice(1, -1)
     .map((cell) => cell.trim());
-/** The rows of the table that begins with this one. */
+/** The rows of the table with this header. */
 function tableOf(header: string): string[][] {
   const lines = page.slice(page.indexOf(header)).split('\n');
   return lines.slice(2, lines.indexOf('')).map(cells);
@@ -30,7 +30,7 @@ const source = readdirSync('src', { recursive: true, encoding: 'utf8' })
   .map((file) => readFileSync(join('src', file), 'utf8'))
   .join('\n');
 
-/** What the code has: the setting's default, or the constant's value. */
+/** The value in the code: the setting's default or the constant's value. */
 function inCode(name: string): unknown {
   if (shape[name]) return shape[name].safeParse(undefined).data;
   return Number(new RegExp(`^(?:export )?const ${name} = ([\\d_]+);$`, 'm').exec(source)?.[1]?.replaceAll('_', ''));
@@ -42,7 +42,7 @@ it('has a row for each kind of limit', () => {
   expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
 });
 
-it.each(rows)('says of $name what the code has', ({ standard, variable, name }) => {
+it.each(rows)('states the value of $name that the code has', ({ standard, variable, name }) => {
   if (variable === "Node's") return;
   expect(variable).toBe(shape[name] ? `\`${name}\`` : `fixed: \`${name}\``);
   expect(figureIn(standard)).toBe(inCode(name));
@@ -55,7 +55,7 @@ it.each(rows)('names a test that crosses $name', ({ name, test }) => {
   expect(readFileSync(test, 'utf8')).toContain(`limit('${name}', `);
 });
 
-it('names every limit that a test crosses', () => {
+it('has every limit that a test crosses', () => {
   for (const file of new Set(rows.map(({ test }) => test))) {
     const crossed = [...readFileSync(file, 'utf8').matchAll(/^ *limit\('([^']+)', /gm)].map(([, name]) => name);
     const named = rows.filter(({ test }) => test === file).map(({ name }) => name);
@@ -63,16 +63,16 @@ it('names every limit that a test crosses', () => {
   }
 });
 
-it('leaves no setting out that is a limit on callers', () => {
+it('has every setting that limits callers', () => {
   const isLimit = (name: string) => /LIMIT|MAX|TIMEOUT|QUEUE|CONCURRENCY|MEMORY|WAIT/.test(name);
-  // Of what is asked of others, and of the end.
+  // Settings about other services and about the end of the process.
   const isOther = (name: string) => /^(?:DATABASE|MIGRATION|REDIS|OTEL|DRAIN|WEB|PUBLIC)_/.test(name);
   const limits = Object.keys(shape).filter((name) => isLimit(name) && !isOther(name));
   expect(limits.length).toBeGreaterThan(15);
   expect(limits.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });
 
-it('says how often, and in which time, as the settings do', () => {
+it('states the quotas and windows of the settings', () => {
   const quotas = tableOf('| what | how often | |');
   for (const [, figure, about] of quotas) {
     expect([about, figureIn(figure as string)]).toEqual([about, inCode(/`(\w+)`/.exec(about as string)?.[1] ?? '')]);

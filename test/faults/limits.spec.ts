@@ -34,7 +34,7 @@ limit('headers of a request', async () => {
 });
 
 limit('MAX_PARAM_LENGTH', async () => {
-  // Of a collection's name, too, there is no more than a pattern.
+  // A collection's name, too, is checked only by a pattern.
   expect(await get(`/api/v1/data/${'a'.repeat(200)}`)).toBe(400);
   expect(await get(`/api/v1/data/${'a'.repeat(201)}`)).toBe(414);
 });
@@ -105,7 +105,7 @@ limit('MAX_PIPELINED', async () => {
     socket.on('data', (chunk) => {
       received += chunk;
     });
-    // The first one takes a while.
+    // The first request takes a while.
     const last = 'GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
     socket.write([post(LOGIN, login), ...requests, last].join(''));
     await new Promise((resolve) => socket.once('close', resolve));
@@ -115,7 +115,7 @@ limit('MAX_PIPELINED', async () => {
   const short = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
   expect(await answered(times(1900, short))).toBe(1902);
   expect(await answered(times(4000, short))).toBeLessThan(2001);
-  // One with a body counts as many.
+  // A request with a body counts as several.
   const long = post('/api/v1/auth/logout', '{"refreshToken":"x"}');
   expect(await answered(times(50, long))).toBe(52);
   expect(await answered(times(70, long))).toBeLessThan(64);
@@ -133,7 +133,7 @@ limit('extensions of a chunk', async () => {
       one.url,
       `POST ${LOGIN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2;${'a'.repeat(length)}\r\n{}\r\n0\r\n\r\n`,
     );
-  // Both are refused, but the first one for what it says.
+  // Both are refused, but the first one for its content.
   expect(await chunked(16_000)).toContain('"errors":');
   expect(await chunked(16_400)).toMatch(/^HTTP\/1\.1 400 [\s\S]*not a valid HTTP request/);
 });
@@ -168,7 +168,7 @@ limit('MAX_BODIES', async () => {
   const sockets: Socket[] = [];
   for (let i = 0; i < 100; i++) {
     sockets.push(begin(String(tokens?.accessToken)));
-    // In this order.
+    // The first one must arrive first.
     if (i === 0) await pause(300);
   }
   await pause(500);
@@ -182,7 +182,7 @@ limit('MAX_BODIES', async () => {
 });
 
 limit('PASSWORD_HASH_CONCURRENCY', async () => {
-  // Two at once and 64 that wait: of a hundred that come together, some must be refused, and two more than wait are not.
+  // Two are hashed at once and 64 wait: of a hundred together, some must be refused, and 66 are not.
   const tries = Array.from({ length: 100 }, () =>
     one.anyone.post(LOGIN, { email: 'a@example.com', password: 'wrong' }),
   );

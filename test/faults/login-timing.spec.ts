@@ -17,7 +17,7 @@ afterAll(async () => {
   await database?.drop();
 });
 
-/** How long a sign-in takes that fails, ms, and what is said of it but for whose it is. */
+/** The time of a failed sign-in in ms, and its answer without anything about the user. */
 async function fail(email: string): Promise<{ ms: number; said: string }> {
   const begun = performance.now();
   const { status, headers, body } = await client.post('/api/v1/auth/login', { email, password: 'not-their-password' });
@@ -37,9 +37,9 @@ row(
     }
     const times: Record<'known' | 'absent', number[]> = { known: [], absent: [] };
     const said = new Set<string>();
-    // The first ones meet code that has not been compiled.
+    // The first ones warm up the code.
     for (let i = -20; i < TRIES; i++) {
-      // One of each in turn, and who comes first changes, so that whatever else this machine does meets both.
+      // Both alternate, and so does their order, so that other load on the machine affects both.
       const pair = i % 2 === 0 ? (['known', 'absent'] as const) : (['absent', 'known'] as const);
       for (const who of pair) {
         const found = await fail(email(who, Math.abs(i)));
@@ -49,7 +49,7 @@ row(
     }
     expect([...said]).toHaveLength(1);
     const [known, absent] = [quantile(times.known, 0.5), quantile(times.absent, 0.5)];
-    // Who is not there and has nothing hashed is answered ten times as fast.
+    // Without hashing, unknown users would be answered ten times as fast.
     expect(absent / known).toBeGreaterThan(0.7);
     expect(absent / known).toBeLessThan(1.4);
     return {

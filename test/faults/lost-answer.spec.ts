@@ -24,7 +24,7 @@ beforeAll(async () => {
   });
   ada = await two.user();
   toApp = await forward(two.here.anyone.url);
-  // The COMMIT whose number stands in `lost` waits for whoever holds the lock, with all its work done.
+  // The COMMIT whose number is in `lost` has done all its work, and then waits for the lock.
   const trigger = (on: string) => `
     CREATE CONSTRAINT TRIGGER wait_at_commit AFTER ${on} DEFERRABLE INITIALLY DEFERRED
       FOR EACH ROW EXECUTE FUNCTION wait_at_commit();`;
@@ -52,9 +52,9 @@ let keys = 0;
 const freshKey = () => ({ 'idempotency-key': `key ${++keys}` });
 
 /**
- * What is answered here to a request of which PostgreSQL does a COMMIT and the app never hears that it did.
- * @param number of that COMMIT among those of the request
- * @param how the connection is reset, or stays silent
+ * The answer to a request whose COMMIT PostgreSQL makes, though the app never learns of it.
+ * @param number of that COMMIT among all of the request
+ * @param how whether the connection is reset or stays silent
  */
 async function losing(number: number, how: 'reset' | 'silence', ask: () => Promise<Response>): Promise<Response> {
   const { toDatabase } = two.here;
@@ -78,7 +78,7 @@ async function losing(number: number, how: 'reset' | 'silence', ask: () => Promi
   } finally {
     await holder.end();
   }
-  // It has the lock until it is committed.
+  // The transaction holds the lock until it is committed.
   await until(async () => !(await waiting(true)()) && !(await waiting(false)()));
   if (how === 'reset') toDatabase.reset();
   else await answer;
@@ -86,7 +86,7 @@ async function losing(number: number, how: 'reset' | 'silence', ask: () => Promi
   return answer;
 }
 
-/** Holds that both replicas give the one same answer to it now. */
+/** Expects both replicas to replay the same answer now. */
 async function expectSame(status: number, ask: (client: Client) => Promise<Response>): Promise<Response> {
   const answers = [];
   for (const client of atBoth(two, ada)) answers.push(await untilFree(() => ask(client)));
@@ -124,7 +124,7 @@ for (const how of ['reset', 'silence'] as const) {
     const again = await expectSame(201, make);
     expect(again.body).toEqual((await ada.get(again.headers.get('location') as string)).body);
     expect(await tally(two.database, set)).toEqual([1, 1]);
-    // What came late was not taken for the answer to anything else.
+    // The late answer was not taken as the answer to another statement.
     for (let n = 2; n <= 30; n++) {
       expect((await ada.post(set.records, { data: { n } }, freshKey())).body.data).toEqual({ n });
     }
@@ -132,8 +132,8 @@ for (const how of ['reset', 'silence'] as const) {
   });
 }
 
-/** An upload of three batches, each of which commits; the key is claimed before, and the answer saved behind them. */
-row(19, 'between PostgreSQL and the app, whichever COMMIT of an upload it was', async () => {
+/** An upload of three batches, each of which commits; its key is claimed before them, and its answer is stored after them. */
+row(19, 'between PostgreSQL and the app, for each COMMIT of an upload', async () => {
   const text = `${lines(1, 6000)}{"data":1}\n${lines(6001, 12_000)}`;
   const kinds: string[] = [];
   for (const [query, commits] of [
@@ -153,12 +153,12 @@ row(19, 'between PostgreSQL and the app, whichever COMMIT of an upload it was', 
       kinds.push(kindOf(retried));
     }
   }
-  // Only when all was committed, the retry had nothing left to do.
+  // The retry had nothing left to do only when everything was committed.
   expect(kinds).toEqual(['200', '200', '200', '200', '200 again', '200', '200 again']);
   return { 'COMMITs lost': kinds.length, 'rows of each upload': 12_000 };
 });
 
-row(19, 'between PostgreSQL and the app, of a change, which its entity tag tells', async () => {
+row(19, 'between PostgreSQL and the app, for a change, as its entity tag shows', async () => {
   const { path, etag } = await makeRecord(ada, set);
   for (const client of atBoth(two, ada)) must(200, await client.get(path));
   const change = (client: Client) => client.patch(path, { data: { n: 1 } }, { 'if-match': etag });
@@ -171,7 +171,7 @@ row(19, 'between PostgreSQL and the app, of a change, which its entity tag tells
   return { 'seen everywhere after': inMs(Date.now() - lostAt) };
 });
 
-row(19, 'between PostgreSQL and the app, of whatever else is kept', async () => {
+row(19, 'between PostgreSQL and the app, for every other kind of cached data', async () => {
   const ifMatch = { 'if-match': '*' };
   const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
   const signOut = ({ tokens }: Client) =>
@@ -179,7 +179,7 @@ row(19, 'between PostgreSQL and the app, of whatever else is kept', async () => 
   const isIn = async (client: Client) => (await client.get('/api/v1/data')).status;
   const shown = async (client: Client) => (await new Client(client.url).get(set.path)).status;
   const named = async (client: Client) => (await client.get(pathOf(client))).body.name;
-  /** What is read, what that is before and after, and the change. */
+  /** A read, its results before and after the change, and the change. */
   const changes: [(user: Client) => Promise<unknown>, unknown, unknown, (user: Client) => Promise<Response>][] = [
     [named, 'U', 'New', (user) => user.patch(pathOf(user), { name: 'New' }, ifMatch)],
     [isIn, 200, 401, (user) => two.admin.patch(pathOf(user), { disabled: true }, ifMatch)],

@@ -4,7 +4,7 @@ import { inMs, row } from '../support/row.js';
 import { type Single, startSingle } from '../support/single.js';
 import { NDJSON } from '../support/uploads.js';
 
-/** On SIGUSR2, the process says which names every object has. */
+/** On SIGUSR2 the process prints the names that every object inherits. */
 const SAY_NAMES = `process.on('SIGUSR2', () => console.log('names: ' + Reflect.ownKeys(Object.prototype).map(String).sort().join()))`;
 
 let one: Single;
@@ -20,7 +20,7 @@ afterAll(() => one?.close());
 
 const ANY = { 'if-match': '*' };
 
-/** Sends the JSON text to every route that reads a body, as the whole of it; the statuses, each once. */
+/** Sends the JSON text as the whole body to every route that reads one. @returns the different statuses */
 async function sendToAll(body: string): Promise<number[]> {
   const { admin, anyone } = one;
   const login = await Promise.all(
@@ -39,7 +39,7 @@ async function sendToAll(body: string): Promise<number[]> {
   return [...new Set([...login, ...others].map(({ status }) => status))];
 }
 
-/** Uploads the text as one element and as one line; both must be refused, alone or with the whole. */
+/** Uploads the text as one element and as one line; both must be refused, alone or with the whole upload. */
 async function upload(element: string): Promise<void> {
   const lines = must(200, await one.admin.post(`${set.records}/bulk`, `${element}\n`, NDJSON));
   expect(lines.body).toMatchObject({ inserted: 0, failed: 1 });
@@ -78,12 +78,12 @@ row(30, '', async () => {
     const where = encodeURIComponent(`{"a":${nested('[', ']', depth, '')}}`);
     expect((await one.admin.get(`${set.records}?where=${where}`)).status).toBe(400);
   }
-  // The deepest that is allowed is kept.
+  // The deepest allowed nesting is stored.
   must(201, await one.admin.post(set.records, `{"data":{"a":${nested('[', ']', 30)}}}`));
   return { bodies: Object.keys(deep).length, 'routes each': 11, 'all of them answered within': inMs(slowest) };
 });
 
-/** What a process says of the names that all its objects have. */
+/** The names that a process prints. */
 async function names(): Promise<string> {
   const { program } = one;
   const said = program.stdout.length;
@@ -142,7 +142,7 @@ row(31, '', async () => {
     }
   }
   expect((await one.admin.get('/api/v1/data/__proto__')).status).toBe(400);
-  // Headers, a field of the data and a collection may be called so: there they are names as any other.
+  // Headers, fields of the data and collections may have these names, which mean nothing special there.
   const named = `GET ${set.path} HTTP/1.1\r\nHost: x\r\n__proto__: 1\r\nconstructor: 1\r\n\r\n`;
   expect(await exchange(one.url, named)).toMatch(/^HTTP\/1\.1 200 /);
   for (const by of ['__proto__', 'constructor']) must(200, await one.anyone.get(`${set.path}/stats?by=${by}`));

@@ -6,7 +6,7 @@ import { createDatabase, type TestDatabase } from '../support/database.js';
 import { endPrograms, type Program, productionSettings, startMain } from '../support/process.js';
 import { row } from '../support/row.js';
 
-/** What a database may say of every session, all of it as far from PostgreSQL's own as can be. */
+/** Settings that a database may give to every session, all as far from PostgreSQL's defaults as possible. */
 const ODD_SETTINGS = {
   datestyle: "'German, DMY'",
   timezone: "'Asia/Kathmandu'",
@@ -26,7 +26,7 @@ const ODD_SETTINGS = {
   transaction_timeout: '1',
 };
 
-/** A new database whose letters are ordered and made small as in Turkish, and turned round. */
+/** A new database with Turkish collation and case rules, and with z sorted before a. */
 async function createOddDatabase(): Promise<TestDatabase> {
   const plain = await createDatabase();
   const name = `odd_${randomBytes(6).toString('hex')}`;
@@ -35,7 +35,7 @@ async function createOddDatabase(): Promise<TestDatabase> {
   const url = new URL(plain.url);
   url.pathname = `/${name}`;
   const query = async <Row>(text: string, values: unknown[] = []) => {
-    // Without the settings that are to be told apart.
+    // The client sets none of the settings under test.
     const client = new pg.Client({
       connectionString: url.href,
       statement_timeout: 10_000,
@@ -48,7 +48,7 @@ async function createOddDatabase(): Promise<TestDatabase> {
       await client.end();
     }
   };
-  // What stands in the way where names are looked up by the database's own path.
+  // These would be found instead of ours by the database's own search_path.
   await query(`CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.users (odd integer); CREATE TABLE elsewhere.migrations (odd integer);
     CREATE FUNCTION elsewhere.lower(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''odd'''`);
   for (const [setting, value] of Object.entries(ODD_SETTINGS))
@@ -66,7 +66,7 @@ async function createOddDatabase(): Promise<TestDatabase> {
 const TIME = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/;
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 
-/** An answer without what is another one each time: ids, the times of now, what is signed. */
+/** An answer without the values that differ each time: ids, current times and signatures. */
 function lasting({ status, headers, text }: Response): string {
   const now = new RegExp(`"(createdAt|updatedAt)":"${TIME.source}"`, 'g');
   const body = text
@@ -79,7 +79,7 @@ function lasting({ status, headers, text }: Response): string {
   return [status, headers.get('location')?.replace(UUID, '<id>'), tag, body].join(' ');
 }
 
-/** A bit of everything, in an order that answers depend on. */
+/** Some requests of every kind, in an order on which the answers depend. */
 async function walk(url: string): Promise<string[]> {
   const seen: string[] = [];
   const note = async (asked: Promise<Response>) => {

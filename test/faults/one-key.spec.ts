@@ -20,7 +20,7 @@ afterAll(() => two?.close());
 let keys = 0;
 const freshKey = () => ({ 'idempotency-key': `key ${++keys}` });
 
-/** The answer to the one that took effect; all others have to be the same again, or say that it is still running. */
+/** The answer to the one request that took effect; all others must be its replay, or say that it is still running. */
 function oneEffect(answers: Response[], status: number): Response {
   const [again, first] = [answers.filter(isReplay), answers.filter((answer) => !isReplay(answer))];
   const made = onlyOne(first, status, 'conflict');
@@ -46,7 +46,7 @@ row(20, 'one record', async () => {
   return kindsOf(all);
 });
 
-row(20, 'two bodies under the one key', async () => {
+row(20, 'two bodies under one key', async () => {
   const set = await makeCollection(ada);
   const key = freshKey();
   const make = (client: Client, n: number) => client.post(set.records, { data: { n } }, key);
@@ -64,7 +64,7 @@ row(20, 'two bodies under the one key', async () => {
   return kindsOf(answers);
 });
 
-row(20, 'many keys, which come in another order to each replica', async () => {
+row(20, 'many keys, in a different order at each replica', async () => {
   const set = await makeCollection(ada);
   const all: Response[] = [];
   for (let round = 0; round < 20; round++) {
@@ -81,7 +81,7 @@ row(20, 'many keys, which come in another order to each replica', async () => {
   return kindsOf(all);
 });
 
-row(20, 'one upload, and one that is atomic', async () => {
+row(20, 'a plain upload and an atomic one', async () => {
   const set = await makeCollection(ada);
   const all: Response[] = [];
   for (const query of ['', '?atomic=true']) {

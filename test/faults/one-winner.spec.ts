@@ -8,7 +8,7 @@ import { type Figures, row } from '../support/row.js';
 let two: Replicas;
 let ada: Client;
 beforeAll(async () => {
-  // On a slow machine a hundred who wait for one row take longer than a caller usually may.
+  // On a slow machine a hundred requests that wait for one row take longer than the default time-outs.
   two = await startReplicas({ DATABASE_ACQUIRE_TIMEOUT_MS: '15000', DATABASE_LOCK_TIMEOUT_MS: '15000' });
   ada = await two.user();
   await warm(two);
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterEach(() => expectUnharmed(two.here.program, two.there.program));
 afterAll(() => two?.close());
 
-/** A hundred changes with one entity tag: one is done, and is what both replicas know from then on. */
+/** Sends a hundred changes with one entity tag: one is made, and both replicas show it from then on. */
 async function race(path: string, change: (client: Client, n: number) => Promise<Response>): Promise<Figures> {
   const answers = await atOnce(two, 100, two.admin, change);
   const won = onlyOne(answers, 200, 'precondition-failed');
@@ -66,7 +66,7 @@ const refresh = (client: Client, refreshToken: unknown) => client.post('/api/v1/
 const sessionsOf = ({ userId }: Client) =>
   two.database.query('SELECT generation FROM sessions WHERE user_id = $1', [userId]);
 
-/** What fifty get who use a refresh token at once: all the same next one. */
+/** The tokens that fifty simultaneous uses of a refresh token get: all the same next one. */
 async function next(refreshToken: unknown): Promise<{ refreshToken: string; accessToken: string }> {
   const answers = await atOnce(two, 50, two.here.anyone, (client) => refresh(client, refreshToken));
   expect(kindsOf(answers)).toEqual({ 200: '× 50' });
@@ -75,7 +75,7 @@ async function next(refreshToken: unknown): Promise<{ refreshToken: string; acce
   return answers[0]?.body;
 }
 
-/** Holds that neither replica takes one of these any more. */
+/** Expects both replicas to refuse all of these tokens. */
 async function expectRevoked(user: Client, pairs: { refreshToken: string; accessToken: string }[]): Promise<void> {
   expect(await sessionsOf(user)).toEqual([]);
   for (const client of atBoth(two, two.here.anyone)) {
@@ -97,7 +97,7 @@ row(23, 'one live lineage', async () => {
   return { generations: 5, 'uses of each token': 50 };
 });
 
-row(23, 'the one before, 11 s later', async () => {
+row(23, 'the previous token, 11 s later', async () => {
   const user = await two.user();
   const current = await next(user.tokens?.refreshToken);
   await two.database.query("UPDATE sessions SET rotated_at = rotated_at - interval '11 s' WHERE user_id = $1", [
@@ -109,7 +109,7 @@ row(23, 'the one before, 11 s later', async () => {
   return kindsOf(late);
 });
 
-row(23, 'an older one, used together with the current one', async () => {
+row(23, 'an older token, used together with the current one', async () => {
   const user = await two.user();
   const second = await next(user.tokens?.refreshToken);
   const third = await next(second.refreshToken);

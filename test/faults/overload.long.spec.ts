@@ -5,11 +5,11 @@ import { expectUnharmed, pause } from '../support/process.js';
 import { type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, row } from '../support/row.js';
 
-/** What one query and its answer take on their way, each. Ten connections then do about 450 queries a second. */
+/** The delay in each direction, in ms. Ten connections then do about 450 queries a second. */
 const FAR_MS = 10;
 const RECORDS = 3000;
 const SECONDS = 5;
-/** What is left of 256 MiB for V8's old generation, as the image sets it. */
+/** The share of 256 MiB that the image gives to V8's old generation. */
 const HEAP = { NODE_OPTIONS: '--max-old-space-size=102' };
 
 let two: Replicas;
@@ -18,13 +18,13 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => two?.close());
 
-/** The most memory that the process has had, in MiB. */
+/** The peak memory of the process, in MiB. */
 const peakOf = (pid: number) =>
   Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Number.NaN) / 1024;
 
 const part = (of: number, all: number) => `${Math.round((100 * of) / all)} %`;
 
-/** Lists that are all different, for each of which PostgreSQL is asked. */
+/** Lists that are all different, so that each needs a query. */
 async function lists(): Promise<Kind[]> {
   const owner = await two.user();
   const { records } = await makeCollection(owner);
@@ -36,7 +36,7 @@ async function lists(): Promise<Kind[]> {
 
 row(
   26,
-  'a database that is far away',
+  'a distant database',
   async () => {
     const { program, toDatabase, anyone } = two.here;
     const kinds = await lists();
@@ -49,7 +49,7 @@ row(
       for (const perSecond of [300, 400, 500, 600, 800]) {
         capacity = Math.max(capacity, (await call(perSecond, 2)).goodPerSecond);
       }
-      // Nobody is refused any more, and what is in hand is as it was.
+      // By then nothing is refused any more, and the number of requests at work is back to normal.
       await pause(5000);
       const normal = await call(0.8 * capacity);
       const twice = await call(2 * capacity);

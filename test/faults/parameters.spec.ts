@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterEach(() => one.expectUnharmed());
 afterAll(() => one?.close());
 
-/** Values that are in order, by parameter. */
+/** Valid values of each parameter. */
 const good = (): Record<string, string[]> => ({
   limit: ['1', '2'],
   cursor: ['x', 'y'],
@@ -55,7 +55,7 @@ row(44, 'a parameter twice', async () => {
   return { parameters: places.length, requests: places.length * 7, 'refused with 400': places.length * 7 };
 });
 
-row(44, 'a limit that is none', async () => {
+row(44, 'an invalid limit', async () => {
   const lists = ['/api/v1/data', '/api/v1/users', set.records];
   const bad = ['-1', '0', '-0', '00', '+1', '1.0', '1e1', '0x10', '1_0', '', '%20', '%201', '1%20', 'NaN', 'Infinity'];
   bad.push('null', 'true', '[1]', '%EF%BC%91', '%D9%A1', '-9007199254740993', '1%0A');
@@ -64,7 +64,7 @@ row(44, 'a limit that is none', async () => {
       const { status } = await one.admin.get(`${path}?limit=${limit}`);
       expect([path, limit, status]).toEqual([path, limit, 400]);
     }
-    // What is too much is taken for the most that there is.
+    // A limit that is too large counts as the largest one.
     for (const limit of ['101', '9007199254740993', '9'.repeat(400), '0000000000000000000000001']) {
       must(200, await one.admin.get(`${path}?limit=${limit}`));
     }
@@ -115,7 +115,7 @@ row(44, 'integers past 2^53', async () => {
   expect((await admin.get(record.path)).body).toMatchObject({ data: { a: 1 }, version: 1 });
   for (const number of EXACT) {
     const { path } = await makeRecord(admin, set, JSON.parse(`{"a":${number},"b":[${number}]}`));
-    // As text: what reads it must not round it either.
+    // Compared as text: the test must not round it either.
     expect((await admin.get(path)).text).toContain(`{"a": ${number}, "b": [${number}]}`);
     requests += 2;
   }

@@ -11,17 +11,17 @@ import { type Single, startSingle } from '../support/single.js';
 import { figuresOf } from '../support/watch.js';
 
 const LENGTH = 50_000;
-/** What doubles its time with each character shows in so few, and would not come to an end with more. */
+/** A pattern that doubles its time with each character shows at this length, and would not end at a greater one. */
 const SHORT = 24;
 const LONGEST_MS = 50;
-/** A machine that does other things as well may keep anything waiting: then it is tried again. What blocks always does. */
+/** A busy machine may delay anything, so a slow case is tried again: a bad pattern is slow every time. */
 const TRIES = 5;
 
 const ID = '0198c0de-0000-7000-8000-000000000000';
-/** A pattern, where it stands, and a text that it takes. */
+/** A pattern, the file that has it, and a text that it matches. */
 type Met = [file: string, regexp: RegExp, sample: string];
 
-/** For each pattern of a file, in their order, a text of a caller's that it takes; modules have theirs beside them. */
+/** For each pattern of a file, in order, a text of a caller that it matches; modules have theirs beside them. */
 const SAMPLES: Record<string, readonly string[]> = {
   ...texts,
   'docs.ts': ['/docs/swagger-ui.css', 'http://localhost:3000/'],
@@ -42,7 +42,7 @@ const SAMPLES: Record<string, readonly string[]> = {
   'platform/http/probe.ts': ['/health/live?'],
   'platform/throttle/throttle.ts': ['/.well-known/jwks.json?'],
 };
-/** What these meet is a setting, a failure's text or this API's own: no caller writes it. */
+/** The patterns of these files only meet settings, error messages or our own text, never a caller's. */
 const INNER = [
   ...[
     'config.ts',
@@ -57,11 +57,11 @@ const INNER = [
   ...['platform/http/shared-caches.ts', 'platform/http/declared-routes.ts', 'platform/edge/edge-path.ts'],
   ...['platform/http/json.ts', 'platform/http/validation.ts', 'platform/metrics/metrics.controller.ts'],
 ];
-/** What is read as JSON first never meets the pattern otherwise. */
+/** This pattern only meets text that is already known to be JSON. */
 const asMet = (file: string, text: string) =>
   file === 'platform/exact-json.ts' ? JSON.stringify({ [text]: text }) : text;
 const RECORD = '/api/v1/data/:collection/records/:id';
-/** Patterns of Zod's that stand behind the formats of the document, and what is made of a route. */
+/** Zod's patterns behind the formats of the document, and a pattern that is made of a route. */
 const FORMATS: Met[] = [
   ['a path', pathOf(RECORD, [RECORD, RECORD.replace(':id', 'export')]), `/api/v1/data/flights/records/${ID}`],
   ['a UUID', patternOf(z.uuid()), ID],
@@ -95,7 +95,7 @@ function documented(): Met[] {
   });
 }
 
-/** Every pattern that meets a caller's text, with one that it takes. */
+/** Every pattern that meets a caller's text, with a text that it matches. */
 function patterns(): Met[] {
   const left = new Map(Object.entries(SAMPLES).map(([file, samples]) => [file, [...samples]]));
   const met = patternsOfSource().filter(({ file }) => !INNER.includes(file));
@@ -112,14 +112,14 @@ function patterns(): Met[] {
   return [...new Map([...documented(), ...FORMATS, ...found].map((one) => [one[1].source, one])).values()];
 }
 
-/** For each pattern, the text that takes it longest; of those, what takes longest of all first. */
+/** For each pattern the text that takes longest, the slowest first. */
 let worst: { text: string; ms: number }[];
-/** So many of them are put in every place. */
+/** This many of them are put in every place. */
 const PUT = 12;
 
 row(
   35,
-  'each pattern of the source, of the document and of its formats, by itself',
+  'each pattern of the source, of the document and of its formats, alone',
   async () => {
     let [longest, tried] = [0, 0];
     worst = patterns().map(([file, regexp, sample]) => {
@@ -147,7 +147,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => one?.close());
 
-/** Headers that libraries read, with what they may take long for. */
+/** Headers that libraries parse, with values that may take them long. */
 const HEADERS: Record<string, string[]> = {
   accept: [`a/b;x="${',""'.repeat(5100)}`, `application/json;x="${';""'.repeat(5100)}`, 'a/b,'.repeat(3900)],
   'accept-encoding': ['a,'.repeat(7800), `gzip${';'.repeat(15_000)}`],
@@ -161,7 +161,7 @@ const HEADERS: Record<string, string[]> = {
   ),
 };
 
-/** Requests with a text each, by the place where it stands. */
+/** Requests with one text each, by the place of the text. */
 function requests(places: Place[], record: string): Map<string, Buffer[]> {
   const texts = worst.slice(0, PUT).map(({ text }) => text.slice(0, LENGTH));
   const inHead = (text: string, room: number) => text.replace(/[^\t\x20-\x7e]/g, 'x').slice(0, room);
@@ -193,7 +193,7 @@ function requests(places: Place[], record: string): Map<string, Buffer[]> {
   ]);
 }
 
-/** Sends them one after the other, while another connection asks; @returns how long the event loop stood still, as both say */
+/** Sends the requests one after the other while another connection pings. @returns the longest block, in ms, by the ping and by the metric */
 async function disturb(texts: Buffer[]): Promise<[ping: number, lag: number]> {
   let [isOver, ping] = [false, 0];
   const asking = (async () => {
@@ -203,7 +203,7 @@ async function disturb(texts: Buffer[]): Promise<[ping: number, lag: number]> {
       ping = Math.max(ping, performance.now() - begun);
     }
   })();
-  // What it says is of the time since it was asked last.
+  // The metric covers the time since the last scrape.
   await figuresOf(one.anyone);
   for (const text of texts) expect(await exchange(one.url, text)).toMatch(/^HTTP\/1\.1 [1-4]\d\d /);
   const lag = (await figuresOf(one.anyone))('nodejs_eventloop_lag_max_seconds') * 1000;

@@ -9,7 +9,7 @@ import { inMs, quantile, row } from '../support/row.js';
 const POOL_SIZE = 4;
 const ACQUIRE_TIMEOUT_MS = 1500;
 const LOCK_TIMEOUT_MS = 9000;
-/** What a busy machine may take beside the time-out. */
+/** The time that a busy machine may take on top of the time-out. */
 const MARGIN_MS = 1000;
 
 let app: Alone;
@@ -68,7 +68,7 @@ row(16, '', async () => {
     health.push(ms);
   }
   must(200, await anyone.get('/metrics'));
-  // All of it was seen while the locks were waited for.
+  // All of this happened while the pool still waited for the locks.
   expect(await database.query(WAITING)).toHaveLength(POOL_SIZE);
   expect(Date.now() - begun).toBeLessThan(LOCK_TIMEOUT_MS);
   for (const [answer] of refusals) expectProblem(answer, 'temporary-reduced-capacity');

@@ -10,13 +10,13 @@ const isFailure = ({ status }: Outcome) => status === 0 || status >= 500;
 let server: TestServer;
 let two: Replicas;
 beforeAll(async () => {
-  // As in production, where what is acknowledged is on the disk.
+  // As in production, acknowledged data is on disk.
   server = await TestServer.start(undefined, false);
   two = await startReplicas({}, server);
 }, 60_000);
 afterAll(() => two?.close());
 
-/** Load on both replicas while PostgreSQL dies and comes back; each has to serve within 10 s of that. */
+/** Puts load on both replicas while PostgreSQL dies and returns; each must serve again within 10 s of its return. */
 async function survive(die: () => Promise<void>, comeBack: () => Promise<void>) {
   const { here, there, admin } = two;
   const writers = await Promise.all([two.user(), two.user(), two.user(), two.user()]);
@@ -58,7 +58,7 @@ row(10, 'the postmaster, dead for 2 s', () =>
   ),
 );
 
-row(10, 'one backend, for which PostgreSQL ends all others and recovers', () =>
+row(10, 'one backend, after which PostgreSQL ends all others and recovers', () =>
   survive(
     async () => {
       const [busy] = await server.query<{ pid: number }>(

@@ -11,9 +11,9 @@ import { inMs, quantile, row } from '../support/row.js';
 
 const QUERY_TIMEOUT_MS = 2000;
 const ACQUIRE_TIMEOUT_MS = 1000;
-/** Who finds a connection, or none, at once; less than two time-outs. */
+/** The bound for a request that need not wait for a connection; less than two time-outs. */
 const MOST_ALONE_MS = QUERY_TIMEOUT_MS + 1500;
-/** Who waits for a connection first and then for an answer, on a busy machine. */
+/** The bound for a request that waits first for a connection and then for an answer, on a busy machine. */
 const MOST_MS = ACQUIRE_TIMEOUT_MS + QUERY_TIMEOUT_MS + 1000;
 const isFailure = ({ status }: Outcome) => status === 0 || status >= 500;
 
@@ -22,10 +22,10 @@ beforeAll(async () => {
   two = await startReplicas({
     DATABASE_QUERY_TIMEOUT_MS: String(QUERY_TIMEOUT_MS),
     DATABASE_ACQUIRE_TIMEOUT_MS: String(ACQUIRE_TIMEOUT_MS),
-    // Longer: it is not PostgreSQL that ends the wait.
+    // Longer, so that PostgreSQL does not end the wait itself.
     DATABASE_STATEMENT_TIMEOUT_MS: '60000',
     DATABASE_LOCK_TIMEOUT_MS: '60000',
-    // What an export is given up after.
+    // An export is given up after this time.
     REQUEST_TIMEOUT_MS: '2000',
     HEADERS_TIMEOUT_MS: '2000',
     SESSION_CHECK_MS: '5000',
@@ -68,7 +68,7 @@ function onBothWays(work: (way: Forwarder) => void): void {
   for (const { toDatabase } of [two.here, two.there]) work(toDatabase);
 }
 
-row(17, 'all of it for 3 s, under load', () =>
+row(17, 'all connections for 3 s, under load', () =>
   underLoad(
     () => onBothWays((way) => way.hold('everything')),
     () => onBothWays((way) => way.release()),
@@ -76,7 +76,7 @@ row(17, 'all of it for 3 s, under load', () =>
   ),
 );
 
-row(17, 'the connections that are open, for ever, under load', () =>
+row(17, 'the open connections for good, under load', () =>
   underLoad(
     () => onBothWays((way) => way.lose()),
     () => {},
@@ -110,7 +110,7 @@ row(
       let slowest = 0;
       for (const [what, ask] of asked) {
         await until(async () => (await ask()).status < 500);
-        // What is open has answered; what is new never will.
+        // Open connections have answered before; new ones never will.
         toDatabase.hold('everything');
         if (where === 'new') toDatabase.reset();
         const begun = Date.now();

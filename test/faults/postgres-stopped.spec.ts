@@ -67,8 +67,8 @@ row(11, '', async () => {
         slowest = Math.max(slowest, Date.now() - begun);
       }
       for (const one of kept) {
-        // Again and again, at the edge, and through the pipeline on connections of their own: a balancer that obeys readiness goes
-        // on to send whoever comes.
+        // Repeatedly, at the edge and through the pipeline, also on new connections: a balancer that obeys readiness keeps
+        // sending callers.
         for (const headers of [{}, { connection: 'close' }, {}, { connection: 'close' }] as Record<string, string>[]) {
           const read = must(200, await anyone.get(one, headers));
           expect([one, read.headers.get('cache-status')]).toEqual([
@@ -87,7 +87,7 @@ row(11, '', async () => {
       expect((await anyone.get('/metrics')).status).toBe(200);
     }
   };
-  // Who loses sight of the other one then has nothing that it may give out.
+  // A replica that does not hear the other one may serve nothing from its cache.
   await whileHeard(two, stopAndLook);
   expect(slowest).toBeLessThan(ACQUIRE_TIMEOUT_MS);
 
@@ -106,7 +106,7 @@ row(11, '', async () => {
   expect(ledger.count(({ status }) => status === 0)).toBe(0);
   expect(ledger.count(isFailure, settled)).toBe(0);
   for (const { anyone } of replicas) {
-    // Whoever comes first gets once more what was kept, while it is read anew.
+    // The first caller gets the cached answer once more while it is read anew.
     for (const one of kept) await until(async () => !(await anyone.get(one)).headers.has('cache-status'), 5);
   }
   expectUnharmed(here.program, there.program);

@@ -5,12 +5,12 @@ import { expectUnharmed } from '../support/process.js';
 import { inMs, row } from '../support/row.js';
 
 const STATEMENT_TIMEOUT_MS = 1000;
-/** What a busy machine may take beside the time-out. */
+/** The time that a busy machine may take on top of the time-out. */
 const MARGIN_MS = 1000;
 
 let app: Alone;
 beforeAll(async () => {
-  // Nothing is kept, and there is one connection for all but short reads: what comes next has to use the same one.
+  // Nothing is cached, and everything except short reads has one connection, which the next request has to use.
   app = await startAlone({
     DATABASE_STATEMENT_TIMEOUT_MS: String(STATEMENT_TIMEOUT_MS),
     DATABASE_POOL_SIZE: '2',
@@ -24,7 +24,7 @@ afterAll(() => app?.close());
 const SESSIONS = `SELECT pid FROM pg_stat_activity
   WHERE datname = current_database() AND application_name = 'floodgate' ORDER BY pid`;
 
-/** Asks for what sleeps in PostgreSQL, and again once it is awake. */
+/** Sends requests that sleep in PostgreSQL, and again when they no longer do. */
 async function survive(
   sleep: string,
   wake: string,
@@ -45,7 +45,7 @@ async function survive(
   } finally {
     await database.query(wake);
   }
-  // It was cancelled, and nobody's sleep goes on.
+  // The query was cancelled, and nothing sleeps any more.
   const asleep = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`;
   expect(await database.query(asleep)).toEqual([]);
   expect(Math.min(...times)).toBeGreaterThanOrEqual(STATEMENT_TIMEOUT_MS - 50);
@@ -86,7 +86,7 @@ row(13, 'in a COPY', async () => {
   return survive(...dozing('INSERT', 'records'), upload, 200);
 });
 
-row(13, 'in a short read, which others wait behind', async () => {
+row(13, 'in a short read, with others waiting behind it', async () => {
   const { path } = await makeRecord(app.admin, await makeCollection(app.admin, 'public', 'read'));
   const sleepy = `ALTER TABLE records RENAME TO awake; CREATE VIEW records AS SELECT awake.*
     FROM awake, LATERAL (SELECT pg_sleep(CASE WHEN awake.id IS NULL THEN 0 ELSE 60 END)) OFFSET 0`;

@@ -18,7 +18,7 @@ beforeAll(async () => {
   const settings = {
     ...productionSettings(database.url),
     REDIS_URL: redis.url,
-    // What is measured is how limits are shared, not how this machine keeps up.
+    // The tests are about sharing limits, not about the speed of the machine.
     REDIS_TIMEOUT_MS: '1000',
     TRUST_PROXY: '127.0.0.1',
     RATE_LIMIT_REQUESTS: String(QUOTA),
@@ -30,7 +30,7 @@ beforeAll(async () => {
   await first.url();
   replicas = [first, startMain(settings)];
   urls = await Promise.all(replicas.map((replica) => replica.url()));
-  // Each has been heard of by the other.
+  // By now the replicas know of each other.
   await pause(500);
 }, 60_000);
 afterAll(async () => {
@@ -43,13 +43,13 @@ interface Burst {
   admitted: number;
   refused: number;
   others: number[];
-  /** Of all requests, per second. */
+  /** All requests per second. */
   rate: number;
-  /** How long it took. */
+  /** The time that it took. */
   ms: number;
 }
 
-/** One caller asks all replicas as fast as possible for `leastMs`, and on a slow machine for longer: until `least` answers. */
+/** One caller sends requests to all replicas as fast as possible for `leastMs`, on a slow machine until there are `least` answers. */
 async function burst(address: string, leastMs: number, least = 2 * QUOTA): Promise<Burst> {
   const began = Date.now();
   const found: Burst = { admitted: 0, refused: 0, others: [], rate: 0, ms: 0 };
@@ -68,23 +68,23 @@ async function burst(address: string, leastMs: number, least = 2 * QUOTA): Promi
   return found;
 }
 
-/** What may drain in this time. */
+/** The number of requests that may drain in this time. */
 const drained = (ms: number) => (QUOTA / WINDOW_S) * (ms / 1000);
 
 row(47, '', async () => {
   const { admitted, refused, others, rate, ms } = await burst('198.51.100.1', 3000);
   expect(others).toEqual([]);
   expect(admitted).toBeGreaterThanOrEqual(QUOTA);
-  // A twentieth of the quota each, and what passed until both had settled; the machine may be slow, so that is 50 ms.
+  // A twentieth of the quota each, and the requests of the time until both have settled: 50 ms, for slow machines.
   const overshoot = 2 * (QUOTA / 20) + rate * 0.05;
   expect(admitted).toBeLessThanOrEqual(QUOTA + drained(ms) + overshoot);
-  // Left to themselves, they would have admitted this; the test must be able to tell.
+  // Without sharing, both would have admitted this: the test must be able to tell the difference.
   expect(QUOTA + drained(ms) + overshoot).toBeLessThan(2 * (QUOTA + drained(ms)));
 
   const again = await burst('198.51.100.1', 3000);
   expect(admitted + again.admitted).toBeLessThanOrEqual(QUOTA + drained(ms + again.ms) + overshoot);
 
-  // Retry-After is true at whichever replica it was said.
+  // Retry-After is correct at each replica.
   const waits: number[] = [];
   for (const url of urls) {
     const ask = () => fetch(`${url}/api/v1/data?limit=1`, { headers: { 'x-forwarded-for': '198.51.100.1' } });
@@ -103,7 +103,7 @@ row(47, '', async () => {
   };
 });
 
-row(47, 'while Redis is dead, and when it is back', async () => {
+row(47, 'while Redis is down, and when it is back', async () => {
   await redis.kill();
   await pause(500);
   const alone = await burst('198.51.100.2', 2000);
@@ -124,7 +124,7 @@ row(47, 'while Redis is dead, and when it is back', async () => {
   await redis.start();
   await Promise.all(replicas.map((replica) => replica.says(/Redis is back/)));
   await pause(1000);
-  // One replica alone may use all of it again.
+  // One replica alone may use the whole quota again.
   const answer = await fetch(`${urls[0]}/api/v1/data?limit=1`, { headers: { 'x-forwarded-for': '198.51.100.3' } });
   expect(answer.headers.get('ratelimit')).toBe(`"default";r=${QUOTA - 1};t=1`);
   return {
@@ -134,7 +134,7 @@ row(47, 'while Redis is dead, and when it is back', async () => {
   };
 });
 
-row(47, 'while Redis hangs, nobody waits', async () => {
+row(47, 'while Redis hangs, without anybody waiting for it', async () => {
   redis.signal('SIGSTOP');
   try {
     const { admitted, others, rate } = await burst('198.51.100.4', 2000, 0);

@@ -13,15 +13,15 @@ import { TestServer } from '../support/standby.js';
 const CACHE_TTL_MS = 1000;
 const QUERY_TIMEOUT_MS = 2000;
 const ACQUIRE_TIMEOUT_MS = 1000;
-/** Who waits for a connection first and then for an answer, on a busy machine. */
+/** The bound for a request that waits first for a connection and then for an answer, on a busy machine. */
 const MOST_MS = QUERY_TIMEOUT_MS + ACQUIRE_TIMEOUT_MS + 1000;
-/** Requests of one caller go to either replica. */
+/** A change must be seen within this time, since requests of one caller go to either replica. */
 const SEEN_WITHIN_MS = 1000;
-/** Longer than any time-out, and than what is given out as if it were not past its time. */
+/** Longer than any time-out, and than any time for which answers count as fresh. */
 const OUTAGE_MS = 8000;
-/** Who comes back before this one is missed is none that others had to do without. */
+/** The time by which one replica returns before the other. */
 const APART_MS = 1000;
-/** Three times, see whileHeard. */
+/** Enough for three tries, see whileHeard. */
 const LONGEST_MS = 120_000;
 
 const isRefused = ({ status }: { status: number }) => status === 503;
@@ -56,7 +56,7 @@ describeWith('haproxy', 'readers on new connections, behind a balancer that obey
     );
   const timesDown = async () => (await balancer.servers()).map((one) => one.timesDown);
 
-  /** Nobody can use PostgreSQL for a while: what is kept is read on, from both, and neither is ever left out. */
+  /** PostgreSQL is unavailable to all replicas for a while: both keep serving cached reads, and neither is taken out of service. */
   async function nobodyCan(begin: () => unknown, end: () => Promise<void>) {
     const { admin } = two;
     const set = await makeCollection(admin, 'public', `kept-${Date.now()}`);
@@ -66,7 +66,7 @@ describeWith('haproxy', 'readers on new connections, behind a balancer that obey
     const signedIn = new Client(balancer.url, admin.tokens);
     const ledger = await Ledger.open(
       [await two.user(), await two.user()].map(({ tokens, userId }) => new Client(balancer.url, tokens, userId)),
-      // They are here for what they are told; load is the other tests' matter.
+      // These callers check answers; other tests are about load.
       { seenWithinMs: SEEN_WITHIN_MS, thinkMs: 50 },
     );
     let isOut = false;
@@ -109,7 +109,7 @@ describeWith('haproxy', 'readers on new connections, behind a balancer that obey
         expect(answers - (before[index]?.answers ?? 0)).toBeGreaterThan(came.length / 3);
     });
     expect(await ledger.settle(server)).toEqual([]);
-    // What is refused is refused by a replica: the balancer has somebody to send it to, always.
+    // Refusals come from a replica: the balancer always has one to send requests to.
     expect(ledger.count(({ status }) => status === 0)).toBe(0);
     const stale = came.filter(({ headers }) => /; ttl=-\d+$/.test(String(headers['cache-status'])));
     expect(stale.length).toBeGreaterThan(came.length / 4);
@@ -119,7 +119,7 @@ describeWith('haproxy', 'readers on new connections, behind a balancer that obey
     expect(slowestOf(ofStats)).toBeLessThan(MOST_MS);
     expect(slowest).toBeLessThan(MOST_MS);
     const ofOthers = came.filter(({ path }) => path !== stats);
-    // What is past its time is given out before it is asked for anew, but for statistics, which are never so much past it.
+    // Stale answers are served before they are reloaded, except statistics, which may not be that stale.
     expect(slowestOf(ofOthers)).toBeLessThan(QUERY_TIMEOUT_MS);
     return {
       readers: came.length,
@@ -143,14 +143,14 @@ describeWith('haproxy', 'readers on new connections, behind a balancer that obey
     LONGEST_MS,
   );
 
-  row(11, 'behind HAProxy, and Redis stopped as well', async () => {
+  row(11, 'behind HAProxy, with Redis stopped as well', async () => {
     await untilWell();
     const set = await makeCollection(two.admin, 'public', 'unheard');
     const { path } = await makeRecord(two.admin, set);
     for (const { anyone } of both()) must(200, await anyone.get(path));
     const before = await timesDown();
     await Promise.all([server.stop(), two.redis.kill()]);
-    // Who hears nothing of the others gives out nothing that they may have changed.
+    // A replica that does not hear the others serves nothing that they may have changed.
     await until(async () => (await Promise.all(both().map(({ anyone }) => anyone.get(path)))).every(isRefused));
     const leave = arrivals(balancer.url, ['/api/v1/data', path]);
     await pause(OUTAGE_MS);
@@ -158,7 +158,7 @@ describeWith('haproxy', 'readers on new connections, behind a balancer that obey
     await Promise.all([server.restart(), two.redis.start()]);
     await untilWell();
     expect(await timesDown()).toEqual(before);
-    // By a replica, which says when to ask again, and not by the balancer.
+    // Refused by a replica, which sends Retry-After, and not by the balancer.
     const refused = came.filter(
       ({ status, headers }) => status === 503 && headers['retry-after'] && headers['x-request-id'],
     );
@@ -169,7 +169,7 @@ describeWith('haproxy', 'readers on new connections, behind a balancer that obey
 
   row(
     17,
-    'behind HAProxy, and back at one replica a second before the other',
+    'behind HAProxy, back at one replica a second before the other',
     () =>
       nobodyCan(
         () => both().map(({ toDatabase }) => toDatabase.hold('everything')),
@@ -191,7 +191,7 @@ describeWith('haproxy', 'readers on new connections, behind a balancer that obey
     const cut = Date.now();
     await until(async () => (await balancer.servers())[0]?.isUp === false);
     const leftOut = Date.now();
-    // What needs PostgreSQL, as all of it goes where that can be used.
+    // Reads that need PostgreSQL, since all of them go to the replica that can use it.
     const leave = arrivals(balancer.url, [set.records, '/api/v1/data']);
     await pause(3000);
     for (let i = 0; i < 5; i++) must(201, await at(two.there, admin).post(set.records, { data: { i } }));

@@ -7,13 +7,13 @@ import { row } from '../support/row.js';
 
 let two: Replicas;
 beforeEach(async () => {
-  // Nothing is kept in the processes for long: Redis is asked all the time, and what it says waited for.
+  // The processes cache hardly anything themselves: Redis is asked all the time, and its answers are awaited.
   two = await startReplicas({ CACHE_TTL_MS: '20', CACHE_STALE_MS: '0', REDIS_TIMEOUT_MS: '500' });
 }, 60_000);
 afterEach(() => two?.close());
 
 const ways = () => [two.here.toRedis, two.there.toRedis];
-/** How often the process that reads has lost Redis. */
+/** The number of times that the reading process has lost Redis. */
 const losses = () => two.there.program.stdout.split('Redis cannot be reached').length - 1;
 
 row(5, 'reset in the middle of each reply', async () => {
@@ -25,18 +25,18 @@ row(5, 'reset in the middle of each reply', async () => {
     const made = await Promise.all(Array.from({ length: RECORDS }, make));
     for (const { path } of made) must(200, await two.here.anyone.get(path));
     await pause(200);
-    // What is read by a process that has just stood still is not put where all share it.
+    // A process whose event loop was just blocked does not put its reads into Redis.
     for (const { id } of made)
       expect(await two.redis.command('EVAL', `return #redis.call('KEYS', '*${id}*')`, '0')).toBe('1');
     return made;
   });
   let lost = 0;
   for (const [n, { path }] of records.entries()) {
-    // It loses Redis when it is cut off, and at no other time.
+    // It loses Redis only when it is cut off.
     expect(losses()).toBe(lost);
     await whileHeard(two, async () => {
       await untilRedis(WELL, two.there);
-      // It trusts what all share.
+      // From here on it trusts the shared cache.
       await untilHeard();
       const before = losses();
       two.there.toRedis.cutAfter(10_000);
@@ -84,7 +84,7 @@ row(5, 'out of memory', async () => {
   return { ...figures, 'refused by Redis': Number(refused) };
 });
 
-row(5, 'it refuses every write, as a replica', async () => {
+row(5, 'it refuses every write, as a Redis replica', async () => {
   const figures = await survive(two, {
     begin: () => two.redis.command('REPLICAOF', '127.0.0.1', '1'),
     end: () => two.redis.command('REPLICAOF', 'NO', 'ONE'),
@@ -94,7 +94,7 @@ row(5, 'it refuses every write, as a replica', async () => {
   return { ...figures, 'refused by Redis': Number(refused) };
 });
 
-row(5, 'it answers nothing but errors while it is busy with a script', async () => {
+row(5, 'it answers only errors while it is busy with a script', async () => {
   await two.redis.command('CONFIG', 'SET', 'busy-reply-threshold', '100');
   return survive(two, {
     begin: () => {
@@ -105,8 +105,8 @@ row(5, 'it answers nothing but errors while it is busy with a script', async () 
   });
 });
 
-row(5, 'it takes no more clients', async () => {
-  // This one is in, and may be the only one.
+row(5, 'it accepts no more clients', async () => {
+  // This client is connected, and will be the only one.
   const insider = createClient({ url: two.redis.url });
   await insider.connect();
   try {
@@ -117,7 +117,7 @@ row(5, 'it takes no more clients', async () => {
       },
       end: () => insider.configSet('maxclients', '10000'),
     });
-    // It connects, is refused, and tries again: ever more seldom, or the log would be full of it.
+    // The app is refused and retries ever less often; otherwise the log would be full of it.
     expect(losses()).toBeLessThan(15);
     return { ...figures, 'times lost': losses() };
   } finally {

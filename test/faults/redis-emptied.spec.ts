@@ -9,7 +9,7 @@ const READERS = 8;
 
 let two: Replicas<AskedDatabase>;
 beforeAll(async () => {
-  // A process keeps an answer for half a second, and then asks Redis, however long that takes on a slow machine.
+  // A process caches an answer for half a second, and then asks Redis, however slow the machine is.
   const settings = { CACHE_TTL_MS: '500', CACHE_STALE_MS: '0', REDIS_TIMEOUT_MS: '5000' };
   two = await startReplicas(settings, await createAskedDatabase());
 }, 60_000);
@@ -30,7 +30,7 @@ row(6, '', async () => {
       }
     };
     const readers = Array.from({ length: READERS }, (_, i) => reader(both[i % 2] as Replica, i * 13));
-    // By then all is in Redis, and each process trusts it.
+    // By then everything is in Redis, and each process trusts it.
     await untilHeard();
     await pause(2000);
     const before = two.database.reads();
@@ -46,7 +46,7 @@ row(6, '', async () => {
       records.map(({ id }) => (to.get(id) ?? 0) - (from.get(id) ?? 0));
     const sum = (counts: number[]) => counts.reduce((all, one) => all + one, 0);
     const counts = since(meanwhile, after);
-    // Else Redis was not asked, and nothing is proved.
+    // Otherwise Redis was not used, and the test would prove nothing.
     expect(sum(since(before, meanwhile))).toBeLessThan(KEYS / 10);
     expect(sum(counts)).toBeGreaterThanOrEqual(KEYS);
     expect(Math.max(...counts)).toBeLessThanOrEqual(both.length);

@@ -8,12 +8,12 @@ let two: Replicas;
 afterEach(() => two?.close());
 
 const both = () => [two.here, two.there];
-/** The breaker is open, long before the connection is given up. */
+/** Waits until the breakers are open, long before the connections are given up. */
 const bothAreWithout = (mostMs = 2500) => Promise.all(both().map((one) => untilRedis(WITHOUT, one, mostMs)));
 
-/** Redis answers no more, or later than anybody waits for it. */
+/** Both replicas survive that Redis stops answering, or answers later than they wait. */
 async function surviveBoth(fault: RedisFault) {
-  // Nothing is kept in the processes for long: Redis is asked all the time.
+  // The processes cache hardly anything themselves: Redis is asked all the time.
   two = await startReplicas({ CACHE_TTL_MS: '20', CACHE_STALE_MS: '0' });
   return survive(two, { ...fault, meanwhile: () => bothAreWithout() });
 }
@@ -27,14 +27,14 @@ row(4, '', () =>
   }),
 );
 
-row(3, 'its packets are lost for ever on the connections that there are', async () => {
+row(3, 'its packets are lost for good on the open connections', async () => {
   two = await startReplicas();
   for (const { toRedis } of both()) toRedis.lose();
   await bothAreWithout();
   const lost = Date.now();
   await Promise.all(both().map((one) => untilRedis(WELL, one, 10_000)));
   const backMs = Date.now() - lost;
-  // Messages as well: what all share is trusted again.
+  // Messages arrive again, too: the shared cache is trusted.
   const owner = await two.user();
   const set = await makeCollection(owner);
   const isKept = async () => {
@@ -46,7 +46,7 @@ row(3, 'its packets are lost for ever on the connections that there are', async 
   return { 'on new ones in': inMs(backMs) };
 });
 
-row(3, 'one at a time finds out whether it is back, and the others do not wait', async () => {
+row(3, 'one request at a time probes whether it is back, and the others do not wait', async () => {
   const TIMEOUT_MS = 1000;
   const CALLERS = 32;
   two = await startReplicas({ REDIS_TIMEOUT_MS: String(TIMEOUT_MS) });
@@ -55,7 +55,7 @@ row(3, 'one at a time finds out whether it is back, and the others do not wait',
   const caller = async ({ anyone }: Replica) => {
     while (!isOver) {
       const begun = Date.now();
-      // The limit of refreshes is kept in Redis.
+      // The limit on refreshes is kept in Redis.
       must(401, await anyone.post('/api/v1/auth/refresh', { refreshToken: 'nobody' }));
       times.push({ begun, ms: Date.now() - begun });
       await pause(20);
@@ -77,7 +77,7 @@ row(3, 'one at a time finds out whether it is back, and the others do not wait',
   await Promise.all(both().map((one) => untilRedis(WELL, one)));
   const slowest = Math.max(...times.map(({ ms }) => ms));
   const waited = times.filter(({ begun, ms }) => begun > open && ms > 0.9 * TIMEOUT_MS);
-  // On each process one, and after it a pause.
+  // One probe on each process, and a pause after it.
   expect(waited.length).toBeLessThan(CALLERS / 2);
   expect(slowest).toBeLessThan(3 * TIMEOUT_MS);
   return { answers: times.length, 'waited for it': waited.length, slowest: inMs(slowest) };

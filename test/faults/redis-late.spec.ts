@@ -3,7 +3,7 @@ import { pause } from '../support/process.js';
 import { type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, row } from '../support/row.js';
 
-/** Each way; a message takes twice that. */
+/** The delay in each direction; a message takes twice that. */
 const LATE_MS = 2000;
 const CHANGES = 5;
 /** 1 s is promised; the rest is for a slow machine. */
@@ -15,17 +15,17 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => two?.close());
 
-row(8, 'when all messages come late', async () => {
+row(8, 'when all messages are late', async () => {
   const owner = await two.user();
   const made = await makeRecord(owner, await makeCollection(owner), { n: 0 });
   const ways = [two.here.toRedis, two.there.toRedis];
   for (const way of ways) way.slow(LATE_MS);
-  // By now they come as regularly as before.
+  // By now they arrive as regularly as before.
   await pause(2 * LATE_MS + 2000);
   let { etag } = made;
   let slowest = 0;
   for (let n = 1; n <= CHANGES; n++) {
-    // It is kept there as it was.
+    // The old version is cached there.
     must(200, await two.there.anyone.get(made.path));
     etag = etagOf(must(200, await owner.patch(made.path, { data: { n } }, { 'if-match': etag })));
     const changed = Date.now();

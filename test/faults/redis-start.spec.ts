@@ -27,7 +27,7 @@ const start = (redisUrl = redis.url): Program =>
     ADMIN_PASSWORD: ADMIN.password,
   });
 
-/** Starts without a Redis that answers, works all the same, and joins it when it is well. @returns how long these took */
+/** Starts the app without a working Redis, and expects it to work and to join Redis later. @returns the times of both */
 async function startsWithout(redisUrl: string, end: () => unknown) {
   const begun = Date.now();
   const program = start(redisUrl);
@@ -40,7 +40,7 @@ async function startsWithout(redisUrl: string, end: () => unknown) {
   must(200, await anyone.get(path));
   await end();
   const joinedMs = await untilRedis(WELL, { anyone });
-  // It hears messages, and so trusts what all share: what is read is put there.
+  // It receives messages and therefore trusts the shared cache: its reads are put there.
   const kept = async () => {
     const { path } = await makeRecord(admin, set);
     must(200, await anyone.get(path));
@@ -56,18 +56,18 @@ row(2, 'nobody listens', async () => {
   return startsWithout(redis.url, () => redis.start());
 });
 
-row(2, 'it takes connections and closes them at once', async () => {
+row(2, 'it accepts connections and closes them at once', async () => {
   const toRedis = await forward(redis.url);
   await redis.kill();
   return startsWithout(toRedis.url, () => redis.start()).finally(() => toRedis.close());
 });
 
-row(2, 'it takes connections and says nothing', async () => {
+row(2, 'it accepts connections and stays silent', async () => {
   redis.signal('SIGSTOP');
   return startsWithout(redis.url, () => redis.signal('SIGCONT'));
 });
 
-row(2, 'its user, or their password, is another one', async () => {
+row(2, 'it has another user or another password', async () => {
   const url = new URL(redis.url);
   Object.assign(url, { username: 'app', password: 'right' });
   const user = (password: string) =>

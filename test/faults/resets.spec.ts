@@ -137,7 +137,7 @@ async function reset(kind: Kind, step: Step): Promise<void> {
   socket.resetAndDestroy();
 }
 
-/** All that is taken and given back, as far as it is not 0. */
+/** The figures of everything that is taken and given back, as far as they are not 0. */
 async function inUse(): Promise<Record<string, number>> {
   const { text } = await one.anyone.get('/metrics');
   const found = [
@@ -152,7 +152,7 @@ async function inUse(): Promise<Record<string, number>> {
 async function expectNothingHeld(): Promise<void> {
   for (const end = Date.now() + 10_000; Date.now() < end && Object.keys(await inUse()).length > 0; ) await pause(100);
   expect(await inUse()).toEqual({});
-  // A body that is as large as they may be, in two pieces.
+  // A body of the largest size, in two pieces.
   const body = JSON.stringify({ refreshToken: 'x' }).padEnd(1_000_000);
   const head = `POST /api/v1/auth/logout HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${one.admin.tokens?.accessToken}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
   const answers = await Promise.all(Array.from({ length: 3 }, () => exchange(one.url, head + body)));
@@ -174,7 +174,7 @@ row(
   120_000,
 );
 
-/** Has all places taken for a while, by creations that wait for a lock. */
+/** Fills all places for a while with creations that wait for a lock. */
 async function whileFull(work: () => Promise<unknown>): Promise<void> {
   const held = one.database.query('BEGIN; LOCK TABLE records; SELECT pg_sleep(1); COMMIT').then(() => {});
   await pause(100);
@@ -197,7 +197,7 @@ row(
 
 row(
   56,
-  'bodies that are there while admission is full, again and again',
+  'complete bodies while admission is full, repeatedly',
   async () => {
     const body = ' '.repeat(900_000);
     const head = `POST ${open.records} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${one.admin.tokens?.accessToken}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;

@@ -10,7 +10,7 @@ import { type Figures, row } from '../support/row.js';
 import { Traffic } from '../support/traffic.js';
 
 const DRAIN_DELAY_MS = 1000;
-/** How late a balancer hears of readiness. */
+/** The interval at which the balancer learns of readiness. */
 const PROBE_MS = 200;
 const RECORDS = '/api/v1/data/trips/records';
 
@@ -41,7 +41,7 @@ async function start(port: number): Promise<Program> {
   return program;
 }
 
-/** As the kubelet and the endpoint controller: tells the balancer again and again which processes are ready. */
+/** Like the kubelet and the endpoint controller, keeps telling the balancer which processes are ready. */
 function direct(balancer: Balancer, ports: number[]): () => Promise<void> {
   let isOver = false;
   const isReady = async (port: number) => {
@@ -61,7 +61,7 @@ function direct(balancer: Balancer, ports: number[]): () => Promise<void> {
   };
 }
 
-/** Two processes behind a balancer, restarted in turn under load; each is ready before the other one is stopped. */
+/** Restarts two processes behind a balancer in turn under load; each is ready before the other one is stopped. */
 async function rehearse(stand: (ports: [number, number]) => Promise<Balancer>, restarts: number): Promise<Figures> {
   const ports: [number, number] = [await freePort(), await freePort()];
   const programs = [await start(ports[0]), await start(ports[1])];
@@ -97,7 +97,7 @@ async function rehearse(stand: (ports: [number, number]) => Promise<Balancer>, r
 }
 
 describeWith('nginx', 'row 24 behind nginx', () => {
-  row(24, 'nginx, as gateways have it', () => rehearse(nginx, 12), 120_000);
+  row(24, 'nginx, configured like a gateway', () => rehearse(nginx, 12), 120_000);
 });
 
-row(24, 'a balancer of connections, which leaves those that are kept', () => rehearse(connections, 6), 90_000);
+row(24, 'a balancer of connections, which leaves open ones alone', () => rehearse(connections, 6), 90_000);

@@ -7,7 +7,7 @@ import { expectUnharmed } from '../support/process.js';
 import { inMs, row } from '../support/row.js';
 
 const LOCK_TIMEOUT_MS = 1000;
-/** What a busy machine may take beside the time-out. */
+/** The time that a busy machine may take on top of the time-out. */
 const MARGIN_MS = 1000;
 
 let app: Alone;
@@ -27,7 +27,7 @@ async function record(set: MadeCollection) {
   return { path, ifMatch: { 'if-match': etag } };
 }
 
-/** How many of the app's statements wait for a lock. */
+/** The number of the app's statements that wait for a lock. */
 const waiting = async () =>
   (
     await app.database.query(
@@ -35,7 +35,7 @@ const waiting = async () =>
     )
   ).length;
 
-/** What is answered, and after how long, while the test holds a lock. */
+/** The answer and its time while the test holds a lock. */
 async function locked(lock: string, values: unknown[], ask: () => Promise<Response>): Promise<[Response, number]> {
   await holder.query('BEGIN');
   await holder.query(lock, values);
@@ -82,7 +82,7 @@ row(14, '', async () => {
     expectProblem(answer, status === 503 ? 'temporary-reduced-capacity' : 'conflict');
     times.push(ms);
   }
-  // Nothing of it was done, and all of it can be done now.
+  // Nothing was changed, and every request succeeds now.
   expect(await database.query(`SELECT data->>'n' AS n FROM records`)).toEqual([{ n: '0' }, { n: '0' }, { n: '0' }]);
   for (const [, , , ask] of asked.reverse()) expect((await ask()).status).toBeLessThan(300);
   expectUnharmed(program);
@@ -93,11 +93,11 @@ row(14, '', async () => {
   };
 });
 
-row(14, 'many creations at once, and a lock on their table', async () => {
+row(14, 'many creations at once, with a lock on their table', async () => {
   const { admin, database } = app;
   const set = await makeCollection(admin, 'private', 'many');
   const atOnce = <T>(ask: () => Promise<T>) => Promise.all(Array.from({ length: 40 }, ask));
-  // Over connections that are open: who has to open one first comes behind the others, and waits for them as well.
+  // On open connections: a request that has to open one first would queue behind the others.
   await atOnce(() => admin.get(set.records));
   await holder.query('BEGIN; LOCK TABLE records');
   const begun = Date.now();
@@ -112,7 +112,7 @@ row(14, 'many creations at once, and a lock on their table', async () => {
   return { refused: answers.length, 'all refused after': inMs(ms) };
 });
 
-row(14, 'one that goes in time', async () => {
+row(14, 'a lock that is released in time', async () => {
   const { admin } = app;
   const { path, etag, id } = await makeRecord(admin, await makeCollection(admin, 'private', 'in-time'), { n: 0 });
   await holder.query('BEGIN');

@@ -9,6 +9,6 @@ const tested = readdirSync(FOLDER)
   .flatMap((file) => [...readFileSync(join(FOLDER, file), 'utf8').matchAll(/^\s*row\(\s*(\d+),/gm)])
   .map(([, number]) => Number(number));
 
-it('has a test of each row, and none of a row that is not there', () => {
+it('has tests for each row, and none for a row that does not exist', () => {
   expect([...new Set(tested)].sort((a, b) => a - b)).toEqual(Object.keys(ROWS).map(Number));
 });

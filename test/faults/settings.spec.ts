@@ -16,7 +16,7 @@ let good: Environment;
 beforeAll(async () => {
   database = await createDatabase();
   folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
-  // With these, nothing is a mistake that is not one of the setting at hand.
+  // With these settings, the only mistake is the one under test.
   const admin = { ADMIN_EMAIL: 'admin@example.com', ADMIN_PASSWORD: 'first-admin-of-the-tests' };
   good = { ...productionSettings(database.url), REDIS_URL: 'redis://127.0.0.1:1', ...admin };
 });
@@ -26,7 +26,7 @@ afterAll(async () => {
   await database?.drop();
 });
 
-/** What a start is refused with, a line each: it ends with 1, at once, and says nothing else. */
+/** The lines with which a start fails; it must exit with 1 at once, and print nothing else. */
 async function refusalOf(environment: Environment): Promise<string[]> {
   const program = startMain({ DATA_DIR: join(folder, 'data'), ...environment });
   expect(await program.end()).toEqual({ code: 1, signal: null });
@@ -35,7 +35,7 @@ async function refusalOf(environment: Environment): Promise<string[]> {
   return program.stderr.trimEnd().split('\n');
 }
 
-/** The same of what reads the settings, for what is too much to start a process for each time. */
+/** The same without a process, for cases that are too many to start one each. */
 function mistakesOf(environment: Environment): string[] {
   try {
     loadConfig({ DATA_DIR: join(folder, 'data'), ...environment });
@@ -50,11 +50,11 @@ const isSecret = (name: string) => shape[name]?.meta()?.secret === true;
 const secrets = Object.keys(shape).filter(isSecret);
 const firstWords = (lines: string[]) => lines.map((line) => line.split(' ')[0] as string).sort();
 
-/** What no setting but a text of any kind could be. */
+/** Values that only a setting of arbitrary text accepts. */
 const ODD = ['no such value', 'TRUE', '0', 'ftp://x', 'short', `x${'y'.repeat(128)}`];
 const NUMBERS = ['1e3', '0x10', '1.5', ' 1', '+1', '9'.repeat(20), 'Infinity', 'no such value'];
 
-/** Values that a setting must not have, by what its schema says that it is. */
+/** Values that a setting must refuse, derived from its schema. */
 function faultsOf(name: string): string[] {
   const schema = shape[name] as z.ZodType;
   const {
@@ -74,7 +74,7 @@ function faultsOf(name: string): string[] {
 
 row(48, 'each fault of each setting', async () => {
   const faults = Object.keys(shape).map((name) => ({ name, values: faultsOf(name) }));
-  // These may be any text. A setting that is not checked shows here.
+  // These may be any text; a setting without a check would show up here.
   const free = faults.filter(({ values }) => values.length === 0).map(({ name }) => name);
   expect(free).toEqual(['HOST', 'DATA_DIR', 'REDIS_CA', 'OTEL_SERVICE_NAME', 'JWT_AUDIENCE']);
   expect(mistakesOf(good)).toEqual([]);
@@ -86,7 +86,7 @@ row(48, 'each fault of each setting', async () => {
       if (isSecret(name)) expect(lines[0]).not.toContain(value);
       alone++;
     }
-  // Nobody can connect to these, though a URL can be read from each.
+  // These parse as URLs, but cannot be connected to.
   for (const [name, value] of [
     ['REDIS_URL', 'redis://:a%zz@127.0.0.1'],
     ['REDIS_URL', 'redis://:a%ff@127.0.0.1'],
@@ -95,7 +95,7 @@ row(48, 'each fault of each setting', async () => {
     ['DATABASE_REPLICA_URLS', `${database.url},postgres://u:100%@127.0.0.1/x`],
   ] as const)
     expect([value, firstWords(await refusalOf({ ...good, [name]: value }))]).toEqual([value, [name]]);
-  // All of them at once, in a process: the first fault of each, the second of each, and so on.
+  // All settings at once, in a process: the first fault of each, then the second of each, and so on.
   const rounds = Math.max(...faults.map(({ values }) => values.length));
   for (let round = 0; round < rounds; round++) {
     const wrong = faults.filter(({ values }) => values.length > round);
@@ -123,7 +123,7 @@ row(48, 'misspelt', async () => {
     const [, slip, meant] = /^(\w+) is not a setting: (\w+) is/.exec(line) ?? [];
     expect([slip, meant]).toEqual([slip, wrong.get(slip ?? '')]);
   }
-  // What others call theirs is none of our business.
+  // Variables of other programs are ignored.
   const others = ['PATH', 'POST', 'HOSTS', 'HOSTNAME', 'REDIS_PORT', 'REDIS_SERVICE_HOST', 'DATABASE_HOST', 'LOGNAME'];
   const allowed = [
     ...others,
@@ -147,7 +147,7 @@ row(48, 'missing, or secrets of development', async () => {
   const all = [...needed, 'REDIS_URL', 'SINGLE_REPLICA'];
   const missing = [...needed, 'REDIS_URL'].map((name) => expect.stringMatching(new RegExp(`^${name} is missing`)));
   expect(await refusalOf(without(...all))).toEqual(missing);
-  // Nothing is made in their place, and what development has made for itself is not taken either.
+  // None is generated instead, and the secrets that development has generated are not used either.
   expect(readdirSync(folder)).toEqual([]);
   const data = join(folder, 'data');
   mkdirSync(data);
@@ -155,7 +155,7 @@ row(48, 'missing, or secrets of development', async () => {
   writeFileSync(join(data, 'app-secret'), 'a secret of development that is long enough');
   writeFileSync(join(data, 'jwt-private-key.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
   expect(await refusalOf(without(...all))).toEqual(missing);
-  // Files of secrets that are not there: a line for each, which names the file.
+  // Missing files of secrets: a line for each, which names the file.
   const files = Object.fromEntries(secrets.map((name) => [`${name}_FILE`, join(folder, 'nothing', name)]));
   const unread = await refusalOf({ ...without(...secrets), ...files });
   expect(firstWords(unread)).toEqual(Object.keys(files).sort());

@@ -10,10 +10,10 @@ import { NDJSON } from '../support/uploads.js';
 import { figuresOf, inMiB, watchHeldMemory } from '../support/watch.js';
 
 const CONTAINER_MIB = 256;
-/** Of these, for the pages of the program that are in use. */
+/** The part of it for pages of the program itself. */
 const PROGRAM_MIB = 40;
 const MOST_BYTES = 25_165_824;
-/** As a pod has it, where a gateway names the callers. */
+/** As in a pod, where a gateway states the callers' addresses. */
 const SETTINGS = { TRUST_PROXY: '127.0.0.1/32', RATE_LIMIT_REQUESTS: '100000' };
 
 let one: Single;
@@ -25,7 +25,7 @@ beforeAll(async () => {
   one = await startSingle({ ...environment, ...SETTINGS }, flags);
   heldMemory = watchHeldMemory(one.program);
   set = await makeCollection(one.admin, 'public');
-  // What compresses badly, so that each encoding of it takes memory too.
+  // Data that compresses badly, so that each encoding takes memory as well.
   const text = () => randomBytes(45_000).toString('base64');
   const lines = Array.from({ length: 100 }, () => JSON.stringify({ data: { text: text() } }));
   const { inserted } = must(200, await one.admin.post(`${set.records}/bulk`, lines.join('\n'), NDJSON)).body;
@@ -39,7 +39,7 @@ beforeAll(async () => {
 afterAll(endPrograms);
 
 interface Reader {
-  /** What it asks for at once, in one piece. */
+  /** The requests that it sends at once, in one piece. */
   targets: string[];
   from: string;
   encoding?: string;
@@ -55,7 +55,7 @@ const bytesOf = ({ targets, from, encoding = 'identity' }: Reader) =>
 const GAUGES = ['answer_bytes', 'answer_connections', 'pipelined_requests', 'edge_loads', 'cache_loads', 'batches'];
 const inUse = (resource: string) => `resources_in_use{resource="${resource}"}`;
 
-/** Readers come, one every few ms, and take nothing; others read and write meanwhile. */
+/** Adds a reader every few ms that reads nothing, while others read and write. */
 async function beside(readers: Reader[], everyMs: number) {
   const ledger = await Ledger.open([await one.user(), await one.user()]);
   await pause(3000);
@@ -105,31 +105,31 @@ const list = () => `${set.records}?limit=100`;
 const encodingOf = (n: number) => ['identity', 'gzip', 'br'][n % 3] as string;
 const documents = ['/openapi.json', '/docs/swagger-ui-bundle.js', '/metrics', '/docs/swagger-ui-init.js'];
 
-row(55, 'lists, of one address', () =>
+row(55, 'lists, from one address', () =>
   beside(
     many(500, () => ({ targets: times(3, list()), from: addressOf(0) })),
     40,
   ),
 );
-row(55, 'lists, of many addresses', () =>
+row(55, 'lists, from many addresses', () =>
   beside(
     many(500, (n) => ({ targets: times(3, list()), from: addressOf(n) })),
     40,
   ),
 );
-row(55, 'kept records in every encoding', () =>
+row(55, 'cached records in every encoding', () =>
   beside(
     many(500, (n) => ({ targets: paths, from: addressOf(n), encoding: encodingOf(n) })),
     20,
   ),
 );
-row(55, 'lists by the hundred in one piece', () =>
+row(55, 'hundreds of pipelined lists', () =>
   beside(
     many(60, (n) => ({ targets: times(600, list()), from: addressOf(n) })),
     100,
   ),
 );
-row(55, 'documents and figures', () =>
+row(55, 'the document, its page and metrics', () =>
   beside(
     many(300, (n) => ({ targets: times(20, documents[n % 4] as string), from: addressOf(n), encoding: encodingOf(n) })),
     30,
@@ -141,7 +141,7 @@ row(55, 'exports', () =>
     50,
   ),
 );
-row(55, 'what is refused, by the thousand in one piece', () =>
+row(55, 'thousands of pipelined refusals', () =>
   beside(
     many(100, (n) => ({ targets: times(1000, '/nothing'), from: addressOf(n) })),
     100,

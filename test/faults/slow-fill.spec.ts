@@ -12,7 +12,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => two?.close());
 
-/** When PostgreSQL last did a read of this kind for the app. */
+/** The time at which PostgreSQL last ran a read of this kind for the app. */
 const done = async (kind: RegExp) =>
   (
     await two.database.query<{ at: Date | null }>(
@@ -23,7 +23,7 @@ const done = async (kind: RegExp) =>
 const RECORD = /FROM records WHERE id = ANY/;
 const COLLECTION = /^SELECT .* FROM collections WHERE name/;
 
-/** Has a process read a thing, and its answer kept back: it holds what was there before `change`, and gets it behind that. */
+/** Delays the answer to a read of PostgreSQL: it has the state before `change`, and arrives after it. */
 async function overtaken(replica: Replica, kind: RegExp, path: string, change: () => Promise<unknown>) {
   const before = await done(kind);
   replica.toDatabase.hold('answers');
@@ -31,7 +31,7 @@ async function overtaken(replica: Replica, kind: RegExp, path: string, change: (
   try {
     await until(async () => (await done(kind)) > before);
     await change();
-    // The word of it has come, and there was nothing yet to drop.
+    // The message of the change has arrived, when there was nothing to drop yet.
     await pause(100);
   } finally {
     replica.toDatabase.release();
@@ -45,11 +45,11 @@ const n = async ({ anyone }: Replica, path: string) => must(200, await anyone.ge
 let set: MadeCollection;
 beforeEach(async () => {
   set = await makeCollection(owner);
-  // The collection is known to both.
+  // Both replicas have the collection cached.
   for (const { anyone } of [two.here, two.there]) must(200, await anyone.get(set.path));
 });
 
-/** On each of so many records. */
+/** The number of records that are tried. */
 const ROUNDS = 5;
 
 row(9, 'of a record, in this process, the other, or Redis', async () => {
@@ -66,7 +66,7 @@ row(9, 'of a record, in this process, the other, or Redis', async () => {
 
 row(9, 'of a collection that has become private', async () => {
   const { path } = await makeRecord(owner, set);
-  // Nobody has it any more: it was changed, and what was read of it is gone.
+  // The change has dropped it from every cache.
   const changed = must(
     200,
     await owner.put(set.path, { visibility: 'public', description: 'x' }, { 'if-match': set.etag }),
@@ -85,9 +85,9 @@ row(9, 'of a collection that has become private', async () => {
   return { 'fills overtaken': 1, 'old values': 0 };
 });
 
-row(9, 'put into Redis late, when the message of the update was lost as well', async () => {
+row(9, 'put into Redis late, with the message of the update lost as well', async () => {
   const { path, etag } = await makeRecord(owner, set, { n: 1 });
-  // What it reads is on its way to Redis, and does not come there before the update.
+  // Its read is on its way to Redis, and does not arrive before the update.
   two.there.toRedis.hold('everything');
   expect(await n(two.there, path)).toBe(1);
   must(200, await owner.put(path, { data: { n: 2 } }, { 'if-match': etag }));

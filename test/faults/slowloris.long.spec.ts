@@ -10,12 +10,12 @@ const SOCKETS = 5000;
 const HEADERS_MS = 5000;
 const REQUEST_MS = 9000;
 const LIMITS = { HEADERS_TIMEOUT_MS: String(HEADERS_MS), REQUEST_TIMEOUT_MS: String(REQUEST_MS) };
-/** The clock looks every second, and on a busy machine so many answers take a while. */
+/** Time-outs are checked every second, and on a busy machine so many answers take a while. */
 const SLACK_MS = 6000;
 
 afterAll(endPrograms);
 
-/** Who is slow with what: nothing at all, a head, the body of each kind of route. */
+/** Slow callers of each kind: sending nothing at all, a head, or the body of each kind of route. */
 function senders(token: string, records: string, count: number): { start: string; rest: string }[] {
   const post = (path: string, headers = '') =>
     `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${headers}Content-Length: 900\r\n\r\n{"a":"`;
@@ -37,7 +37,7 @@ function senders(token: string, records: string, count: number): { start: string
 
 const isFailure = ({ status }: Outcome) => status === 0 || status >= 500;
 
-/** Readers and writers, without the slow ones for a while and then with them. */
+/** Runs readers and writers without the slow callers for a while, and then beside them. */
 async function besides(one: Single, count: number) {
   const ledger = await Ledger.open([await one.user(), await one.user()]);
   await pause(4000);
@@ -55,7 +55,7 @@ async function besides(one: Single, count: number) {
   await pause(1000);
   expect(await ledger.settle(one.database)).toEqual([]);
   expect(ledger.outcomes.filter(isFailure)).toEqual([]);
-  // It is as before by itself.
+  // Everything is back to normal without help.
   expect(descriptorsOf(one.program)).toBeLessThan(descriptors + 20);
   const figuresAfter = await figuresOf(one.anyone);
   expect([figuresAfter('admission_in_flight'), figuresAfter('admission_queued')]).toEqual([0, 0]);
@@ -89,11 +89,11 @@ row(
     await one.close();
     expect(open).toBeGreaterThanOrEqual(SOCKETS / 2);
     const count = (status: number) => ends.filter((end) => end.status === status).length;
-    // Of those who send bodies as one caller, a hundred are waited for.
+    // Of the bodies that one caller sends, only a hundred may be under way.
     expect(count(408) + count(503)).toBe(SOCKETS);
     expect(count(408)).toBeGreaterThanOrEqual((SOCKETS * 4) / 8);
     expect(latest(ends)).toBeLessThan(REQUEST_MS + SLACK_MS);
-    // Those whose body is to come are not in hand: only the others, of whom there are few.
+    // Requests whose bodies are still arriving are not at work; there are few others.
     expect(inHand).toBeLessThan(20);
     return { 'ended with 408': count(408), 'with 503': count(503), 'after at most': inMs(latest(ends)), ...seen };
   },
@@ -102,7 +102,7 @@ row(
 
 row(
   28,
-  'of which a fifth may be open at the same time',
+  'with room for a fifth of them at a time',
   async () => {
     const most = SOCKETS / 5;
     const one = await startSingle({ ...LIMITS, MAX_CONNECTIONS: String(most) });

@@ -5,19 +5,19 @@ import { pause } from '../support/process.js';
 import { inMs, quantile, row } from '../support/row.js';
 
 const SECONDS = Number(process.env.SOAK_SECONDS ?? 90);
-/** Until caches are full and code is compiled. */
+/** The time until caches are full and code is compiled. */
 const WARM_S = Math.min(120, SECONDS / 3);
 const EVERY_MS = 5000;
 const REFRESH_MS = 3000;
 const MIB = 1_048_576;
-/** Rise of the heap, MiB a minute. It goes up and down by 2 MiB within half a minute, which shows in a short time. */
+/** The largest slope of the heap, in MiB a minute. It goes up and down by 2 MiB within half a minute, which shows in a short run. */
 const MOST_RISE = SECONDS < 300 ? 3 : 0.25;
-/** Sockets come and go by so many. */
+/** The number of sockets that come and go. */
 const DESCRIPTORS = 12;
 
 let house: House;
 beforeAll(async () => {
-  // Of a heap that grows because a cache fills nothing can be learnt in minutes.
+  // A small cache, because a cache that is still filling would hide a leak for minutes.
   house = await House.start({ CACHE_MEMORY_BYTES: String(MIB), NODE_OPTIONS: '--inspect=127.0.0.1:0' });
 }, 120_000);
 afterAll(() => house?.close(), 60_000);

@@ -7,11 +7,11 @@ import { describePlan, plan } from '../storm/plan.js';
 import { pause } from '../support/process.js';
 import { inMs, quantile } from '../support/row.js';
 
-/** The same for everybody, so that no check fails by luck; `npm run test:storm` takes new ones. */
+/** Fixed, so that no run fails by chance; `npm run test:storm` uses new seeds. */
 const SEED = Number(process.env.STORM_SEED ?? 1);
 const SECONDS = Number(process.env.STORM_SECONDS ?? 60);
 const CALM_MS = 5000;
-/** Answers that none of the ledger's requests may get, whatever happens. */
+/** Statuses that none of the ledger's requests may ever get. */
 const NEVER = new Set([400, 401, 403, 422, 428, 429]);
 
 let house: House;

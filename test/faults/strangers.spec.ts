@@ -9,7 +9,7 @@ import { type Single, startSingle } from '../support/single.js';
 import { figuresOf, inMiB } from '../support/watch.js';
 
 const BODY_BYTES = 1_048_576;
-/** Of BODY_MEMORY_BYTES, a quarter. */
+/** A quarter of BODY_MEMORY_BYTES. */
 const STRANGERS_BYTES = 8_388_608;
 const BESIDE_MS = 8000;
 const AT_ONCE = 90;
@@ -52,7 +52,7 @@ afterAll(endPrograms);
 
 interface Kind {
   head: string;
-  /** 429 when the address has used up what it has. */
+  /** Includes 429, for when the address has used up its quota. */
   statuses: number[];
 }
 
@@ -61,7 +61,7 @@ const CONTINUE = 'Expect: 100-continue\r\n';
 const announced = (bytes: number) => `Content-Length: ${bytes}\r\n\r\n`;
 const from = (n: number) => `X-Forwarded-For: 10.9.0.${1 + (n % 30)}\r\n`;
 
-/** What comes for these bytes, until there is an answer or the connection ends. */
+/** Everything received after these bytes, until there is an answer or the connection ends. */
 function answerTo(bytes: string, sockets: Set<Socket> = new Set()): Promise<string> {
   return new Promise((resolve) => {
     const socket = openSocket(one.url);
@@ -85,13 +85,13 @@ row(57, 'by their head alone', async () => {
       const received = await answerTo(head + more + announced(BODY_BYTES));
       expect([name, statusOf(received)]).toEqual([name, statuses[0]]);
     }
-    // Of unknown length, too.
+    // Bodies of unknown length, too.
     const received = await answerTo(`${head}Transfer-Encoding: chunked\r\n\r\n`);
     expect([name, statusOf(received)]).toEqual([name, statuses[0]]);
   }
   const tooLong = await answerTo((kinds["another user's collection"] as Kind).head + announced(BODY_BYTES + 1));
   expect(statusOf(tooLong)).toBe(413);
-  // Who may send is told to, and only then.
+  // Only callers who may send are told to continue.
   const [own] = sets as [MadeCollection];
   const body = JSON.stringify({ data: { text: 'x' } });
   const token = tokenOf(users[0] as Client);
@@ -130,7 +130,7 @@ async function sendSlowly(user: Client, { records }: MadeCollection): Promise<nu
   return statusOf(received);
 }
 
-row(57, 'half bodies beside those who are signed in', async () => {
+row(57, 'half bodies beside signed-in users', async () => {
   const half = ' '.repeat(BODY_BYTES - 8000);
   const open: Kind = {
     head: 'POST /api/v1/auth/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n',
@@ -151,7 +151,7 @@ row(57, 'half bodies beside those who are signed in', async () => {
       );
       const status = statusOf(received.replace('HTTP/1.1 100 Continue\r\n\r\n', ''));
       answered[status] = (answered[status] ?? 0) + 1;
-      // At the end those are closed here who were heard out.
+      // After the end, connections are closed here that were still waiting.
       if (Date.now() < end) expect([...statuses, Number.NaN]).toContain(status);
     }
   };
@@ -178,7 +178,7 @@ row(57, 'half bodies beside those who are signed in', async () => {
   const [signIns] = await Promise.all([signing(), watch(), ...signedIn]);
   for (const socket of sockets) socket.destroy();
   await Promise.all(strangers);
-  // None of those who are signed in, or sign in, is refused.
+  // No signed-in user is refused, and no sign-in.
   expect(new Set(sent)).toEqual(new Set([201]));
   expect(new Set(signIns)).toEqual(new Set([200]));
   expect(most).toBeLessThan(STRANGERS_BYTES + 6 * 131_072);

@@ -19,7 +19,7 @@ afterAll(() => one?.close());
 
 type Text = Record<Place['in'], string[]>;
 
-/** All that is stored, as one text. */
+/** Everything that is stored, as one text. */
 const stored = async () => JSON.stringify(await Promise.all(['users', 'collections', 'records'].map(tableOf)));
 const tableOf = (name: string) => one.database.query(`SELECT to_jsonb(t) AS row FROM ${name} t ORDER BY id`);
 
@@ -27,14 +27,14 @@ interface Answer {
   place: string;
   text: string;
   status: number;
-  /** Of an upload: what it says of its line. */
+  /** The result of an upload's one line. */
   report: { inserted?: number; failed?: number };
 }
 
-/** Puts each of the texts in each place, and gives what was answered. */
+/** Puts each of the texts in each place. @returns the answers */
 async function fill(texts: Text): Promise<Answer[]> {
   const asked = places.flatMap((place) => texts[place.in].map((text) => ({ place, text })));
-  // So many at once that nothing is shed.
+  // Few enough at once that none is refused for load.
   return pLimit(16).map(asked, async ({ place, text }) => {
     const received = await exchange(one.url, place.request(text), true);
     const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(received)?.[1]);
@@ -64,17 +64,17 @@ row(33, '', async () => {
     body: [...around('\\u0000'), ...bare],
   });
   expect(answers.filter((answer) => !isRefused(answer))).toEqual([]);
-  // By an escape, which means one in JSON alone.
+  // As an escape, which only JSON reads as a NUL.
   for (const where of ['{"a":"\\u0000"}', '{"\\u0000":1}', '{"a":[{"b\\u0000":1}]}'])
     expect(await statusOf(where)).toBe(400);
-  // A cursor that was good, but for it.
+  // A cursor that is valid except for the NUL.
   for (let i = 0; i < 3; i++) await makeRecord(one.admin, set);
   const { nextCursor } = must(200, await one.admin.get(`${set.records}?limit=1`)).body;
   const between = await stored();
   for (const cursor of [`${nextCursor}%00`, `%00${nextCursor}`, nextCursor.replace('.', '%00.')]) {
     expect((await one.admin.get(`${set.records}?limit=1&cursor=${cursor}`)).status).toBe(400);
   }
-  // In headers that no route asks for, and in paths that no route has.
+  // In headers that no route reads, and in unknown paths.
   for (const name of ['Host', 'Authorization', 'Accept', 'Content-Type', 'X-Request-Id', 'Origin', 'X-Anything']) {
     const request = `GET ${set.path} HTTP/1.1\r\nHost: x\r\n${name}: a\0b\r\n\r\n`;
     expect(await exchange(one.url, request)).toMatch(/^HTTP\/1\.1 400 /);
@@ -87,7 +87,7 @@ row(33, '', async () => {
   return { places: places.length, requests: answers.length, 'refused with 400, or by their line': answers.length };
 });
 
-/** Bytes that are no UTF-8, as one character each. */
+/** Bytes that are not UTF-8, as one character each. */
 const BROKEN = [
   '\xff',
   '\x80',
@@ -115,7 +115,7 @@ row(34, 'refused', async () => {
     body: [...broken, ...LONE],
   });
   for (const text of LONE) expect(await statusOf(`{"a":"${text}"}`)).toBe(400);
-  // Any bytes may stand in a header. As an entity tag they are one that nothing has.
+  // A header may contain any bytes; as an entity tag, they match nothing.
   const isOtherTag = ({ place, status }: Answer) => place.endsWith('header if-none-match') && status === 200;
   expect(answers.filter((answer) => !isRefused(answer) && !isOtherTag(answer))).toEqual([]);
   expect(answers.filter(isOtherTag).length).toBeLessThan(answers.length / 10);
@@ -123,7 +123,7 @@ row(34, 'refused', async () => {
   return { places: places.length, requests: answers.length };
 });
 
-/** Well-formed, and often spoilt all the same: noncharacters, marks of order, controls, what looks or sorts the same. */
+/** Well-formed, but often damaged: noncharacters, directional marks, controls, characters that look or sort the same. */
 const ODD = [
   ...['\ufffd', '\ufffe', '\uffff', '\u{10ffff}', '\ufeff', '\u2028', '\u2029', '\u202e', '\u00ad', '\u200b', '\u200d'],
   ...['e\u0301', '\u00e9', '\u212b', '\u00c5', '\u1e9e', '\u0130', '\ufb01', '\u{1f468}\u200d\u{1f4bb}', '\u{1f1e9}'],

@@ -15,16 +15,20 @@ const loseMessages = () => {
 };
 
 const faults: Fault[] = [
-  ['messages are lost again and again', loseMessages, () => clearInterval(timer)],
+  ['messages are lost repeatedly', loseMessages, () => clearInterval(timer)],
   ['the other process is cut off from Redis', () => two.there.toRedis.cut(), () => two.there.toRedis.mend()],
-  ['the one that changes it is cut off from Redis', () => two.here.toRedis.cut(), () => two.here.toRedis.mend()],
+  ['the changing process is cut off from Redis', () => two.here.toRedis.cut(), () => two.here.toRedis.mend()],
   [
-    'Redis answers the other one no more',
+    'Redis stops answering the other process',
     () => two.there.toRedis.hold('everything'),
     () => two.there.toRedis.release(),
   ],
-  ['Redis answers the one no more', () => two.here.toRedis.hold('everything'), () => two.here.toRedis.release()],
-  ['Redis is dead', () => two.redis.kill(), () => two.redis.start()],
+  [
+    'Redis stops answering the changing process',
+    () => two.here.toRedis.hold('everything'),
+    () => two.here.toRedis.release(),
+  ],
+  ['Redis is down', () => two.redis.kill(), () => two.redis.start()],
   ['Redis is frozen', () => two.redis.signal('SIGSTOP'), () => two.redis.signal('SIGCONT')],
 ];
 for (const fault of faults) {

@@ -13,13 +13,13 @@ const CHANNEL = 'floodgate1:invalidations';
 
 const cut = () => two.redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub');
 
-/** Nobody hears what is said now; soon enough after it that nobody seems to be silent, all do again. */
+/** Loses the messages of this moment; everybody is connected again before anybody counts as silent. */
 async function loseMessages(): Promise<void> {
   await cut();
   expect(await two.redis.command('PUBSUB', 'NUMSUB', CHANNEL)).toMatch(/,0$/);
 }
 
-/** Nobody hears what is said for a while: the connections for messages end as soon as they are there. */
+/** Loses all messages for a while: the connections for them are closed as soon as they are open. */
 async function loseThemFor(ms: number): Promise<void> {
   const end = Date.now() + ms;
   const cutOn = async () => {
@@ -34,7 +34,7 @@ const faults: Fault[] = [
   ['all is well', nothing, nothing],
   ['the message is lost', () => loseThemFor(300), nothing],
   ['the message is lost, and the next one is not', loseMessages, nothing],
-  ['somebody says what is no message', () => two.redis.command('PUBLISH', CHANNEL, 'null'), nothing],
+  ['a malformed message is published', () => two.redis.command('PUBLISH', CHANNEL, 'null'), nothing],
 ];
 for (const fault of faults) {
   row(8, fault[0], () => expectSeenInTime(fault));

@@ -18,7 +18,7 @@ import { TestRedis } from '../support/redis.js';
 import { inMs, quantile, row } from '../support/row.js';
 
 const WRITERS = 6;
-/** Until all processes know of a change that one of them made. */
+/** The time until all processes know of a change that one of them made. */
 const SEEN_WITHIN_MS = 1000;
 
 let database: TestDatabase;
@@ -44,7 +44,7 @@ function isThere(pid: number): boolean {
 
 const isFailure = ({ status }: Outcome) => status === 0 || status >= 500;
 
-/** The app with two workers, and what waits until so many have come to listen. */
+/** The app with two workers, and a function that waits until this many in all have begun to listen. */
 async function start(): Promise<{ program: Program; anyone: Client; until: (workers: number) => Promise<void> }> {
   const program = startMain({
     ...productionSettings(database.url),
@@ -62,20 +62,20 @@ async function start(): Promise<{ program: Program; anyone: Client; until: (work
   return { program, anyone, until };
 }
 
-/** Kills both of those it began with, one after the other: between them they have every connection there is at first. */
+/** Kills both initial workers, one after the other: together they have every connection of the start. */
 async function killBoth({ program, until }: Awaited<ReturnType<typeof start>>) {
   const kills: { at: number; goneMs: number; servesMs: number }[] = [];
   for (const [index, worker] of workersOf(program).entries()) {
     const at = Date.now();
     process.kill(worker, 'SIGKILL');
-    // On a machine that has too much to do, its end takes its time, and its connections stand until then.
+    // On an overloaded machine its end takes a while, and its connections stay open until then.
     while (isThere(worker)) await pause(1);
     const goneMs = Date.now() - at;
     await until(3 + index);
     kills.push({ at, goneMs, servesMs: Date.now() - at });
     await pause(1500);
   }
-  // The row's 2 s, with room for a machine on which others want the processor.
+  // The row's 2 s, with room for a busy machine.
   for (const { servesMs } of kills) expect(servesMs).toBeLessThan(5000);
   expectUnharmed(program);
   return kills;
@@ -83,7 +83,7 @@ async function killBoth({ program, until }: Awaited<ReturnType<typeof start>>) {
 
 const servesOf = (kills: { servesMs: number }[]) => kills.map(({ servesMs }) => inMs(servesMs)).join(' and ');
 
-row(25, 'connections that are kept', async () => {
+row(25, 'persistent connections', async () => {
   const app = await start();
   const writers = await Promise.all(Array.from({ length: WRITERS }, newcomers(app.anyone)));
   const ledger = await Ledger.open(writers, { seenWithinMs: SEEN_WITHIN_MS });
@@ -94,7 +94,7 @@ row(25, 'connections that are kept', async () => {
   await pause(2000);
   expect(await ledger.settle(database)).toEqual([]);
   const failed = ledger.outcomes.filter(isFailure);
-  // A connection has one request in hand at most; one that is kept may be chosen just when it is ended.
+  // A connection has at most one request at work; a persistent one may be used just when it is closed.
   for (const { at } of kills) {
     expect(ledger.count(isFailure, at - 1000, at + 1000)).toBeLessThanOrEqual(2 * WRITERS);
   }
@@ -115,7 +115,7 @@ row(25, 'connections that are kept', async () => {
   };
 });
 
-/** One answer's status, on a connection of its own; 0 when it was cut off, or did not come. */
+/** The status of an answer on a new connection; 0 when it was cut off or never came. */
 async function statusOf(url: string): Promise<number> {
   try {
     const sent = request(`${url}/api/v1/data`, { agent: false, signal: AbortSignal.timeout(8000) });
@@ -146,7 +146,7 @@ row(25, 'a connection for each request', async () => {
   await Promise.all(load);
   const failed = statuses.filter((status) => status !== 200);
   expect(failed.length).toBeLessThanOrEqual(2 * callers);
-  // Nobody was left to wait with one that is dead.
+  // No caller was left waiting for a dead worker.
   expect(slowestMs).toBeLessThan(8000);
   return {
     failed: failed.length,
