@@ -11,10 +11,10 @@ afterEach(endPrograms);
 afterAll(() => database?.drop());
 
 const CROWD = 1000;
-/** As the kernel writes it. */
+/** The state in the kernel's notation. */
 const LISTEN = '0A';
 
-/** How many sockets of this machine listen on the port, see proc(5) on net/tcp. */
+/** The number of sockets that listen on the port, see proc(5) on net/tcp. */
 function listeners(port: number): number {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n').slice(1);
@@ -24,7 +24,7 @@ function listeners(port: number): number {
   }).length;
 }
 
-/** @returns what was answered first, and the connection, which is kept */
+/** @returns the first line of the answer, and the connection, which stays open */
 function ask(port: number): Promise<{ head: string; socket: Socket }> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write('GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n'));

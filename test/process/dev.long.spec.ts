@@ -33,7 +33,7 @@ async function untilSaid(pattern: RegExp, times = 1): Promise<RegExpExecArray> {
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'floodgate-dev-'));
-  // As root, PostgreSQL runs as a user of its own, who must be able to go there.
+  // When the tests run as root, PostgreSQL runs as a user of its own, who must be able to enter the folder.
   chmodSync(folder, 0o755);
   await copyWithModule({ folder, files: { '.env': `PORT=${await freePort()}\n` } });
 }, 240_000);
@@ -45,7 +45,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 }, 60_000);
 
-it('npm run dev reads .env, takes in a new route, names lines of src, and keeps the screen and its inspector', async () => {
+it('npm run dev reads .env, picks up a new route, names lines of src, and keeps the screen and its inspector', async () => {
   const { PATH = '', HOME = '' } = process.env;
   const inspector = `127.0.0.1:${await freePort()}`;
   const parameters = ['run', 'dev', '--', '--debug', inspector];
@@ -69,7 +69,7 @@ it('npm run dev reads .env, takes in a new route, names lines of src, and keeps 
   await untilSaid(new RegExp(`${CONTROLLER}:${line}:`));
   await untilSaid(new RegExp(`answered 500: .*\\(request ${answer.body.requestId}\\)`));
   expect(output.match(/Debugger listening on/g)).toHaveLength(2);
-  // The first one is at its end before the second one begins.
+  // The first process ends before the second one begins.
   expect(output.indexOf('Stopped.')).toBeLessThan(output.lastIndexOf('Debugger listening on'));
   expect(output).not.toContain('address already in use');
   for (const code of CLEAR_SCREEN) expect(output).not.toContain(code);

@@ -2,15 +2,15 @@ import { startApp, type TestApp } from '../support/app.js';
 import { type Browser, openBrowser, openTab, type Page, SCREENS } from '../support/browser.js';
 import { describeWith } from '../support/program.js';
 
-/** The page is a large one for a busy machine to show. */
+/** The page is large, so a busy machine takes a while to show it. */
 const PATIENT_MS = 240_000;
 
 const screens = Object.keys(SCREENS) as (keyof typeof SCREENS)[];
 
-/** What the page shows of an operation. */
+/** An operation's block on the page. */
 const operation = (page: Page, id: string) => page.locator(`.opblock[id$="-${id}"]`);
 
-/** Opens an operation, puts in what is given beside what is there already, executes it, and reads what is then shown. */
+/** Opens an operation, adds the given values to the prefilled ones, executes it, and reads the answer from the page. */
 async function execute(page: Page, id: string, given: Record<string, string> = {}) {
   const block = operation(page, id);
   if ((await block.locator('.execute').count()) === 0) await block.locator('.opblock-summary-control').click();
@@ -30,7 +30,7 @@ async function execute(page: Page, id: string, given: Record<string, string> = {
   return { status, body: JSON.parse(text), headers: await live.locator('.headerline').allInnerTexts() };
 }
 
-/** 'open', 'closed', or none where no token is asked for. */
+/** 'open', 'closed', or undefined when the operation needs no token. */
 async function padlock(page: Page, id: string): Promise<string | undefined> {
   const button = operation(page, id).locator('.authorization__btn');
   if ((await button.count()) === 0) return undefined;
@@ -56,7 +56,7 @@ describeWith('chromium', 'the page at /docs', () => {
   };
 
   it.each(screens)(
-    'leads from nothing to records and a mistake, on a %s',
+    'leads from registering to records and an error, on a %s',
     async (screen) => {
       const { page, complaints } = await open(screen);
       const who = { email: `ada@${screen}.example.com`, password: 'correct-horse-battery' };
@@ -81,7 +81,7 @@ describeWith('chromium', 'the page at /docs', () => {
       ];
       expect(closed).toEqual(['closed', 'closed', undefined]);
 
-      // As they are prefilled: nothing hides what was made, and nothing asks for a version of what is not there.
+      // With the prefilled values: none hides the new records, and none requires a version of something that does not exist.
       const collection = `flights-${screen}`;
       const put = await execute(page, 'putCollection', { collection });
       expect([put.status, put.body.visibility]).toEqual([201, 'public']);
@@ -105,7 +105,7 @@ describeWith('chromium', 'the page at /docs', () => {
   );
 
   it(
-    'prefills a change of a user with what locks nobody out',
+    'prefills a change of a user with values that lock nobody out',
     async () => {
       const { page } = await open('laptop');
       const block = operation(page, 'updateUser');
@@ -117,7 +117,7 @@ describeWith('chromium', 'the page at /docs', () => {
   );
 
   it(
-    'begins with how to sign in, and needs no scrolling to the side on a phone',
+    'begins with signing in, and needs no sideways scrolling on a phone',
     async () => {
       const { page } = await open('phone');
       const sections = await page.locator('.opblock-tag').evaluateAll((tags) => tags.map(({ dataset }) => dataset.tag));

@@ -22,7 +22,7 @@ afterEach(async () => {
   await endPrograms();
   for (const bystander of bystanders.splice(0)) bystander.kill('SIGKILL');
   for (const data of dataFolders) {
-    // An app that was killed has left its PostgreSQL behind.
+    // A killed app leaves its PostgreSQL running.
     const pid = pidIn(data);
     if (pid !== undefined && isPostgres(pid)) process.kill(pid, 'SIGQUIT');
     rmSync(dirname(data), { recursive: true, force: true });
@@ -31,7 +31,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** PostgreSQL's own note of its process: it is there as long as PostgreSQL runs. */
+/** The process id in PostgreSQL's own file, which exists as long as PostgreSQL runs. */
 function pidIn(data: string): number | undefined {
   const file = join(data, 'postmaster.pid');
   return existsSync(file) ? Number.parseInt(readFileSync(file, 'utf8'), 10) : undefined;
@@ -48,7 +48,7 @@ function isPostgres(pid: number): boolean {
 const start = (settings: Record<string, string> = {}): Program =>
   startMain({ NODE_ENV: 'development', PORT: '0', DATA_DIR: join(folder, 'data'), ...settings });
 
-/** Where it says that its data is. */
+/** The data folder that the app logs. */
 async function dataOf(program: Program): Promise<string> {
   const data = (await program.says(/PostgreSQL keeps its data in (\S+?)\.?\s/))[1] as string;
   dataFolders.add(data);
@@ -62,7 +62,7 @@ const untilEnded = async (data: string): Promise<void> => {
 
 const PASSWORD = /first admin is (\S+), password (\S+)/;
 
-it('brings its own PostgreSQL, says and keeps the first password, and keeps the data over a restart', async () => {
+it('brings its own PostgreSQL, prints and keeps the first password, and keeps the data across a restart', async () => {
   const first = start();
   const data = await dataOf(first);
   expect(data).toBe(join(folder, 'data', 'postgres'));
@@ -86,7 +86,7 @@ it('brings its own PostgreSQL, says and keeps the first password, and keeps the 
   const second = start();
   const again = new Client(await second.url());
   expect((await again.get('/api/v1/data/kept')).body.name).toBe('kept');
-  // What was signed before is still good: the secrets were kept too.
+  // Earlier tokens are still valid: the secrets were kept, too.
   const kept = new Client(again.url, admin.tokens);
   expect((await kept.get('/api/v1/users/me')).status).toBe(200);
   await again.signIn(email, password);
@@ -104,7 +104,7 @@ it('ends its PostgreSQL at a second signal', async () => {
   await untilEnded(data);
 });
 
-it('ends its PostgreSQL when the signal comes while it starts', async () => {
+it('ends its PostgreSQL when the signal arrives during the start', async () => {
   const program = start();
   const data = await dataOf(program);
   program.signal('SIGTERM');
@@ -112,7 +112,7 @@ it('ends its PostgreSQL when the signal comes while it starts', async () => {
   await untilEnded(data);
 });
 
-it('ends its PostgreSQL when somebody else takes its port meanwhile', async () => {
+it('ends its PostgreSQL when another process takes its port meanwhile', async () => {
   const port = await freePort();
   const server = createServer();
   try {
@@ -127,7 +127,7 @@ it('ends its PostgreSQL when somebody else takes its port meanwhile', async () =
   }
 });
 
-it('is understood by its log: a failure with its request, and what was not valid, without what was sent', async () => {
+it('logs a failure with its request, and an invalid request with its mistakes but without its data', async () => {
   const program = start();
   await dataOf(program);
   const client = new Client(await program.url());
@@ -140,7 +140,7 @@ it('is understood by its log: a failure with its request, and what was not valid
   expect(program.stdout).not.toMatch(/lovelace|of-her-own/);
 });
 
-it('takes over what an app that was killed has left', async () => {
+it('takes over the PostgreSQL that a killed app has left', async () => {
   const first = start();
   const data = await dataOf(first);
   const [, email = '', password = ''] = await first.says(PASSWORD);
@@ -158,7 +158,7 @@ it('takes over what an app that was killed has left', async () => {
   await client.signIn(email, password);
 });
 
-it('lets a process be that has the number of a PostgreSQL which is long gone', async () => {
+it('does not touch a process that has the old process id of PostgreSQL', async () => {
   const first = start();
   const data = await dataOf(first);
   await first.url();
@@ -174,7 +174,7 @@ it('lets a process be that has the number of a PostgreSQL which is long gone', a
   expect([bystander.exitCode, bystander.signalCode]).toEqual([null, null]);
 });
 
-it('refuses, in one sentence, data that another app has in use', async () => {
+it('refuses data that another app is using, in one sentence', async () => {
   const first = start();
   const data = await dataOf(first);
   const url = await first.url();
@@ -186,13 +186,13 @@ it('refuses, in one sentence, data that another app has in use', async () => {
   expect((await new Client(url).get('/health/ready')).status).toBe(200);
 });
 
-it('works below a folder that only its owner may enter, and says where the data is', async () => {
+it('works below a folder that only its owner may enter, and logs the folder of the data', async () => {
   const closed = join(folder, 'closed');
   mkdirSync(closed, { mode: 0o700 });
   const settings = { DATA_DIR: join(closed, 'data') };
   const first = start(settings);
   const data = await dataOf(first);
-  // PostgreSQL does not run as root, and its user cannot go there.
+  // PostgreSQL does not run as root, and its user cannot enter that folder.
   if (isRoot) expect(data).not.toContain(closed);
   else expect(data).toBe(join(closed, 'data', 'postgres'));
   expect(existsSync(join(data, 'PG_VERSION'))).toBe(true);

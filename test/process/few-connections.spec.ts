@@ -12,7 +12,7 @@ const AT_ONCE = 8;
 
 afterEach(endPrograms);
 
-/** Signed in at a process that was started, and a collection there. */
+/** A started process with a signed-in admin and a collection. */
 async function start(url: string) {
   const program = startMain({
     ...productionSettings(url),
@@ -24,7 +24,7 @@ async function start(url: string) {
   return { program, admin, set: await makeCollection(admin, 'public', `c${randomBytes(4).toString('hex')}`) };
 }
 
-/** Bursts of all kinds of requests, none of which is refused. */
+/** Sends bursts of all kinds of requests, and expects none to be refused. */
 async function expectServed({ admin, set }: Awaited<ReturnType<typeof start>>): Promise<void> {
   for (let burst = 0; burst < BURSTS; burst++) {
     const asked = Array.from({ length: AT_ONCE }, () => [
@@ -50,7 +50,7 @@ describe.each([3, 4, 6])('a role that may open %d connections', (limit) => {
     await database?.drop();
   });
 
-  it('is enough: who comes first to open one that is refused waits for one that is open', async () => {
+  it('serves everything: a request whose new connection is refused waits for an open one', async () => {
     const url = new URL(database.url);
     Object.assign(url, { username: role, password: 'of-the-few' });
     const one = await start(url.href);
@@ -59,7 +59,7 @@ describe.each([3, 4, 6])('a role that may open %d connections', (limit) => {
   });
 });
 
-it('others hold all connections but a few: it serves with those, and says that others are refused', async () => {
+it('serves with the few connections that others leave, and reports that PostgreSQL refuses more', async () => {
   const server = await TestServer.start();
   const held: pg.Client[] = [];
   try {
@@ -85,7 +85,7 @@ it('others hold all connections but a few: it serves with those, and says that o
     };
     await holdAll();
     await expectServed(one);
-    // Also when it has to look for a place again.
+    // Even when it has to reconnect.
     await server.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'floodgate'`);
     await holdAll();
     const anyone = new Client(one.admin.url);

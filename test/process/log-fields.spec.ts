@@ -10,7 +10,7 @@ import { endPrograms, type Program, pause, productionSettings, startMain } from 
 import { sendRaw } from '../support/raw.js';
 import { TestRedis } from '../support/redis.js';
 
-/** A port on which nobody listens: who sends there is refused. */
+/** A port on which nothing listens, so that connections are refused. */
 const NOWHERE = 'http://127.0.0.1:9';
 
 let database: TestDatabase;
@@ -41,7 +41,7 @@ const settings = (more: Record<string, string> = {}): Record<string, string> => 
 
 const linesOf = ({ stdout }: Program) => stdout.trimEnd().split('\n');
 
-/** Ends the program, and has all its lines looked at. @returns the lines, by level and message */
+/** Ends the program and checks all its lines. @returns the lines, by level and message */
 async function end(program: Program): Promise<string[]> {
   program.signal('SIGTERM');
   await program.end();
@@ -50,7 +50,7 @@ async function end(program: Program): Promise<string[]> {
   return lines.map((line) => JSON.parse(line)).map((entry) => `${entry['log.level']} ${entry.message}`);
 }
 
-/** Asks for something long and goes away after its first bytes. */
+/** Requests something long, and hangs up after its first bytes. */
 async function leave(url: string): Promise<void> {
   const asked = request(url).end();
   const [response] = await once(asked, 'response');
@@ -59,14 +59,14 @@ async function leave(url: string): Promise<void> {
   asked.destroy();
 }
 
-it('has every line of the log in fields of ECS of their types: requests, starts, stops, warnings and errors', async () => {
+it('has every line of the log in ECS fields of their types: requests, starts, stops, warnings and errors', async () => {
   const program = startMain(settings());
   const url = await program.url();
   const anyone = new Client(url);
   const admin = await anyone.signIn(ADMIN.email, ADMIN.password);
   const set = await makeCollection(admin);
   const { path } = await makeRecord(admin, set);
-  // From the edge and through the pipeline; from addresses of both families, with and without sense.
+  // From the edge and through the pipeline; from valid and invalid addresses of both families.
   const froms = [
     '203.0.113.7',
     '2001:db8:0:8::1',
@@ -85,7 +85,7 @@ it('has every line of the log in fields of ECS of their types: requests, starts,
   must(200, await anyone.get('/health/live'));
   await sendRaw(url, 'GET / HTTP/1.1\r\nno colon\r\n\r\n');
   await sendRaw(url, 'GET /%ff HTTP/1.1\r\nHost: a\r\n\r\n');
-  // Work that is broken off by its caller.
+  // Requests that their callers abort.
   const line = `{"data":{"text":"${'x'.repeat(5000)}"}}\n`;
   must(200, await admin.post(`${set.records}/bulk`, line.repeat(3000), { 'content-type': 'application/x-ndjson' }));
   await leave(`${url}${set.records}/export`);
@@ -96,7 +96,7 @@ it('has every line of the log in fields of ECS of their types: requests, starts,
   upload.write(line.repeat(2000));
   await pause(500);
   upload.destroy();
-  // Errors, of ours and of what we stand on.
+  // Errors of the app and of its dependencies.
   await database.query('ALTER TABLE collections RENAME TO gone');
   must(500, await anyone.get('/api/v1/data'));
   await database.query('ALTER TABLE gone RENAME TO collections');
@@ -141,7 +141,7 @@ it('has every line of the log in fields of ECS of their types: requests, starts,
     expect(names).toContain(name);
 });
 
-it('has the lines of workers, of those that start them, and of traces in these fields too', async () => {
+it('has the lines of workers, of their primary and of traces in these fields, too', async () => {
   const program = startMain(
     settings({
       WEB_CONCURRENCY: '2',
@@ -168,7 +168,7 @@ it('has the lines of workers, of those that start them, and of traces in these f
   expect(traced.map((text) => JSON.parse(text)['log.level'])).toEqual(expect.arrayContaining(['info', 'error']));
 });
 
-it('would see a field that is unknown, of another type, missing or there twice', () => {
+it('would notice an unknown field, one of a wrong type, a missing one and a repeated one', () => {
   const line = {
     '@timestamp': '2026-01-31T08:30:00.000Z',
     'ecs.version': '8.10.0',

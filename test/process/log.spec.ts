@@ -57,7 +57,7 @@ describe('in production the log', () => {
     expect(program.stdout).not.toContain('secret=1');
   });
 
-  it('does not speak of probes and scrapes that went well', async () => {
+  it('has no lines for successful probes and scrapes', async () => {
     const { program, client } = await start();
     await client.get('/health/live', { 'x-request-id': 'a-probe' });
     await client.get('/metrics', { 'x-request-id': 'a-scrape' });
@@ -66,7 +66,7 @@ describe('in production the log', () => {
     expect(program.stdout).not.toMatch(/a-probe|a-scrape/);
   });
 
-  it('never holds a password, a token, a cookie or a key, even of what failed', async () => {
+  it('never has a password, a token, a cookie or a key, even of failed requests', async () => {
     const { program, client } = await start({ LOG_LEVEL: 'trace' });
     const secrets = ['a-registered-password', 'a-wrong-password', 'a-cookie-value', 'a-foreign-token'];
     const cookie = { cookie: 'session=a-cookie-value' };
@@ -76,7 +76,7 @@ describe('in production the log', () => {
     await client.get('/api/v1/users/me', { ...cookie, authorization: 'Bearer a-foreign-token' });
     const admin = await client.signIn(ADMIN.email, ADMIN.password);
     await client.post('/api/v1/auth/refresh', { refreshToken: 'a-foreign-token' });
-    // Now what has secrets in hand fails in the database: the log tells of it, but not of them.
+    // Now statements with secrets fail in the database: the log has the failures, but not the secrets.
     await database.query('ALTER TABLE sessions RENAME TO gone');
     await database.query('ALTER TABLE users ADD CONSTRAINT nobody CHECK (name <> $$Nobody$$)');
     try {
@@ -105,7 +105,7 @@ describe('in production the log', () => {
     }
   });
 
-  it('loses, tears and mixes up no line when many come at once, long ones among them', async () => {
+  it('loses, splits and mixes up no lines when many are written at once, some of them long', async () => {
     const { program, client } = await start();
     const ids = Array.from({ length: 600 }, (_, index) => `one-of-many-${index}`);
     const path = (index: number) => `/${'a'.repeat(index % 10 ? index : 6000)}`;
@@ -116,7 +116,7 @@ describe('in production the log', () => {
     expect(ids.map((id) => paths.get(id))).toEqual(ids.map((_, index) => path(index)));
   });
 
-  it('keeps to one line whatever a caller sends', async () => {
+  it('stays on one line, whatever a caller sends', async () => {
     const { program, client } = await start();
     await client.get('/nowhere/%0a%7B"log.level":"error"%7D', { 'x-request-id': 'a-forger' });
     const entry = await entryOf(program, 'a-forger');
@@ -125,7 +125,7 @@ describe('in production the log', () => {
 });
 
 it.each(['ecs', 'pretty'])(
-  'says in one line that a request was refused, and of a failure where it was, in %s',
+  'reports a refused request in one line and a failure with its place in the code, in %s',
   async (format) => {
     const { program, client } = await start({
       LOG_FORMAT: format,
@@ -161,7 +161,7 @@ describe("the caller's address", () => {
     expect((await entryOf(program, 'forged')).client.ip).toBe('127.0.0.1');
   });
 
-  it('is what a proxy of TRUST_PROXY says', async () => {
+  it('is the one that a proxy of TRUST_PROXY states', async () => {
     const { program, client } = await start({ TRUST_PROXY: '10.0.0.0/8,127.0.0.1' });
     await client.get('/nowhere', { ...FORGED, 'x-request-id': 'believed' });
     expect((await entryOf(program, 'believed')).client.ip).toBe('203.0.113.7');
@@ -172,7 +172,7 @@ describe("the caller's address", () => {
     expect((await entryOf(program, 'chained')).client.ip).toBe('203.0.113.7');
   });
 
-  it('is what the last of so many proxies says, as the start does', async () => {
+  it('is the one that the last of the trusted number of proxies states, as the start logs', async () => {
     const { program, client } = await start({ TRUST_PROXY: '1' });
     await client.get('/nowhere', { 'x-forwarded-for': '203.0.113.7, 10.1.2.3', 'x-request-id': 'counted' });
     expect((await entryOf(program, 'counted')).client.ip).toBe('10.1.2.3');
@@ -180,7 +180,7 @@ describe("the caller's address", () => {
     expect(said.map(({ message }) => message)).toEqual([expect.stringContaining('the one proxy in front')]);
   });
 
-  it('is that of the connection when it does not come from one of TRUST_PROXY', async () => {
+  it('is that of the connection when the request is not from a proxy of TRUST_PROXY', async () => {
     const { program, client } = await start({ TRUST_PROXY: '10.0.0.0/8' });
     await client.get('/nowhere', { ...FORGED, 'x-request-id': 'stranger' });
     expect((await entryOf(program, 'stranger')).client.ip).toBe('127.0.0.1');

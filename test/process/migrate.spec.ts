@@ -30,7 +30,7 @@ describe('the migration command', () => {
     expect([second.stdout, second.stderr]).toEqual(['The schema is up to date.\n', '']);
   });
 
-  it('takes back one after the other with --down, until nothing is left, and brings all back', async () => {
+  it('undoes one migration after the other with --down until none is left, and runs them all again', async () => {
     const settings = productionSettings(database.url);
     const schema = () =>
       database.query(
@@ -58,7 +58,7 @@ describe('the migration command', () => {
     expect(other.stderr).toBe('Later9999999999999 is not in this build: take it back where it is.\n');
   });
 
-  it('does it once when five run at the same time', async () => {
+  it('migrates once when five run at the same time', async () => {
     const programs = Array.from({ length: 5 }, () => startMigrate(productionSettings(database.url)));
     for (const program of programs) {
       expect(await program.end()).toEqual({ code: 0, signal: null });
@@ -70,7 +70,7 @@ describe('the migration command', () => {
     expect(new Set(names.map(({ name }) => name)).size).toBe(names.length);
   });
 
-  it('does not hold up who has its turn and makes an index concurrently', async () => {
+  it('does not block another migration that builds an index concurrently', async () => {
     const has = new pg.Client({ connectionString: database.url, application_name: 'a deploy' });
     await has.connect();
     await has.query(`SELECT pg_advisory_lock(7310421801); CREATE TABLE large (n integer); SET lock_timeout = '5s'`);
@@ -88,7 +88,7 @@ describe('the migration command', () => {
     expect(waiting.stdout).toMatch(/^Migrated: /);
   });
 
-  it('gives up after MIGRATION_WAIT_MS, and says who has the lock', async () => {
+  it('gives up after MIGRATION_WAIT_MS, and names the holder of the lock', async () => {
     const has = new pg.Client({ connectionString: database.url, application_name: 'a deploy' });
     await has.connect();
     await has.query('SELECT pg_advisory_lock(7310421801)');
@@ -103,7 +103,7 @@ describe('the migration command', () => {
     await has.end();
   });
 
-  it('takes DATABASE_MIGRATION_URL where there is one', async () => {
+  it('uses DATABASE_MIGRATION_URL when it is set', async () => {
     const program = startMigrate({
       ...productionSettings('postgres://nobody:nothing@127.0.0.1:1/nowhere'),
       DATABASE_MIGRATION_URL: database.url,
@@ -115,11 +115,11 @@ describe('the migration command', () => {
   it.each([
     ['without DATABASE_URL', { NODE_ENV: 'production' }, /^DATABASE_URL is missing[^\n]*\n(?:REDIS_URL[^\n]*\n)?$/],
     [
-      'without a database behind it',
+      'without a reachable database',
       { NODE_ENV: 'test', DATABASE_URL: 'postgres://u:p@127.0.0.1:1/x' },
       /^[^\n]*127\.0\.0\.1:1[^\n]*\n$/,
     ],
-  ])('says in one sentence what it lacks %s, and exits 1', async (_, settings, sentence) => {
+  ])('%s reports what is missing in one sentence, and exits with 1', async (_, settings, sentence) => {
     const secrets = productionSettings(database.url);
     const { APP_SECRET = '', JWT_PRIVATE_KEY = '' } = secrets;
     const program = startMigrate({ APP_SECRET, JWT_PRIVATE_KEY, ...(settings as Record<string, string>) });
@@ -132,7 +132,7 @@ describe('an app that does not migrate at start', () => {
   it.each([
     ['', {}],
     [' and has a first admin to make', { ADMIN_EMAIL: ADMIN.email, ADMIN_PASSWORD: ADMIN.password }],
-  ])('waits on an empty database until that is migrated%s, without a restart', async (_, admin) => {
+  ])('waits for an empty database to be migrated%s, without a restart', async (_, admin) => {
     const settings = { ...productionSettings(database.url), ...(admin as Record<string, string>) };
     const app = startMain({ ...settings, MIGRATE_ON_START: 'false' });
     const client = new Client(await app.url());

@@ -34,7 +34,7 @@ const things: [
         changes: [
           (tag, n) => owner.put(path, { data: { n, LONG } }, { 'if-match': tag }),
           (tag, n) => owner.patch(path, { data: { n } }, { 'if-match': tag }),
-          // What stays the same is a version of its own as well.
+          // A change to the same value makes a new version as well.
           (tag) => owner.patch(path, {}, { 'if-match': tag }),
         ],
       };
@@ -98,7 +98,7 @@ it.each(things)('304 follows every change of %s, in all variants, on both proces
     expect([200, 201]).toContain(answer.status);
     tags.push(plain(etagOf(answer)));
     expect(new Set(tags).size).toBe(tags.length);
-    // The message is on its way.
+    // Time for the message to arrive.
     await pause(500);
     await expectNow();
   }

@@ -17,7 +17,7 @@ const start = async (settings: Record<string, string>) => {
 };
 afterEach(() => one?.expectUnharmed().finally(() => one.close()));
 
-/** Users with a password in common, each of whom signs in from an address of their own. */
+/** Users with the same password, each of whom signs in from a different address. */
 const emailOf = (n: number) => `other${n}@example.com`;
 const PASSWORD = 'a-password-of-many';
 const register = (n: number, email: string) =>
@@ -25,13 +25,13 @@ const register = (n: number, email: string) =>
 const signIn = (n: number, password = PASSWORD) =>
   one.anyone.post('/api/v1/auth/login', { email: emailOf(n), password }, from(`198.51.100.${n}`));
 const inQueue = async () => (await figuresOf(one.anyone))('resources_in_use{resource="password_hashes"}');
-/** How many requests hold no place while they wait for a hash; below zero, as long as others are in hand. */
+/** The number of requests that hold no place while they wait for a hash; negative while other requests are at work. */
 async function outside() {
   const figures = await figuresOf(one.anyone);
   return figures('resources_in_use{resource="password_hashes"}') - figures('admission_in_flight');
 }
 
-/** The statuses of a flood, and what was answered to others who came when all that may wait did. */
+/** The statuses of a flood, and the answers to others who came while the queue was full. */
 async function beside(flood: () => Promise<Response[]>, others: () => Promise<Response[]>) {
   const flooding = flood();
   await until(async () => (await inQueue()) >= 60);
@@ -41,7 +41,7 @@ async function beside(flood: () => Promise<Response[]>, others: () => Promise<Re
   return { answers, flooded: Map.groupBy(await flooding, ({ status }) => status) };
 }
 
-it('is guessed as rarely by a stolen token as by signing in, though the general limit lets 600 through', async () => {
+it('can be guessed no more often with a stolen token than by signing in, even when the general limit is 600', async () => {
   await start({ RATE_LIMIT_REQUESTS: '600', LOGIN_LIMIT: '10', LOGIN_ADDRESS_LIMIT: '60' });
   const user = await one.user();
   const address = from('203.0.113.1');
@@ -57,7 +57,7 @@ it('is guessed as rarely by a stolen token as by signing in, though the general 
   must(200, await one.anyone.post('/api/v1/auth/login', credentials, from('203.0.113.2')));
 }, 60_000);
 
-it('keeps nobody from signing in, nor from anything else, while one user tries 300 wrong ones at once', async () => {
+it('does not keep others from signing in or anything else while one user tries 300 wrong ones at once', async () => {
   await start({ RATE_LIMIT_REQUESTS: '600', PASSWORD_HASH_CONCURRENCY: '1' });
   for (let n = 0; n < 10; n++) must(201, await register(n, emailOf(n)));
   const user = await one.user();
@@ -80,7 +80,7 @@ it('keeps nobody from signing in, nor from anything else, while one user tries 3
   await until(async () => (await inQueue()) === 0);
 }, 60_000);
 
-it('keeps nobody from registering, nor others from signing in, while 300 sign in at once from one address', async () => {
+it('does not keep others from registering or signing in during 300 sign-ins at once from one address', async () => {
   await start({ PASSWORD_HASH_CONCURRENCY: '1' });
   for (let n = 0; n < 5; n++) must(201, await register(n, emailOf(n)));
   const { answers, flooded } = await beside(

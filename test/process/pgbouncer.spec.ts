@@ -19,13 +19,13 @@ import { describeWith } from '../support/program.js';
 import { TestServer } from '../support/standby.js';
 import { lines, NDJSON } from '../support/uploads.js';
 
-/** Fewer than the app opens to it, so that statements meet connections that others have prepared theirs on. */
+/** Fewer than the app opens to PgBouncer, so that statements run on connections with other prepared statements. */
 const SERVER_CONNECTIONS = '3';
 const AT_ONCE = 8;
-/** How soon it serves again, in seconds: PgBouncer looks each second for a server that was gone. */
+/** The time until it serves again, in seconds: PgBouncer checks every second for a lost server. */
 const SOON_S = 8;
 
-/** As the manifest makes the role that serves, for one of another name. */
+/** The manifest's statements for the role that serves, with another name. */
 function roleSettings(role: string): string[] {
   const text = readFileSync('k8s/components/postgres/cluster.yaml', 'utf8');
   const cluster = load(text) as { spec: { bootstrap: { initdb: { postInitApplicationSQL: string[] } } } };
@@ -34,7 +34,7 @@ function roleSettings(role: string): string[] {
 
 let people = 0;
 
-/** All that a user does, from registering to going away. */
+/** Everything that a user does, from registering to deleting the account. */
 async function walk(anyone: Client): Promise<void> {
   const number = ++people;
   const email = `walker-${number}@example.com`;
@@ -61,7 +61,7 @@ async function walk(anyone: Client): Promise<void> {
   for (let time = 0; time < 2; time++)
     expect(must(200, await user.post(`${bulk}?atomic=true`, lines(20, 29), atomic)).body.inserted).toBe(10);
   must(422, await user.post(`${bulk}?atomic=true`, `${lines(30, 39)}{}\n`, NDJSON));
-  // 2 that were made alone, and 2, 10 and 10 in bulk.
+  // 2 were made one by one, and 2, 10 and 10 in bulk.
   const items = await readAll(user, `${set.records}?limit=5`);
   expect(items).toHaveLength(24);
   expect(must(200, await user.get(`${set.records}?order=asc&to=2002-01-01T00:00:00Z`)).body.items).toHaveLength(1);
@@ -124,7 +124,7 @@ describeWith('pgbouncer', 'behind PgBouncer, as the manifests set it up', () => 
     await server.drop();
   });
 
-  it('serves all that a user does, many at once on few connections', async () => {
+  it('serves everything that a user does, for many at once on few connections', async () => {
     for (let round = 0; round < 3; round++) await Promise.all(Array.from({ length: AT_ONCE }, () => walk(anyone)));
     const [{ count } = { count: 0 }] = await server.query<{ count: number }>(
       'SELECT count(*)::int AS count FROM pg_stat_activity WHERE usename = $1',
@@ -134,7 +134,7 @@ describeWith('pgbouncer', 'behind PgBouncer, as the manifests set it up', () => 
     expectUnharmed(program);
   }, 120_000);
 
-  /** Asks all the while for this and that: what is refused is told so, and behind it all is as before. */
+  /** Keeps sending different requests: each gets an answer, and afterwards everything works as before. */
   async function expectPassing(trouble: () => Promise<void>): Promise<void> {
     const admin = await anyone.signIn(ADMIN.email, ADMIN.password);
     const set = await makeCollection(admin, 'private', `trouble-${randomBytes(4).toString('hex')}`);
@@ -148,7 +148,7 @@ describeWith('pgbouncer', 'behind PgBouncer, as the manifests set it up', () => 
       () => admin.post(`${set.records}/bulk`, [{ data: {} }]),
       () => admin.get(set.records),
       () => admin.get(`${set.path}/stats?bucket=day`),
-      // One that has begun can only be cut off.
+      // An export that has begun can only be cut off.
       () => admin.get(`${set.records}/export`).catch(() => undefined),
       () => admin.get('/api/v1/users?limit=1'),
     ].map(repeat);
@@ -165,7 +165,7 @@ describeWith('pgbouncer', 'behind PgBouncer, as the manifests set it up', () => 
     expectUnharmed(program);
   }
 
-  it('is ended and started again, twice', async () => {
+  it('survives two restarts of PgBouncer', async () => {
     await expectPassing(async () => {
       for (let time = 0; time < 2; time++) {
         await pooler.kill();
@@ -176,7 +176,7 @@ describeWith('pgbouncer', 'behind PgBouncer, as the manifests set it up', () => 
     });
   }, 120_000);
 
-  it('loses PostgreSQL, which is killed and started again', async () => {
+  it('survives PostgreSQL being killed and restarted', async () => {
     await expectPassing(async () => {
       server.kill();
       await pause(2000);
@@ -184,7 +184,7 @@ describeWith('pgbouncer', 'behind PgBouncer, as the manifests set it up', () => 
     });
   }, 120_000);
 
-  it('migrates also by way of it, and leaves no lock behind', async () => {
+  it('migrates through PgBouncer, too, and leaves no lock behind', async () => {
     const fresh = await createDatabase();
     const lent = await TestPooler.start(fresh.url, deployedPooler());
     try {
@@ -202,7 +202,7 @@ describeWith('pgbouncer', 'behind PgBouncer, as the manifests set it up', () => 
     }
   });
 
-  it.each(['options', 'statement_timeout'])('is told in one sentence when %s is refused there', async (name) => {
+  it.each(['options', 'statement_timeout'])('reports in one sentence that PgBouncer refuses %s', async (name) => {
     const { ignore_startup_parameters: all = '', ...others } = deployedPooler();
     const ignored = all.split(',').filter((each) => each !== name);
     const strict = await TestPooler.start(server.url, { ...others, ignore_startup_parameters: ignored.join(',') });

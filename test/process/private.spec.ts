@@ -6,7 +6,7 @@ import { freshName, must } from '../support/collections.js';
 import { at, type Replicas, startReplicas } from '../support/replicas.js';
 
 const SEED = 20_260_131;
-/** The other process may be behind by this. */
+/** The other process may lag by this much. */
 const BOUND_MS = 1000;
 const CALLERS = ['stranger', 'other', 'owner', 'admin'] as const;
 const ENCODINGS = ['identity', 'gzip', 'br'] as const;
@@ -19,12 +19,12 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => two?.close());
 
-/** What there was under a name, from the beginning of the change that made it to the end of the one that ended it. */
+/** A state of a name, from the beginning of the change that made it to the end of the one that replaced it. */
 interface State {
   since: number;
   until: number;
   visibility?: 'public' | 'private';
-  /** Entity tags and marks that nothing else bears, of the collection and its record. */
+  /** Unique entity tags and marks of the collection and its record. */
   tag?: string;
   mark?: string;
   record?: { path: string; tag: string; mark: string };
@@ -59,7 +59,7 @@ const unpack = { identity: (bytes: Buffer) => bytes, gzip: gunzipSync, br: brotl
 let marks = 0;
 const nextMark = () => `mark-${++marks}-${'x'.repeat(1500)}`;
 
-/** One name, its history and what is done to it, one change at a time. */
+/** One name, its history and its changes, one at a time. */
 class Collection {
   readonly path = `/api/v1/data/${freshName()}`;
   readonly states: State[] = [{ since: 0, until: Number.POSITIVE_INFINITY }];
@@ -119,7 +119,7 @@ class Collection {
     this.lastRecord = this.now.record?.path ?? this.lastRecord;
   }
 
-  /** @throws Error when what came is not what this caller may see at that time */
+  /** @throws Error when the answer is not what this caller may see at that time */
   async read({ what, who, isHere, method, encoding, isConditional }: Read): Promise<void> {
     const path = { record: this.lastRecord, collection: this.path, list: `${this.path}/records` }[what];
     const client = isHere ? clients[who] : at(two.there, clients[who]);
@@ -135,7 +135,7 @@ class Collection {
       method,
     );
     const ended = performance.now();
-    // A change that was under way is known of when it has ended.
+    // The state of a running change is known only when it has ended.
     await this.last;
     const from = begun - (isHere ? 0 : BOUND_MS);
     const bytes =
@@ -146,7 +146,7 @@ class Collection {
       answer.status === 200 && method === 'GET' ? marksOf(bytes.toString()) : '',
     ];
     const states = this.states.filter(({ since, until }) => since <= ended && until >= from);
-    // The other process may know of a record's change before it knows of its collection's.
+    // The other process may learn of a record's change before its collection's.
     const mixed = states.flatMap(({ record }) => states.map((state) => ({ ...state, record }) as State));
     const allowed = (isHere ? states : mixed).map((state) => this.expected(state, what, who, path, method, known));
     expect({ path, who, isHere, allowed }).toEqual({ path, who, isHere, allowed: expect.arrayContaining([found]) });
@@ -173,7 +173,7 @@ type Read = Extract<typeof step extends fc.Arbitrary<infer Step> ? Step : never,
 
 const marksOf = (text: string) => (text.match(/mark-\d+-x+/g) ?? []).join();
 
-it('gives every caller what they may see as it is, and nobody anything else, however changes and reads interleave', async () => {
+it('shows every caller the current state that they may see, and nothing else, however changes and reads interleave', async () => {
   const found = { reads: 0, changes: 0 };
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 30, maxLength: 120 }), async (steps) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 let folder: string;
 const at = (name: string) => join(folder, name);
-// Whatever hooks, signatures and names this machine's git has.
+// Independent of this machine's git hooks, signing keys and names.
 const env = {
   ...process.env,
   GIT_CONFIG_GLOBAL: '/dev/null',
@@ -20,7 +20,7 @@ const release = (...parameters: string[]) =>
   spawnSync('node', ['scripts/release.mjs', ...parameters], { cwd: folder, env, encoding: 'utf8' });
 const today = () => new Date().toISOString().slice(0, 10);
 
-/** A repository with the project's own script and changelog, whose checks write down that they ran. */
+/** Makes a repository with the project's own script and changelog, whose checks record that they ran. */
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'floodgate-release-'));
   mkdirSync(at('scripts'));
@@ -46,7 +46,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 const changelog = () => readFileSync(at('CHANGELOG.md'), 'utf8');
 const versionIn = (file: string) => JSON.parse(readFileSync(at(file), 'utf8')).version;
 
-it('makes a release of what is unreleased, and another one of what came later', () => {
+it('releases the unreleased changes, and later ones in another release', () => {
   const { status, stdout, stderr } = release('1.0.0');
   expect([status, stderr]).toEqual([0, '']);
   expect(readFileSync(at('ran.log'), 'utf8')).toBe('lint typecheck test ');
@@ -61,7 +61,7 @@ it('makes a release of what is unreleased, and another one of what came later', 
   expect(git('tag', '--list', '--format=%(contents)', 'v1.0.0')).toBe('1.0.0\n\n### Added\n\n- A `#` and "quotes".');
   expect(stdout).toContain('- A `#` and "quotes".');
 
-  // What it says to type next is taken by another repository.
+  // The push command that it prints works with another repository.
   const [, push = ''] = /^ {2}git (push .*)$/m.exec(stdout) ?? [];
   const other = at('other.log');
   git('init', '--quiet', '--bare', other);
@@ -79,12 +79,12 @@ it('makes a release of what is unreleased, and another one of what came later', 
 });
 
 it.each<[string, () => unknown, string[], RegExp]>([
-  ['it is no version', () => {}, ['v1'], /Say which version/],
-  ['it is older', () => {}, ['0.0.9'], /0\.0\.9 is not newer than 0\.1\.0/],
-  ['an option is not known', () => {}, ['1.0.0', '--fast'], /--fast is not known/],
+  ['the version is malformed', () => {}, ['v1'], /Say which version/],
+  ['the version is older', () => {}, ['0.0.9'], /0\.0\.9 is not newer than 0\.1\.0/],
+  ['an option is unknown', () => {}, ['1.0.0', '--fast'], /--fast is not known/],
   ['a file is not committed', () => writeFileSync(at('new'), ''), ['1.0.0'], /not committed/],
-  ['it is another branch', () => git('switch', '--quiet', '--create', 'other'), ['1.0.0'], /git switch main/],
-  ['the tag is there', () => git('tag', 'v1.0.0'), ['1.0.0'], /v1\.0\.0 is there already/],
+  ['another branch is checked out', () => git('switch', '--quiet', '--create', 'other'), ['1.0.0'], /git switch main/],
+  ['the tag exists', () => git('tag', 'v1.0.0'), ['1.0.0'], /v1\.0\.0 is there already/],
   ['nothing changed', () => commitChangelog('# Changelog\n\n## [Unreleased]\n'), ['1.0.0'], /says nothing below/],
   ['a check fails', () => commitPackage('exit 3'), ['1.0.0'], /npm run typecheck failed/],
   ['a check changes files', () => commitPackage('git rm --quiet .gitignore'), ['1.0.0'], /have changed something/],

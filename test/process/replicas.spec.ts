@@ -35,7 +35,7 @@ afterAll(async () => {
   await pair?.close();
 });
 
-/** When the app last read records on a server. */
+/** The time at which the app last read records on a server. */
 const lastRead = async (server: TestServer) =>
   (
     await server.query<{ at: Date | null }>(
@@ -43,7 +43,7 @@ const lastRead = async (server: TestServer) =>
     )
   )[0]?.at?.getTime();
 
-/** Whether the answer to this was read on the replica. */
+/** Whether the replica served this read. */
 async function isFromReplica(ask: () => Promise<unknown>): Promise<boolean> {
   const before = await lastRead(pair.standby);
   await ask();
@@ -69,7 +69,7 @@ async function settled(): Promise<MadeCollection> {
   return made;
 }
 
-it('reads lists, statistics and exports on the replica, but for who has just written, and one thing on the primary', async () => {
+it('reads lists, statistics and exports on the replica, except for recent writers, and single things on the primary', async () => {
   const made = await settled();
   await pauseReplay();
   try {
@@ -84,7 +84,7 @@ it('reads lists, statistics and exports on the replica, but for who has just wri
   }
 });
 
-it('lets who has written read on the primary for twice the lag, and then on the replica again', async () => {
+it('lets a writer read on the primary for twice the lag, and then on the replica again', async () => {
   const made = await settled();
   await makeRecord(ada, made);
   const written = Date.now();
@@ -97,7 +97,7 @@ it('lets who has written read on the primary for twice the lag, and then on the 
   await until(() => isFromReplica(() => listed(ada, made)), 2);
 });
 
-it('leaves out a replica that is too far behind before its own writer could miss a thing, and takes it again', async () => {
+it('stops using a replica that lags too far before its writers could miss anything, and later uses it again', async () => {
   const made = await settled();
   await pauseReplay();
   try {
@@ -120,7 +120,7 @@ it('leaves out a replica that is too far behind before its own writer could miss
   await until(() => isFromReplica(() => listed(anyone, made)));
 });
 
-it('costs no request but an export in hand when a replica crashes, is away or comes back', async () => {
+it('loses no request except a running export when a replica crashes, is away or returns', async () => {
   const made = await settled();
   let isOver = false;
   const failures: unknown[] = [];
@@ -148,12 +148,12 @@ it('costs no request but an export in hand when a replica crashes, is away or co
     });
   }
   await Promise.all(readers);
-  // What was cut off in the middle of its answer cannot be told again.
+  // An answer that was cut off in the middle cannot be repeated.
   expect(failures.slice(1)).toEqual([]);
   for (const failure of failures) expect(failure).toEqual(['exported', expect.stringMatching(/got 503|terminated/)]);
 });
 
-it('answers 200 or 503 while the primary is away, and as before when it is back', async () => {
+it('answers 200 or 503 while the primary is away, and normally when it is back', async () => {
   const made = await settled();
   await pair.primary.stop();
   try {
@@ -167,7 +167,7 @@ it('answers 200 or 503 while the primary is away, and as before when it is back'
   await until(() => isFromReplica(() => listed(anyone, made)));
 });
 
-it('is slowed neither at its start nor later by a replica that never answers, and uses another one beside it', async () => {
+it('is never slowed by a replica that does not answer, not even at the start, and uses another one beside it', async () => {
   let givenUp = 0;
   const silent = createServer((socket) => {
     socket
@@ -180,7 +180,7 @@ it('is slowed neither at its start nor later by a replica that never answers, an
     const made = await settled();
     const { port } = silent.address() as AddressInfo;
     const client = new Client(await start(`postgres://u:p@127.0.0.1:${port}/x,${pair.standby.url}`).url());
-    // It serves before it has even found out.
+    // It serves before it has noticed.
     expect(givenUp).toBe(0);
     for (const end = Date.now() + 5000; Date.now() < end; await pause(20)) {
       const began = Date.now();
@@ -194,7 +194,7 @@ it('is slowed neither at its start nor later by a replica that never answers, an
   }
 });
 
-it('lets who has written on one process read on the primary on another, also when these hear nothing of one another', async () => {
+it('lets a writer read on the primary at another process as well, even when the processes do not hear each other', async () => {
   const redis = await TestRedis.start();
   const toRedis = await forward(redis.url);
   try {
@@ -205,7 +205,7 @@ it('lets who has written on one process read on the primary on another, also whe
     const stranger = new Client(reader.url);
     const made = await settled();
     await until(() => isFromReplica(() => listed(stranger, made)));
-    // Nobody is taken for a writer for what was before.
+    // Earlier writes no longer count.
     await pause(2 * LAG_MS + 500);
     await until(() => isFromReplica(() => listed(reader, made)));
     await pauseReplay();

@@ -21,11 +21,11 @@ import { lines, NDJSON } from '../support/uploads.js';
 
 const CREDENTIALS = { email: 'Ada@example.com', password: 'a-password-of-hers' };
 const ADA = { ...CREDENTIALS, name: 'İIıi ğ' };
-/** What was made under a key. */
+/** A record that was made under a key. */
 const FIRST = { data: { n: 0, text: "a\\b'c\n\té🦀" } };
 const KEY = { 'idempotency-key': 'from before' };
 
-/** All that PostgreSQL knows of the schema, as text. */
+/** Everything that PostgreSQL knows about the schema, as text. */
 const SCHEMA = `
   SELECT 'column' AS kind, format('%s.%s %s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
       l.collname, pg_get_expr(d.adbin, d.adrelid)) AS said
@@ -44,7 +44,7 @@ async function schemaOf(database: TestDatabase): Promise<string[]> {
   return rows.map(({ kind, said }) => `${kind}: ${said}`).sort();
 }
 
-/** An empty database of another locale, and of a role of its own that is nobody else. */
+/** An empty database with another locale, owned by an ordinary role of its own. */
 async function createTarget(): Promise<TestDatabase> {
   const plain = await createDatabase();
   const name = `restored_${randomBytes(6).toString('hex')}`;
@@ -72,7 +72,7 @@ async function createTarget(): Promise<TestDatabase> {
   };
 }
 
-describeWith('pg_dump', 'a dump that was restored into another database', () => {
+describeWith('pg_dump', 'a dump restored into another database', () => {
   let source: TestDatabase;
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-dump-'));
   let seen: unknown;
@@ -103,7 +103,7 @@ describeWith('pg_dump', 'a dump that was restored into another database', () => 
     await source.drop();
   });
 
-  /** All that there is to read. */
+  /** Reads everything. */
   async function look(user: Client, admin: Client): Promise<unknown> {
     const sets = await readAll<{ name: string }>(user, '/api/v1/data?limit=3');
     return {
@@ -165,7 +165,7 @@ describeWith('pg_dump', 'a dump that was restored into another database', () => 
       ]);
     });
 
-    it('serves what was there, to whom it was there for', async () => {
+    it('serves the old data to the same callers', async () => {
       program = startMain({ ...productionSettings(target.url), MIGRATE_ON_START: 'false' });
       anyone = new Client(await program.url());
       const admin = await anyone.signIn(ADMIN.email, ADMIN.password);
@@ -178,7 +178,7 @@ describeWith('pg_dump', 'a dump that was restored into another database', () => 
       expectUnharmed(program);
     });
 
-    it('takes what is new, and lets go of what is removed', async () => {
+    it('accepts new data and removals', async () => {
       const ada = await anyone.signIn(ADA.email, ADA.password);
       must(409, await anyone.post('/api/v1/auth/register', { ...ADA, email: 'aDA@example.com' }));
       const path = '/api/v1/data/ab';

@@ -7,7 +7,7 @@ import { createDatabase, type TestDatabase } from '../support/database.js';
 import { endPrograms, expectUnharmed, productionSettings, startMain, startMigrate } from '../support/process.js';
 import { lines, NDJSON } from '../support/uploads.js';
 
-/** Two roles, neither of which is more than any other: who owns the database and migrates, and who serves. */
+/** Two ordinary roles: one owns the database and migrates, the other serves. */
 const OWNER = `owner_${randomBytes(4).toString('hex')}`;
 const SERVER = `server-${randomBytes(4).toString('hex')}`;
 const INSUFFICIENT_PRIVILEGE = '42501';
@@ -39,7 +39,7 @@ const serve = () =>
     ADMIN_PASSWORD: ADMIN.password,
   });
 
-/** What one of the roles is told. */
+/** The error code that one of the roles gets. */
 async function ask(role: keyof typeof urls, text: string): Promise<string | undefined> {
   const client = new pg.Client({ connectionString: urls[role] });
   await client.connect();
@@ -59,7 +59,7 @@ it('the role that serves cannot migrate', async () => {
   expect(refused.stderr).toMatch(/^[^\n]*permission denied for schema public[^\n]*\n$/);
 });
 
-it('serves everything as a role that owns nothing, once another one has migrated', async () => {
+it('serves everything as a role that owns nothing, once another role has migrated', async () => {
   expect(await migrate().end()).toEqual({ code: 0, signal: null });
   const program = serve();
   const anyone = new Client(await program.url());
@@ -96,7 +96,7 @@ it.each([
   expect(await ask('server', text)).toBe(INSUFFICIENT_PRIVILEGE);
 });
 
-it('is let use what a later migration makes, and asked for nothing when it lacks nothing', async () => {
+it('the role that serves gets its rights to later tables from a migration run, which changes nothing when none are missing', async () => {
   await ask('owner', 'CREATE TABLE later (id bigserial PRIMARY KEY)');
   const write = 'INSERT INTO later DEFAULT VALUES';
   expect(await ask('server', write)).toBe(INSUFFICIENT_PRIVILEGE);

@@ -5,21 +5,21 @@ import { expectUnharmed, pause } from '../support/process.js';
 import { at, type Replicas, startReplicas, whileHeard } from '../support/replicas.js';
 import { lines, openUpload, tally } from '../support/uploads.js';
 
-/** Within this, the other process knows. */
+/** The other process knows within this time. */
 const BOUND_MS = 1000;
 
 let two: Replicas;
 beforeAll(async () => {
-  // Were nothing said between them, a session that was found good would be believed in for far longer.
+  // Without messages between them, a cached session would stay valid for far longer.
   two = await startReplicas({ SESSION_CHECK_MS: '5000', CACHE_TTL_MS: '600000' });
 }, 60_000);
 afterEach(() => expectUnharmed(two.here.program, two.there.program));
 afterAll(() => two?.close());
 
-/** Of a bad token this says so before it reads anything. */
+/** This route refuses a bad token before it reads anything. */
 const isIn = async (client: Client) => (await client.get('/api/v1/data')).status === 200;
 
-it.each(ENDINGS)('a user who, by way of one process, %s is nobody at the other within 1 s', (_what, end) =>
+it.each(ENDINGS)('a user who %s at one process is refused at the other within 1 s', (_what, end) =>
   whileHeard(two, async () => {
     const user = await two.user();
     const there = at(two.there, user);
@@ -33,7 +33,7 @@ it.each(ENDINGS)('a user who, by way of one process, %s is nobody at the other w
   }),
 );
 
-it('an upload at one process ends when its caller is disabled by way of the other', () =>
+it('an upload at one process ends when its caller is disabled at the other', () =>
   whileHeard(two, async () => {
     const user = await two.user();
     const set = await makeCollection(user, 'public', `set-of-${user.userId}`);
@@ -45,6 +45,6 @@ it('an upload at one process ends when its caller is disabled by way of the othe
     const { status, body } = await answer;
     request.destroy();
     expect([status, body.inserted]).toEqual([401, 5000]);
-    // What is promised, and what a slow machine takes.
+    // The promised bound, and a margin for a slow machine.
     expect(Date.now() - ended).toBeLessThan(5000 + 3000);
   }));

@@ -21,7 +21,7 @@ afterAll(async () => {
 /** The same caller, at another process of the app. */
 const at = (url: string, { tokens, userId }: Client) => new Client(url, tokens, userId);
 
-/** Of a bad token this says so before it reads anything. */
+/** This route refuses a bad token before it reads anything. */
 const READ = '/api/v1/data';
 
 let users = 0;
@@ -34,20 +34,20 @@ async function newUser(url: string): Promise<Client> {
 describe.each([
   [0, 1],
   [1, 0],
-])('a user who, by way of process %i,', (here, there) => {
+])('a user who, at process %i,', (here, there) => {
   it.each(ENDINGS)(
-    '%s loses access at the other one within 5 s, and their refresh token at once',
+    '%s loses access at the other one within 5 s, and their refresh token fails at once',
     async (_name, end) => {
       const [url, other] = [urls[here] as string, urls[there] as string];
       const user = at(other, await newUser(url));
       const admin = await new Client(url).signIn(ADMIN.email, ADMIN.password);
-      // The other process has just found the session good, and would go on believing so.
+      // The other process has just checked the session, and has it cached.
       must(200, await user.get(READ));
       await end(admin, user, database);
       const ended = Date.now();
       const refreshed = await user.post('/api/v1/auth/refresh', { refreshToken: user.tokens?.refreshToken });
       expect(refreshed.status).toBe(401);
-      // Until then, what they try is done or refused, and breaks nothing.
+      // Until then, a request succeeds or is refused, and nothing breaks.
       const made = await user.put(`/api/v1/data/${freshName()}`, { visibility: 'private' });
       expect([201, 401]).toContain(made.status);
       while ((await user.get(READ)).status === 200 && Date.now() < ended + 10_000) await pause(50);

@@ -37,7 +37,7 @@ async function inHand(work: () => Promise<void>): Promise<number> {
   return (await stuck).status;
 }
 
-it.each(['SIGHUP', 'SIGPWR'] as const)('%s stops it as SIGTERM does, and does not hasten a stop', async (signal) => {
+it.each(['SIGHUP', 'SIGPWR'] as const)('%s stops the app like SIGTERM, and does not hasten a stop', async (signal) => {
   const status = await inHand(async () => {
     for (let times = 0; times < 3; times++) {
       program.signal(signal);
@@ -70,7 +70,7 @@ it('SIGUSR1 opens no inspector', async () => {
   ).resolves.toBe('ECONNREFUSED');
 });
 
-it('SIGQUIT ends it at once, as whoever sends it means', async () => {
+it('SIGQUIT ends the app at once', async () => {
   program.signal('SIGQUIT');
   expect((await program.end()).signal).toBe('SIGQUIT');
 });

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 const bundle = fileURLToPath(new URL('../../dist/bundle.cjs', import.meta.url));
 const main = readFileSync(new URL('../../src/main.ts', import.meta.url), 'utf8').split('\n');
 
-it("names the source's lines in a stack that comes from the bundle", () => {
-  // Where main says why it cannot start, the test makes an error, to look at its stack.
+it('names lines of the source in a stack of the bundle', () => {
+  // The test makes an error at the place where main reports a failed start, to get its stack.
   const code = `
     process.exit = () => {};
     process.stderr.write = () => process.stdout.write(new Error('made here').stack);

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterEach(endPrograms);
 afterAll(() => database?.drop());
 
-/** Holds a start that failed against the contract: a line for each reason, no stack, exit code 1, soon. */
+/** Expects a failed start as in the contract: a line for each reason, no stack, exit code 1, soon. */
 async function expectRefusal(program: Program, reasons: RegExp[], withinMs = 10_000): Promise<void> {
   const began = Date.now();
   expect(await program.end()).toEqual({ code: 1, signal: null });
@@ -24,7 +24,7 @@ async function expectRefusal(program: Program, reasons: RegExp[], withinMs = 10_
 }
 
 describe('the built app', () => {
-  it('starts in production with its settings alone, migrates, and says where it listens', async () => {
+  it('starts in production with its settings alone, migrates, and logs its address', async () => {
     const program = startMain(productionSettings(database.url));
     const client = new Client(await program.url());
     for (const probe of ['live', 'ready', 'startup']) expect((await client.get(`/health/${probe}`)).status).toBe(200);
@@ -33,7 +33,7 @@ describe('the built app', () => {
     expect(program.stderr).toBe('');
   });
 
-  it('gives back the memory that only its start needed, when it has nothing to do', async () => {
+  it('frees the memory that only its start needed when it is idle', async () => {
     const program = startMain(productionSettings(database.url));
     await program.url();
     let most = 0;
@@ -64,7 +64,7 @@ describe('the built app', () => {
     }
   });
 
-  it('warns of variables that settings were perhaps meant by, also when it then cannot start', async () => {
+  it('warns of probably misspelt settings, even when it then cannot start', async () => {
     const program = startMain({ ...productionSettings('postgres://u:p@127.0.0.1:1/x'), RATE_LIMIT: '5', PROT: '80' });
     expect((await program.end()).code).toBe(1);
     expect(program.stdout).toMatch(/"log.level":"warn".*RATE_LIMIT is not a setting/);
@@ -72,12 +72,12 @@ describe('the built app', () => {
     expect(program.stdout.trim().split('\n')).toHaveLength(2);
   });
 
-  it('runs on after such a warning', async () => {
+  it('keeps running after such a warning', async () => {
     const own = await createDatabase();
     try {
       const program = startMain({ ...productionSettings(own.url), PROT: '80' });
       const client = new Client(await program.url());
-      // Longer than an exit waits for the log.
+      // Longer than an exit would wait for the log.
       await pause(3000);
       expect((await client.get('/health/live')).status).toBe(200);
       expect([program.isRunning, program.stderr]).toEqual([true, '']);
@@ -87,7 +87,7 @@ describe('the built app', () => {
     }
   });
 
-  it('makes no admin in production without being told to', async () => {
+  it('makes no admin in production by default', async () => {
     const own = await createDatabase();
     try {
       await startMain(productionSettings(own.url)).url();
@@ -99,9 +99,9 @@ describe('the built app', () => {
   });
 });
 
-describe('the built app says in a line why it does not start, when', () => {
+describe('the built app reports in one line why it does not start, when', () => {
   it.each([{}, { WEB_CONCURRENCY: '2', REDIS_URL: 'redis://127.0.0.1:1' }])(
-    'its port is taken, before it makes anything %j',
+    'its port is taken, before it creates anything %j',
     async (more) => {
       const server = createServer().listen(0, '127.0.0.1');
       await new Promise((resolve) => server.once('listening', resolve));
@@ -118,7 +118,7 @@ describe('the built app says in a line why it does not start, when', () => {
     },
   );
 
-  it('its port is taken by another of its kind', async () => {
+  it('its port is taken by another instance', async () => {
     const first = startMain(productionSettings(database.url));
     const { port } = new URL(await first.url());
     await expectRefusal(startMain({ ...productionSettings(database.url), PORT: port }), [
@@ -143,7 +143,7 @@ describe('the built app says in a line why it does not start, when', () => {
       Object.assign(url, { username: role, password: 'of-the-reader' });
       const program = startMain(productionSettings(url.href));
       await expectRefusal(program, [/^PostgreSQL refused to prepare the schema: permission denied for schema public$/]);
-      // Tables that are there, and that it may not read.
+      // Tables exist that it may not read.
       await startMain(productionSettings(own.url)).url();
       await expectRefusal(startMain(productionSettings(url.href)), [/permission denied for table migrations$/]);
       await own.query(`GRANT SELECT ON migrations TO ${role}`);
@@ -187,7 +187,7 @@ describe('the built app says in a line why it does not start, when', () => {
     ['DATABASE_URL', '#sslmode=verify-full', /^DATABASE_URL must be a URL in which a # is written %23$/],
     ['DATABASE_MIGRATION_URL', '?sslmod=require', /^DATABASE_MIGRATION_URL must have no parameter sslmod:/],
     ['DATABASE_REPLICA_URLS', '?sslmod=require', /^DATABASE_REPLICA_URLS must have no parameter sslmod:/],
-  ])('what stands behind %s, %s, would not be heeded', async (name, rest, reason) => {
+  ])('%s ends with %s, which would be ignored', async (name, rest, reason) => {
     await expectRefusal(startMain({ ...productionSettings(database.url), [name]: database.url + rest }), [reason]);
   });
 
@@ -197,7 +197,7 @@ describe('the built app says in a line why it does not start, when', () => {
     ]);
   });
 
-  it('its database takes connections and then says nothing', async () => {
+  it('its database accepts connections and then stays silent', async () => {
     const silent = createServer(() => {}).listen(0, '127.0.0.1');
     await new Promise((resolve) => silent.once('listening', resolve));
     try {
@@ -212,7 +212,7 @@ describe('the built app says in a line why it does not start, when', () => {
     }
   });
 
-  it('its database does not know its user, without saying the password', async () => {
+  it('its database does not know its user, without printing the password', async () => {
     const url = new URL(database.url);
     url.password = 'a-wrong-password';
     const program = startMain(productionSettings(url.href));

@@ -4,14 +4,14 @@ import { whileLocked } from '../support/locks.js';
 import { pause } from '../support/process.js';
 import { at, type Replica, type Replicas, startReplicas, whileHeard } from '../support/replicas.js';
 
-/** In place of 10 s: statistics are kept no longer than anything else. */
+/** Instead of 10 s: statistics are cached no longer than anything else. */
 const KEPT_MS = 2000;
 
 let two: Replicas;
 let owner: Client;
 let set: MadeCollection;
 beforeAll(async () => {
-  // Who has written counts as such for as long as a replica may lag, twice.
+  // A caller counts as a writer for twice the lag that a replica may have.
   two = await startReplicas({ CACHE_TTL_MS: String(KEPT_MS), DATABASE_REPLICA_MAX_LAG_MS: '500' });
   owner = await two.user();
 }, 60_000);
@@ -23,7 +23,7 @@ afterAll(() => two?.close());
 
 const add = async () => must(201, await owner.post(set.records, { data: {} }));
 
-/** @returns the total, and by how many seconds the answer is over its time */
+/** @returns the total, and the seconds since the answer's expiry */
 async function ask(client: Client, query = 'bucket=day'): Promise<[total: number, over: number]> {
   const { body, headers } = must(200, await client.get(`${set.path}/stats?${query}`));
   const [, ttl] = /^floodgate; hit; ttl=(-\d+)$/.exec(headers.get('cache-status') ?? '') ?? [];
@@ -32,7 +32,7 @@ async function ask(client: Client, query = 'bucket=day'): Promise<[total: number
 }
 
 describe('statistics', () => {
-  it('are kept for who has not written, given out once more behind their time, and counted for who has', async () => {
+  it('are cached for readers, served once more after expiry, and counted anew for writers', async () => {
     const { anyone } = two.here;
     expect(await ask(anyone)).toEqual([1, 0]);
     await add();
@@ -43,30 +43,30 @@ describe('statistics', () => {
     expect(total).toBe(1);
     expect(over).toBeGreaterThanOrEqual(1);
     expect(over).toBeLessThanOrEqual(KEPT_MS / 1000);
-    // Behind that reader they were counted anew.
+    // After that read they were counted in the background.
     await until(async () => (await ask(anyone))[0] === 2, 2);
     expect(await ask(anyone)).toEqual([2, 0]);
   });
 
-  it('never go back for who has seen more, on either process', async () => {
+  it('never go back for a caller who has seen more, on either process', async () => {
     for (const { anyone } of [two.here, two.there]) expect(await ask(anyone)).toEqual([1, 0]);
     await add();
     for (const one of [two.here, two.there]) await until(async () => (await ask(at(one, owner)))[0] === 2, 1);
-    // Nobody who has just written any more; what is kept is not yet over its time.
+    // The caller no longer counts as a writer, and the cached answers have not expired yet.
     await pause(1050);
     for (let n = 0; n < 5; n++) for (const one of [two.here, two.there]) expect((await ask(at(one, owner)))[0]).toBe(2);
     await pause(KEPT_MS);
     for (const one of [two.here, two.there]) expect((await ask(at(one, owner)))[0]).toBe(2);
   });
 
-  it('are counted before they are given out when nobody has asked for long', async () => {
+  it('are counted before they are served when they expired long ago', async () => {
     for (const { anyone } of [two.here, two.there]) expect(await ask(anyone)).toEqual([1, 0]);
     await add();
     await pause(2.2 * KEPT_MS);
     for (const { anyone } of [two.here, two.there]) expect(await ask(anyone)).toEqual([2, 0]);
   });
 
-  it('on one process are forgotten when another has counted anew', () =>
+  it('are dropped on one process when another has counted anew', () =>
     whileHeard(two, async () => {
       const own = await makeCollection(owner, 'public', `counted-${Date.now()}`);
       const total = async ({ anyone }: Replica) =>
@@ -77,16 +77,16 @@ describe('statistics', () => {
       await total(two.here);
       await until(async () => (await total(two.here)) === 1, 2);
       await pause(300);
-      // Not even once more is given out what was kept there, though its time for that is not over.
+      // The cached answer there is not served even once more, though it could still be served stale.
       expect(await total(two.there)).toBe(1);
     }));
 
-  it('are on the other process no older than on the one that counted them', async () => {
+  it('are no older on the other process than on the one that counted them', async () => {
     const begun = Date.now();
     expect(await ask(two.here.anyone)).toEqual([1, 0]);
     await add();
     await pause(begun + 0.8 * KEPT_MS - Date.now());
-    // It takes what was counted here, with its age.
+    // It gets the answer that was counted here, with its age.
     expect(await ask(two.there.anyone)).toEqual([1, 0]);
     await pause(begun + 1.3 * KEPT_MS - Date.now());
     await ask(two.there.anyone);
@@ -94,7 +94,7 @@ describe('statistics', () => {
     expect(await ask(two.there.anyone)).toEqual([2, 0]);
   });
 
-  it('are counted once between two processes, however many ask', async () => {
+  it('are counted once by two processes together, however many requests there are', async () => {
     const clients = [two.here.anyone, two.there.anyone].flatMap((client) => Array.from({ length: 50 }, () => client));
     const statement = `SELECT FROM pg_stat_activity
       WHERE wait_event_type = 'Lock' AND datname = current_database() AND query ~ 'date_trunc'`;
@@ -109,7 +109,7 @@ describe('statistics', () => {
     });
   });
 
-  it('are counted for who has written on the other process, when messages may get lost', async () => {
+  it('are counted anew for a writer on the other process, even when messages may get lost', async () => {
     expect(await ask(two.there.anyone)).toEqual([1, 0]);
     await two.there.toRedis.cut();
     try {

@@ -29,7 +29,7 @@ async function start(settings: Record<string, string> = {}): Promise<{ program: 
   return { program, admin };
 }
 
-/** Runs the work while a change of a collection waits for a row lock, which is let go of by `release`. */
+/** Runs the work while a change of a collection waits for a row lock, which `release` frees. */
 async function withStuckRequest(
   admin: Client,
   work: (stuck: ReturnType<Client['put']>, release: () => Promise<unknown>) => Promise<void>,
@@ -55,7 +55,7 @@ async function withStuckRequest(
 }
 
 describe.each(['SIGTERM', 'SIGINT'] as const)('at %s', (signal) => {
-  it('is not ready at once, serves on for DRAIN_DELAY_MS, and exits 0', async () => {
+  it('stops being ready at once, keeps serving for DRAIN_DELAY_MS, and exits with 0', async () => {
     const { program, admin } = await start({ DRAIN_DELAY_MS: String(DRAIN_DELAY_MS) });
     const began = Date.now();
     program.signal(signal);
@@ -72,7 +72,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('at %s', (signal) => {
   });
 });
 
-it('gives back the connections to PostgreSQL that it does not use, as soon as it is told to stop', async () => {
+it('closes idle connections to PostgreSQL as soon as it is told to stop', async () => {
   const { program, admin } = await start({ DRAIN_DELAY_MS: '8000' });
   const connections = async () => {
     const [found] = await database.query<{ count: number }>(
@@ -85,7 +85,7 @@ it('gives back the connections to PostgreSQL that it does not use, as soon as it
   expect(await connections()).toBeGreaterThan(8);
   program.signal('SIGTERM');
   await program.says(/stopping/);
-  // What is left are two for short reads, and the one that looks whether PostgreSQL is there.
+  // Three are left: two for short reads, and the one that checks whether PostgreSQL is up.
   const leavesThree = async () => {
     for (const deadline = Date.now() + 2000; Date.now() < deadline && (await connections()) > 3; ) await pause(50);
     expect(await connections()).toBeLessThanOrEqual(3);
@@ -96,7 +96,7 @@ it('gives back the connections to PostgreSQL that it does not use, as soon as it
   expect(await program.end()).toEqual({ code: 0, signal: null });
 });
 
-it('sends callers who keep their connections away with an answer, in the second half of DRAIN_DELAY_MS', async () => {
+it('closes persistent connections with an answer in the second half of DRAIN_DELAY_MS', async () => {
   const { program, admin } = await start({ DRAIN_DELAY_MS: '3000' });
   await admin.put('/api/v1/data/kept', { visibility: 'public' });
   const agent = new Agent({ keepAlive: true });
@@ -107,7 +107,7 @@ it('sends callers who keep their connections away with an answer, in the second 
     expect(response.statusCode).toBe(200);
     return response.headers.connection;
   };
-  // The edge answers the first two, once it has them in memory, the pipeline the third.
+  // The edge answers the first two once they are cached, and the pipeline the third.
   const all = async () => [
     await connectionOf('GET', '/api/v1/data/kept'),
     await connectionOf('HEAD', '/api/v1/data/kept'),
@@ -123,7 +123,7 @@ it('sends callers who keep their connections away with an answer, in the second 
   expect(await program.end()).toEqual({ code: 0, signal: null });
 });
 
-it('answers a request in hand before it exits', async () => {
+it('answers a running request before it exits', async () => {
   const { program, admin } = await start();
   await withStuckRequest(admin, async (stuck, release) => {
     program.signal('SIGTERM');
@@ -135,12 +135,12 @@ it('answers a request in hand before it exits', async () => {
     expect([status, body.visibility, headers.get('connection')]).toEqual([200, 'private', 'close']);
     const began = Date.now();
     expect(await program.end()).toEqual({ code: 0, signal: null });
-    // Its connection, which could have been kept, did not hold the exit up.
+    // Its connection, which could have stayed open, did not delay the exit.
     expect(Date.now() - began).toBeLessThan(5000);
   });
 });
 
-it('finishes an upload in hand, and stores all of it', async () => {
+it('finishes a running upload, and stores all of it', async () => {
   const { program, admin } = await start();
   await admin.put('/api/v1/data/slow', { visibility: 'public' });
   const socket = openSocket(admin.url);
@@ -165,7 +165,7 @@ it('finishes an upload in hand, and stores all of it', async () => {
   expect(await database.query('SELECT FROM records')).toHaveLength(10);
 });
 
-it('is not held up by idle connections that are kept alive', async () => {
+it('is not delayed by idle keep-alive connections', async () => {
   const { program, admin } = await start();
   const agent = new Agent({ keepAlive: true, maxSockets: 20 });
   const get = async () => {
@@ -187,7 +187,7 @@ it('is not held up by idle connections that are kept alive', async () => {
   }
 });
 
-it('tells callers that it serves while it stops to come back on another connection', async () => {
+it('tells callers that it serves during the stop to use another connection next time', async () => {
   const { program, admin } = await start();
   await withStuckRequest(admin, async (stuck, release) => {
     const socket = openSocket(admin.url);
@@ -206,7 +206,7 @@ it('tells callers that it serves while it stops to come back on another connecti
   });
 });
 
-it('ends at once, and not with 0, at a second signal', async () => {
+it('exits at once with a code other than 0 at a second signal', async () => {
   const { program, admin } = await start();
   await withStuckRequest(admin, async () => {
     program.signal('SIGTERM');
@@ -221,7 +221,7 @@ it('ends at once, and not with 0, at a second signal', async () => {
   });
 });
 
-it('ends, and not with 0, when a request is not done after DRAIN_TIMEOUT_MS', async () => {
+it('exits with a code other than 0 when a request is not done after DRAIN_TIMEOUT_MS', async () => {
   const { program, admin } = await start({ DRAIN_TIMEOUT_MS: '1000' });
   await withStuckRequest(admin, async () => {
     const began = Date.now();
@@ -232,7 +232,7 @@ it('ends, and not with 0, when a request is not done after DRAIN_TIMEOUT_MS', as
   });
 });
 
-it('is not kept by who reads its log more slowly than it grows', async () => {
+it('is not delayed by a slow reader of its log', async () => {
   const { program, admin } = await start();
   program.restMs = 100;
   const path = `/${'a'.repeat(6000)}`;
@@ -246,7 +246,7 @@ it('is not kept by who reads its log more slowly than it grows', async () => {
   expect(await program.end()).toEqual({ code: 0, signal: null });
 });
 
-it('goes no further with the records of a collection that was deleted', async () => {
+it('stops removing the records of a deleted collection', async () => {
   const { program, admin } = await start();
   const { body } = await admin.put('/api/v1/data/many', { visibility: 'private' });
   expect(body.name).toBe('many');
@@ -259,6 +259,6 @@ it('goes no further with the records of a collection that was deleted', async ()
   while ((await left()) === all) await pause(5);
   program.signal('SIGTERM');
   expect(await program.end()).toEqual({ code: 0, signal: null });
-  // The next process does.
+  // The next process continues.
   expect(await left()).toBeGreaterThan(0);
 }, 60_000);

@@ -6,7 +6,7 @@ import { started } from '../support/started.js';
 
 const JEST = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js'];
 
-/** A spec whose beforeAll fails when a Redis runs and a port is open, which nobody ends. */
+/** A spec whose beforeAll fails while a Redis is running and a port is open, which it does not clean up. */
 const SPEC = `
 import { createServer } from 'node:net';
 import { TestRedis } from '../support/redis.js';
@@ -24,7 +24,7 @@ let folder: string;
 let file: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'floodgate-run-'));
-  // PostgreSQL's own user goes there.
+  // PostgreSQL's own user must be able to enter it.
   chmodSync(folder, 0o755);
   file = `test/process/unfinished-${process.pid}.spec.ts`;
 });
@@ -59,7 +59,7 @@ function isThere(pid: number): boolean {
 it.each<[string, string, number, NodeJS.Signals | undefined]>([
   ['a beforeAll fails', `throw new Error('as may be')`, 1, undefined],
   ['it is interrupted', 'await new Promise(() => {})', 130, 'SIGINT'],
-])('ends when %s, and leaves neither PostgreSQL nor any other process', async (_what, fail, expected, signal) => {
+])('ends when %s, and leaves no PostgreSQL or other process behind', async (_what, fail, expected, signal) => {
   const { code, redis } = await run(fail, signal);
   expect([code, redis > 0, isThere(redis)]).toEqual([expected, true, false]);
   expect(readdirSync(folder).filter((name) => name.startsWith('floodgate'))).toEqual([]);

@@ -8,7 +8,7 @@ import { entries, entriesOf, newTrace, TracedApp } from '../support/traced.js';
 const app = new TracedApp();
 
 describe('what is traced', () => {
-  it('is left to the caller by a parent-based sampler, and the log has its trace all the same', async () => {
+  it('is decided by the caller with a parent-based sampler, and the log still has the trace', async () => {
     const { program, anyone } = await app.start({
       OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
       OTEL_TRACES_SAMPLER_ARG: '0',
@@ -17,14 +17,14 @@ describe('what is traced', () => {
     await anyone.get('/nowhere', unwanted.headers);
     await anyone.get('/nowhere', wanted.headers);
     await app.collector.serverSpan(wanted.traceId);
-    // Neither of those of the sign-in, which had no caller's trace.
+    // There is no span of the sign-in either, which had no caller's trace.
     expect(app.collector.names.filter((name) => name !== 'GET')).toEqual([]);
     expect(app.collector.of(unwanted.traceId)).toEqual([]);
     const [line] = await entriesOf(program, unwanted.traceId);
     expect(line).toMatchObject({ 'trace.id': unwanted.traceId, 'span.id': expect.stringMatching(/^[0-9a-f]{16}$/) });
   });
 
-  it('is a share of the requests, as OTEL_TRACES_SAMPLER_ARG says', async () => {
+  it('is the share of requests that OTEL_TRACES_SAMPLER_ARG sets', async () => {
     const { anyone } = await app.start({ OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '0.5' });
     for (let n = 0; n < 20; n++) await Promise.all(Array.from({ length: 10 }, () => anyone.get('/nowhere')));
     await pause(1000);
@@ -33,7 +33,7 @@ describe('what is traced', () => {
     expect(length).toBeLessThan(140);
   });
 
-  it('says which service it was, and which of its processes: every worker traces', async () => {
+  it('names the service and the process, and includes every worker', async () => {
     const more = { OTEL_SERVICE_NAME: 'tide "1"', OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test' };
     const gzip = { OTEL_EXPORTER_OTLP_COMPRESSION: 'gzip' };
     const { program, anyone } = await app.start({ WEB_CONCURRENCY: '2', ...more, ...gzip });
@@ -53,7 +53,7 @@ describe('what is traced', () => {
 });
 
 describe('a collector', () => {
-  it('gets the last spans before the end, however long they might wait', async () => {
+  it('gets the last spans before the exit, however long the export interval is', async () => {
     const { program, anyone } = await app.start({ OTEL_BSP_SCHEDULE_DELAY: '60000' });
     const { traceId, headers } = newTrace();
     await anyone.get('/nowhere', headers);
@@ -62,7 +62,7 @@ describe('a collector', () => {
     expect(app.collector.of(traceId)).toHaveLength(1);
   });
 
-  it('that is down costs nothing but spans, and one line in the log', async () => {
+  it('that is down costs only spans, and one line in the log', async () => {
     const { program, anyone } = await app.start({
       OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9',
       OTEL_EXPORTER_OTLP_TIMEOUT: '500',
@@ -75,14 +75,14 @@ describe('a collector', () => {
     expect(entries(program).filter(({ 'log.level': level }) => level === 'error')).toEqual([]);
   });
 
-  it('that takes everything and never answers costs nothing but spans', async () => {
+  it('that accepts everything and never answers costs only spans', async () => {
     app.collector.isSilent = true;
     const { program, anyone } = await app.start();
     await expectServing(anyone);
     while (app.collector.headers.length === 0) await pause(20);
     await expectServing(anyone);
     await expectQuickEnd(program);
-    // One batch at a time is under way, and one more at the end for what waits: the others are kept, and then dropped.
+    // One batch at a time is under way, and one more at the end: the others are queued, and then dropped.
     expect(app.collector.headers.length).toBeLessThan(8);
   });
 
@@ -112,7 +112,7 @@ describe('a collector', () => {
     ],
     [{ OTEL_TRACES_SAMPLER: 'sometimes' }, /^OTEL_TRACES_SAMPLER must be one of parentbased_always_on/],
     [{ OTEL_TRACES_SAMPLER_ARG: '1.5' }, /^OTEL_TRACES_SAMPLER_ARG must be 0 to 1$/],
-  ])('that is not to be had by %j stops the start with one line', async (more, line) => {
+  ])('that is configured wrongly by %j stops the start with one line', async (more, line) => {
     const program = startMain(app.settings(more));
     expect(await program.end()).toEqual({ code: 1, signal: null });
     expect(program.stderr.trim().split('\n')).toEqual([expect.stringMatching(line)]);
@@ -126,7 +126,7 @@ describe('without a collector', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** Packages out of which the app loads something while it starts, answers and stops. */
+  /** Packages from which the app loads anything while it starts, answers and stops. */
   async function packagesOf(more: Record<string, string>): Promise<string[]> {
     const hook = join(folder, 'hook.cjs');
     writeFileSync(hook, `process.once('exit', () => console.error('LOADED', Object.keys(require.cache).join()));`);

@@ -9,9 +9,9 @@ const RECORD = '/api/v1/data/:collection/records/:id';
 const app = new TracedApp();
 
 describe('with a collector, a request', () => {
-  it('has one span in the trace of its caller, and that trace in the log, wherever it is answered', async () => {
+  it("has one span in its caller's trace, and that trace in the log, at the edge and in the pipeline", async () => {
     const { program, anyone, admin } = await app.start();
-    // Before that, nothing is given out of its memory.
+    // Until then, nothing is served from its cache.
     await untilHeard();
     const set = await makeCollection(admin);
     const { path } = await makeRecord(admin, set);
@@ -31,7 +31,7 @@ describe('with a collector, a request', () => {
       };
     };
     const read = () => ask((headers) => anyone.get(path, headers));
-    // Loaded by the edge, then kept, then from its memory.
+    // Loaded by the edge, then cached, then served from the cache.
     const [loaded, , kept] = [await read(), await read(), await read()];
     for (const { name, attributes } of [loaded, kept]) {
       expect(name).toBe(`GET ${RECORD}`);
@@ -59,7 +59,7 @@ describe('with a collector, a request', () => {
     expect(app.collector.spans.filter(({ name }) => name.includes(set.name) || name.includes('nowhere'))).toEqual([]);
   });
 
-  it('begins a trace where its caller has none, or says so in a way that nobody understands', async () => {
+  it('begins a trace when its caller has none or sends an invalid one', async () => {
     const { anyone } = await app.start();
     const broken = [
       'nonsense',
@@ -74,7 +74,7 @@ describe('with a collector, a request', () => {
     expect(new Set(spans.map(({ traceId }) => traceId)).size).toBe(4);
   });
 
-  it('tells of its failure: in the span by its status, in the log under its trace with the reason', async () => {
+  it('has its failure in the status of the span, and in the log with its trace and the reason', async () => {
     const { program, anyone } = await app.start();
     const { traceId, headers } = newTrace();
     await app.database.query('ALTER TABLE collections RENAME TO gone');
@@ -93,12 +93,12 @@ describe('with a collector, a request', () => {
     expect(reason.error.message).toMatch(/collections/);
   });
 
-  it('has what it asks of PostgreSQL in its own trace, also when it had to wait for its turn', async () => {
+  it('has its queries in its own trace, even when it had to wait in the queue', async () => {
     const { anyone, admin } = await app.start({ ADMISSION_MAX_REQUESTS: '10', ADMISSION_WAIT_MS: '20000' });
     const set = await makeCollection(admin);
     const traces: (ReturnType<typeof newTrace> & Awaited<ReturnType<typeof makeRecord>>)[] = [];
     while (traces.length < 16) traces.push({ ...(await makeRecord(admin, set)), ...newTrace() });
-    // While this holds the table, ten requests wait for it, and the others for those as far as there are places.
+    // While this locks the table, ten requests wait for it, and the others wait in the queue.
     const held = app.database.query('DO $$ BEGIN LOCK TABLE records; PERFORM pg_sleep(1); END $$');
     await pause(200);
     const answers = traces.map(({ path, etag, headers }) =>
@@ -116,12 +116,12 @@ describe('with a collector, a request', () => {
     }
   });
 
-  it('has no span when it is a probe or a scrape, nor has what goes on beside all requests', async () => {
+  it('has no span when it is a probe or a scrape, and neither has background work', async () => {
     const { anyone } = await app.start();
     const { traceId, headers } = newTrace();
     for (const path of ['/health/live', '/health/ready', '/health/startup', '/metrics'])
       await anyone.get(path, headers);
-    // Heartbeats, checks of sessions and limits are sent meanwhile.
+    // Meanwhile heartbeats, checks of sessions and limits are sent.
     await pause(1500);
     must(404, await anyone.get('/nowhere'));
     while (!app.collector.names.includes('GET')) await pause(20);
@@ -135,7 +135,7 @@ describe('with a collector, a request', () => {
     ]);
   });
 
-  it('lets no password, token, address of a caller, query or value of a statement into its spans', async () => {
+  it("has no password, token, caller's address, query string or value of a statement in its spans", async () => {
     const { anyone, admin } = await app.start({ OTEL_EXPORTER_OTLP_HEADERS: 'api-key=a%20secret%20key,x-team=ours' });
     const user = { email: 'traced@example.com', password: 'a-registered-password', name: 'Somebody Traced' };
     must(201, await anyone.post('/api/v1/auth/register', user));

@@ -7,7 +7,7 @@ it.each([
   ['in neither tier', 'with CACHE_TTL_MS=0', '0', 0],
   ['in Redis too', 'otherwise', '60000', 1],
 ])(
-  'what was read is kept %s %s',
+  'reads are cached %s %s',
   async (_where, _when, CACHE_TTL_MS, kept) => {
     const two = await startReplicas({ CACHE_TTL_MS });
     try {
@@ -25,7 +25,7 @@ it.each([
   60_000,
 );
 
-it('who may not read a record gets nothing of it, though it is asked for together with its collection', async () => {
+it('gives nothing of a record to a caller who may not read it, even when it is read together with its collection', async () => {
   const two = await startReplicas({ CACHE_TTL_MS: '0' });
   try {
     const [owner, other] = [await two.user(), await two.user()];
@@ -38,7 +38,7 @@ it('who may not read a record gets nothing of it, though it is asked for togethe
       [two.admin, path, 200],
       [owner, none, 404],
     ];
-    // At the same time, so that they wait for the same read.
+    // At the same time, so that they share one read.
     for (let round = 0; round < 20; round++) {
       const found = await Promise.all(asked.map(([client, at]) => client.get(at)));
       expect(found.map(({ status }) => status)).toEqual(asked.map(([, , status]) => status));

@@ -35,7 +35,7 @@ async function start(wanted = settings()): Promise<{ program: Program; url: stri
   return { program, url };
 }
 
-/** One answer's status, on a connection of its own; undefined when it was cut off. */
+/** The status of an answer on a new connection; undefined when it was cut off. */
 async function statusOf(url: string): Promise<number | undefined> {
   try {
     const [response] = await once(request(`${url}/api/v1/data`, { agent: false }).end(), 'response');
@@ -56,7 +56,7 @@ describe('several workers', () => {
     ]);
   });
 
-  it('make the schema and the first admin once, and answer /metrics together', async () => {
+  it('create the schema and the first admin once, and answer /metrics together', async () => {
     const own = await createDatabase();
     try {
       const { program, url } = await start(settings(own.url));
@@ -78,7 +78,7 @@ describe('several workers', () => {
     }
   });
 
-  it('finish what they have in hand at SIGTERM, sent to the primary or to all, and exit 0', async () => {
+  it('finish their running requests at SIGTERM, sent to the primary or to all, and exit with 0', async () => {
     const { program, url } = await start();
     const admin = await new Client(url).signIn(ADMIN.email, ADMIN.password);
     await admin.put('/api/v1/data/slow', { visibility: 'public' });
@@ -102,7 +102,7 @@ describe('several workers', () => {
     await expect(fetch(url)).rejects.toThrow();
   });
 
-  it('end at once at a second signal, and not with 0', async () => {
+  it('exit at once with a code other than 0 at a second signal', async () => {
     const { program, url } = await start({ ...settings(), DRAIN_DELAY_MS: '20000' });
     program.signal('SIGTERM');
     await program.says(/stopping/);
@@ -112,7 +112,7 @@ describe('several workers', () => {
     expect(await statusOf(url)).toBeUndefined();
   });
 
-  it('do not start when the first cannot, which says why', async () => {
+  it('do not start when the first one cannot, which reports the reason', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
@@ -122,7 +122,7 @@ describe('several workers', () => {
     server.close();
   });
 
-  it('give up when one cannot be replaced: the rest is drained, and the exit code is 1', async () => {
+  it('give up when one cannot be replaced: the others are drained, and the exit code is 1', async () => {
     const own = await createDatabase();
     try {
       const { program } = await start(settings(own.url));

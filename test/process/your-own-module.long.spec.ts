@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { copyWithModule } from '../../scripts/copy-with-module.js';
 
 const page = readFileSync('docs/your-own-module.md', 'utf8');
-/** What the page shows, by path, and what it has to be typed, in its order. */
+/** The files that the page shows, by path; below, the commands to type, in order. */
 const files = [...page.matchAll(/^`(src\/[^`]+)`\n```ts\n([\s\S]*?)^```$/gm)].map(
   ([, path, text]) => [path as string, text as string] as const,
 );
@@ -14,7 +14,7 @@ const commands = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, tex
   (text as string).trim().split('\n'),
 );
 
-/** What the page ends with. */
+/** The commands at the end of the page. */
 const REMOVAL = ['npm run remove -- data', 'npm run format && npm run documents && npm test'];
 
 let folder: string;
@@ -24,7 +24,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Types a command in the copy. @throws Error with what was printed, when it fails */
+/** Types a command in the copy. @throws Error with the output, when it fails */
 async function type(command: string): Promise<string> {
   const { NODE_OPTIONS, TEST_PROCESSES, ...env } = process.env;
   try {
@@ -36,7 +36,7 @@ async function type(command: string): Promise<string> {
   }
 }
 
-/** Names of the page's module: the tests' own has others, so that a team can have `orders` beside it. */
+/** Uses the names of the page's module; the tests' own has others, so that a team can have `orders` beside it. */
 const asOnPage = (text: string) =>
   text
     .replaceAll('../../src/', '../')
@@ -44,10 +44,10 @@ const asOnPage = (text: string) =>
     .replaceAll('sampleOrder', 'order')
     .replaceAll('SampleOrder', 'Order');
 
-/** Longer names break lines in other places. */
+/** Removes line breaks, which depend on the length of names. */
 const unwrapped = (text = '') => text.replace(/\s+/g, '').replace(/,(?=[)\]}])/g, '');
 
-it('shows the files of the module that the tests and the bench are about', () => {
+it('shows the files of the module that the tests and the bench use', () => {
   const own = readdirSync('test/sample-orders');
   expect(own.length).toBeGreaterThan(4);
   for (const name of own) {
@@ -57,7 +57,7 @@ it('shows the files of the module that the tests and the bench are about', () =>
   }
 });
 
-it('leads from nothing to a module that is tested, and that all walks take in', async () => {
+it('leads to a tested module that all general tests include', async () => {
   const [make, ...rest] = commands.slice(0, -REMOVAL.length);
   expect([make, ...rest]).toEqual([
     'npm run new -- orders',
@@ -74,7 +74,7 @@ it('leads from nothing to a module that is tested, and that all walks take in', 
   for (const command of rest.slice(0, -1)) await type(command);
   await type('npm run lint');
   await type('npm run typecheck');
-  // Of `npm test`, what a module could turn red.
+  // The parts of `npm test` that a module could break.
   const walks = [
     'test/contract',
     'test/e2e/public-path.spec.ts',
@@ -88,7 +88,7 @@ it('leads from nothing to a module that is tested, and that all walks take in', 
   );
 }, 600_000);
 
-it("takes the route of one's own that the page shows", async () => {
+it('works with the additional route that the page shows', async () => {
   const [, method = ''] = /^```ts\n(@Get\('by-number[\s\S]*?)^```$/m.exec(page) ?? [];
   const edit = (name: string, ...edits: [from: string, to: string][]) => {
     const path = join(folder, 'src/orders', name);
@@ -126,7 +126,7 @@ it("takes the route of one's own that the page shows", async () => {
   expect(await type(`npm test -- --reporters default --testPathPatterns ${walks}`)).toMatch(/Tests: .* passed/);
 }, 600_000);
 
-it('makes what passes as it stands, whatever it is called', async () => {
+it('makes a module that passes unchanged, whatever its name', async () => {
   await type('npm run new -- price-lists');
   await type('npm run format && npm run lint && npm run typecheck');
   expect(await type('npm test -- src/price-lists/price-lists.e2e.spec.ts')).toMatch(/Tests: .* passed/);
@@ -135,7 +135,7 @@ it('makes what passes as it stands, whatever it is called', async () => {
   await expect(type('npm run new -- sheep')).rejects.toThrow('Say what one of the sheep is called, too');
 }, 600_000);
 
-it('takes `data` out as the page says, and all that is left passes, the modules beside it too', async () => {
+it('removes `data` as the page says, and everything else passes, including the modules beside it', async () => {
   expect(commands.slice(-REMOVAL.length)).toEqual(REMOVAL);
   await expect(type('npm run remove -- users')).rejects.toThrow(/users has to stay, since others import it: .*auth/);
   await expect(type('npm run remove -- date')).rejects.toThrow('Say which module is to go');

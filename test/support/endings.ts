@@ -4,7 +4,7 @@ import type { TestDatabase } from './database.js';
 
 const pathOf = ({ userId }: Client) => `/api/v1/users/${userId}`;
 
-/** Has an admin change a user, from whatever that one is. */
+/** Changes a user as an admin, whatever the user's version. */
 export async function changeUser(admin: Client, user: Client, patch: object): Promise<void> {
   const ifMatch = { 'if-match': etagOf(must(200, await admin.get(pathOf(user)))) };
   must(200, await admin.patch(pathOf(user), patch, ifMatch));
@@ -12,7 +12,7 @@ export async function changeUser(admin: Client, user: Client, patch: object): Pr
 
 const refresh = (anyone: Client, refreshToken: unknown) => anyone.post('/api/v1/auth/refresh', { refreshToken });
 
-/** All that ends a user's session, done by an admin's process. */
+/** Everything that ends a user's session, done at the admin's process. */
 export const ENDINGS: [what: string, end: (admin: Client, user: Client, database: TestDatabase) => Promise<void>][] = [
   ['is disabled', (admin, user) => changeUser(admin, user, { disabled: true })],
   [
@@ -22,7 +22,10 @@ export const ENDINGS: [what: string, end: (admin: Client, user: Client, database
       must(204, await admin.delete(pathOf(user), ifMatch));
     },
   ],
-  ['is given another password', (admin, user) => changeUser(admin, user, { password: 'another-password-of-theirs' })],
+  [
+    'gets another password from an admin',
+    (admin, user) => changeUser(admin, user, { password: 'another-password-of-theirs' }),
+  ],
   [
     'signs out',
     async (admin, { tokens }) => {
@@ -30,7 +33,7 @@ export const ENDINGS: [what: string, end: (admin: Client, user: Client, database
     },
   ],
   [
-    'has a thief come with a refresh token that was spent two refreshes ago',
+    'has a thief use a refresh token that was spent two refreshes ago',
     async (admin, { tokens }) => {
       const second = must(200, await refresh(admin, tokens?.refreshToken)).body;
       must(200, await refresh(admin, second.refreshToken));
@@ -38,7 +41,7 @@ export const ENDINGS: [what: string, end: (admin: Client, user: Client, database
     },
   ],
   [
-    'has a thief come with the refresh token before the current one, 11 s later',
+    'has a thief use the previous refresh token 11 s later',
     async (admin, { tokens, userId }, database) => {
       must(200, await refresh(admin, tokens?.refreshToken));
       await database.query(`UPDATE sessions SET rotated_at = rotated_at - interval '11 s' WHERE user_id = $1`, [

@@ -9,7 +9,7 @@ import { pause } from '../support/process.js';
 import { openSocket } from '../support/raw.js';
 import { lines, NDJSON, tally } from '../support/uploads.js';
 
-/** More than what the buffers of two connections hold, some 20 MB, or PostgreSQL would be done before anything is read. */
+/** More than the buffers of two connections hold, some 20 MB; otherwise PostgreSQL would be done before anything is read. */
 const RECORDS = 200_000;
 
 let app: TestApp;
@@ -29,13 +29,13 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => app?.close());
 
-/** An export whose answer has begun, and of which nothing is read yet. */
+/** An export whose answer has begun, and whose body is not read yet. */
 const begin = (headers: Record<string, string> = {}, path = `${set.records}/export`) =>
   new Promise<IncomingMessage>((resolve, reject) => {
     get(app.url + path, { agent: false, headers }, resolve).on('error', reject);
   });
 const rest = async (response: IncomingMessage) => Buffer.concat(await response.toArray());
-/** Exports that PostgreSQL is at. */
+/** The number of exports that PostgreSQL is running. */
 const running = async () =>
   (
     await app.database.query(
@@ -64,7 +64,7 @@ it('is one snapshot, whatever is added, changed and deleted while it is read', a
   expect(await tally(app.database, own)).toEqual([(RECORDS + 7000) / 2, (RECORDS + 7000) / 2]);
 });
 
-it('waits for a reader who pauses for longer than any statement may take, and gives all', async () => {
+it('waits for a reader who pauses for longer than the statement time-out, and sends everything', async () => {
   for (const encoding of ['identity', 'gzip']) {
     const response = await begin({ 'accept-encoding': encoding });
     await pause(2000);
@@ -76,7 +76,7 @@ it('waits for a reader who pauses for longer than any statement may take, and gi
 });
 
 it.each(['identity', 'gzip', 'br'])(
-  'frees its connection when its caller goes away in mid-stream (%s)',
+  'frees its connection when its caller hangs up in mid-stream (%s)',
   async (encoding) => {
     for (let round = 0; round < 2; round++) {
       const response = await begin({ 'accept-encoding': encoding });
@@ -88,14 +88,14 @@ it.each(['identity', 'gzip', 'br'])(
   },
 );
 
-it('frees its connection when its caller asks for the head only', async () => {
+it('frees its connection when its caller reads only the head', async () => {
   for (let round = 0; round < 2; round++) {
     must(200, await app.client.send('HEAD', `${set.records}/export`, undefined));
     await until(async () => (await running()) === 0, 2);
   }
 });
 
-it('is not read for HEAD', async () => {
+it('runs no query for HEAD', async () => {
   const time = async (method: string) => {
     const began = performance.now();
     must(200, await app.client.send(method, `${set.records}/export`, undefined));
@@ -105,7 +105,7 @@ it('is not read for HEAD', async () => {
   expect(await time('HEAD')).toBeLessThan((await time('GET')) / 2);
 });
 
-it('outlives many who hang up at any moment', async () => {
+it('survives many callers who hang up at any moment', async () => {
   const request = `GET ${set.records}/export HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n`;
   let most = 0;
   const watch = setInterval(async () => {
@@ -120,12 +120,12 @@ it('outlives many who hang up at any moment', async () => {
   );
   await until(async () => (await running()) === 0, 5);
   clearInterval(watch);
-  // PostgreSQL does not go on for those who have gone while it begins for others.
+  // PostgreSQL does not continue exports of callers who have gone while it begins others.
   expect(most).toBeLessThanOrEqual(2);
   must(200, await app.client.get(`${set.records}/export?where={"n":5}`));
 });
 
-it('refuses with 503 who finds no place, while anything else is answered', async () => {
+it('is refused with 503 when there is no place, while other requests are answered', async () => {
   const response = await begin();
   const began = Date.now();
   const refused = Array.from({ length: 5 }, () => app.client.get(`${set.records}/export`));
@@ -141,28 +141,28 @@ it('refuses with 503 who finds no place, while anything else is answered', async
   must(200, await app.client.get(`${set.records}/export?where={"n":5}`));
 });
 
-it.each(['identity', 'gzip'])(
-  'is cut off, and does not end as if it were whole, when PostgreSQL goes (%s)',
-  async (encoding) => {
-    const response = await begin({ 'accept-encoding': encoding });
-    const end = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+it.each(['identity', 'gzip'])('is cut off visibly when PostgreSQL ends its connection (%s)', async (encoding) => {
+  const response = await begin({ 'accept-encoding': encoding });
+  const end = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND query LIKE 'SET LOCAL%COPY (%' AND state <> 'idle'`;
-    expect(await app.database.query(end)).toHaveLength(1);
-    const whole = rest(response);
-    await expect(whole).rejects.toThrow('aborted');
+  expect(await app.database.query(end)).toHaveLength(1);
+  const whole = rest(response);
+  await expect(whole).rejects.toThrow('aborted');
+  must(200, await app.client.get(`${set.records}/export?where={"n":5}`));
+});
+
+it.each(['identity', 'gzip'])(
+  'is answered with an ordinary problem when it fails before it begins (%s)',
+  async (encoding) => {
+    const holder = new pg.Client({ connectionString: app.database.url });
+    await holder.connect();
+    try {
+      await holder.query('BEGIN; LOCK TABLE records');
+      const answer = await app.client.get(`${set.records}/export`, { 'accept-encoding': encoding });
+      expectProblem(answer, 'temporary-reduced-capacity');
+    } finally {
+      await holder.end();
+    }
     must(200, await app.client.get(`${set.records}/export?where={"n":5}`));
   },
 );
-
-it.each(['identity', 'gzip'])('is a problem like any other when it fails before it begins (%s)', async (encoding) => {
-  const holder = new pg.Client({ connectionString: app.database.url });
-  await holder.connect();
-  try {
-    await holder.query('BEGIN; LOCK TABLE records');
-    const answer = await app.client.get(`${set.records}/export`, { 'accept-encoding': encoding });
-    expectProblem(answer, 'temporary-reduced-capacity');
-  } finally {
-    await holder.end();
-  }
-  must(200, await app.client.get(`${set.records}/export?where={"n":5}`));
-});

@@ -5,7 +5,7 @@ import { newUserSchema, userPatchSchema, userQuery } from '../../src/users/user.
 
 const user = { email: 'ada@example.com', password: 'correct-horse-battery', name: 'Ada' };
 
-/** Of this thread's own work, whatever else the machine does. */
+/** Counts only the CPU time of this thread. */
 const msSince = (start: NodeJS.CpuUsage) => {
   const { user, system } = process.threadCpuUsage(start);
   return (user + system) / 1000;
@@ -35,7 +35,7 @@ describe('50 KB of text made against patterns', () => {
     '\u{1f600}',
   ].flatMap((piece) => {
     const long = piece.repeat(SIZE / piece.length);
-    // As it is, before and behind what is good, and as long as the check of the length lets through.
+    // Alone, before and after valid text, and at the greatest length that passes the check of the length.
     const short = piece.repeat(Math.floor(250 / piece.length));
     return [long, `${long}!`, `a@${long}`, `a@${long}.com\0`, `a${long}a`, short, `${short}!`, `a@${short}!`];
   });
@@ -64,7 +64,7 @@ describe('50 KB of text made against patterns', () => {
   });
 });
 
-it('reads If-Match in a time that grows with its length only', () => {
+it('reads If-Match in linear time', () => {
   const tag = entityTag({ version: 3, createdAt: new Date(1_000_000) });
   const start = process.threadCpuUsage();
   for (const header of [

@@ -7,9 +7,9 @@ import { whileLocked } from '../support/locks.js';
 import { expectProblem } from '../support/problem.js';
 import { pause } from '../support/process.js';
 
-/** What is promised, and what a slow machine takes. */
+/** The promised bound, and a margin for a slow machine. */
 const BOUND_MS = 5000 + 3000;
-/** More than what the buffers of two connections hold, also where it is compressed. */
+/** More than the buffers of two connections hold, even compressed. */
 const RECORDS = 3000;
 
 let app: TestApp;
@@ -35,18 +35,18 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => app?.close());
 
-/** An export whose answer has begun, and of which nothing is read yet. */
+/** An export whose answer has begun, and whose body is not read yet. */
 const begin = (client: Client, headers: Record<string, string> = {}) =>
   new Promise<IncomingMessage>((resolve, reject) => {
     const authorization = client.tokens && { authorization: `Bearer ${client.tokens.accessToken}` };
     get(`${app.url}${set.records}/export`, { agent: false, headers: { ...authorization, ...headers } }, (response) => {
-      // How it ends shows when it is read.
+      // Its end is checked when it is read.
       response.on('error', () => {});
       resolve(response);
     }).on('error', reject);
   });
 
-/** Exports that PostgreSQL is at. */
+/** The number of exports that PostgreSQL is running. */
 const running = async () =>
   (
     await app.database.query(
@@ -59,7 +59,7 @@ async function show(visibility: 'public' | 'private'): Promise<void> {
   must(200, await ada.put(set.path, { visibility }, ifMatch));
 }
 
-/** Has something end an export whose reader takes nothing. It is cut off within the bound, and its place is free. */
+/** Ends an export whose reader reads nothing, and expects it to be cut off within the bound and its place to be free. */
 async function expectCutOff(response: IncomingMessage, end: () => Promise<unknown>): Promise<void> {
   expect(await running()).toBe(1);
   await end();
@@ -77,7 +77,7 @@ describe('an export under way', () => {
     await expectCutOff(await begin(reader), () => end(app.admin, reader, app.database));
   });
 
-  it.each(['identity', 'gzip', 'br'])('in %s is cut off when the collection is private now', async (encoding) => {
+  it.each(['identity', 'gzip', 'br'])('in %s is cut off when the collection becomes private', async (encoding) => {
     const readers = [app.client, await app.user()];
     for (const reader of readers) {
       await expectCutOff(await begin(reader, { 'accept-encoding': encoding }), () => show('private'));
@@ -85,7 +85,7 @@ describe('an export under way', () => {
     }
   });
 
-  it('goes on for its owner when the collection is private now, and gives all to a reader who pauses', async () => {
+  it('continues for its owner when the collection becomes private, and waits for a pausing reader', async () => {
     const response = await begin(ada);
     await show('private');
     await pause(5000);
@@ -95,7 +95,7 @@ describe('an export under way', () => {
     await show('public');
   });
 
-  it('is refused as it would be by now, where nothing of it was sent yet', async () => {
+  it('is refused when nothing of it was sent yet, as a new one would be', async () => {
     const reader = await app.user();
     const read = () => reader.get(`${set.records}/export`);
     const [answer] = await whileLocked(app.database, 'records', 0, read, async () => {
@@ -107,7 +107,7 @@ describe('an export under way', () => {
     await show('public');
   });
 
-  it('is refused in the same way where it has waited for its place', async () => {
+  it('is refused in the same way when it has waited for a place', async () => {
     const owners = await begin(ada);
     const reader = await app.user();
     const waiting = reader.get(`${set.records}/export`);
@@ -119,7 +119,7 @@ describe('an export under way', () => {
     await show('public');
   });
 
-  it('is cut off when the collection is deleted, also if another one takes its name', async () => {
+  it('is cut off when the collection is deleted, even if a new one takes its name', async () => {
     const { path } = set;
     await expectCutOff(await begin(app.client), async () => {
       must(204, await ada.delete(path, { 'if-match': '*' }));

@@ -6,13 +6,13 @@ import { whileLocked } from '../support/locks.js';
 import { pause } from '../support/process.js';
 import { lines, NDJSON, type OpenUpload, openUpload, tally, untilFree } from '../support/uploads.js';
 
-/** What is promised, and what a slow machine takes. */
+/** The promised bound, and a margin for a slow machine. */
 const BOUND_MS = 5000 + 3000;
 const STORED = 5000;
-/** In this time a request that lasts is looked at again, and once more. */
+/** A running request is checked twice within this time. */
 const LOOKS_MS = 3500;
 
-/** What was found out is believed for as long as can be: what ends an upload is that its process is told of the end. */
+/** Everything stays cached for as long as possible, so that only a message to its process ends an upload. */
 const KEPT = { SESSION_CHECK_MS: '5000', CACHE_TTL_MS: '600000' };
 
 let app: TestApp;
@@ -24,7 +24,7 @@ afterAll(() => app?.close());
 let keys = 0;
 const stored = async (set: MadeCollection) => (await tally(app.database, set))[0];
 
-/** Goes on sending, a byte at a time and never a whole line, until the upload is answered. */
+/** Keeps sending, a byte at a time and never a whole line, until the upload is answered. */
 async function drip({ request, answer, write }: OpenUpload) {
   await write('{"data":{"n":"');
   const dripping = setInterval(() => request.writable && request.write('x'), 50);
@@ -36,7 +36,7 @@ async function drip({ request, answer, write }: OpenUpload) {
   }
 }
 
-/** An upload whose first batch is stored, and of which hardly more comes. */
+/** An upload whose first batch is stored, and that hardly sends any more. */
 async function begin(client: Client, set: MadeCollection, query = '', headers = {}) {
   const upload = openUpload(client, `${set.records}/bulk${query}`, headers);
   await upload.write(lines(1, STORED));
@@ -44,7 +44,7 @@ async function begin(client: Client, set: MadeCollection, query = '', headers = 
   return upload;
 }
 
-/** Has something end an upload under way. @returns what it is answered, within the bound */
+/** Ends an upload under way. @returns its answer, which must come within the bound */
 async function endedBy(end: () => Promise<unknown>, upload: OpenUpload, ending = drip(upload)) {
   await end();
   const ended = Date.now();
@@ -53,7 +53,7 @@ async function endedBy(end: () => Promise<unknown>, upload: OpenUpload, ending =
   return answer;
 }
 
-/** An admin who is not the only one, and so may lose any right to a collection that is not their own. */
+/** An admin who is not the only one, and can therefore lose all rights to other users' collections. */
 async function anotherAdmin(): Promise<Client> {
   const user = await app.user();
   await changeUser(app.admin, user, { role: 'admin' });
@@ -61,7 +61,7 @@ async function anotherAdmin(): Promise<Client> {
 }
 
 describe('a bulk upload under way', () => {
-  it.each(ENDINGS)('ends with 401 when its caller %s, and says what is stored', async (_what, end) => {
+  it.each(ENDINGS)('ends with 401 when its caller %s, and says how many records are stored', async (_what, end) => {
     const set = await makeCollection(await app.user());
     const caller = await anotherAdmin();
     const upload = await begin(caller, set);
@@ -74,7 +74,7 @@ describe('a bulk upload under way', () => {
     ['403 into a public', 'public', 403],
     ['404 into a private', 'private', 404],
   ])(
-    'ends with %s collection of another when its caller is an admin no longer',
+    'ends with %s collection of another user when its caller is no longer an admin',
     async (_what, visibility, expected) => {
       const set = await makeCollection(await app.user(), visibility);
       const caller = await anotherAdmin();
@@ -84,7 +84,7 @@ describe('a bulk upload under way', () => {
     },
   );
 
-  it('ends with 401 when its caller is deleted, with whom the collection goes', async () => {
+  it('ends with 401 when its caller is deleted together with the collection', async () => {
     const caller = await app.user();
     const upload = await begin(caller, await makeCollection(caller));
     const remove = async () => must(204, await caller.delete(`/api/v1/users/${caller.userId}`, { 'if-match': '*' }));
@@ -92,7 +92,7 @@ describe('a bulk upload under way', () => {
     expect([status, body.inserted]).toEqual([401, STORED]);
   });
 
-  it('ends with 404 when the collection is deleted, also if another one takes its name', async () => {
+  it('ends with 404 when the collection is deleted, even if a new one takes its name', async () => {
     const caller = await app.user();
     const set = await makeCollection(caller);
     const upload = await begin(caller, set);
@@ -103,12 +103,12 @@ describe('a bulk upload under way', () => {
     expect([status, body.inserted, await stored(set)]).toEqual([404, STORED, 0]);
   });
 
-  it('stores nothing more behind that, however fast it goes on', async () => {
+  it('stores nothing more afterwards, however fast it continues', async () => {
     const caller = await app.user();
     const set = await makeCollection(caller);
     const { request, answer, write } = openUpload(caller, `${set.records}/bulk`);
     let isOver = false;
-    // Who still sends as the connection is closed may not come to read the answer.
+    // A caller that is still sending when the connection is closed may not read the answer.
     const told = answer
       .catch(() => undefined)
       .finally(() => {
@@ -133,7 +133,7 @@ describe('a bulk upload under way', () => {
     expect(await stored(set)).toBe(rows);
   });
 
-  it('that is atomic stores nothing', async () => {
+  it('stores nothing when it is atomic', async () => {
     const caller = await app.user();
     const set = await makeCollection(caller);
     const upload = await begin(caller, set, '?atomic=true');
@@ -141,7 +141,7 @@ describe('a bulk upload under way', () => {
     expect([status, body.inserted, await stored(set)]).toEqual([401, 0, 0]);
   });
 
-  it('goes on under its Idempotency-Key when its caller is there again', async () => {
+  it('can be continued under its Idempotency-Key when its caller is allowed again', async () => {
     const caller = await app.user('back');
     const set = await makeCollection(caller);
     const key = { 'idempotency-key': `upload-${++keys}` };
@@ -158,9 +158,9 @@ describe('a bulk upload under way', () => {
   });
 
   it.each([
-    ['the batch behind the one that is being stored then', '', 2 * STORED, STORED],
-    ['an atomic one that only has to be committed', '?atomic=true', STORED, 0],
-  ])('is not stored any more behind the end: %s', async (_what, query, count, left) => {
+    ['the batch after the one that is being stored at that time', '', 2 * STORED, STORED],
+    ['an atomic upload that only has to be committed', '?atomic=true', STORED, 0],
+  ])('stores nothing after its end: %s', async (_what, query, count, left) => {
     const caller = await app.user();
     const set = await makeCollection(caller);
     const { request, answer, write } = openUpload(caller, `${set.records}/bulk${query}`);
@@ -171,7 +171,7 @@ describe('a bulk upload under way', () => {
       0,
       async () => {
         await write(lines(1, count));
-        // Who is done waits for the commit; of the other there might be more.
+        // The atomic upload is complete and waits for its commit; the other one stays open.
         if (query) request.end();
         return answer;
       },
@@ -185,7 +185,7 @@ describe('a bulk upload under way', () => {
     expect([found.status, found.body.inserted, await stored(set)]).toEqual([401, left, left]);
   });
 
-  it('goes on as long as it is allowed, whatever else changes', async () => {
+  it('continues as long as it is allowed, whatever else changes', async () => {
     const caller = await app.user();
     const set = await makeCollection(caller);
     const { request, answer, write } = await begin(caller, set);
@@ -198,14 +198,14 @@ describe('a bulk upload under way', () => {
     expect(await answer).toMatchObject({ status: 200, body: { inserted: STORED + 4 } });
   });
 
-  it('goes on while nobody can be asked', async () => {
+  it('continues while the permission cannot be checked', async () => {
     const impatient = await startApp({ ...KEPT, DATABASE_LOCK_TIMEOUT_MS: '100' });
     try {
       const caller = await impatient.user();
       const set = await makeCollection(caller);
       const { request, answer, write } = openUpload(caller, `${set.records}/bulk`);
       await write(lines(1, 2));
-      // What is kept of the caller is over, and what there is now cannot be read.
+      // The cached caller was dropped, and the current state cannot be read.
       await changeUser(impatient.admin, caller, { name: 'New' });
       await whileLocked(impatient.database, 'sessions', LOOKS_MS, async () => {});
       request.end(lines(3, 3));
