@@ -4,19 +4,19 @@ import { createDatabase, type TestDatabase } from './database.js';
 import { type Forwarder, forward } from './forwarder.js';
 import { endPrograms, type Program, productionSettings, startMain } from './process.js';
 
-/** One process of the built app, on a way to PostgreSQL that a test can cut. */
+/** One process of the built app, with a connection to PostgreSQL that a test can cut. */
 export interface Alone {
   database: TestDatabase;
   program: Program;
   toDatabase: Forwarder;
-  /** Somebody who is not signed in. */
+  /** A client that is not signed in. */
   anyone: Client;
   /** The first admin, signed in. */
   admin: Client;
   close(): Promise<void>;
 }
 
-/** @param given a database, which is dropped with it; a new one on the run's server, if left out */
+/** @param given a database, which is dropped with it; by default a new one on the run's server */
 export async function startAlone(settings: Record<string, string> = {}, given?: TestDatabase): Promise<Alone> {
   const database = given ?? (await createDatabase());
   const toDatabase = await forward(database.url);

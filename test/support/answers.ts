@@ -2,7 +2,7 @@ import type { Client, Response } from './client.js';
 
 export const etagOf = ({ headers }: Response): string => headers.get('etag') as string;
 
-/** The answer, which a test only goes on with when it is as expected. */
+/** @returns the answer @throws when it has another status */
 export function must(status: number, response: Response): Response {
   if (response.status !== status) throw new Error(`expected ${status}, got ${response.status}: ${response.text}`);
   return response;
@@ -25,7 +25,7 @@ export async function readAll<Item>(
   return items;
 }
 
-/** Waits until `isDone` says so. */
+/** Waits until `isDone` returns true. */
 export async function until(isDone: () => Promise<boolean>, seconds = 15): Promise<void> {
   for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
     if (await isDone()) return;

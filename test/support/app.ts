@@ -5,12 +5,12 @@ import { Client } from './client.js';
 import { createDatabase, type TestDatabase } from './database.js';
 import { UNLIMITED } from './process.js';
 
-/** A running app, with clients that are signed in. Every answer to them is held against openapi.json, too. */
+/** A running app with signed-in clients, whose every answer is also checked against openapi.json. */
 export interface TestApp {
   url: string;
-  /** For what no client sees: `query(sql, values)` gives the rows. */
+  /** For data that no client sees: `query(sql, values)` returns the rows. */
   database: TestDatabase;
-  /** Nest's application, from which a test gets what a module is made of. */
+  /** Nest's application, from which a test gets a module's providers. */
   nest: App['nest'];
   /** A client that is not signed in. */
   client: Client;
@@ -23,14 +23,14 @@ export interface TestApp {
 
 export const ADMIN = { email: 'admin@example.com', password: 'first-admin-of-the-tests' };
 
-/** So that a machine which is busy only makes them slower. */
+/** Long enough that a busy machine only makes tests slower. */
 const PATIENT = {
   ADMISSION_WAIT_MS: '20000',
   DATABASE_ACQUIRE_TIMEOUT_MS: '20000',
   DATABASE_LOCK_TIMEOUT_MS: '20000',
 };
 
-/** The settings that tests start from: a secret each, nothing in the log, and no limit that they would meet. */
+/** The settings that tests start from: all secrets, no log, and limits that no test reaches. */
 export const testEnvironment = (databaseUrl: string): Record<string, string> => ({
   NODE_ENV: 'test',
   PORT: '0',
@@ -44,7 +44,7 @@ export const testEnvironment = (databaseUrl: string): Record<string, string> => 
 });
 
 /**
- * The very app that production runs, on a free port and an empty database of its own. A module's spec of what it does over HTTP
+ * Starts the same app as production, on a free port and an empty database of its own. A module's spec of its HTTP behaviour
  * lies beside it, say in `src/orders/orders.e2e.spec.ts`:
  *
  * ```ts
@@ -66,10 +66,10 @@ export const testEnvironment = (databaseUrl: string): Record<string, string> => 
  * });
  * ```
  *
- * What holds for every route (who may do what, statuses, headers, edge and pipeline alike) is walked over once
- * `src/orders/orders.contract.ts` is there: see contract.ts.
+ * General rules of routes (permissions, statuses, headers, the same answers at the edge and in the pipeline) are tested once
+ * `src/orders/orders.contract.ts` exists: see contract.ts.
  *
- * @param settings beside or in place of testEnvironment's, by variable: `{ RATE_LIMIT_REQUESTS: '2' }`
+ * @param settings added to testEnvironment's or replacing them, by variable: `{ RATE_LIMIT_REQUESTS: '2' }`
  * @param added modules that are not built in
  * @throws StartError when the app cannot start
  */

@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { pause } from './process.js';
 
-/** Between one who comes and the next. */
+/** The time between two readers. */
 const REST_MS = 30;
 
-/** What one reader got; status 0 where no answer came. */
+/** The answer to one reader; status 0 when none came. */
 export interface Arrival {
   path: string;
   status: number;
@@ -14,9 +14,9 @@ export interface Arrival {
 }
 
 /**
- * Readers who are not signed in and come one after the other, each on a connection of its own.
- * @param paths what they ask for, in turn
- * @returns what ends them, and gives what they got
+ * Anonymous readers who come one after the other, each on a new connection.
+ * @param paths that they read, in turn
+ * @returns a function that ends them and resolves with their answers
  */
 export function arrivals(url: string, paths: string[]): () => Promise<Arrival[]> {
   const all: Arrival[] = [];

@@ -6,7 +6,7 @@ export interface PlainAnswer {
   bytes: Buffer;
 }
 
-/** Asks with these headers alone, and gives the bytes as they came: fetch would add headers, and unpack. */
+/** Sends only these headers, and returns the raw bytes: fetch would add headers and decompress. */
 export const ask = (url: string, headers: Record<string, string> = {}, method = 'GET'): Promise<PlainAnswer> =>
   new Promise((resolve, reject) => {
     const request = get(url, { method, headers }, async (response) => {

@@ -5,15 +5,15 @@ import pg from 'pg';
 import type { TestDatabase } from './database.js';
 import { TestServer } from './standby.js';
 
-/** A database on a PostgreSQL of its own, which writes down every statement that it executes. */
+/** A database on a PostgreSQL of its own that logs every statement. */
 export interface AskedDatabase extends TestDatabase {
-  /** How often it was asked for a record, by the record's id, by statements that read records by id. */
+  /** The number of reads of each record, by its id, in statements that read records by id. */
   reads(): Map<string, number>;
 }
 
 export async function createAskedDatabase(): Promise<AskedDatabase> {
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
-  // As root, PostgreSQL runs as a user of its own, who must be able to go there.
+  // When the tests run as root, PostgreSQL runs as a user of its own, who must be able to enter the folder.
   chmodSync(folder, 0o755);
   const server = await TestServer.start(folder);
   await server.query(`ALTER SYSTEM SET log_statement = 'all'`);
@@ -33,7 +33,7 @@ export async function createAskedDatabase(): Promise<AskedDatabase> {
     reads: () => {
       const log = readFileSync(join(server.data, 'server.log'), 'utf8');
       const reads = new Map<string, number>();
-      // The statement of reads by id, and below it what it was given.
+      // The statement of reads by id, and its parameters below.
       for (const [, ids = ''] of log.matchAll(
         / FROM records WHERE id = ANY[^\n]*\n[^\n]*DETAIL: +Parameters: \$1 = '\{([^}]*)\}'/g,
       ))

@@ -6,7 +6,7 @@ import type { Figures } from './row.js';
 /** The same caller at both replicas. */
 export const atBoth = ({ there }: Replicas, caller: Client): [Client, Client] => [caller, at(there, caller)];
 
-/** So many ask at the same time, every other one by way of the other replica. */
+/** Sends this many requests at the same time, every other one to the other replica. */
 export function atOnce(
   two: Replicas,
   count: number,
@@ -17,21 +17,21 @@ export function atOnce(
   return Promise.all(Array.from({ length: count }, (_, n) => ask(both[n % 2] as Client, n)));
 }
 
-/** Has every connection of the pools opened: who waits for one to open comes too late for a race. */
+/** Opens every connection of the pools: a request that waits for one to open comes too late for a race. */
 export async function warm(two: Replicas): Promise<void> {
   await atOnce(two, 100, two.admin, (admin) => admin.get('/api/v1/users'));
 }
 
 export const isReplay = ({ headers }: Response): boolean => headers.has('idempotency-replayed');
 
-/** What it is, in a word: its status, and whether it was given before. */
+/** A short name of an answer: its status, and whether it is a replay. */
 export const kindOf = (answer: Response): string => `${answer.status}${isReplay(answer) ? ' again' : ''}`;
 
-/** How many answers there are of each kind. */
+/** The number of answers of each kind. */
 export const kindsOf = (answers: Response[]): Figures =>
   Object.fromEntries([...Map.groupBy(answers, kindOf)].sort().map(([kind, { length }]) => [kind, `× ${length}`]));
 
-/** The one answer of a status; all others have to be of a problem. */
+/** The only answer with this status; all others must be this problem. */
 export function onlyOne(answers: Response[], status: number, problem: Parameters<typeof expectProblem>[1]): Response {
   const [one, ...others] = answers.filter((answer) => answer.status === status);
   expect([one?.status, others.map(({ text }) => text)]).toEqual([status, []]);

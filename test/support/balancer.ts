@@ -4,15 +4,15 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { startNginx } from './nginx.js';
 
-/** What stands before two processes, and sends callers to those that are ready. */
+/** A balancer before two processes, which sends callers to the ready ones. */
 export interface Balancer {
   url: string;
-  /** @param ready of each process, in the order of their ports */
+  /** @param ready whether each process is ready, in the order of their ports */
   direct(ready: boolean[]): void;
   close(): Promise<void>;
 }
 
-/** nginx as gateways have it: connections to both sides are kept, each request goes where it should, none is sent twice. */
+/** nginx configured like a gateway: it keeps connections on both sides open, routes each request, and sends none twice. */
 export async function nginx(ports: [number, number]): Promise<Balancer> {
   const [first, second] = ports.map((own) => `server 127.0.0.1:${own} max_fails=0;`);
   const kept = 'keepalive 64;';
@@ -48,7 +48,7 @@ export async function nginx(ports: [number, number]): Promise<Balancer> {
   };
 }
 
-/** What kube-proxy does: a new connection goes to a process that is ready, and stays there whatever becomes of it. */
+/** Like kube-proxy: a new connection goes to a ready process, and stays there whatever happens to it. */
 export async function connections(ports: [number, number]): Promise<Balancer> {
   let ready = [...ports];
   let turn = 0;

@@ -4,16 +4,16 @@ import { startApp, type TestApp, testEnvironment } from './app.js';
 import { exchange } from './exchange.js';
 
 const HOST = 'Host: localhost';
-/** A request as bytes; a header that begins with a line break is the body. */
+/** A request as bytes; a header line that begins with a line break is the body. */
 export const bytes = (method: string, target: string, headers: string[] = [], version = '1.1', host = [HOST]): string =>
   `${method} ${target} HTTP/${version}\r\n${[...host, ...headers].join('\r\n')}\r\n${headers.at(-1)?.startsWith('\r\n') ? '' : '\r\n'}`;
 
 const CONTINUE = /^HTTP\/1\.1 100 Continue\r\n\r\n/;
 const MADE_UP = /[\w-]{12}\.\d{10}/g;
 
-/** What came for one request, with what must be the same: the head's lines in any order, and the body. */
+/** The answer to one request, with the parts that must be equal: the lines of the head in any order, and the body. */
 export function partsOf(all: string): string[] {
-  // What follows is the answer's head, and would count as a body.
+  // The next answer's head would count as a body.
   const answer = all.replace(CONTINUE, '');
   const [head = ''] = answer.split('\r\n\r\n', 1);
   const lines = head.split('\r\n').map((line) => line.replace(/^[^:]+:/, (name) => name.toLowerCase()));
@@ -21,10 +21,10 @@ export function partsOf(all: string): string[] {
   return [String(answer === all), ...same, answer.slice(head.length)].map((part) => part.replace(MADE_UP, 'an id'));
 }
 
-/** The app twice on one database: with the edge, and without it. */
+/** Two apps on one database: with the edge and without it. */
 export class BothWays {
   private constructor(
-    /** The one with the edge. */
+    /** The app with the edge. */
     readonly app: TestApp,
     readonly urls: string[],
     readonly close: () => Promise<void>,
@@ -41,7 +41,7 @@ export class BothWays {
     });
   }
 
-  /** Asks both, cold and warm, and expects the same. @returns how often they answered with each status */
+  /** Sends requests to both, uncached and cached, and expects equal answers. @returns the number of answers by status */
   async compare(requests: string[]): Promise<Record<string, number>> {
     const found: Record<string, number> = {};
     const differences: unknown[] = [];

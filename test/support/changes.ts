@@ -4,22 +4,22 @@ import { pause } from './process.js';
 import { at, type Replicas, untilHeard } from './replicas.js';
 import { type Figures, inMs } from './row.js';
 
-/** Within this, a change is seen on the other process. */
+/** The other process shows a change within this time. */
 const BOUND_MS = 1000;
 
 let two: Replicas;
 let owner: Client;
 
-/** Makes the changes on these two processes, from now on. */
+/** Sets the two processes on which changes are made. */
 export async function useReplicas(replicas: Replicas): Promise<void> {
   two = replicas;
   owner = await two.user();
 }
 
-/** A change, by what reads find before it and after it. */
+/** A change, with the results of reads before and after it. */
 interface Change {
   what: string;
-  /** The reads that show it, each by its own caller. */
+  /** The reads that show the change, each with its caller. */
   reads: [client: Client, path: string][];
   before: unknown;
   after: unknown;
@@ -103,7 +103,7 @@ const everyChange = (): Promise<Change[]> =>
 const found = async (change: Change, [client, path]: Change['reads'][number]) => change.seen(await client.get(path));
 const thereToo = ([client, path]: Change['reads'][number]): Change['reads'][number] => [at(two.there, client), path];
 
-/** Everything is kept in every way there is: at the edge, by the pipeline, on both processes and in Redis. */
+/** Fills every cache: at the edge and in the pipeline, on both processes and in Redis. */
 async function warm(changes: Change[]): Promise<void> {
   for (let round = 0; round < 2; round++)
     for (const change of changes)
@@ -112,7 +112,7 @@ async function warm(changes: Change[]): Promise<void> {
           expect([change.what, one[1], await found(change, one)]).toEqual([change.what, one[1], change.before]);
 }
 
-/** Makes the change, and reads: here at once, and there until well behind the bound. @returns what was wrong, and when it was last seen as before */
+/** Makes the change, and reads: here at once, and there until well after the bound. @returns wrong answers, and the time of the last old one */
 async function follow(change: Change): Promise<{ wrong: unknown[]; staleMs: number }> {
   const wrong: unknown[] = [];
   let staleMs = 0;
@@ -136,10 +136,10 @@ async function follow(change: Change): Promise<{ wrong: unknown[]; staleMs: numb
   return { wrong, staleMs };
 }
 
-/** Something that happens to messages, or to Redis. */
+/** A fault of messages or of Redis. */
 export type Fault = [name: string, begin: () => unknown, end: () => unknown];
 
-/** Everything that can change is kept in every way, and changed while a fault lasts: here it is seen at once, there in time. */
+/** Caches everything that can change, and changes it during a fault: it must be seen here at once and there in time. */
 export async function expectSeenInTime([, begin, end]: Fault): Promise<Figures> {
   const changes = await everyChange();
   await warm(changes);
@@ -152,7 +152,7 @@ export async function expectSeenInTime([, begin, end]: Fault): Promise<Figures> 
   }
   expect(followed.flatMap(({ wrong }) => wrong)).toEqual([]);
   await untilHeard();
-  // Nothing that is old comes back with Redis.
+  // No old state comes back with Redis.
   for (const change of changes)
     for (const read of change.reads)
       for (const one of [read, thereToo(read)])
@@ -163,11 +163,11 @@ export async function expectSeenInTime([, begin, end]: Fault): Promise<Figures> 
   };
 }
 
-/** What is read there for the first time behind a change, and may come from Redis, is no older than that, either. */
+/** Expects that first reads there after a change, which Redis may answer, are not older than the bound either. */
 export async function expectFirstReadsInTime([, begin, end]: Fault): Promise<Figures> {
   const set = await makeCollection(owner);
   const records = await Promise.all(Array.from({ length: 95 }, () => makeRecord(owner, set)));
-  // The collection is kept there, and the records are in Redis.
+  // The other process has the collection cached, and Redis has the records.
   for (const { path } of records) must(200, await two.here.anyone.get(path));
   must(200, await two.there.anyone.get(set.path));
   await begin();

@@ -5,13 +5,13 @@ export interface Response {
   status: number;
   headers: Headers;
   text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: tests say what they expect of it
+  // biome-ignore lint/suspicious/noExplicitAny: tests check its shape
   body: any;
 }
 
 type RequestHeaders = Record<string, string>;
 
-/** What tests speak HTTP with: JSON in and out, over a real socket. */
+/** The tests' HTTP client: JSON in and out, over a real socket. */
 export class Client {
   constructor(
     readonly url: string,
@@ -20,7 +20,7 @@ export class Client {
     readonly userId = '',
   ) {}
 
-  /** The same for a user, who must be registered. */
+  /** A client of the same app for a registered user. */
   async signIn(email: string, password: string): Promise<Client> {
     const { status, body, text } = await this.post('/api/v1/auth/login', { email, password });
     if (status !== 200) throw new Error(`cannot sign in: ${text}`);

@@ -15,7 +15,7 @@ export interface MadeCollection {
   etag: string;
 }
 
-/** A new collection of the caller's. */
+/** A new collection, owned by the caller. */
 export async function makeCollection(
   owner: Client,
   visibility: 'public' | 'private' = 'public',
@@ -26,7 +26,7 @@ export async function makeCollection(
   return { name, path, records: `${path}/records`, etag: etagOf(made) };
 }
 
-/** A new record, with where it is and its tag. */
+/** A new record, with its path and its tag. */
 export async function makeRecord(
   owner: Client,
   { records }: { records: string },

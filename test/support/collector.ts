@@ -5,13 +5,13 @@ import { gunzipSync } from 'node:zlib';
 import { type ReceivedSpan, spansOf } from './otlp.js';
 import { pause } from './process.js';
 
-/** A collector of traces: takes OTLP over HTTP in Protocol Buffers, as OpenTelemetry's own does at /v1/traces. */
+/** A collector of traces that accepts OTLP over HTTP in Protocol Buffers, like OpenTelemetry's own at /v1/traces. */
 export class Collector {
   readonly spans: ReceivedSpan[] = [];
   readonly headers: IncomingHttpHeaders[] = [];
-  /** All that was received, to look for what must not be in it. */
+  /** Everything received, to search it for forbidden data. */
   received = '';
-  /** Takes what comes and never answers. */
+  /** Accepts everything and never answers. */
   isSilent = false;
 
   private constructor(private readonly server: Server) {}
@@ -44,7 +44,7 @@ export class Collector {
     return this.spans.filter((span) => span.traceId === traceId);
   }
 
-  /** The server's span of a trace, once it has come. */
+  /** The server's span of a trace, once it has arrived. */
   async serverSpan(traceId: string): Promise<ReceivedSpan> {
     for (const deadline = Date.now() + 10_000; ; await pause(20)) {
       const span = this.of(traceId).find(({ kind }) => kind === 'server');

@@ -13,14 +13,14 @@ const contracts: (Contract & { room: string })[] = await Promise.all(
     .map(async (room) => ({ room, ...((await import(resolve(contractOfRoom(room)))).default as Contract) })),
 );
 
-/** Which contract speaks of an operation, if one does. */
+/** The contract that covers an operation, if there is one. */
 const contractOf = ({ id }: Operation) => contracts.find((contract) => contract.operations[id]);
 
-/** Where a module says what only people know of the operation. */
+/** The file that has, or should have, the contract of the operation. */
 export const contractFileOf = (operation: Operation): string =>
   contractOfRoom(contractOf(operation)?.room ?? roomOf(operation));
 
-/** @throws Error with what is to be written where, when contracts and openapi.json do not speak of the same operations */
+/** @throws Error with the text to write and its place, when contracts and openapi.json do not have the same operations */
 export function assertAllSaid(): void {
   const missing = operations.filter((operation) => !contractOf(operation));
   if (missing.length > 0) throw new Error(adviceFor(missing));
@@ -30,12 +30,12 @@ export function assertAllSaid(): void {
       if (!known.includes(id)) throw new Error(`${contractOfRoom(room)} speaks of ${id}, which openapi.json has not.`);
 }
 
-/** Texts that regular expressions take, by file below src. */
+/** Texts that regular expressions match, by file below src. */
 export const texts: Record<string, readonly string[]> = Object.fromEntries(
   contracts.flatMap(({ room, texts = {} }) => Object.entries(texts).map(([file, of]) => [`${room}/${file}`, of])),
 );
 
-/** What an operation is asked about, with the answers. */
+/** The kinds of things that an operation works on, with its statuses. */
 export const targetsOf = (operation: Operation): [target: string, answers: Answers][] =>
   Object.entries(contractOf(operation)?.operations[operation.id] ?? {}) as [string, Answers][];
 
@@ -47,7 +47,7 @@ export interface Row {
   status: number;
 }
 
-/** Who is answered what, one by one. */
+/** Every status for every caller, one by one. */
 export const table: Row[] = operations.flatMap((operation) =>
   targetsOf(operation).flatMap(([target, answers]) =>
     CALLERS.map((caller, i) => ({ operation, id: operation.id, target, caller, status: answers[i] as number })),
@@ -64,8 +64,8 @@ export async function clientsAt(anyone: Client): Promise<Clients> {
 export type Made = Required<Thing>;
 
 /**
- * A new thing of the kind that the operation is asked about, of the first if it is not said which. For an operation that no
- * contract speaks of, it is one that is not there.
+ * Makes a new thing for the operation, by default of its first kind. For an operation without
+ * a contract, it is a thing that does not exist.
  */
 export async function makeFor(operation: Operation, clients: Clients, target?: string): Promise<Made> {
   const name = target ?? targetsOf(operation)[0]?.[0] ?? 'nothing';
@@ -77,35 +77,35 @@ export async function makeFor(operation: Operation, clients: Clients, target?: s
   return { owner: clients['the owner'], isNew: false, values: operation.unknown, ...made };
 }
 
-/** The operation's path, where there is nothing. */
+/** The operation's path to a thing that does not exist. */
 export function absentPathOf(operation: Operation, { values }: Made): string {
   const last = /\{(\w+)\}[^{]*$/.exec(operation.path)?.[1] as string;
   const absent = contractOf(operation)?.absent?.[operation.id] ?? operation.unknown[last];
   return pathOf(operation, { ...values, [last]: absent as string });
 }
 
-/** A body that the operation takes. */
+/** A body that the operation accepts. */
 export const bodyFor = async (operation: Operation, clients: Clients): Promise<unknown> =>
   (await contractOf(operation)?.bodies?.[operation.id]?.(clients)) ?? operation.body;
 
-/** Who is let do it to a thing: its owner, or an admin. */
+/** The client that may do it to a thing: its owner or an admin. */
 export function callerFor(operation: Operation, clients: Clients, { owner }: Made): Client {
   const [, answers] = targetsOf(operation)[0] ?? [];
   return answers && answers[2] >= 400 ? clients['an admin'] : owner;
 }
 
-/** The header by which a change is made whatever the version is. */
+/** The header that allows a change of any version. */
 export const tagFor = ({ takesIfMatch }: Operation, { isNew }: Made): Record<string, string> =>
   takesIfMatch && !isNew ? { 'if-match': '*' } : {};
 
-/** The reads of a thing by its owner, of which the operation is one or is not. */
+/** The reads of a thing that its owner may do; the operation may be one of them. */
 export const readsOf = (operation: Operation, target: string): Operation[] =>
   table
     .filter((row) => row.target === target && row.caller === 'the owner' && row.status === 200)
     .map((row) => row.operation)
     .filter((read) => read.method === 'GET' && target !== 'nothing' && contractOf(read) === contractOf(operation));
 
-/** Whether the status takes more than the walks know: the body before the refusal, or several requests. */
+/** Whether the refusal needs the body, so that the general test cannot expect it before. */
 export const isBehindTheBody = ({ operation, id, status }: Row): boolean =>
   contractOf(operation)?.behindTheBody?.[id]?.includes(status) ?? false;
 export const isShownElsewhere = (operation: Operation, status: number): boolean =>

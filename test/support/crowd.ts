@@ -4,20 +4,20 @@ import { Worker } from 'node:worker_threads';
 const portOf = (url: string) => Number(new URL(url).port);
 const start = (file: string, workerData: object) => new Worker(new URL(file, import.meta.url), { workerData });
 
-/** How the server ended a connection: with which status, 0 for none, and after how long. */
+/** The end of a connection by the server: its status, 0 for none, and the time until then. */
 export interface End {
   status: number;
   ms: number;
 }
 
 export interface Drip {
-  /** Resolves when all connections have been opened, to how many of them still are. */
+  /** Resolves when all connections have been opened, with the number of those that are still open. */
   opened: Promise<number>;
   ended: Promise<End[]>;
   stop(): Promise<unknown>;
 }
 
-/** Connections that send a beginning at once and the rest a byte at a time, again and again, until the server ends them. */
+/** Opens connections that send a start at once and the rest a byte at a time, repeatedly, until the server closes them. */
 export function drip(
   url: string,
   senders: { start: string; rest: string }[],
@@ -33,14 +33,14 @@ export function drip(
 }
 
 export interface Caller {
-  /** What it sends, one character a byte. */
+  /** The bytes that it sends, one character each. */
   bytes: string;
-  /** It hangs up so long after that, or when so many bytes of the answer have come. */
+  /** It hangs up this long after sending, or when this many bytes of the answer have arrived. */
   afterMs?: number;
   afterBytes?: number;
 }
 
-/** `count` callers, `atOnce` at the same time, who hang up; in turn as given. @returns how many had anything of an answer */
+/** Runs `count` callers who hang up, `atOnce` at the same time, of the given kinds in turn. @returns how many got any part of an answer */
 export async function hangUp(url: string, callers: Caller[], count: number, atOnce: number): Promise<number> {
   const worker = start('./hanging-up.ts', { port: portOf(url), callers, count, atOnce });
   const [{ answered }] = await once(worker, 'message');

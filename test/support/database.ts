@@ -5,7 +5,7 @@ const server = () => process.env.TEST_DATABASE_URL as string;
 
 export interface TestDatabase {
   url: string;
-  /** Rows of a statement of the test's own. */
+  /** Runs a statement of the test. @returns its rows */
   query<Row = Record<string, unknown>>(text: string, values?: unknown[]): Promise<Row[]>;
   drop(): Promise<void>;
 }

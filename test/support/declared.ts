@@ -17,8 +17,8 @@ import * as route from '../../src/platform/resource/routes.js';
 
 /**
  * The module of a resource, with all of its routes.
- * @param valuesOf what is stored of what its caller sends
- * @param isOpen reads of one need no token
+ * @param valuesOf the values to store, made from the caller's
+ * @param isOpen whether single reads need no token
  */
 export function declared(
   // biome-ignore lint/suspicious/noExplicitAny: of any entity

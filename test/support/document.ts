@@ -12,7 +12,7 @@ type Schema = { [key: string]: unknown };
 
 const document = narrowedDocument((_key, value) => closed(value));
 
-/** Clients must bear fields that come later; here, a field that the document does not name is drift. */
+/** Clients must tolerate new fields; here, a field that the document does not have is drift. */
 function closed(value: Schema): Schema {
   const isOpen =
     value && typeof value === 'object' && value.type === 'object' && value.additionalProperties === undefined;
@@ -26,12 +26,12 @@ const validators = new Map<object, ValidateFunction>();
 
 const templates = Object.keys(document.paths)
   .map((path) => ({ path, pattern: new RegExp(`^${path.replace(/\{[^}]+\}/g, '[^/]+')}$`) }))
-  // A fixed step wins over a parameter, as it does in the router.
+  // A fixed segment wins over a parameter, as in the router.
   .sort((a, b) => a.path.split('{').length - b.path.split('{').length);
 
 /**
- * What an answer has that the document does not say, one line each; nothing for a path that is not in it.
- * The path is taken as it was sent: a URL object would resolve `/data/./stats`, which the server does not.
+ * The differences between an answer and the document, one line each; none for a path that is not in it.
+ * The path is used as it was sent: a URL object would resolve `/data/./stats`, which the server does not.
  */
 export function drift(method: string, path: string, status: number, headers: Headers, text: string): string[] {
   const [pathname = ''] = path.split(/[?#]/, 1);
@@ -57,7 +57,7 @@ function resolve<T extends { $ref?: string }>(value: T | undefined): T | undefin
     .reduce((at, step) => at[step], document);
 }
 
-/** Headers that HTTP, the server or a proxy may add to anything, or CORS where it is configured. */
+/** Headers that HTTP, the server or a proxy may add to any answer, or CORS when it is configured. */
 const UNNAMED = new Set([
   'connection',
   'content-length',
@@ -81,8 +81,8 @@ function headerDrift({ headers: named = {} }: ResponseObject, headers: Headers):
 }
 
 /**
- * Every answer that no shared cache may keep has an id, and below /api says what is left of its limits; no other does. But for
- * what the HTTP parser refuses.
+ * Every answer that no shared cache may store has an id and, below /api, the rest of its limits; no other has. Exceptions are
+ * requests that the HTTP parser refuses.
  */
 function ownDrift(status: number, method: string, headers: Headers, pathname: string): string[] {
   if ([400, 408, 431].includes(status) && headers.get('connection') === 'close') return [];
@@ -110,7 +110,7 @@ function bodyDrift({ content = {} }: ResponseObject, headers: Headers, text: str
   return (validate.errors ?? []).map(({ instancePath, message }) => `the body at ${instancePath || '/'} ${message}`);
 }
 
-/** A validator for what the document calls by this name. */
+/** A validator for the document's schema of this name. */
 export const schemaOf = (name: string): ValidateFunction =>
   ajv.compile(qualified({ $ref: `#/components/schemas/${name}` }));
 

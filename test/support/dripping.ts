@@ -1,10 +1,10 @@
-// A thread of its own, so that the senders do not slow down who measures: see `drip` in crowd.ts.
+// A separate thread, so that the senders do not slow down the measurements: see `drip` in crowd.ts.
 import { connect } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 
 const { port, senders, everyMs, burst } = workerData as {
   port: number;
-  /** What each sends at once, and then, a byte at a time. */
+  /** The text that each sends at once, and the one that it sends a byte at a time. */
   senders: { start: string; rest: string }[];
   everyMs: number;
   burst: number;
@@ -19,7 +19,7 @@ function begin({ start, rest }: { start: string; rest: string }): void {
   let received = '';
   let at = 0;
   const send = () => void (socket.writable && rest !== '' && socket.write(rest[at++ % rest.length] as string));
-  // It waits for the connection, and all that drips waits behind it.
+  // The start waits for the connection, and the dripped bytes wait behind it.
   if (start !== '') socket.write(Buffer.from(start, 'latin1'));
   open.add(send);
   socket.on('data', (chunk) => {

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { EcsFlat } from '@elastic/ecs';
 
 const FIELDS = EcsFlat as Record<string, { type: string; required?: boolean }>;
-/** What ECS wants of every event, and of a line of a log. */
+/** The fields that ECS requires of every event and of a line of a log. */
 const REQUIRED = ['@timestamp', 'ecs.version', 'log.level', 'message'];
 
 const isText = (value: unknown) => typeof value === 'string';
@@ -20,7 +20,7 @@ const CHECKS: Record<string, (value: unknown) => boolean> = {
   boolean: (value) => typeof value === 'boolean',
 };
 
-/** What Elasticsearch would not take of a line, or not find again, by the field types of the Elastic Common Schema. */
+/** The fields of a line that Elasticsearch would refuse or not index, by the field types of the Elastic Common Schema. */
 export function flawsOf(line: string): string[] {
   let entry: unknown;
   try {
@@ -43,7 +43,7 @@ export function flawsOf(line: string): string[] {
   ];
 }
 
-/** Names of fields with dots, whether they are written so or nested: to Elasticsearch it is the same. */
+/** Names of fields with dots, whether they are written with dots or nested: Elasticsearch treats both alike. */
 export function flatten(value: unknown, name = ''): [name: string, value: unknown][] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[name, value]];
   return Object.entries(value).flatMap(([key, inner]) => flatten(inner, name ? `${name}.${key}` : key));

@@ -1,9 +1,9 @@
 import { openSocket } from './raw.js';
 
 /**
- * What a server sends for a request, one character a byte.
+ * The server's answer to a request, one character a byte.
  * @param request text is sent as UTF-8, bytes as they are
- * @param isAll until it ends the connection; else for one answer, which has a length or no body
+ * @param isAll reads until the server closes the connection; otherwise one answer, which has a length or no body
  */
 export function exchange(url: string, request: string | Buffer, isAll = false): Promise<string> {
   const bytes = Buffer.from(request as string);

@@ -3,41 +3,41 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 type Direction = 'up' | 'down';
 
-/** What is done to what passes, on all connections, those there are and those to come. */
+/** The faults of all connections, open and new ones. */
 interface Faults {
-  /** How long each piece takes on its way, milliseconds, and up to how much longer by chance. */
+  /** The delay of each piece, and the largest random addition to it, in milliseconds. */
   latencyMs: number;
   jitterMs: number;
-  /** What stands still: pieces wait here, connections stay open. */
+  /** The directions that are held: pieces wait here, and connections stay open. */
   held: Set<Direction>;
-  /** Answers are let through up to this many bytes, and the connection is reset in the middle of them. */
+  /** This many more bytes of answers pass before the connection is reset. */
   bytesLeft: number;
 }
 
-/** A way to a server that a test can make slow, hold, break and mend. */
+/** A proxy to a server that a test can slow down, hold, break and mend. */
 export interface Forwarder {
-  /** The given URL, by way of this forwarder. */
+  /** The given URL, through this forwarder. */
   url: string;
-  /** How many connections pass through it now. */
+  /** The number of open connections through it. */
   readonly open: number;
-  /** Ends all connections and takes no new ones. */
+  /** Closes all connections and accepts no new ones. */
   cut(): Promise<void>;
   mend(): Promise<void>;
-  /** Ends all connections with a reset; new ones are taken. */
+  /** Resets all connections; new ones are accepted. */
   reset(): void;
-  /** Takes the client's half of each connection for ended: the server is told so, and its answers still pass. */
+  /** Ends the client's half of each connection towards the server; its answers still pass. */
   halfOpen(): void;
-  /** Lets nothing through, or no answers, on connections that stay open, no end either; new ones are taken and held as well. */
+  /** Holds everything, or all answers, on connections that stay open, including their ends; new ones are accepted and held, too. */
   hold(what: 'everything' | 'answers'): void;
-  /** Lets nothing through, for good, on the connections that there are, of which nobody is told; new ones are as good as ever. */
+  /** Silently drops everything on the open connections for good; new ones work. */
   lose(): void;
-  /** New connections go to another server, as when a name has moved; those that there are stay where they are. */
+  /** Sends new connections to another server, as when a name has moved; open ones stay. */
   leadTo(target: string): void;
-  /** What was held comes through. */
+  /** Lets the held pieces through. */
   release(): void;
-  /** Every piece takes so much longer each way; 0 ends it. */
+  /** Delays every piece this long in each direction; 0 ends it. */
   slow(latencyMs: number, jitterMs?: number): void;
-  /** Resets the connection that carries the answers' next byte after so many more. */
+  /** Resets the connection that carries the next byte after this many more bytes of answers. */
   cutAfter(bytes: number): void;
   close(): Promise<void>;
 }
@@ -105,7 +105,7 @@ export async function forward(target: string): Promise<Forwarder> {
   };
 }
 
-/** One connection, and what is on its way on it. */
+/** One connection and the pieces in transit on it. */
 class Way {
   isLost = false;
   private readonly waiting: Record<Direction, Buffer[]> = { up: [], down: [] };
@@ -120,7 +120,7 @@ class Way {
     near.on('data', (piece) => this.pass('up', piece as Buffer)).on('error', () => {});
     far.on('data', (piece) => this.pass('down', piece as Buffer)).on('error', () => {});
     near.on('close', () => this.endToo('up'));
-    // What the server said last is on its way still.
+    // The server's last pieces are still in transit.
     far.on('close', () => setTimeout(() => this.endToo('down'), faults.latencyMs + faults.jitterMs));
   }
 
@@ -136,7 +136,7 @@ class Way {
     this.far.end();
   }
 
-  /** Sends all that waited, in its order. */
+  /** Sends all waiting pieces in order. */
   flush(): void {
     for (const direction of ['up', 'down'] as const) {
       if (this.isHeld(direction)) continue;
@@ -149,7 +149,7 @@ class Way {
     return this.isLost || this.faults.held.has(direction);
   }
 
-  /** One side has ended its half, which the other side hears of unless nothing comes through. */
+  /** Passes the end of one side on to the other, unless pieces are held. */
   private endToo(direction: Direction): void {
     if (this.isHeld(direction)) return;
     if (direction === 'up') this.far.destroy();
@@ -165,7 +165,7 @@ class Way {
     else setImmediate(() => this.next(direction));
   }
 
-  /** The first piece goes on, whichever piece the timer was for: they stay in their order. */
+  /** Sends the first piece, whichever piece the timer was for, so that the order stays. */
   private next(direction: Direction): void {
     if (this.isHeld(direction)) return;
     const piece = this.waiting[direction].shift();
@@ -178,7 +178,7 @@ class Way {
     if (direction === 'up' || piece.length <= this.faults.bytesLeft) {
       if (direction === 'down') this.faults.bytesLeft -= piece.length;
       const from = direction === 'up' ? this.near : this.far;
-      // A reader who is slow makes the writer slow, as it would without this forwarder.
+      // A slow reader slows the writer down, as without this forwarder.
       if (!to.write(piece)) {
         from.pause();
         to.once('drain', () => from.resume());

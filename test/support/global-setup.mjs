@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { EmbeddedPostgres } from '../../scripts/embedded-postgres.ts';
 import { abandon, interrupt, SIGNALS } from './global-teardown.mjs';
 
-/** One real PostgreSQL for the whole run; every test file makes databases of its own in it. TEST_DATABASE_URL has another one used. */
+/** One real PostgreSQL for the whole run, in which every test file makes its own databases. TEST_DATABASE_URL selects another one. */
 export default async function globalSetup() {
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
-  // As root, PostgreSQL runs as a user of its own, who must be able to go there.
+  // When the tests run as root, PostgreSQL runs as a user of its own, who must be able to enter the folder.
   chmodSync(folder, 0o755);
   const processes = join(folder, 'processes');
   mkdirSync(processes);

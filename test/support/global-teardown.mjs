@@ -7,17 +7,17 @@ const PATIENCE_MS = 5000;
 
 export default async function globalTeardown({ watch, watchAll }) {
   await endRun();
-  // Jest would wait without end for what a test that failed has left open, such as a socket.
+  // Jest would wait for ever for sockets and the like that a failed test has left open.
   if (!watch && !watchAll) setTimeout(() => process.exit(), PATIENCE_MS).unref();
 }
 
-/** On Ctrl-C, too, nothing is left. */
+/** Cleans up on Ctrl-C, too. */
 export async function interrupt(signal) {
   await endRun();
   process.exit(128 + constants.signals[signal]);
 }
 
-/** When Jest itself ends before its time, as it does where a single file throws behind its test: all at once. */
+/** When Jest itself ends early, as it does when a single file throws after its test, ends everything at once. */
 export function abandon() {
   const { processes, postgres } = globalThis.testRun;
   for (const pid of pidsIn(processes)) isSent(pid, 'SIGKILL');
@@ -40,7 +40,7 @@ async function endRun() {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** What tests have started and not ended, see support/started.ts: in order, or by force. */
+/** Ends the processes that tests have left running, see support/started.ts, orderly or by force. */
 async function endProcesses(pids) {
   const send = (signal) => pids.filter((pid) => isSent(pid, signal)).length > 0;
   send('SIGTERM');

@@ -1,10 +1,10 @@
-// A thread of its own, so that the callers do not slow down who measures: see `hangUp` in crowd.ts.
+// A separate thread, so that the callers do not slow down the measurements: see `hangUp` in crowd.ts.
 import { connect } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 
 interface Caller {
   bytes: string;
-  /** Hangs up so long after it has sent that, or when so many bytes of the answer have come. */
+  /** Hangs up this long after sending, or when this many bytes of the answer have arrived. */
   afterMs?: number;
   afterBytes?: number;
 }
@@ -16,7 +16,7 @@ const { port, callers, count, atOnce } = workerData as {
   atOnce: number;
 };
 
-/** Half of them say goodbye, and half reset the connection, as when a process dies. */
+/** Half of them close the connection, and half reset it, as when a process dies. */
 function call({ bytes, afterMs, afterBytes }: Caller, isReset: boolean): Promise<number> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');

@@ -10,16 +10,16 @@ import { started } from './started.js';
 
 const FIGURES = '/haproxy;csv';
 
-/** What a balancer knows of a process behind it. */
+/** A balancer's figures about a process behind it. */
 interface Server {
   isUp: boolean;
-  /** How often it was left out. */
+  /** The number of times that it was taken out of service. */
   timesDown: number;
-  /** Answers that it gave. */
+  /** The number of its answers. */
   answers: number;
 }
 
-/** A balancer that asks each process whether it is ready, and sends callers to those that are. */
+/** A balancer that probes readiness, and sends callers to ready processes. */
 export interface HaProxy {
   url: string;
   /** In the order of their addresses. */
@@ -28,9 +28,9 @@ export interface HaProxy {
 }
 
 /**
- * A real HAProxy. It leaves a process out at the first probe that is not 200, so that it misses less than a kubelet does, and
- * has a connection of its own to a process for each of its caller's. Without a time-out of its own, a probe would fail after
- * the interval, 200 ms, in which a busy machine may not answer.
+ * A real HAProxy. It takes a process out of service at the first probe that is not 200, so that it notices more than a kubelet, and
+ * opens a connection to a process for each of its caller's. Probes have their own time-out, since a busy machine may not answer
+ * within the interval of 200 ms.
  */
 export async function haproxy(addresses: string[]): Promise<HaProxy> {
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-haproxy-'));
@@ -86,7 +86,7 @@ backend ready
       rmSync(folder, { recursive: true });
     },
   };
-  // Or it is another program that listens there.
+  // Another program may be listening there.
   if ((await balancer.servers()).length !== addresses.length) throw new Error('HAProxy did not start.');
   return balancer;
 }

@@ -5,25 +5,25 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { need } from './program.js';
 
-/** Of this Node, made once on a machine. */
+/** The base image with this Node, made once on a machine. */
 const BASE = `localhost/floodgate-base:${process.versions.node}`;
 export const IMAGE = 'localhost/floodgate:test';
 export const LIMIT = 256 * 1024 * 1024;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt';
 
-/** As strict as a cluster's restricted policy. Not every root may raise its limits, which podman does unless told. */
+/** As strict as a cluster's restricted policy. Podman would raise limits by default, which not every root may. */
 const CONFINED = [
   ...['--read-only', '--cap-drop', 'all', '--security-opt', 'no-new-privileges', '--user', '1000:1000'],
   ...['--memory', String(LIMIT), '--memory-swap', String(LIMIT), '--network', 'host'],
   ...['--ulimit', 'nofile=20000:20000', '--ulimit', 'nproc=4096:4096'],
 ];
 
-/** @returns what it printed @throws Error with that, when it fails */
+/** @returns the output @throws Error with the output, when it fails */
 const run = (program: string, args: string[]) => execFileSync(program, args, { encoding: 'utf8', stdio: 'pipe' });
 const podman = (...args: string[]) => run('podman', ['--runtime', 'runc', '--cgroup-manager', 'cgroupfs', ...args]);
 
-/** Builds the Dockerfile as it is, on a base that is made here: no registry of images is needed. */
+/** Builds the Dockerfile unchanged, on a base that is made here, so that no image registry is needed. */
 export function buildImage(): void {
   for (const program of ['debootstrap', 'buildah', 'podman', 'runc'] as const) need(program);
   if (spawnSync('podman', ['image', 'exists', BASE]).status !== 0) makeBase();
@@ -41,7 +41,7 @@ export function buildImage(): void {
   ]);
 }
 
-/** What Node's slim image holds: Debian, this Node with its libatomic, npm and a user 1000; and this machine's way to npm's packages. */
+/** The contents of Node's slim image: Debian, this Node with its libatomic, npm and a user 1000; and this machine's npm configuration. */
 function makeBase(): void {
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-base-'));
   try {
@@ -73,10 +73,10 @@ function makeBase(): void {
 
 export const removeImage = (): string => run('podman', ['rmi', '--force', IMAGE]);
 
-/** How the image was made: its configuration and its layers. */
+/** The image's configuration and its layers. */
 export const inspectImage = () => JSON.parse(run('podman', ['image', 'inspect', IMAGE]))[0];
 
-/** In bytes, as it is sent to a registry. */
+/** The compressed size in bytes, as it is pushed to a registry. */
 export function compressedSize(): number {
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-image-'));
   try {
@@ -95,7 +95,7 @@ export function compressedSize(): number {
 const settingsOf = (environment: Record<string, string>) =>
   Object.entries(environment).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
 
-/** Runs the image until it ends by itself. */
+/** Runs the image until it exits by itself. */
 export function runImage(environment: Record<string, string>, ...args: string[]) {
   const how = ['--runtime', 'runc', '--cgroup-manager', 'cgroupfs', 'run', '--rm', ...CONFINED];
   const { status, stdout, stderr } = spawnSync('podman', [...how, ...settingsOf(environment), IMAGE, ...args], {
@@ -105,7 +105,7 @@ export function runImage(environment: Record<string, string>, ...args: string[])
   return { status, stdout, stderr };
 }
 
-/** The image as it goes on running, with a log that is kept by podman. */
+/** A running container of the image, whose log podman keeps. */
 export class Container {
   private constructor(private readonly id: string) {}
 
@@ -117,7 +117,7 @@ export class Container {
     return spawnSync('podman', ['logs', this.id], { encoding: 'utf8', maxBuffer: 1e9 }).stdout;
   }
 
-  /** What it has used at most, in bytes, as the limit counts it. */
+  /** Its peak memory in bytes, as the limit counts it. */
   get peak(): number {
     const { Pid } = this.state;
     const cgroup = (version: RegExp) => version.exec(readFileSync(`/proc/${Pid}/cgroup`, 'utf8'))?.[1];

@@ -7,47 +7,47 @@ import { pause } from './process.js';
 
 export type { Outcome } from './load.js';
 
-/** A record as its writer knows it. */
+/** A record from the view of its writer. */
 interface Entry {
   key: string;
   path: string;
   id: string;
   etag: string;
-  /** The last value that was acknowledged, and the last that was asked for and may be there. */
+  /** The last acknowledged value, and the last requested one, which may be stored. */
   known: number;
   asked: number;
   removal?: 'asked' | 'acknowledged';
-  /** When what was acknowledged last: what others must see. */
+  /** The acknowledged values with their times, which others must see. */
   seen: { at: number; n: number | 'gone' }[];
 }
 
 interface Writer {
   client: Client;
-  /** Stands in every private record of this writer. */
+  /** A mark in every private record of this writer. */
   mark: string;
   sets: { private: MadeCollection; public: MadeCollection };
   entries: Entry[];
 }
 
 interface Options {
-  /** The same caller at another process, where every other retry goes. */
+  /** The same caller at another process, to which every other retry goes. */
   elsewhere?: (client: Client) => Client;
-  /** Between an answer and the next request. */
+  /** The pause between an answer and the next request. */
   thinkMs?: number;
-  /** Within this, every process shows what was acknowledged by another one, or says that it is stale. */
+  /** Every process shows another's acknowledged writes within this time, or marks its answers as stale. */
   boundMs?: number;
-  /** How long a change may not be seen at the address where it was made: not at all where that is one process. */
+  /** The time for which a change may be invisible at the address where it was made: 0 when that is one process. */
   seenWithinMs?: number;
 }
 
 const LANES = 2;
-/** So long ago is long enough ago to be seen everywhere: what was before need not be known. */
+/** The number of acknowledged values that are remembered; older ones must be seen everywhere. */
 const REMEMBERED = 20;
 
 /**
- * Load that knows what was promised to it. Each writer creates, changes, removes and reads records of its own, and
- * reads others' public and private ones; what has no answer, or 5xx, it tries again with the same Idempotency-Key.
- * What is not as promised stands in `violations`, at once for reads, and at the end, by `settle`, for writes.
+ * Load that records what was promised to it. Each writer creates, changes, removes and reads records of its own, and
+ * reads others' public and private ones; without an answer, or after 5xx, it retries with the same Idempotency-Key.
+ * Broken promises are in `violations`, for reads at once, and for writes at the end, after `settle`.
  */
 export class Ledger extends Load {
   private constructor(
@@ -57,7 +57,7 @@ export class Ledger extends Load {
     super();
   }
 
-  /** @param clients signed in, each of another user */
+  /** @param clients signed in as different users */
   static async open(clients: Client[], options: Options = {}): Promise<Ledger> {
     const open = async (client: Client): Promise<Writer> => ({
       client,
@@ -79,12 +79,12 @@ export class Ledger extends Load {
     return ledger;
   }
 
-  /** Acknowledged so far. */
+  /** The number of acknowledged writes so far. */
   get acknowledged(): number {
     return this.writers.reduce((sum, { entries }) => sum + entries.length, 0);
   }
 
-  /** Ends the load, and compares what was acknowledged with what is there. @returns the violations */
+  /** Ends the load, and compares acknowledged writes with the tables. @returns the violations */
   async settle(database: Pick<TestDatabase, 'query'>): Promise<string[]> {
     await this.stop();
     const sets = this.writers.flatMap(({ sets }) => [sets.private.name, sets.public.name]);
@@ -114,7 +114,7 @@ export class Ledger extends Load {
   }
 
   private async walk(writer: Writer): Promise<void> {
-    // A lane has records of its own, so that nobody else changes them.
+    // A lane has its own records, so that nothing else changes them.
     const own: Entry[] = [];
     while (!this.isOver) {
       const entry = own[Math.floor(Math.random() * own.length)];
@@ -143,7 +143,7 @@ export class Ledger extends Load {
         own.push(entry);
         entries.push(entry);
       }
-      // 409: the first try is under way still.
+      // 409: the first try is still running.
       if (status !== 0 && status < 500 && status !== 409 && status !== 429) return;
       await pause(100);
     }
@@ -158,7 +158,7 @@ export class Ledger extends Load {
       Object.assign(entry, { known: n, etag });
       note(entry, n);
     }
-    // Whether it was done is to be read first.
+    // A read must show first whether it was done.
     else if (status === 0 || status >= 500 || status === 412) entry.etag = '';
   }
 
@@ -186,7 +186,7 @@ export class Ledger extends Load {
     if (entry.etag === '') Object.assign(entry, { etag, known: Math.max(known, n) });
   }
 
-  /** Somebody else's record, public or private, with and without a token. */
+  /** Reads another user's record, public or private, with and without a token. */
   private async lookAtOthers(writer: Writer): Promise<void> {
     const others = this.writers.filter((other) => other !== writer);
     const other = others[Math.floor(Math.random() * others.length)];
@@ -209,7 +209,7 @@ export class Ledger extends Load {
       this.wrong(`${entry.path} is ${n} at ${writer.client.url} and was ${due} at ${other.client.url} before`);
   }
 
-  /** What was acknowledged so long ago, if that is known: at least that must be seen. */
+  /** The value that was acknowledged before the bound, if it is known: it, or a later one, must be seen. */
   private due({ seen }: Entry, boundMs: number): number | 'gone' | undefined {
     const until = Date.now() - boundMs;
     return seen.findLast(({ at }) => at <= until)?.n;

@@ -1,3 +1,3 @@
-// nestjs-prometheus and throttler are CommonJS and require these, which are ESM: Jest can only do that once they are evaluated.
+// nestjs-prometheus and throttler are CommonJS and require these ESM packages, which Jest can do only once they are evaluated.
 import '@nestjs/common';
 import '@nestjs/core';

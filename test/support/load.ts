@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import type { Client } from './client.js';
 
-/** An answer, or that none came: then the status is 0. */
+/** An answer; its status is 0 when none came. */
 export interface Outcome {
-  /** When it was asked, as Date.now() says. */
+  /** The time of the request, as of Date.now(). */
   at: number;
   ms: number;
   what: string;
@@ -14,17 +14,17 @@ export interface Outcome {
 export interface Answer {
   status: number;
   text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: what is expected of it is checked where it is read
+  // biome-ignore lint/suspicious/noExplicitAny: its shape is checked by its readers
   body: any;
   etag: string;
   headers: IncomingMessage['headers'];
 }
 
 const NONE: Answer = { status: 0, text: '', body: undefined, etag: '', headers: {} };
-/** Longer than any time-out of the app allows. */
+/** Longer than any time-out of the app. */
 const HANGS_AFTER_MS = 30_000;
 
-/** Load on connections of its own, which notes every answer, and what is not as promised. */
+/** Load on its own connections, which records every answer and every broken promise. */
 export abstract class Load {
   readonly outcomes: Outcome[] = [];
   readonly violations: string[] = [];
@@ -32,23 +32,23 @@ export abstract class Load {
   protected isOver = false;
   private readonly agent = new Agent({ keepAlive: true });
 
-  /** How many answers of that kind there were between two times. */
+  /** The number of answers of this kind between two times. */
   count(of: (outcome: Outcome) => boolean, from = 0, to = Number.POSITIVE_INFINITY): number {
     return this.outcomes.filter((outcome) => outcome.at >= from && outcome.at < to && of(outcome)).length;
   }
-  /** How long the answers took that were asked for between two times, milliseconds. */
+  /** The times of the answers to requests between two times, in milliseconds. */
   times(from = 0, to = Number.POSITIVE_INFINITY): number[] {
     return this.outcomes.filter(({ at, status }) => at >= from && at < to && status > 0).map(({ ms }) => ms);
   }
 
-  /** Ends the load, once what is under way has its answers. */
+  /** Ends the load when running requests have been answered. */
   async stop(): Promise<void> {
     this.isOver = true;
     await Promise.all(this.lanes);
     this.agent.destroy();
   }
 
-  /** Notes what is not as promised, and when it was seen. */
+  /** Records a broken promise and its time. */
   protected wrong(what: string): void {
     this.violations.push(`${new Date().toISOString().slice(11, 23)} ${what}`);
   }

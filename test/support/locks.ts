@@ -4,8 +4,8 @@ import type { TestDatabase } from './database.js';
 import { pause } from './process.js';
 
 /**
- * A transaction of the test's own that is committed once so many statements wait for its locks: what it has done comes
- * between what the app saw before and what it does under its lock.
+ * A transaction of the test that is committed once this many statements wait for its locks: its effect comes
+ * between the app's reads and its work under the lock.
  */
 export async function beforeCommit<T>(
   database: TestDatabase,
@@ -29,8 +29,8 @@ export async function beforeCommit<T>(
 }
 
 /**
- * Nobody can read these tables while the work is begun, and for so long, in ms, after a first statement waits for them.
- * @param look what is seen just before they are free again
+ * Locks these tables while the work begins, and for this time in ms after the first statement waits for them.
+ * @param look runs just before they are unlocked
  */
 export async function whileLocked<T, Seen>(
   database: TestDatabase,

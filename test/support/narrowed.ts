@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * openapi.json, in which data is just any JSON so that clients can be generated from it, with what the server takes and
- * gives of such data in its place.
+ * openapi.json with the schema of data that the server really accepts and
+ * returns; the document itself says any JSON, so that clients can be generated from it.
  */
 export function narrowedDocument(reviver?: Parameters<typeof JSON.parse>[1]) {
   const document = JSON.parse(readFileSync('openapi.json', 'utf8'), reviver);

@@ -3,7 +3,7 @@ import type { Client } from './client.js';
 
 let users = 0;
 
-/** Registers and signs in another new user at each call, where this client asks. */
+/** Registers and signs in a new user at each call, at this client's app. */
 export function newcomers(anyone: Client): () => Promise<Client> {
   return async () => {
     const credentials = { email: `user${++users}@example.com`, password: 'a-password-of-a-user' };

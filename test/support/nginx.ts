@@ -9,7 +9,7 @@ import { pause } from './process.js';
 import { need } from './program.js';
 import { started } from './started.js';
 
-/** Where an nginx keeps its files, and listens on the loopback address. */
+/** The folder of an nginx's files, and its port on the loopback address. */
 interface Place {
   folder: string;
   port: number;
@@ -21,10 +21,10 @@ export interface Nginx {
   close(): Promise<void>;
 }
 
-/** A real nginx of its own. @param servers what stands in `http` of its configuration */
+/** A real nginx. @param servers the content of `http` in its configuration */
 export async function startNginx(servers: (place: Place) => string): Promise<Nginx> {
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-nginx-'));
-  // As root, nginx works as a user of its own, who looks for the files here.
+  // When the tests run as root, nginx works as a user of its own, who must be able to read the files.
   chmodSync(folder, 0o755);
   const port = await freePort();
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(

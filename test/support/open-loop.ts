@@ -2,10 +2,10 @@ import { fork, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-/** Callers of one kind. Each asks for one of the paths. */
+/** Callers of one kind, each of which requests one of the paths. */
 export interface Kind {
   name: string;
-  /** Of all calls; the shares of a plan make 1. */
+  /** The share of all calls; the shares of a plan add up to 1. */
   share: number;
   method?: string;
   paths: string[];
@@ -15,51 +15,51 @@ export interface Kind {
 
 export interface Plan {
   perSecond: number;
-  /** What counts; a second before is not counted. */
+  /** The counted seconds; one second before them is not counted. */
   seconds: number;
   kinds: Kind[];
 }
 
-/** What became of the calls of a kind that were due within the counted seconds. Times are ms, from when a call was due. */
+/** The results of the calls of a kind that were due within the counted seconds. Times are in ms since a call was due. */
 export interface Seen {
   due: number;
-  /** Answered with 2xx within a second. */
+  /** The number answered with 2xx within a second. */
   good: number;
   goodPerSecond: number;
   p50: number;
   p99: number;
-  /** Answered with 503. */
+  /** The number answered with 503. */
   refused: number;
   refusalP99: number;
-  /** Other answers, by status; 0 where none came in time, or no connection was to be had. */
+  /** Other answers, by status; 0 when none came in time or no connection was available. */
   others: Record<string, number>;
 }
 
 export interface Outcome extends Seen {
   of: Record<string, Seen>;
-  /** How late the calls were made that were due, the 99th percentile: more than a few ms is a generator that is too slow. */
+  /** The 99th percentile of the delay of calls: more than a few ms means that the generator is too slow. */
   lagP99: number;
 }
 
 const WARM_MS = 1000;
-/** A good answer is one in so long. */
+/** An answer within this time is good. */
 const GOOD_MS = 1000;
-/** Callers hang up after so long. */
+/** Callers hang up after this time. */
 const PATIENCE_MS = 2000;
-/** Who is refused comes no more for so long, as Retry-After asks: the next caller is another one, on another connection. */
+/** A refused caller stays away for this time, as Retry-After asks: the next call is made on another connection. */
 const RETRY_MS = 1000;
 const MOST_SOCKETS = 5000;
 
 /**
- * Callers who come at a steady rate on the average (Poisson), whether or not those before were answered: a process of its
- * own, so that whoever asks for it is not in its way. Nobody tries again.
+ * Callers who come at a steady average rate (Poisson), whether or not earlier ones were answered. They run in a separate
+ * process, so that the test does not slow them down. Nobody retries.
  */
 export class Crowd {
   private readonly child;
 
   constructor(url: string) {
     this.child = fork(import.meta.filename, [url], { execArgv: ['--disable-warning=ExperimentalWarning'] });
-    // Before all others, where it may be: a call that is made late looks like one that is answered late.
+    // With the highest priority, if permitted: a call that is made late would look like one that is answered late.
     spawnSync('chrt', ['--all-tasks', '--rr', '--pid', '1', String(this.pid)], { stdio: 'ignore' });
   }
 
@@ -88,7 +88,7 @@ interface Call {
 
 type Connection = Socket & { call: Call | undefined; missing: number; head: string; isLast: boolean };
 
-/** Runs in the process of its own. */
+/** Runs in the separate process. */
 class Generator {
   private readonly idle: Connection[] = [];
   private readonly url: URL;
@@ -203,7 +203,7 @@ class Generator {
   }
 }
 
-/** One of them by chance, each as often as its share says. */
+/** A random one of them, each in proportion to its share. */
 function drawn<T extends { share: number }>(ways: T[]): T {
   let dice = Math.random();
   const found = ways.find(({ share }) => {

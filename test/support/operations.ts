@@ -12,26 +12,26 @@ interface Schema {
   required?: string[];
 }
 
-/** An operation as openapi.json has it. */
+/** An operation of openapi.json. */
 export interface Operation {
   id: string;
   method: string;
   path: string;
   /** The schema of its JSON body. */
   input?: Schema;
-  /** A body that it takes, with no more than it needs. */
+  /** A minimal valid body. */
   body?: unknown;
-  /** Statuses that the document names, and of these what it answers when all is well. */
+  /** The document's statuses, and the one of success. */
   statuses: number[];
   success: number;
-  /** Needs no token. */
+  /** Whether it needs no token. */
   isForAnyone: boolean;
   takesIfMatch: boolean;
-  /** Names of the parameters of its query. */
+  /** The names of its query parameters. */
   query: string[];
-  /** Values for the parameters of its path by which nothing is there. */
+  /** Values of its path parameters for which nothing exists. */
   unknown: Record<string, string>;
-  /** Those of these parameters that cannot be just any text. */
+  /** The path parameters that must have a special form. */
   checked: string[];
 }
 
@@ -62,7 +62,7 @@ const isChecked = ({ format, pattern, enum: values, type }: Schema) =>
 const unknownOf = (schema: Schema) =>
   resolved(schema).format === 'uuid' ? '01890000-0000-7000-8000-000000000000' : 'unknown';
 
-/** Everything that callers can ask for. */
+/** All operations. */
 export const operations: Operation[] = Object.entries(
   document.paths as Record<string, Record<string, Described>>,
 ).flatMap(([path, methods]) =>
@@ -88,14 +88,14 @@ export const operations: Operation[] = Object.entries(
   }),
 );
 
-/** Where an operation is asked for with these values. @throws Error when one is missing */
+/** The path of an operation with these values. @throws Error when one is missing */
 export const pathOf = ({ id, path }: Operation, values: Record<string, string>): string =>
   path.replace(/\{(\w+)\}/g, (_, name) => {
     if (values[name] === undefined) throw new Error(`${id} needs a value for {${name}} of what its contract makes`);
     return values[name];
   });
 
-/** All names that the document gives to members of what it shows and takes. */
+/** All names of members in the document's answers and bodies. */
 export const memberNames: string[] = [
   ...new Set(
     Object.values(document.components.schemas as Schema[]).flatMap(({ properties }) => Object.keys(properties ?? {})),

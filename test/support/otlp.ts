@@ -1,8 +1,8 @@
-/** A span as it came over the wire, ids in hex. */
+/** A span as it was sent, with its ids in hexadecimal. */
 export interface ReceivedSpan {
   traceId: string;
   spanId: string;
-  /** '' for the first of a trace. */
+  /** '' for the root span of a trace. */
   parentSpanId: string;
   name: string;
   kind: 'internal' | 'server' | 'client' | 'producer' | 'consumer';
@@ -95,7 +95,7 @@ function attributesOf(message: Buffer, which: number): Attributes {
   );
 }
 
-/** Of an AnyValue; lists and maps, of which there are none, give undefined. */
+/** The value of an AnyValue; undefined for lists and maps, which do not occur. */
 function contentOf(any: Buffer): Attributes[string] {
   const [field] = fieldsOf(any);
   if (field?.number === 1) return field.value.toString();

@@ -2,17 +2,17 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 
-/** A regular expression of the source, as it stands there, and where. */
+/** A regular expression of the source, with its text and its file. */
 export interface Pattern {
   file: string;
   text: string;
   regexp: RegExp;
 }
 
-/** Makes one of each route. */
+/** This file makes a pattern of each route. */
 const MADE_OF_ROUTES = 'platform/edge/edge-path.ts';
 
-/** Every regular expression in src, but for its specs. */
+/** Every regular expression in src except in specs. */
 export function patternsOfSource(): Pattern[] {
   const files = readdirSync('src', { recursive: true, encoding: 'utf8' });
   return files.filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts')).flatMap(patternsOf);
@@ -35,12 +35,12 @@ export function toRegExp(text: string): RegExp {
   return new RegExp(text.slice(1, end), text.slice(end + 1));
 }
 
-/** Of every kind that patterns tell apart. */
+/** Characters of every kind that patterns distinguish. */
 const ALPHABET = [...'a1_-./\\"\',;:=@% \t\0\u00e9'];
 
 /**
- * Texts so long that are made against a pattern: a good one that is cut, goes on without end, and may end badly. What
- * takes a pattern a time that grows faster than the text repeats one or two of its parts.
+ * Texts of these lengths made against a pattern: a valid one, cut, extended by repetition, and possibly with a bad end. A
+ * text on which a pattern takes more than linear time repeats one or two of the pattern's parts.
  */
 export function* textsAgainst(sample: string, ...lengths: number[]): Generator<string> {
   const pumps = ALPHABET.flatMap((first) => [first, ...ALPHABET.map((second) => first + second)]);
@@ -59,7 +59,7 @@ export function* textsAgainst(sample: string, ...lengths: number[]): Generator<s
   }
 }
 
-/** How long a pattern takes with a text, in ms: as it is used, to the last match. */
+/** The time in ms of a pattern on a text, up to the last match, as it is used. */
 export function timeOf({ flags, source }: RegExp, text: string): number {
   const regexp = new RegExp(source, flags);
   const begun = performance.now();

@@ -12,20 +12,20 @@ interface Parameter {
   schema: Schema;
 }
 
-/** A place in a request where a text of the caller's stands, as openapi.json has it. */
+/** A place in a request for a text of the caller, from openapi.json. */
 export interface Place {
   /** 'POST /api/v1/auth/login body /email' */
   name: string;
   in: 'path' | 'query' | 'header' | 'body';
-  /** How its text is checked, as far as the document says. */
+  /** The document's pattern for the text, if there is one. */
   pattern?: string;
-  /** All that it may be, if those are few. */
+  /** All allowed values, if they are enumerated. */
   values?: string[];
-  /** A whole request that is in order, but for these bytes, which stand there as they are: in a body, within the quotes. */
+  /** A valid request with these raw bytes in the place: in a body, within the quotes. */
   request(bytes: Buffer | string): Buffer;
 }
 
-/** Whose requests they are, and what stands in the path of an operation, by its id. */
+/** The caller, and the path parameters of each operation by its id. */
 export interface Around {
   client: Client;
   values: Record<string, Record<string, string>>;
@@ -42,10 +42,10 @@ const resolve = (value: Schema): Schema =>
       )
     : value;
 
-/** Stands for the bytes until they are put in. */
+/** A placeholder for the bytes. */
 const MARK = '@@here@@';
 
-/** What an admin asks for, of things that are made for it. */
+/** Things for every operation, owned by an admin. */
 export async function aroundOf(admin: Client): Promise<Around> {
   const clients = { ...(await clientsAt(admin)), 'the owner': admin };
   const values: Around['values'] = {};
@@ -90,14 +90,14 @@ interface Parts {
   body?: { type: string; text: string } | undefined;
 }
 
-/** What one element of an array, or line of an upload, looks like. */
+/** The schema of an element of an array or a line of an upload. */
 function itemOf(schema: Schema): Schema {
   const { items, type } = resolve(schema) ?? {};
   if (items) return resolve(items);
   return type === 'string' ? resolve({ $ref: '#/components/schemas/RecordInput' }) : resolve(schema);
 }
 
-/** A value that is in order. */
+/** A valid value. */
 function sampleOf(schema: Schema): unknown {
   const { examples, enum: values, type, format, properties = {}, required = [] } = resolve(schema);
   if (examples) return examples[0];
@@ -108,7 +108,7 @@ function sampleOf(schema: Schema): unknown {
   return Object.fromEntries(required.map((name: string) => [name, sampleOf(properties[name])]));
 }
 
-/** Each text in an object, by its pointer, with its pattern and the object that has the mark there. */
+/** Each text in an object: its pointer, its pattern, and the object with the mark in its place. */
 function textsOf(schema: Schema): [pointer: string, pattern: string | undefined, value: unknown][] {
   const { properties } = resolve(schema);
   const whole = sampleOf(schema) as object;

@@ -10,7 +10,7 @@ import { need } from './program.js';
 
 type Settings = Record<string, string>;
 
-/** What the manifest has PgBouncer do. */
+/** The manifest's settings of PgBouncer. */
 export function deployedPooler(): Settings {
   const text = readFileSync('k8s/components/postgres/pooler.yaml', 'utf8');
   const objects = loadAll(text) as { kind: string; spec: { pgbouncer: { poolMode: string; parameters: Settings } } }[];
@@ -18,7 +18,7 @@ export function deployedPooler(): Settings {
   return { pool_mode: pgbouncer.poolMode, ...pgbouncer.parameters };
 }
 
-/** A real PgBouncer of its own before a server, which a test may end and start again at the same address. */
+/** A real PgBouncer before a server, which a test may stop and restart at the same address. */
 export class TestPooler {
   private process: ChildProcess | undefined;
 
@@ -27,10 +27,10 @@ export class TestPooler {
     private readonly folder: string,
   ) {}
 
-  /** @param database whose user and password it knows, and no others */
+  /** @param database the one whose user and password it knows */
   static async start(database: string, settings: Settings): Promise<TestPooler> {
     const folder = mkdtempSync(join(tmpdir(), 'floodgate-pooler-'));
-    // As root, it works as a user of its own.
+    // When the tests run as root, PgBouncer runs as a user of its own.
     chmodSync(folder, 0o755);
     const { username, password, hostname, port } = new URL(database);
     const own = await freePort();
@@ -61,7 +61,7 @@ export class TestPooler {
     await untilOpen(Number(new URL(this.url).port), child);
   }
 
-  /** At once, with all connections. */
+  /** Ends it at once, with all connections. */
   async kill(): Promise<void> {
     const child = this.process;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;

@@ -4,15 +4,15 @@ export interface Answered {
   status: number;
   headers: Headers;
   text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: it is looked into here
+  // biome-ignore lint/suspicious/noExplicitAny: its shape is checked here
   body: any;
 }
 
-/** Words that only a stack, a statement or a library would bring into an answer. */
+/** Words that only a stack, a statement or a library would put into an answer. */
 const INNARDS =
   /\bat .+\.[jt]s:\d|node_modules|\bSELECT\b|\bINSERT\b|relation "|QueryFailedError|FST_ERR|ECONN|ENOENT|\bpg_|typeorm/i;
 
-/** Holds an answer against the contract of every error, and says which problem it has to be. */
+/** Expects an answer to be this problem, and to keep the contract of all errors. */
 export function expectProblem(answer: Answered, type: ProblemType): void {
   const { status, title } = problemTypes[type];
   expect({ status: answer.status, type: answer.body?.type }).toEqual({ status, type: problemUri(type) });

@@ -8,12 +8,12 @@ import { started } from './started.js';
 type Environment = Record<string, string>;
 
 const packageJson = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-/** What `npm start` gives to node, but for the file of settings that may lie there. */
+/** The flags of node in `npm start`, without the one for .env. */
 const FLAGS: string[] = packageJson.scripts.start.match(/--(?!env-file)\S+/g);
 
 const dockerfile = readFileSync(new URL('../../Dockerfile', import.meta.url), 'utf8');
 
-/** How the image starts node in a container of so many MiB: with which flags, and what in its environment. */
+/** The flags and the environment with which the image starts node in a container with this much memory. */
 export function imageOf(memoryMiB: number): { flags: string[]; environment: Environment } {
   const [, entrypoint = ''] = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile) ?? [];
   const [, variables = ''] = /^ENV (.*)$/m.exec(dockerfile) ?? [];
@@ -24,17 +24,17 @@ export function imageOf(memoryMiB: number): { flags: string[]; environment: Envi
   return { flags, environment: Object.fromEntries(variables.split(' ').map((one) => one.split('='))) };
 }
 
-/** How a process ended. */
+/** The end of a process. */
 export interface Ended {
   code: number | null;
   signal: NodeJS.Signals | null;
 }
 
-/** A program of the built app as a process of its own, with nothing in its environment but what is given. */
+/** A program of the built app as a process with only the given environment. */
 export class Program {
   stdout = '';
   stderr = '';
-  /** Makes a slow reader of its log: a rest after each piece of it, 64 KiB at most. */
+  /** Makes the reader of its log slow: it pauses this long after each piece of at most 64 KiB. */
   restMs = 0;
   readonly ended: Promise<Ended>;
   private readonly child: ChildProcess;
@@ -74,7 +74,7 @@ export class Program {
     });
   }
 
-  /** Which of its secret settings stand in what it has written. */
+  /** The secret settings whose values are in its output. */
   get leaks(): string[] {
     return secretsIn(this.environment).filter((name) => {
       const secret = passwordOf(this.environment[name] as string);
@@ -93,7 +93,7 @@ export class Program {
     this.child.kill(signal);
   }
 
-  /** Waits until it has written something that matches. */
+  /** Waits until its output matches. */
   async says(pattern: RegExp, timeoutMs = 20_000): Promise<RegExpMatchArray> {
     for (const deadline = Date.now() + timeoutMs; ; await pause(20)) {
       const match = pattern.exec(this.stdout + this.stderr);
@@ -104,19 +104,19 @@ export class Program {
     }
   }
 
-  /** Where it listens, once it does. */
+  /** Its address, once it listens. */
   async url(): Promise<string> {
     return (await this.says(/listens on (http:\/\/[^\s;]+)/))[1] as string;
   }
 
-  /** How it ended, and an error when it does not. */
+  /** Its end. @throws when it does not end */
   async end(timeoutMs = 20_000): Promise<Ended> {
     const ended = await Promise.race([this.ended, pause(timeoutMs)]);
     if (!ended) throw new Error(`it did not end within ${timeoutMs} ms:\n${this.stdout}\n${this.stderr}`);
     return ended;
   }
 
-  /** Orderly, so that it can end what it started; if that fails, at once. */
+  /** Ends it in order, so that it can end its own processes; if that fails, by force. */
   async cleanUp(): Promise<void> {
     this.signal('SIGTERM');
     if (await Promise.race([this.ended, pause(5000)])) return;
@@ -126,20 +126,20 @@ export class Program {
 }
 
 const programs = new Set<Program>();
-/** Those that have ended, and whose words nobody has looked through yet. */
+/** The programs that have ended, and whose output is not searched for secrets yet. */
 const over = new Set<Program>();
 
-/** A shorter text may well stand somewhere by chance. */
+/** A shorter text may occur by chance. */
 const SECRET_LENGTH = 8;
 const secretsIn = (environment: Environment) =>
   Object.entries(settings.shape).flatMap(([name, schema]) =>
     schema.meta()?.secret && environment[name] ? [name] : [],
   );
-/** What is secret in a setting: of a URL its password, of a key in PEM its first line. */
+/** The secret part of a setting: the password of a URL, or the first line of a PEM key. */
 const passwordOf = (text: string) =>
   (/^\w+:\/\/[^@/]*:([^@/]*)@/.exec(text) ?? /^-----BEGIN [^-]+-----\s+(\S+)/.exec(text) ?? [text, text])[1] as string;
 
-/** The built app. @param flags of node; those of `npm start`, if left out */
+/** The built app. @param flags of node; by default those of `npm start` */
 export const startMain = (environment: Environment, flags?: string[]): Program =>
   new Program('floodgate.cjs', environment, flags);
 
@@ -147,11 +147,11 @@ export const startMain = (environment: Environment, flags?: string[]): Program =
 export const startMigrate = (environment: Environment, parameters?: string[]): Program =>
   new Program('migrate.cjs', environment, undefined, parameters);
 
-/** The workers of WEB_CONCURRENCY that listen or did, by their lines in the log. */
+/** The workers of WEB_CONCURRENCY that have begun to listen, by their lines in the log. */
 export const workersOf = ({ stdout }: Program): number[] =>
   [...stdout.matchAll(/"process\.pid":(\d+)[^\n]*listens on/g)].map(([, pid]) => Number(pid));
 
-/** For afterEach or afterAll: ends whatever still runs. An error when one of them has written a secret of its own. */
+/** For afterEach or afterAll: ends all running programs. @throws when one of them has printed a secret of its own */
 export const endPrograms = async (): Promise<void> => {
   await Promise.all([...programs].map((program) => program.cleanUp()));
   const leaks = [...over].flatMap((program) => program.leaks);
@@ -159,14 +159,14 @@ export const endPrograms = async (): Promise<void> => {
   if (leaks.length > 0) throw new Error(`secrets were written by the app: ${leaks.join(', ')}`);
 };
 
-/** They are still the same processes, and have met nothing that they did not expect. */
+/** Expects the same processes to be still running without any unexpected error. */
 export function expectUnharmed(...programs: Program[]): void {
   for (const program of programs) expect([program.isRunning, program.stderr]).toEqual([true, '']);
 }
 
 const privateKey = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 
-/** Limits that no test meets that is not about them. */
+/** Limits that only tests about them reach. */
 export const UNLIMITED: Environment = Object.fromEntries(
   ['RATE_LIMIT_REQUESTS', 'LOGIN_LIMIT', 'LOGIN_ADDRESS_LIMIT', 'REGISTER_LIMIT', 'REFRESH_LIMIT'].map((name) => [
     name,
@@ -174,7 +174,7 @@ export const UNLIMITED: Environment = Object.fromEntries(
   ]),
 );
 
-/** All that production has to be given, on the loopback address and a free port. */
+/** All required settings of production, on the loopback address and a free port. */
 export const productionSettings = (databaseUrl: string): Environment => ({
   NODE_ENV: 'production',
   HOST: '127.0.0.1',

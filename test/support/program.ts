@@ -2,16 +2,16 @@ import { spawnSync } from 'node:child_process';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Debian's package of each program that tests need beside Node; its release where older ones have none that will do; and the oldest version that does. */
+/** The Debian package of each program that tests need besides Node, the release that has it if older ones do not, and the oldest usable version. */
 const PACKAGES: Record<ProgramName, [name: string, release?: string | undefined, version?: string]> = {
   'redis-server': ['redis-server'],
   prometheus: ['prometheus'],
   promtool: ['prometheus'],
-  // Any newer one runs on Debian 12. Before, its kustomize knew less than we ask of it.
+  // Newer ones run on Debian 12. The kustomize of older ones lacks features that we use.
   kubectl: ['kubectl', 'trixie', '1.27'],
-  // Before, it lost prepared statements.
+  // Older ones lose prepared statements.
   pgbouncer: ['pgbouncer', 'trixie', '1.21'],
-  // None that is older reads from a newer server.
+  // Older ones do not read from a newer server.
   pg_dump: ['postgresql-client-18', 'forky', '18'],
   pg_restore: ['postgresql-client-18', 'forky', '18'],
   psql: ['postgresql-client-18', 'forky', '18'],
@@ -21,7 +21,7 @@ const PACKAGES: Record<ProgramName, [name: string, release?: string | undefined,
   wrk: ['wrk'],
   chromium: ['chromium'],
   python3: ['python3-venv', undefined, '3.11'],
-  // What a generated client is built on needs it.
+  // A dependency of a generated client needs it.
   go: ['golang-go', 'forky', '1.26'],
   buildah: ['buildah'],
   podman: ['podman'],
@@ -50,13 +50,13 @@ type ProgramName =
   | 'runc'
   | 'debootstrap';
 
-/** Where packages of another release are, that cannot be among the system's. */
+/** The folder of packages of another release, which cannot be installed with the system's. */
 const BESIDE = '/usr/local/lib/floodgate-tests';
 
 /**
- * Sees to it that a program is there: on the PATH, or as Debian's package where it may be installed.
- * @returns what to run
- * @throws Error with the one command to run
+ * Finds a program on the PATH, or installs its Debian package if that is possible.
+ * @returns the program's path
+ * @throws Error with the command to run
  */
 export function need(program: ProgramName): string {
   const [name, release, version] = PACKAGES[program];
@@ -75,14 +75,14 @@ export function need(program: ProgramName): string {
   throw new Error(`${program} is missing; on ${on}: apt-get install -y --no-install-recommends ${name}`);
 }
 
-/** For a suite whose program a laptop may lack: it is given where that is, or ''. It then says by name that it did not run. With CI=true that is a failure. */
+/** Declares a suite that gets the path of its program. Without the program it is skipped with a message, or fails with CI=true. */
 export function describeWith(program: ProgramName, name: string, suite: (path: string) => void): void {
   let path = '';
   try {
     path = need(program);
   } catch (error) {
     if (process.env.CI === 'true') throw error;
-    // Not by console: Jest shows nothing of what a file said whose tests are all skipped.
+    // Not with console: Jest hides the output of a file whose tests are all skipped.
     process.stderr.write(`"${name}" did not run: ${(error as Error).message}\n`);
     describe.skip(name, () => suite(path));
     return;
@@ -90,14 +90,14 @@ export function describeWith(program: ProgramName, name: string, suite: (path: s
   describe(name, () => suite(path));
 }
 
-/** The arguments that print a program's version; Python's also fail where it cannot make virtual environments. */
+/** The arguments that print a program's version; Python's also fail when it cannot make virtual environments. */
 const VERSION: Record<string, string[]> = {
   kubectl: ['version', '--client'],
   go: ['version'],
   python3: ['-c', 'import ensurepip, venv, platform; print(platform.python_version())'],
 };
 
-/** Whether a program can be run, and is no older than that. */
+/** Whether a program can be run, and is not older than this version. */
 function isThere(path: string, version?: string): boolean {
   const { error, status, stdout } = spawnSync(path, VERSION[basename(path)] ?? ['--version'], { encoding: 'utf8' });
   if (error || version === undefined) return !error;

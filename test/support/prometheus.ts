@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-// By this ending, since a script of Node's own loads it too.
+// With the .ts extension, since a script that plain Node runs loads it, too.
 import { need } from './program.ts';
 import { started } from './started.ts';
 
@@ -14,7 +14,7 @@ export interface Series {
   values: [number, string][];
 }
 
-/** A real Prometheus that scrapes processes every second, under the labels that pods have in the cluster. */
+/** A real Prometheus that scrapes processes every second, with the labels of pods in the cluster. */
 export class Prometheus {
   private readonly url: string;
   private readonly folder: string;
@@ -49,7 +49,7 @@ export class Prometheus {
         stdio: ['ignore', 'ignore', 'pipe'],
       }),
     );
-    // Read to the end: it would die of a pipe that nobody holds.
+    // Its output is read to the end: a closed pipe would end it.
     const address = await new Promise<string>((resolve, reject) => {
       let said = '';
       child.stderr.on('data', (chunk) => {
@@ -62,7 +62,7 @@ export class Prometheus {
     return new Prometheus(`http://${address}`, folder, child);
   }
 
-  /** What an expression gives, now or at a time. */
+  /** The result of an expression, now or at a time. */
   async query(expression: string, time?: number): Promise<Series[]> {
     const { result } = await this.ask('query', { query: expression, ...(time ? { time: String(time) } : {}) });
     return result;
@@ -78,7 +78,7 @@ export class Prometheus {
     return result;
   }
 
-  /** All series that match. */
+  /** All matching series. */
   series(match: string): Promise<Record<string, string>[]> {
     return this.ask('series', { 'match[]': match });
   }
@@ -89,7 +89,7 @@ export class Prometheus {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: what it gives differs by what is asked
+  // biome-ignore lint/suspicious/noExplicitAny: the result depends on the request
   private async ask(what: string, parameters: Record<string, string>): Promise<any> {
     const response = await fetch(`${this.url}/api/v1/${what}?${new URLSearchParams(parameters)}`);
     const { status, data, error } = (await response.json()) as { status: string; data: unknown; error?: string };

@@ -5,25 +5,25 @@ export interface RawAnswer {
   status: number;
   headers: Headers;
   text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: tests say what they expect of it
+  // biome-ignore lint/suspicious/noExplicitAny: tests check its shape
   body: any;
 }
 
-/** A connection of the test's own, for what no HTTP client would send; from another address of this machine, if one is given. */
+/** A raw connection, for bytes that no HTTP client would send; optionally from another address of this machine. */
 export function openSocket(url: string, localAddress?: string): Socket {
   const { hostname: host, port } = new URL(url);
-  // An end that is not clean shows in what was received.
+  // An unclean end shows in the received bytes.
   return connect({ port: Number(port), host, localAddress }).on('error', () => {});
 }
 
-/** Sends these very bytes and reads the first answer. */
+/** Sends exactly these bytes and reads the first answer. */
 export async function sendRaw(url: string, bytes: string | Buffer): Promise<RawAnswer> {
   const socket = openSocket(url);
   socket.write(bytes);
   return readAnswer(socket);
 }
 
-/** The first whole answer on a connection, which is then ended. An answer without Content-Length counts as one without a body. */
+/** The first whole answer on a connection, which is then closed. An answer without Content-Length counts as one without a body. */
 export function readAnswer(socket: Socket, timeoutMs = 15_000): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     let received = '';

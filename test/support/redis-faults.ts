@@ -3,22 +3,22 @@ import { expectUnharmed, pause } from './process.js';
 import { at, type Replica, type Replicas } from './replicas.js';
 import { type Figures, inMs, quantile } from './row.js';
 
-/** Each stretch of load: without the fault, and as long with it. */
+/** The length of each stretch of load: one without the fault, and one with it. */
 const STRETCH_MS = 3000;
-/** Within this, a process is back at a Redis that is well again. */
+/** A process uses a recovered Redis again within this time. */
 const BACK_MS = 5000;
-/** Of the 100 ms that are promised: machines are noisy. */
+/** Instead of the promised 100 ms, because machines are noisy. */
 const RISE_MS = 1000;
 
-/** Something that happens to Redis, or to the ways to it. */
+/** A fault of Redis or of the connections to it. */
 export interface RedisFault {
   begin(): unknown;
   end(): unknown;
-  /** Looked at as long as it lasts. */
+  /** Checks during the fault. */
   meanwhile?(): Promise<unknown>;
 }
 
-/** What readiness and the metrics of a process say of Redis. */
+/** The state of Redis in the readiness and the metrics of a process. */
 export async function redisState({ anyone }: Pick<Replica, 'anyone'>): Promise<unknown[]> {
   const { status, body } = await anyone.get('/health/ready');
   const up = /^redis_up (\S+)$/m.exec((await anyone.get('/metrics')).text)?.[1];
@@ -28,7 +28,7 @@ export async function redisState({ anyone }: Pick<Replica, 'anyone'>): Promise<u
 export const WELL = [200, 'ok', 'up', '1'];
 export const WITHOUT = [200, 'degraded', 'down', '0'];
 
-/** Waits until a process says so of Redis. @returns how long it took, milliseconds */
+/** Waits until a process reports this state of Redis. @returns the time in milliseconds */
 export async function untilRedis(is: unknown[], replica: Pick<Replica, 'anyone'>, mostMs = BACK_MS): Promise<number> {
   const begun = Date.now();
   for (let said: unknown[]; ; await pause(20)) {
@@ -39,14 +39,14 @@ export async function untilRedis(is: unknown[], replica: Pick<Replica, 'anyone'>
 }
 
 /**
- * Load on both processes, as long without a fault as with it, and until both are back at Redis. Nothing fails, nothing
- * acknowledged is lost, nobody is answered what is not so, and no process says anything of an error or ends.
+ * Puts load on both processes, as long without the fault as with it, and until both use Redis again. Nothing may fail, no
+ * acknowledged write may be lost, no answer may be wrong, and no process may print an error or end.
  */
 export async function survive(two: Replicas, { begin, end, meanwhile }: RedisFault): Promise<Figures> {
   const programs = [two.here.program, two.there.program];
   const writers = await Promise.all([two.user(), two.user(), two.user(), two.user()]);
   const ledger = await Ledger.open(writers.map((writer, i) => (i % 2 ? writer : at(two.there, writer))));
-  // It is warm.
+  // Warm up.
   await pause(1000);
   const from = Date.now();
   await pause(STRETCH_MS);

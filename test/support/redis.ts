@@ -5,7 +5,7 @@ import { freePort } from '../../scripts/embedded-postgres.js';
 import { need } from './program.js';
 import { started } from './started.js';
 
-/** A real Redis of its own, which a test may stop, freeze and start again at the same address. */
+/** A real Redis, which a test may stop, freeze and restart at the same address. */
 export class TestRedis {
   private process: ChildProcess | undefined;
 
@@ -15,7 +15,7 @@ export class TestRedis {
     private readonly settings: string[],
   ) {}
 
-  /** @param settings as on redis-server's command line, such as '--maxmemory', '2mb' */
+  /** @param settings arguments of redis-server, such as '--maxmemory', '2mb' */
   static async start(...settings: string[]): Promise<TestRedis> {
     const port = await freePort();
     const redis = new TestRedis(`redis://127.0.0.1:${port}`, port, settings);
@@ -41,7 +41,7 @@ export class TestRedis {
     this.process?.kill(signal);
   }
 
-  /** What Redis answers to a command. */
+  /** Redis's reply to a command. */
   async command(...words: string[]): Promise<string> {
     const client = createClient({ url: this.url });
     await client.connect();
@@ -52,7 +52,7 @@ export class TestRedis {
     }
   }
 
-  /** At once, as by a crash. */
+  /** Ends it at once, as in a crash. */
   async kill(): Promise<void> {
     const child = this.process;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;

@@ -6,31 +6,31 @@ import { newcomers } from './newcomers.js';
 import { endPrograms, type Program, pause, productionSettings, startMain } from './process.js';
 import { TestRedis } from './redis.js';
 
-/** One of two processes of the built app, on ways to PostgreSQL and Redis that a test can cut. */
+/** One of two processes of the built app, with connections to PostgreSQL and Redis that a test can cut. */
 export interface Replica {
   program: Program;
   toDatabase: Forwarder;
   toRedis: Forwarder;
-  /** Somebody who is not signed in. */
+  /** A client that is not signed in. */
   anyone: Client;
 }
 
 export interface Replicas<Of extends TestDatabase = TestDatabase> {
   database: Of;
   redis: TestRedis;
-  /** Where changes are made, and where they are to be seen. */
+  /** The replica where changes are made, and the one where they must be seen. */
   here: Replica;
   there: Replica;
   /** The first admin, signed in here. */
   admin: Client;
-  /** Registers and signs in a new user, here. */
+  /** Registers and signs in a new user here. */
   user(): Promise<Client>;
   close(): Promise<void>;
 }
 
 /**
- * Two processes over one PostgreSQL and one Redis, which have heard of one another.
- * @param given a database, which is dropped with them; a new one on the run's server, if left out
+ * Two processes with one PostgreSQL and one Redis, which have heard each other.
+ * @param given a database, which is dropped with them; by default a new one on the run's server
  */
 export async function startReplicas<Of extends TestDatabase = TestDatabase>(
   settings: Record<string, string> = {},
@@ -70,16 +70,16 @@ export async function startReplicas<Of extends TestDatabase = TestDatabase>(
   };
 }
 
-/** Some heartbeats after all ways are open: each process has heard of the other one. */
+/** Waits for some heartbeats, after which each process has heard the other one. */
 export const untilHeard = () => pause(1500);
 
-/** How often a process has lost sight of the others: by Redis' failing, or as it, Redis or this process stood still. */
+/** The number of times that a process did not hear the others: because Redis failed, or because a process was blocked. */
 const timesUnheard = ({ here, there }: Replicas) =>
   (here.program.stdout + there.program.stdout).split('A replica sends no heartbeat').length - 1;
 
 /**
- * For what is seen of a cache that is trusted: again, where it failed while a process lost sight of the others, as happens on
- * a machine that has too much to do. Three times at most.
+ * For tests that need a trusted cache: repeats the work when it fails while a process does not hear the others, as happens on
+ * an overloaded machine. Three tries at most.
  */
 export async function whileHeard<T>(two: Replicas, work: () => Promise<T>): Promise<T> {
   for (let left = 2; ; left--) {
@@ -93,5 +93,5 @@ export async function whileHeard<T>(two: Replicas, work: () => Promise<T>): Prom
   }
 }
 
-/** The same caller, at another process of the app. */
+/** The same caller at another process of the app. */
 export const at = ({ anyone }: Replica, { tokens, userId }: Client) => new Client(anyone.url, tokens, userId);

@@ -1,14 +1,14 @@
 import { appendFileSync } from 'node:fs';
 import { ROWS } from '../faults/rows.js';
 
-/** What a test measured, as it is to be read: 'p99 during': '34 ms'. */
+/** The measurements of a test, ready to read: 'p99 during': '34 ms'. */
 export type Figures = Record<string, string | number>;
 
 /**
- * A test of a row of what Floodgate must survive. It prints what it measured, and appends it as one line of JSON to
+ * A test of a row of what Floodgate must survive. It prints its measurements, and appends them as one line of JSON to
  * the file that FAULTS_REPORT names.
  * @param number of the row
- * @param what the case of that row; nothing where one test is the whole row
+ * @param what the case of that row; '' when one test is the whole row
  */
 export function row(number: number, what: string, work: () => Promise<Figures>, timeoutMs = 60_000): void {
   const { fault } = ROWS[number] as (typeof ROWS)[number];
@@ -28,7 +28,7 @@ export function row(number: number, what: string, work: () => Promise<Figures>, 
   );
 }
 
-/** The value that a part of them does not exceed: `quantile(times, 0.99)`. */
+/** The value that this part of them does not exceed: `quantile(times, 0.99)`. */
 export function quantile(values: number[], part: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;

@@ -9,17 +9,17 @@ export interface Single {
   program: Program;
   database: TestDatabase;
   url: string;
-  /** Somebody who is not signed in. */
+  /** A client that is not signed in. */
   anyone: Client;
   admin: Client;
   /** Registers and signs in a new user. */
   user(): Promise<Client>;
-  /** That no promise was rejected unhandled, nothing failed within, and it still serves: what holds whatever it is sent. */
+  /** Expects no unhandled rejection, no internal error, and working answers, which must hold whatever it was sent. */
   expectUnharmed(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** @param flags of node; those of `npm start`, if left out */
+/** @param flags of node; by default those of `npm start` */
 export async function startSingle(settings: Record<string, string> = {}, flags?: string[]): Promise<Single> {
   const database = await createDatabase();
   const given = {

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { EmbeddedPostgres } from '../../scripts/embedded-postgres.js';
 import type { TestDatabase } from './database.js';
 
-/** A real PostgreSQL that a test can end and start again at the same address, with one database. */
+/** A real PostgreSQL with one database, which a test can stop and restart at the same address. */
 export class TestServer implements TestDatabase {
   private constructor(
     private readonly folder: string,
@@ -14,7 +14,7 @@ export class TestServer implements TestDatabase {
     private server: EmbeddedPostgres,
   ) {}
 
-  /** @param unsafe what it has acknowledged in its last half second may be lost when it is killed */
+  /** @param unsafe whether writes of the last half second may be lost when it is killed */
   static async start(folder = freshFolder(), unsafe = true): Promise<TestServer> {
     mkdirSync(folder, { recursive: true });
     return new TestServer(folder, unsafe, await EmbeddedPostgres.start({ folder, unsafe }));
@@ -31,7 +31,7 @@ export class TestServer implements TestDatabase {
     return this.server.stop();
   }
 
-  /** As a crash would, with everything it was doing. */
+  /** Ends it like a crash, in the middle of its work. */
   kill(): void {
     process.kill(Number.parseInt(readFileSync(join(this.data, 'postmaster.pid'), 'utf8'), 10), 'SIGKILL');
   }
@@ -44,7 +44,7 @@ export class TestServer implements TestDatabase {
     });
   }
 
-  /** Starts it again as a standby of another one, which has all that it has. */
+  /** Restarts it as a standby of another one, which must have all its data. */
   async follow(other: TestServer): Promise<void> {
     makeStandby(this.data, other);
     await this.restart();
@@ -68,7 +68,7 @@ export class TestServer implements TestDatabase {
 
 function freshFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
-  // As root, PostgreSQL runs as a user of its own, who must be able to go there.
+  // When the tests run as root, PostgreSQL runs as a user of its own, who must be able to enter the folder.
   chmodSync(folder, 0o755);
   return folder;
 }

@@ -3,7 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * Notes a process until it has ended, so that the end of the run ends it where its test did not.
+ * Records a process until it has ended, so that the end of the run ends it when its test did not.
  * @returns the process
  */
 export function started<Child extends ChildProcess>(child: Child): Child {

@@ -1,7 +1,7 @@
 import { createHmac, createPrivateKey, type KeyObject, sign } from 'node:crypto';
 
 type Members = Record<string, unknown>;
-/** Makes the signature of what stands before it. */
+/** Signs the header and the payload. */
 export type Signer = (text: string) => Buffer;
 
 export const signedBy = (key: KeyObject | string): Signer => {
@@ -9,7 +9,7 @@ export const signedBy = (key: KeyObject | string): Signer => {
   const isEdwards = signer.asymmetricKeyType === 'ed25519';
   return (text) => sign(isEdwards ? null : 'sha256', Buffer.from(text), { key: signer, dsaEncoding: 'ieee-p1363' });
 };
-/** HS256, with whatever is taken for the shared secret. */
+/** Signs with HS256 and this shared secret. */
 export const sharedSecret =
   (secret: string | Buffer): Signer =>
   (text) =>
@@ -18,7 +18,7 @@ export const sharedSecret =
 const encode = (members: Members) => Buffer.from(JSON.stringify(members)).toString('base64url');
 const decode = (part = ''): Members => JSON.parse(Buffer.from(part, 'base64url').toString());
 
-/** Makes tokens like a real one but for the members given, of which undefined removes one. No library refuses to. */
+/** Makes tokens like a real one with the given members changed; undefined removes one. Without a library, which would refuse. */
 export function forger(real: string, usual: Signer) {
   const [header, payload] = real.split('.').slice(0, 2).map(decode);
   return (payloadChange: Members = {}, headerChange: Members = {}, signer = usual): string => {

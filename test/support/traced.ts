@@ -8,13 +8,13 @@ import { TestRedis } from './redis.js';
 
 type Settings = Record<string, string>;
 
-/** The built app as production runs it, on a real PostgreSQL and Redis, with a collector of traces that is new to each test. */
+/** The built app as in production, with a real PostgreSQL and Redis, and a new collector of traces for each test. */
 export class TracedApp {
   collector!: Collector;
   database!: TestDatabase;
   private redis!: TestRedis;
 
-  /** To be called where a suite is declared. */
+  /** Call this at the top of a suite. */
   constructor() {
     beforeAll(async () => {
       [this.database, this.redis] = await Promise.all([createDatabase(), TestRedis.start()]);
@@ -51,7 +51,7 @@ export class TracedApp {
   }
 }
 
-/** A caller's own trace, as its traceparent says it (W3C Trace Context). */
+/** A caller's own trace with its traceparent (W3C Trace Context). */
 export function newTrace(flags = '01') {
   const [traceId, spanId] = [randomBytes(16).toString('hex'), randomBytes(8).toString('hex')];
   return { traceId, spanId, headers: { traceparent: `00-${traceId}-${spanId}-${flags}`, 'x-request-id': traceId } };
@@ -64,7 +64,7 @@ export const entries = (program: Program): any[] =>
     .split('\n')
     .map((line) => JSON.parse(line));
 
-/** All lines of the log about the request with this id, once its line of the access log is there. */
+/** All lines of the log about the request with this id, once its line of the access log is written. */
 export async function entriesOf(program: Program, id: string) {
   await program.says(new RegExp(`"id":"${id}"[^\\n]*status_code`));
   return entries(program).filter((entry) => entry.http?.request.id === id);

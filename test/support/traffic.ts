@@ -5,20 +5,20 @@ import { pause } from './process.js';
 
 const READERS = 8;
 const WRITERS = 4;
-/** Between an answer and the next request on that connection. */
+/** The pause between an answer and the next request on its connection. */
 const THINK_MS = 5;
 
-/** Readers, who are not signed in, and writers, each on a connection that is kept. Nobody tries anything twice. */
+/** Anonymous readers, and writers, each on a persistent connection. Nobody retries. */
 export class Traffic {
   readonly failures: string[] = [];
-  /** Ids of what was acknowledged with 201. */
+  /** The ids of acknowledged records. */
   readonly created: string[] = [];
   reads = 0;
   private readonly agent = new Agent({ keepAlive: true });
   private readonly all: Promise<void>[];
   private isOver = false;
 
-  /** @param paths what is read, in turn */
+  /** @param paths to read, in turn */
   constructor(
     private readonly writer: Client,
     paths: string[],

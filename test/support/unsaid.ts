@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import type { Operation } from './operations.js';
 
-/** Where a module says what only people know of its routes. */
+/** The contract file of a module. */
 export const contractOfRoom = (room: string): string => `src/${room}/${room}.contract.ts`;
 
-/** The folder below src that has the operation: the one whose source names the longest beginning of its path. */
+/** The folder below src that has the operation: the one whose source has the longest beginning of its path. */
 export function roomOf({ path }: Operation): string {
   const steps = path
     .replace(/\/\{.*/, '')
@@ -28,7 +28,7 @@ const features = readdirSync('src', { withFileTypes: true })
     return { name, source: files.map((file) => readFileSync(join('src', name, file), 'utf8')).join('\n') };
   });
 
-/** What is to be written where, for operations that no contract speaks of: text for people. */
+/** Instructions on what to write where for operations without a contract. */
 export function adviceFor(missing: Operation[]): string {
   const texts = Object.entries(Object.groupBy(missing, roomOf)).map(([room, of = []]) => {
     const rows = of.map((operation) => rowFor(operation, room)).join('\n');
@@ -42,7 +42,7 @@ export function adviceFor(missing: Operation[]): string {
 
 const thingOf = (room: string) => `'one of the ${room}'`;
 
-/** A guess: its owner and admins may, and others are told that it is not there. */
+/** A guess: the owner and admins may, and others get 404. */
 function rowFor({ id, path, success, isForAnyone }: Operation, room: string): string {
   const isOfOne = path.includes('{');
   const [nobody, another] = isForAnyone ? [success, success] : [401, isOfOne ? 404 : success];

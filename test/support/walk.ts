@@ -5,7 +5,7 @@ interface Made {
   id: string;
 }
 
-/** What a list may be asked, well and badly. */
+/** Valid and invalid queries of a list. */
 const queriesOf = (cursor: string): string[] =>
   [
     `limit=2 limit=2&cursor=${cursor} limit=3&cursor=${cursor} order=asc order=asc&limit=500 order=asc&cursor=${cursor}`,
@@ -15,7 +15,7 @@ const queriesOf = (cursor: string): string[] =>
     `where=%7B%22n%22:4%7D where=%7B%22n%22:4 where=%5B%5D where= x=${'&'.repeat(120)}`,
   ].flatMap((line) => line.split(' '));
 
-/** Addresses of all reads of data, and of what is almost one. The first five: two records, a collection, its list, a private record. */
+/** Paths of all reads of data, and nearly valid ones. The first five: two records, a collection, its list, a private record. */
 export function addresses(
   set: MadeCollection,
   hidden: MadeCollection,
@@ -64,8 +64,8 @@ export function addresses(
 }
 
 /**
- * What may stand in the head of a read, a set of lines each; a line that begins with a line break is the body.
- * @param tags of a small record, a large one and their collection
+ * Sets of header lines for reads; a line that begins with a line break is the body.
+ * @param tags those of a small record, a large one and their collection
  */
 export function headerSets([small = '', large = '', set = '']: string[], token = ''): string[][] {
   const gzip = large.replace(/"$/, '-gzip"');

@@ -3,18 +3,18 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { Client } from './client.js';
 import type { Program } from './process.js';
 
-/** Memory that a process takes, in MiB. */
+/** The resident memory of a process, in MiB. */
 export const memoryOf = ({ pid }: Program): number =>
   Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)])) / 1024;
 
-/** The most memory that a process has taken since its start, in MiB. Linux alone says it. */
+/** The peak memory of a process since its start, in MiB. Only on Linux. */
 export const mostMemoryOf = ({ pid }: Program): number =>
   Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 
 /**
- * Watches the memory that a process holds for good: without its program's pages, which lie on disk and which the system takes
- * back when a container is full. Linux alone says it.
- * @returns the most so far, in MiB
+ * Watches the memory of a process without its program's pages, which are on disk and which the system frees
+ * when a container is full. Only on Linux.
+ * @returns a function that gives the most so far, in MiB
  */
 export function watchHeldMemory({ pid }: Program): () => number {
   let most = 0;
@@ -27,14 +27,14 @@ export function watchHeldMemory({ pid }: Program): () => number {
     try {
       look();
     } catch {
-      // It has ended.
+      // The process has ended.
       clearInterval(timer);
     }
   }, 20).unref();
   return look;
 }
 
-/** How many files, sockets among them, a process has open. */
+/** The number of open files of a process, including sockets. */
 export function descriptorsOf({ pid }: Program): number {
   if (process.platform === 'linux') return readdirSync(`/proc/${pid}/fd`).length;
   return execFileSync('lsof', ['-p', String(pid)])
@@ -42,7 +42,7 @@ export function descriptorsOf({ pid }: Program): number {
     .split('\n').length;
 }
 
-/** A look at /metrics: the figure of a series, by its name with its labels as they stand there. */
+/** Scrapes /metrics. @returns a function from a series, with its labels as they are written there, to its value */
 export async function figuresOf(client: Client): Promise<(series: string) => number> {
   const { text } = await client.get('/metrics');
   const figures = new Map(text.split('\n').map((line) => line.split(/ (?=\S+$)/) as [string, string]));
@@ -53,7 +53,7 @@ export async function figuresOf(client: Client): Promise<(series: string) => num
   };
 }
 
-/** The most that a process takes while work is done, looked at every so often. */
+/** The most memory that a process takes during the work, sampled repeatedly. */
 export async function peakOf(program: Program, work: () => Promise<unknown>): Promise<number> {
   let peak = memoryOf(program);
   const timer = setInterval(() => {
