@@ -21,10 +21,10 @@ export function createApi(baseUrl: string, accessToken?: string): Api {
   return api;
 }
 
-/** The answer's entity tag, as a change needs it. */
+/** The answer's entity tag, for a change. */
 export const ifMatch = (response: Response) => ({ 'if-match': given(response.headers.get('etag')) });
 
-/** What an answer must have; the compiler then knows that it has it. */
+/** A value that an answer must have, for the compiler as well. */
 export function given<T>(value: T | null | undefined): T {
   if (value === undefined || value === null) throw new Error('the answer is not of the kind that was expected');
   return value;

@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => app?.close());
 afterEach(async () => expect((await app.client.get('/health/ready')).status).toBe(200));
 
-/** Sends the bytes, and then nothing or an end, and reads until the server ends the connection. */
+/** Sends the bytes, optionally ends its half, and reads until the server closes the connection. */
 function exchange(bytes: Buffer, isEnd = false): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const socket = openSocket(app.url);
@@ -44,7 +44,7 @@ interface Answer {
   body: string;
 }
 
-/** The answers on a connection, one behind the other. HEAD is answered once, without a body, whatever the headers say. */
+/** The answers on a connection, one after the other. An answer to HEAD has no body, whatever its headers say. */
 function readAnswers(bytes: Buffer, isHead: boolean): Answer[] {
   const answers: Answer[] = [];
   for (let rest = bytes.toString('latin1'); rest !== ''; ) {
@@ -74,10 +74,10 @@ function bodyOf(text: string, headers: Headers): string {
   }
 }
 
-/** What any answer must be, to whatever was asked. */
+/** Expects what must hold for every answer to any request. */
 function expectDeclared({ status, headers, body }: Answer, method: string, path: string): void {
   expect(status).toBeLessThan(500);
-  // What shared caches may keep has none.
+  // Answers that shared caches may store have none.
   expect(headers.get('x-request-id') ?? 'none').toMatch(/^[A-Za-z0-9._-]{1,128}$/);
   expect(drift(method, path, status, headers, body)).toEqual([]);
   if (status < 400) return;
@@ -160,7 +160,7 @@ it('answers any well-framed request at all with a declared answer or a problem',
   );
 });
 
-it('answers bytes that are no HTTP with a problem, or ends the connection', async () => {
+it('answers bytes that are not HTTP with a problem, or closes the connection', async () => {
   const start = fc.constantFrom(
     '',
     'GET / HTTP/1.1\r\n',

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => app?.close());
 
-it('lets anyone become a user, keep a session, and end it', async () => {
+it('lets anyone register, sign in, refresh and sign out', async () => {
   const { data: user } = await anyone.POST('/api/v1/auth/register', { body: { ...credentials, name: 'Ada' } });
   const registered: User = given(user);
   expect(registered.role).toBe('user');
@@ -33,7 +33,7 @@ it('lets anyone become a user, keep a session, and end it', async () => {
   ada = createApi(app.url, again.accessToken);
 });
 
-it('shows the keys, the health and the figures to anyone', async () => {
+it('shows the keys, the health and the metrics to anyone', async () => {
   const keys: Keys = given((await anyone.GET('/.well-known/jwks.json')).data);
   expect(keys.keys[0]?.use).toBe('sig');
   const probes: ('/health/live' | '/health/ready' | '/health/startup')[] = [
@@ -49,7 +49,7 @@ it('shows the keys, the health and the figures to anyone', async () => {
   expect(figures).toContain('process_cpu_seconds_total');
 });
 
-it('lets a user read and change itself, and an admin all of them, page by page', async () => {
+it('lets users read and change themselves, and an admin list all of them', async () => {
   const me: User = given((await ada.GET('/api/v1/users/me')).data);
   const params = { path: { id: me.id } };
   const { response } = await ada.GET('/api/v1/users/{id}', { params });

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Redocly's recommended rules and our own (redocly.yaml) on a document, without asking anything of the network. */
+/** Checks a document with Redocly's recommended rules and our own (redocly.yaml), without using the network. */
 function lint(file: string) {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
@@ -30,7 +30,7 @@ it('has a document without any error or warning of Redocly', () => {
   expect(lint('openapi.json')).toEqual({ status: 0, problems: [] });
 });
 
-it('finds an error answer that is no problem document', () => {
+it('finds an error answer that is not a problem document', () => {
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-lint-'));
   const file = join(folder, 'openapi.json');
   writeFileSync(

@@ -1,6 +1,6 @@
 /**
- * What a client of today relies on in the answers. The types that openapi.json gives must fit into these: who takes a
- * field away, makes one optional or gives it another type, breaks clients, and hears of it from `npm run typecheck`.
+ * The parts of answers on which clients of today rely. The types of openapi.json must fit into these: to take a
+ * field away, make one optional or change its type would break clients, and fails `npm run typecheck`.
  */
 export interface User {
   id: string;

@@ -18,7 +18,7 @@ import {
 import { type Operation, operations, pathOf } from '../support/operations.js';
 
 const USUAL = [200, 201, 204, 304, 400, 401, 403, 404, 409, 412, 422, 428];
-/** Of a version that nothing ever has. */
+/** The tag of a version that never exists. */
 const STALE = '"0-0"';
 
 let app: TestApp;
@@ -29,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => app?.close());
 
-/** Every status that an operation was answered with. */
+/** All statuses that each operation has answered. */
 const shown = new Map<string, Set<number>>();
 
 interface Asked {
@@ -45,7 +45,7 @@ async function ask(client: Client, operation: Operation, { path, body, headers }
   return answer;
 }
 
-/** Each operation with a thing of its own and who is let do it, one after another. */
+/** Each operation with a new thing and a caller who may do it, one after another. */
 async function* walk(of = operations) {
   for (const operation of of) {
     const thing = await makeFor(operation, clients);
@@ -62,15 +62,15 @@ async function* walk(of = operations) {
   }
 }
 
-/** Holds what was found, by operation, against one status for all. */
+/** Expects this status of every operation. */
 function expectAll(status: number, found: Record<string, number>): void {
   expect(found).toEqual(Object.fromEntries(Object.keys(found).map((id) => [id, status])));
   expect(Object.keys(found)).not.toEqual([]);
 }
 
-it('knows every operation of openapi.json, and none that is gone', assertAllSaid);
+it('has a contract for every operation of openapi.json, and for no other', assertAllSaid);
 
-it('answers each caller as contracts have it', async () => {
+it('answers each caller as the contracts say', async () => {
   const unexpected: unknown[] = [];
   for (const { operation, target, caller, status } of table) {
     const thing = await makeFor(operation, clients, target);
@@ -86,7 +86,7 @@ it('answers each caller as contracts have it', async () => {
   expect(unexpected).toEqual([]);
 }, 120_000);
 
-it('answers 401 to a token that is not valid, wherever it is sent', async () => {
+it('answers 401 to an invalid token on every operation', async () => {
   const found: Record<string, number> = {};
   const stranger = new Client(app.url, { accessToken: 'nonsense', refreshToken: '' });
   for await (const { operation, ...asked } of walk())
@@ -94,7 +94,7 @@ it('answers 401 to a token that is not valid, wherever it is sent', async () => 
   expectAll(401, found);
 });
 
-it('answers 404 for what is not there', async () => {
+it('answers 404 for a thing that does not exist', async () => {
   const found: Record<string, number> = {};
   const some = operations.filter(({ path, statuses }) => path.includes('{') && statuses.includes(404));
   for await (const { operation, thing, ...asked } of walk(some)) {
@@ -109,8 +109,8 @@ describe('a change', () => {
 
   it.each([
     [428, 'without If-Match', {}],
-    [412, 'with a stale one', { 'if-match': STALE }],
-  ])('is answered %d %s', async (status, _, headers) => {
+    [412, 'with a stale tag', { 'if-match': STALE }],
+  ])('gets %d %s', async (status, _, headers) => {
     const found: Record<string, number> = {};
     for await (const { operation, client, ...asked } of walk(changes))
       found[operation.id] = (await ask(client, operation, { ...asked, headers })).status;
@@ -118,7 +118,7 @@ describe('a change', () => {
   });
 });
 
-it('answers 304 to who has the version already', async () => {
+it('answers 304 to the current tag', async () => {
   const found: Record<string, number> = {};
   const some = operations.filter((operation) => operation.statuses.includes(304) && targetsOf(operation).length > 0);
   for await (const { operation, client, path } of walk(some)) {
@@ -145,7 +145,7 @@ it('answers HEAD wherever it answers GET, with the same headers and no body', as
 });
 
 describe('answers 400 to', () => {
-  it('ids and names that cannot be', async () => {
+  it('invalid ids and names', async () => {
     const found: Record<string, number> = {};
     for await (const { operation, client, thing, ...asked } of walk())
       for (const name of operation.checked) {
@@ -155,7 +155,7 @@ describe('answers 400 to', () => {
     expectAll(400, found);
   });
 
-  it('parameters that are not valid, or not known', async () => {
+  it('invalid and unknown parameters', async () => {
     const found: Record<string, number> = {};
     for await (const { operation, client, path, ...asked } of walk(operations.filter(({ query }) => query.length > 0)))
       for (const query of ['cursor=made-up', 'limit=0', 'limit=x', 'unknown=1']) {
@@ -167,11 +167,11 @@ describe('answers 400 to', () => {
     expectAll(400, found);
   });
 
-  it('bodies that are not JSON, or have a member too many', async () => {
+  it('bodies that are not JSON, or have an unknown member', async () => {
     const found: Record<string, number> = {};
     const some = operations.filter(({ input }) => input);
     for await (const { operation, client, body, ...asked } of walk(some)) {
-      // What takes many makes the best of bad ones.
+      // An upload reports bad elements instead of failing.
       const bad = Array.isArray(body) ? [{}] : ['{', { ...(body as object), notAMember: 1 }];
       for (const one of bad) {
         const answer = await ask(client, operation, { ...asked, body: one });
@@ -181,7 +181,7 @@ describe('answers 400 to', () => {
     expectAll(400, found);
   });
 
-  it('odd bytes in an address', async () => {
+  it('odd bytes in a path', async () => {
     const found: Record<string, number> = {};
     for await (const { operation, client, path, ...asked } of walk())
       found[operation.id] = (await ask(client, operation, { ...asked, path: `${path}?%00` })).status;
@@ -189,13 +189,13 @@ describe('answers 400 to', () => {
   });
 });
 
-it('has then shown every usual status that openapi.json names', () => {
+it('has by then seen every usual status that openapi.json names', () => {
   const isEverForbidden = (operation: Operation) =>
     table.some((row) => row.operation === operation && row.status === 403);
   const unshown = operations.flatMap((operation) => {
     const statuses = operation.statuses
       .filter((status) => USUAL.includes(status) && !shown.get(operation.id)?.has(status))
-      // It is named for all that is not for anyone, also where there is nobody to forbid it to.
+      // The document names 403 for every operation that needs a token, even when nobody is forbidden to use it.
       .filter((status) => !isShownElsewhere(operation, status) && (status !== 403 || isEverForbidden(operation)));
     const isDescribed = targetsOf(operation).length > 0;
     return isDescribed && statuses.length > 0 ? [{ file: contractFileOf(operation), operation, statuses }] : [];

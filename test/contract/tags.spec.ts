@@ -15,15 +15,15 @@ beforeAll(async () => {
 });
 afterAll(() => app?.close());
 
-/** One step of one client: what it does with what it last saw. */
+/** One step of one client, based on the last version that it saw. */
 const step = fc.record({
   who: fc.nat({ max: 2 }),
   what: fc.constantFrom('read', 'patch', 'put'),
-  /** Without waiting for the step before. */
+  /** Whether it does not wait for the previous step. */
   atOnce: fc.boolean(),
 });
 
-/** One client's view of a record: the version that it holds, as long as it reads. */
+/** One client's view of a record: the version that it last saw. */
 class Reader {
   tag: string;
   count: number;
@@ -47,7 +47,7 @@ class Reader {
     const answer = await this.client.get(this.path, { 'if-none-match': held });
     if (answer.status === 304) expect(etagOf(answer)).toBe(held);
     else this.keep(answer);
-    // Nothing that was not asked for is sent, and nothing that is new is kept back.
+    // An unchanged version is not sent again, and a new one is never withheld.
     if (answer.status === 200) expect(etagOf(answer)).not.toBe(held);
     return false;
   }
@@ -60,7 +60,7 @@ class Reader {
     return true;
   }
 
-  /** A tag stands for one state and no other, whoever saw it. */
+  /** Expects each tag to mean one state only, for all clients. */
   private keep(answer: Response): void {
     this.tag = etagOf(answer);
     this.count = answer.body.data.count;
@@ -91,7 +91,7 @@ it('loses no update and never calls a changed record unchanged, however its clie
       await settle();
       const last = await ada.get(path);
       expect(last.body.data.count).toBe(writes);
-      // Every write made a version with a tag of its own, and who holds another tag is told of the last one.
+      // Every write made a version with its own tag, and every older tag gets the last version.
       expect([last.body.version, seen.size]).toEqual([writes + 1, writes + 1]);
       for (const [tag, count] of seen) {
         const { status } = await ada.get(path, { 'if-none-match': tag });

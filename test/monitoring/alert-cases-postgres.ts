@@ -20,7 +20,7 @@ const ofOne = { ...critical, pod: 'floodgate-db-1' };
 const ofOneLater = { ...warning, pod: 'floodgate-db-1' };
 const receives = (of: typeof one) => of('cnpg_pg_replication_is_wal_receiver_up');
 const behind = (of: typeof one) => of('cnpg_pg_replication_lag');
-/** Of kube-state-metrics. */
+/** A metric of kube-state-metrics. */
 const ready = (pod: string) => `kube_pod_status_ready{namespace="floodgate",pod="${pod}",condition="true"}`;
 const left = (volume: string) => ofVolume('kubelet_volume_stats_available_bytes', volume);
 const size = (volume: string) => ofVolume('kubelet_volume_stats_capacity_bytes', volume);
@@ -30,7 +30,7 @@ const waited =
   'cnpg_pgbouncer_pools_maxwait{job="floodgate-db-pooler",namespace="floodgate",pod="pooler-a",user="floodgate"}';
 const volume = { namespace: 'floodgate', persistentvolumeclaim: 'floodgate-db-1' };
 
-/** Of PostgreSQL: time begins at 0 in seconds, as a test's does. */
+/** The alerts about PostgreSQL. Times are in seconds from 0, as in a test of promtool. */
 export const CASES: Record<string, AlertCase> = {
   FloodgateDatabaseUnwatched: {
     after: 10,
@@ -44,7 +44,7 @@ export const CASES: Record<string, AlertCase> = {
     fires: { [up]: '1x2400', [madeBackup]: '600x2400' },
     labels: critical,
     summary: 'There is no backup of the last 36 hours.',
-    // One that has taken an hour longer.
+    // A backup that took an hour longer.
     silent: { [up]: '1x2400', [madeBackup]: '600x2230 133800x170' },
   },
   FloodgateBackupFailed: {
@@ -59,7 +59,7 @@ export const CASES: Record<string, AlertCase> = {
     fires: { [archived(one)]: '60x10', [notArchived(one)]: '0 0 120x8', [recovers(one)]: '0x10' },
     labels: ofOne,
     summary: 'floodgate-db-1 cannot archive its log (WAL).',
-    // It was tried again; and a standby failed when it was still the primary.
+    // The failed backup was repeated; and a standby failed while it was still the primary.
     silent: {
       [archived(one)]: '60x6 420x4',
       [notArchived(one)]: '0 0 120x8',
@@ -124,7 +124,7 @@ export const CASES: Record<string, AlertCase> = {
     fires: { [left('floodgate-db-1')]: '20x20', [size('floodgate-db-1')]: '100x20' },
     labels: { ...volume, severity: 'warning' },
     summary: 'The volume floodgate-db-1 has 20% left.',
-    // Somebody else's is as full as they like.
+    // The volumes of others do not matter.
     silent: {
       [left('floodgate-db-1')]: '26x20',
       [size('floodgate-db-1')]: '100x20',

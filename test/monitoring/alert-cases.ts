@@ -2,7 +2,7 @@
 export type Input = Record<string, string>;
 
 export interface AlertCase {
-  /** Minutes after which it fires, and with these is silent. */
+  /** The minutes after which it fires, or is silent. */
   after: number;
   fires: Input;
   labels: Record<string, string>;
@@ -48,14 +48,14 @@ const namespace = 'floodgate';
 export const critical = { namespace, severity: 'critical' };
 export const warning = { namespace, severity: 'warning' };
 
-/** For each alert what makes it fire, and what comes close and does not. */
+/** For each alert, figures that make it fire, and similar ones that do not. */
 export const CASES: Record<string, AlertCase> = {
   FloodgateBurnsBudgetIn2Days: {
     after: 90,
     fires: { [ok]: '0+980x90', [failed]: '0+20x90' },
     labels: critical,
     summary: '2% of the requests of the last hour failed.',
-    // All over for ten minutes; and a process that is not ready is no failed request.
+    // The failures ended ten minutes ago; and a process that is not ready is not a failed request.
     silent: { [ok]: '0+1000x90', [failed]: '0+50x80 4000x10', [failedProbe]: '0+1000x90' },
   },
   FloodgateBurnsBudgetIn5Days: {
@@ -84,7 +84,7 @@ export const CASES: Record<string, AlertCase> = {
     fires: { [database('floodgate-a')]: '1 1 0x5', [database('floodgate-b')]: '1 1 0x5' },
     labels: critical,
     summary: 'No pod can use PostgreSQL.',
-    // One that is alone with it is not ready; and a primary that moves is back within a minute.
+    // A replica that is alone with the fault is not ready; and a primary that moves is back within a minute.
     silent: { [database('floodgate-a')]: '0x5', [database('floodgate-b')]: '1 1 1 1 1 0' },
   },
   FloodgateNoTarget: {
@@ -99,7 +99,7 @@ export const CASES: Record<string, AlertCase> = {
     fires: { [fast(ROUTE)]: '0+97x20', [all(ROUTE)]: '0+100x20' },
     labels: warning,
     summary: '3% of the requests take longer than 0.5 s.',
-    // An export takes as long as there is to export.
+    // The duration of an export depends on its size.
     silent: { [fast(ROUTE)]: '0+991x20', [all(ROUTE)]: '0+1000x20', [fast(EXPORT)]: '0x20', [all(EXPORT)]: '0+100x20' },
   },
   FloodgateSheds: {
@@ -163,7 +163,7 @@ export const CASES: Record<string, AlertCase> = {
     fires: { [redis('floodgate-a')]: '1 1 0x10', [redis('floodgate-b')]: '0x10' },
     labels: critical,
     summary: 'No pod can use Redis.',
-    // It was restarted.
+    // Redis was restarted.
     silent: { [redis('floodgate-a')]: '1 1 0x3 1x5', [redis('floodgate-b')]: '0x10' },
   },
   FloodgateRedisRestarts: {
@@ -185,7 +185,7 @@ export const CASES: Record<string, AlertCase> = {
     fires: { [certificate('floodgate')]: '871200x120' },
     labels: { name: 'floodgate', severity: 'warning' },
     summary: 'The certificate is not renewed, and ends in 10d 0h 0m 0s.',
-    // Renewed within the hour, and another's.
+    // Renewed within the hour, and a certificate of others.
     silent: { [certificate('floodgate')]: '871200x50 7776000x70', [certificate('other')]: '871200x120' },
   },
   FloodgateCertificateEnds: {

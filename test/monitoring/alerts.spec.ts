@@ -15,7 +15,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const alerts = allRules(rules).filter(({ alert }) => alert);
 const names = alerts.map(({ alert }) => alert);
 
-/** What promtool says, and whether it is content. JSON is YAML. */
+/** Runs promtool. @returns its output and whether it succeeded. JSON is valid YAML */
 function promtool(how: string[], file: string, content: unknown): { isContent: boolean; said: string } {
   const path = join(folder, file);
   writeFileSync(path, JSON.stringify(content));
@@ -23,7 +23,7 @@ function promtool(how: string[], file: string, content: unknown): { isContent: b
   return { isContent: status === 0, said: stdout + stderr };
 }
 
-/** A test of promtool: after some minutes of these figures the alert is firing with these words, or not. */
+/** A test of promtool: after these minutes of these figures the alert fires with these annotations, or does not. */
 const unitTest = (alertname: string, input: Input, after: number, expected: object[]) => ({
   interval: '1m',
   input_series: Object.entries(input).map(([series, values]) => ({ series, values })),
@@ -36,10 +36,10 @@ const firing = Object.entries(CASES).map(([alert, { fires, after, labels, summar
 });
 const silent = Object.entries(CASES).map(([alert, { silent, after }]) => unitTest(alert, silent, after, []));
 
-/** Days are gone through in steps of half an hour: the rules are worked out anew at each. */
+/** Evaluates the rules in steps of half an hour for tests of days, since every step takes time. */
 function test(tested: Rules, tests: ReturnType<typeof unitTest>[]) {
   writeFileSync(join(folder, 'rules.json'), JSON.stringify(tested));
-  // Else in any order: what alerts look at must have been recorded by then.
+  // Recording rules must run before the alerts that use them; the order would otherwise be arbitrary.
   const order = tested.groups.map(({ name }) => name);
   const isLong = ({ input_series }: (typeof tests)[0]) => input_series.some(({ values }) => /x\d{4}/.test(values));
   const runs = [
@@ -54,7 +54,7 @@ function test(tested: Rules, tests: ReturnType<typeof unitTest>[]) {
 const complaintsOf = ({ isContent, said }: ReturnType<typeof test>) =>
   isContent ? '' : said || 'promtool did not run';
 
-/** The alerts of which promtool says that they did not do what a test expected. */
+/** The alerts that failed their tests, by promtool's output. */
 const failedIn = (said: string) => [...new Set([...said.matchAll(/alertname: ?(\w+)/g)].map(([, name]) => name))];
 
 const withAlerts = (change: (rule: Rule) => Partial<Rule>): Rules => ({
@@ -65,17 +65,17 @@ const withAlerts = (change: (rule: Rule) => Partial<Rule>): Rules => ({
 });
 
 describeWith('promtool', 'the alerts', () => {
-  it('are well-formed, which broken ones are not', () => {
+  it('are well-formed, unlike broken ones', () => {
     expect(promtool(['check', 'rules'], 'rules.json', rules)).toMatchObject({ isContent: true });
     const broken = withAlerts(({ expr }) => ({ expr: `${expr} >` }));
     expect(promtool(['check', 'rules'], 'broken.json', broken)).toMatchObject({ isContent: false });
   });
 
-  it('have each a case in which it fires, and one in which it does not', () => {
+  it('each have a case in which they fire, and one in which they do not', () => {
     expect(Object.keys(CASES).sort()).toEqual([...names].sort());
   });
 
-  it('fire when they should, and say what is the matter', () => {
+  it('fire when they should, with the right annotations', () => {
     expect(complaintsOf(test(rules, firing))).toBe('');
   });
 
@@ -83,7 +83,7 @@ describeWith('promtool', 'the alerts', () => {
     expect(complaintsOf(test(rules, silent))).toBe('');
   });
 
-  it('would be found out, each of them, if they never fired, or always', () => {
+  it('would each fail these tests if they fired never or always', () => {
     const never = test(
       withAlerts(({ expr }) => ({ expr: `(${expr}) and on () vector(1) == 2` })),
       firing,
@@ -104,7 +104,7 @@ describe('the runbook', () => {
     expect(runbookFaults(alerts, text)).toEqual([]);
   });
 
-  it('would be found out if a paragraph were missing, empty, or of no alert', () => {
+  it('would fail this test if a paragraph were missing, empty, or about no alert', () => {
     expect(runbookFaults(alerts, text.replace('### FloodgateSlow', '### FloodgateQuick'))).toEqual([
       'FloodgateSlow has no paragraph',
       'FloodgateQuick is no alert',

@@ -4,7 +4,7 @@ import { EXPORTERS, unexported } from './exporters.js';
 import { namesIn } from './expression.js';
 import { allRules, rules } from './manifests.js';
 
-describeWith('go', 'The metrics of others that alerts name', (go) => {
+describeWith('go', 'The metrics of other programs that alerts use', (go) => {
   for (const [name, exporter] of Object.entries(EXPORTERS)) {
     const project = { name, groups: [], module: exporter.module, folder: '.', versions: ['', ''] as [string, string] };
     const found = go
@@ -20,7 +20,7 @@ describeWith('go', 'The metrics of others that alerts name', (go) => {
       expect(unexported({ ...exporter, metrics: renamed }, folder)).toEqual(renamed);
     });
 
-    it(`are all named in rules: ${name}`, () => {
+    it(`are all used by rules: ${name}`, () => {
       const named = allRules(rules).flatMap(({ expr }) => namesIn(expr).metrics);
       expect(exporter.metrics.filter((metric) => !named.includes(metric))).toEqual([]);
     });

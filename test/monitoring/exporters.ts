@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { load } from 'js-yaml';
 import { KUBERNETES, PROJECTS } from '../k8s/projects.js';
 
-/** Who exports metrics that rules name, other than the app, and where its Go module says so. */
+/** A program other than the app whose metrics rules use, and the place in its Go module that defines them. */
 interface Exporter {
   module: string;
   versions: string[];
-  /** Given the module's folder. */
+  /** The source text that defines the metrics. */
   exported: (read: (file: string) => string) => string;
   metrics: string[];
 }
@@ -29,7 +29,7 @@ const queried = (text: string) =>
     )
     .join(' ');
 
-/** By name. What it exports is checked against what it says of itself. */
+/** By name. The metrics are checked against the exporter's source. */
 export const EXPORTERS: Record<string, Exporter> = {
   CloudNativePG: {
     module: moduleOf('CloudNativePG'),
@@ -69,7 +69,7 @@ export const EXPORTERS: Record<string, Exporter> = {
   },
 };
 
-/** Metrics that an exporter is said to have, and has not in that version of its module. */
+/** The listed metrics that an exporter does not have in that version of its module. */
 export const unexported = ({ metrics, exported }: Exporter, folder: string): string[] => {
   const names = new Set(exported((file) => readFileSync(`${folder}/${file}`, 'utf8')).match(/[a-z]\w+/g));
   return metrics.filter((name) => !names.has(name));

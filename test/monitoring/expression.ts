@@ -1,4 +1,4 @@
-/** PromQL's words that stand where a name may. */
+/** PromQL's keywords in places where a name may be. */
 const WORDS = /^(?:by|without|on|ignoring|group_left|group_right|and|or|unless|bool|offset|atan2|inf|nan)$/i;
 const GROUPING = /\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)/gi;
 
@@ -11,7 +11,7 @@ export function namesIn(expression: string): { metrics: string[]; labels: string
     .replace(/\{[^}]*\}/g, ' ')
     .replace(/\[[^\]]*\]/g, ' ')
     .replace(GROUPING, ' ');
-  // A name before a bracket is a function; what follows a digit is a unit.
+  // A name before a bracket is a function, and letters after a digit are a unit.
   const metrics = [...rest.matchAll(/(?<![\w.])[a-zA-Z_:][\w:]*(?!\w|:|\s*\()/g)].map(([name]) => name);
   return {
     metrics: unique(metrics.filter((name) => !WORDS.test(name))),

@@ -6,18 +6,18 @@ const PROBES_PER_SECOND = 10;
 
 interface Request extends RequestInit {
   path: string;
-  /** As autoscalers count it. */
+  /** Its weight in the autoscalers' queries. */
   weight: number;
 }
 
-/** Callers at a steady rate, and probes beside them, as a kubelet sends them, only more often. */
+/** Callers at a steady rate, and probes like a kubelet's, only more frequent. */
 export class Load {
-  /** When each request of a caller was answered, in Unix seconds, and its weight, by process. */
+  /** The time of each answer to a caller, in Unix seconds, and its weight, by process. */
   private readonly answered = new Map<string, { at: number; weight: number }[]>();
   private readonly open = new Set<Promise<void>>();
   private readonly timers: NodeJS.Timeout[] = [];
 
-  /** Reads of a record, of a list and of what is not there, and records that are made. */
+  /** Sends reads of a record, of a list and of a missing record, and creations of records. */
   static async start(admin: Client, processes: { url: string; perSecond: number }[]): Promise<Load> {
     const set = await makeCollection(admin, 'public', 'loaded');
     const record = { path: (await makeRecord(admin, set)).path, weight: 0.25 };
@@ -49,7 +49,7 @@ export class Load {
     return load;
   }
 
-  /** How many requests of callers, by their weights, a process answered per second, within so many seconds before a time. */
+  /** The weighted requests of callers that a process answered per second, in this many seconds before a time. */
   rate(url: string, until: number, seconds: number): number {
     const within = (this.answered.get(url) ?? []).filter(({ at }) => at > until - seconds && at <= until);
     return within.reduce((sum, { weight }) => sum + weight, 0) / seconds;
@@ -60,13 +60,13 @@ export class Load {
     await Promise.all(this.open);
   }
 
-  /** Sends so many a second, whether or not they are answered; one that is late is made up for. */
+  /** Sends this many a second, whether or not they are answered, and catches up on late ones. */
   private each(perSecond: number, send: (number: number) => Promise<unknown>): void {
     const began = Date.now();
     let sent = 0;
     const tick = () => {
       for (const due = ((Date.now() - began) * perSecond) / 1000; sent < due; sent++) {
-        // What fails was not answered, and does not count.
+        // A failed request was not answered, and does not count.
         const sending = send(sent)
           .then(ignore, ignore)
           .finally(() => this.open.delete(sending));

@@ -13,7 +13,7 @@ export interface Rule {
   annotations?: Record<string, string>;
 }
 
-/** Of a PrometheusRule what Prometheus itself reads. */
+/** The part of a PrometheusRule that Prometheus itself reads. */
 export interface Rules {
   groups: { name: string; rules: Rule[] }[];
 }
@@ -62,7 +62,7 @@ export const dashboards: Dashboard[] = readdirSync(DASHBOARDS).map((file) =>
 
 export const allRules = ({ groups }: Rules) => groups.flatMap(({ rules }) => rules);
 
-/** The query of the adapter's template for these pods, made as the adapter makes it. */
+/** Fills the adapter's template for these pods like the adapter. */
 export const adapterQuery = ({ metricsQuery, name }: AdapterRule, namespace: string, pods: string[]): string => {
   const matcher = `pod${pods.length > 1 ? '=~' : '='}"${pods.join('|')}"`;
   const filled: Record<string, string> = {
@@ -76,7 +76,7 @@ export const adapterQuery = ({ metricsQuery, name }: AdapterRule, namespace: str
   });
 };
 
-/** Every query of a dashboard, with the panel that it is in. */
+/** Every query of a dashboard with its panel. */
 export const targetsOf = ({ title, panels }: Dashboard) =>
   panels.flatMap((panel) => (panel.targets ?? []).map(({ expr }) => ({ title: `${title}, ${panel.title}`, expr })));
 

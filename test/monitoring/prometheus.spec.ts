@@ -20,11 +20,11 @@ import {
   triggers,
 } from './manifests.js';
 
-/** As the autoscalers' queries. */
+/** The window of the autoscalers' queries. */
 const WINDOW_S = 30;
 const PODS = ['floodgate-a', 'floodgate-b'];
 
-/** What kube-state-metrics exports, and the app does not; and what exporters.spec.ts holds against theirs. */
+/** Metrics of kube-state-metrics, and those that exporters.spec.ts checks. */
 const OF_CLUSTER = [
   ...Object.values(EXPORTERS).flatMap(({ metrics }) => metrics),
   'kube_deployment_status_replicas_available',
@@ -47,7 +47,7 @@ const LABELS_OF_CLUSTER = [
   'status',
   'value',
 ];
-/** Panels of those alone, which have no data without a cluster. */
+/** Panels that only use those metrics, which have no data without a cluster. */
 const PANELS_OF_CLUSTER = ['Floodgate: pods, Replicas', 'Floodgate: pods, Restarts'];
 
 const queryOf = (name: string) => triggers.find((trigger) => trigger.name === name)?.metadata.query as string;
@@ -59,7 +59,7 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
   let prometheus: Prometheus;
   let load: Load;
   let urls: string[];
-  /** The moment that all is asked about. */
+  /** The time of all queries. */
   let now: number;
 
   beforeAll(async () => {
@@ -71,7 +71,7 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
       { url: there, perSecond: 30 },
     ]);
     prometheus = await Prometheus.start({ 'floodgate-a': here, 'floodgate-b': there }, rules);
-    // It takes some seconds to begin.
+    // Prometheus takes some seconds to start.
     await until(async () => (await prometheus.query('up == 1')).length === PODS.length);
     await pause((WINDOW_S + 1) * 1000);
     now = Date.now() / 1000;
@@ -85,19 +85,19 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
   const truth = () => urls.map((url) => load.rate(url, now, WINDOW_S));
   const total = () => truth().reduce((sum, rate) => sum + rate);
 
-  /** Requests per second by pod, as the autoscaler gets them from the adapter. */
+  /** Requests per second by pod, computed like the adapter for the autoscaler. */
   const adapted = async (rule = adapterRule) => {
     const found = await prometheus.query(adapterQuery(rule, 'floodgate', PODS), now);
     return PODS.map((pod) => Number(found.find(({ metric }) => metric.pod === pod)?.value[1]));
   };
-  /** The one figure that KEDA takes a query for. */
+  /** The single value of a query of KEDA. */
   const scaled = async (query: string) => {
     const found = await prometheus.query(query, now);
     expect(found).toHaveLength(1);
     return Number(found[0]?.value[1]);
   };
 
-  it('finds the true requests per second of each pod by the rule of prometheus-adapter', async () => {
+  it('finds the true requests per second of each pod with the rule of prometheus-adapter', async () => {
     const [here, there] = truth() as [number, number];
     expect(here).toBeGreaterThan(there * 1.5);
     const found = await adapted();
@@ -108,7 +108,7 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
     expect(isTrue(await scaled(adapterQuery(adapterRule, 'floodgate', PODS.slice(0, 1))), here)).toBe(true);
   });
 
-  it('finds the series by which the adapter knows the metric, and the metric that the autoscaler asks for', async () => {
+  it('finds the series by which the adapter discovers the metric, and the metric that the autoscaler requests', async () => {
     const { seriesQuery, name, resources } = adapterRule;
     const series = await prometheus.series(seriesQuery);
     expect(series.length).toBeGreaterThan(4);
@@ -120,7 +120,7 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
     expect(name.as).toBe(autoscaler[0]?.value.pods.metric.name);
   });
 
-  it("finds the true requests per second of all pods by KEDA's query, and how busy their event loops are", async () => {
+  it("finds the true requests per second of all pods with KEDA's query, and the utilization of their event loops", async () => {
     const found = await scaled(queryOf('requests-per-second'));
     expect(isTrue(found, total()) || [found, total()]).toBe(true);
     const pods = await prometheus.query(`avg_over_time(nodejs_eventloop_utilization[${WINDOW_S}s])`, now);
@@ -130,7 +130,7 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
     expect(await scaled(queryOf('event-loop-utilization'))).toBeCloseTo((busy[0] as number) + (busy[1] as number));
   });
 
-  it('would not find it if probes were counted too, or the pods scraped under another name', async () => {
+  it('would not find it if probes were counted as well, or if the pods were scraped under another name', async () => {
     const withProbes = (query: string) => query.replaceAll('/health/.*|', '');
     const found = await adapted({ ...adapterRule, metricsQuery: withProbes(adapterRule.metricsQuery) });
     expect(found.map((rate, pod) => isTrue(rate, truth()[pod] as number))).toEqual([false, false]);
@@ -148,14 +148,14 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
     expect(isTrue(await scaled(unweighed(queryOf('requests-per-second'))), total())).toBe(false);
   });
 
-  it('has a figure of 0 for a pod that nobody but its probes has asked', async () => {
+  it('has a figure of 0 for a pod that only answers probes', async () => {
     const nobody = (query: string) =>
       query.replaceAll('/health/.*|', '/health/.*|/api/.*|').replaceAll('GET|HEAD', 'TRACE');
     expect(await adapted({ ...adapterRule, metricsQuery: nobody(adapterRule.metricsQuery) })).toEqual([0, 0]);
     expect(await scaled(nobody(queryOf('requests-per-second')))).toBe(0);
   });
 
-  /** Metrics and labels that an expression names, and nobody exports. */
+  /** Metrics and labels of expressions that nothing exports. */
   const unknownIn = async (expressions: string[]) => {
     const series = await prometheus.series('{__name__=~".+"}');
     const metrics = new Set([...series.map(({ __name__ }) => __name__), ...OF_CLUSTER]);
@@ -173,7 +173,7 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
     ...dashboards.flatMap(targetsOf).map(({ expr }) => filled(expr)),
   ];
 
-  it('knows every metric and label that a rule, an autoscaler or a dashboard names', async () => {
+  it('has every metric and label that a rule, an autoscaler or a dashboard uses', async () => {
     expect(expressions().length).toBeGreaterThan(50);
     expect(expressions().flatMap((expression) => namesIn(expression).metrics.slice(0, 1)).length).toBe(
       expressions().length,
@@ -181,12 +181,12 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
     expect(await unknownIn(expressions())).toEqual([]);
   });
 
-  it('would not know one that was renamed', async () => {
+  it('would lack a renamed one', async () => {
     const renamed = expressions().map((text) => text.replace('redis_up', 'redis_is_up').replace('http_route', 'route'));
     expect(new Set(await unknownIn(renamed))).toEqual(new Set(['redis_is_up', 'route']));
   });
 
-  /** Queries of panels that give no figure. */
+  /** Panels whose queries return no number. */
   const emptyIn = async (shown: Dashboard[]) => {
     const empty: string[] = [];
     for (const { title, expr } of shown.flatMap(targetsOf)) {
@@ -196,7 +196,7 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
     return [...new Set(empty)];
   };
 
-  it('has data for every panel, and the namespaces to choose from', async () => {
+  it('has data for every panel, and the namespaces of the selector', async () => {
     expect(await emptyIn(dashboards)).toEqual(PANELS_OF_CLUSTER);
     for (const { templating } of dashboards) {
       const [, match, label] = /^label_values\((.+), (\w+)\)$/.exec(templating.list[1]?.query ?? '') ?? [];
@@ -204,10 +204,10 @@ describeWith('prometheus', 'Prometheus, while it scrapes two processes under loa
     }
   });
 
-  it('would have none for panels that ask for something else', async () => {
+  it('would have none for panels with another job', async () => {
     const broken = JSON.parse(JSON.stringify(dashboards).replaceAll('job=\\"floodgate\\"', 'job=\\"api\\"'));
     const panels = new Set(dashboards.flatMap(targetsOf).map(({ title }) => title));
-    // Three show what the rules have recorded, whatever its job was called.
+    // Three panels show recorded series, which do not depend on the name of the job.
     expect((await emptyIn(broken)).length).toBe(panels.size - 3);
   });
 });

@@ -9,7 +9,7 @@ import { adapterQuery, adapterRules, read, triggers } from './manifests.js';
 const folder = mkdtempSync(join(tmpdir(), 'floodgate-scaling-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Requests per second that one core was measured to do (README.md), how they are labelled, and what four pods become at four fifths (docs/scaling.md). */
+/** The measured requests per second of one core (README.md), their labels, and the number of pods that four become at four fifths (docs/scaling.md). */
 const BY_ID = 'http_request_method="GET",http_route="/api/v1/data/:collection/records/:id"';
 const RECORDS = 'http_route="/api/v1/data/:collection/records"';
 const CAPACITIES: [of: string, capacity: number, labels: string, pods: string][] = [
@@ -19,7 +19,7 @@ const CAPACITIES: [of: string, capacity: number, labels: string, pods: string][]
   ['creates', 11_250, `http_request_method="POST",${RECORDS}`, '6 pods'],
 ];
 const PODS = ['floodgate-a', 'floodgate-b', 'floodgate-c', 'floodgate-d'];
-/** Of the HorizontalPodAutoscaler, within which it leaves the pods as they are. */
+/** The tolerance within which the HorizontalPodAutoscaler keeps the number of pods. */
 const TOLERANCE = 1.1;
 const CHANGE_S = 300;
 
@@ -30,7 +30,7 @@ const keda = triggers.find(({ name }) => name === 'requests-per-second')?.metada
 };
 const hpa = (load(read('autoscale-qps/hpa.yaml')) as { value: { pods: { target: { averageValue: string } } } }[])[0];
 
-/** The pods that each autoscaler has come to by its formula, at the target of its manifest. */
+/** The number of pods by each autoscaler's formula, at the target of its manifest. */
 const desired = (query: string, target: string) =>
   `ceil(sum(${query}) / ${target}) and sum(${query}) / ${target} > ${TOLERANCE * PODS.length}`;
 const QUERIES = {
@@ -38,11 +38,11 @@ const QUERIES = {
   KEDA: desired(keda.query, keda.threshold),
 };
 
-/** Pods that Prometheus works out, if they are more than there are, some seconds after a load of shares of one core has become another. */
+/** The number of pods that Prometheus computes, if it is more than now, some seconds after the load, in shares of one core, has changed. */
 function grown(query: string, labels: string, [before, after]: [number, number], afterS: number): string {
   const series = PODS.map((pod) => ({
     series: `http_server_request_duration_seconds_count{job="floodgate",namespace="floodgate",pod="${pod}",${labels},http_response_status_class="2xx"}`,
-    // A sample each 10 s.
+    // One sample every 10 s.
     values: `0+${before * 10}x${CHANGE_S / 10} ${before * CHANGE_S + after * 10}+${after * 10}x60`,
   }));
   const test = {
@@ -64,12 +64,12 @@ describeWith('promtool', 'Four pods, by requests per second', () => {
       expect(grown(query, labels, [capacity * 0.2, capacity * 0.2], 120)).toBe('as many');
     });
 
-    it.each(CAPACITIES)('grow within 30 s when %s come to take four fifths', (_of, capacity, labels, pods) => {
+    it.each(CAPACITIES)('grow within 30 s when %s begin to take four fifths', (_of, capacity, labels, pods) => {
       expect(grown(query, labels, [capacity * 0.2, capacity * 0.8], 10)).toBe('as many');
       expect(grown(query, labels, [capacity * 0.2, capacity * 0.8], 30)).toBe(pods);
     });
 
-    it('would grow on kept reads at a fifth, if requests weighed the same or the target were 2,000', () => {
+    it('would grow on kept reads at a fifth if all requests had the same weight or the target were 2,000', () => {
       const [, capacity, labels] = CAPACITIES[0] as (typeof CAPACITIES)[0];
       for (const wrong of [query.replaceAll('0.25 *', '1 *'), query.replaceAll('/ 6000', '/ 2000')])
         expect(grown(wrong, labels, [capacity * 0.2, capacity * 0.2], 120)).toMatch(/pods/);

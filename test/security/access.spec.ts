@@ -32,9 +32,9 @@ afterAll(async () => {
   await database?.drop();
 });
 
-it('knows every operation of openapi.json, and none that is gone', assertAllSaid);
+it('has a contract for every operation of openapi.json, and for no other', assertAllSaid);
 
-it('speaks of the same things for all that is asked of one path', () => {
+it('uses the same kinds of things for all operations of one path', () => {
   const paths = Object.groupBy(operations, ({ path }) => path);
   for (const [path, of = []] of Object.entries(paths)) {
     const [targets = [], ...others] = of
@@ -44,17 +44,17 @@ it('speaks of the same things for all that is asked of one path', () => {
   }
 });
 
-/** What its owner sees of a thing. */
+/** The reads of a thing by its owner. */
 const look = (thing: Made, reads: Operation[]): Promise<string[]> =>
   Promise.all(reads.map(async (read) => must(200, await thing.owner.get(pathOf(read, thing.values))).text));
 
-/** Texts that tell something, wherever they stand in a body: not those of three letters, which stand in any sentence. */
+/** All texts in a body that are long enough not to occur by chance. */
 function textsIn(value: unknown): string[] {
   if (typeof value === 'string') return value.length < 8 ? [] : [value];
   return value && typeof value === 'object' ? Object.values(value).flatMap(textsIn) : [];
 }
 
-/** What only those see who may read the thing. */
+/** Texts that only callers who may read the thing get to see. */
 function secretsOf(seen: string[], reads: Operation[], target: string): string[] {
   const isRefused = table.some((row) => row.target === target && reads.includes(row.operation) && row.status >= 400);
   const bodies = seen.filter((text) => text.startsWith('{')).map((text) => JSON.parse(text.split('\n', 1)[0] ?? ''));
@@ -62,7 +62,7 @@ function secretsOf(seen: string[], reads: Operation[], target: string): string[]
 }
 
 describe('ASVS 8.2.1, 8.2.2:', () => {
-  it.each(table)('$caller is answered $status to $id of $target', async ({ operation, target, caller, status }) => {
+  it.each(table)('$caller gets $status from $id of $target', async ({ operation, target, caller, status }) => {
     const thing = await makeFor(operation, clients, target);
     const reads = thing.isNew ? [] : readsOf(operation, target);
     const client = caller === 'the owner' ? thing.owner : clients[caller];
@@ -75,14 +75,14 @@ describe('ASVS 8.2.1, 8.2.2:', () => {
         `was answered ${answer.status}: ${answer.text}\nWhere that is right, ${contractFileOf(operation)} is to say so of ${operation.id}`,
       );
     if (status < 400) return;
-    // Who is refused has changed nothing, and learnt nothing.
+    // A refused caller has changed nothing and learnt nothing.
     expect(await look(thing, reads)).toEqual(before);
     const secrets = secretsOf(before, reads, target).filter((text) => !path.includes(text));
     expect(secrets.filter((text) => answer.text.includes(text))).toEqual([]);
   });
 });
 
-/** The status for a request whose body does not come. */
+/** The status of a request whose body is not sent. */
 async function statusBeforeBody({ tokens }: Client, operation: Operation, thing: Made): Promise<number> {
   const authorization = tokens ? `Authorization: Bearer ${tokens.accessToken}\r\n` : '';
   const path = pathOf(operation, thing.values);
@@ -96,7 +96,7 @@ async function statusBeforeBody({ tokens }: Client, operation: Operation, thing:
 
 describe('before the body,', () => {
   const refused = table.filter((row) => row.operation.body !== undefined && row.status >= 400 && !isBehindTheBody(row));
-  it.each(refused)('$caller is answered $status to $id of $target', async ({ operation, target, caller, status }) => {
+  it.each(refused)('$caller gets $status from $id of $target', async ({ operation, target, caller, status }) => {
     const thing = await makeFor(operation, clients, target);
     const client = caller === 'the owner' ? thing.owner : clients[caller];
     const found = await statusBeforeBody(client, operation, thing);

@@ -9,7 +9,7 @@ import { ANY, type Deployment, deploy, PASSWORD, signUp } from './deployment.js'
 let { anyone, admin, ada, start, database, close } = {} as Deployment;
 let clients: Clients;
 beforeAll(async () => {
-  // What is looked for is whether a session ends, not after how many of 5 s a process has heard of it.
+  // The tests are about whether a session ends, not about the seconds until every process knows.
   ({ anyone, admin, ada, start, database, close } = await deploy({ SESSION_CHECK_MS: '0' }));
   clients = await clientsAt(anyone);
 }, 60_000);
@@ -22,30 +22,30 @@ const login = (email: string, password: string) => anyone.post('/api/v1/auth/log
 const refresh = ({ tokens }: Client) => anyone.post('/api/v1/auth/refresh', { refreshToken: tokens?.refreshToken });
 const change = (caller: Client, user: Client, body: unknown) => caller.patch(`/api/v1/users/${user.userId}`, body, ANY);
 
-/** What nobody may read without a token. */
+/** A read that needs a token. */
 const isOwnRead = ({ operation, caller, status }: Row) =>
   operation.method === 'GET' && caller === 'nobody' && status >= 400;
 
-/** Neither of its tokens is good for anything. */
+/** Expects neither of the client's tokens to work anywhere. */
 async function expectEnded(client: Client): Promise<void> {
   const reads = operations.filter(({ method, path }) => method === 'GET' && !path.includes('{'));
   for (const { path } of reads) must(401, await client.get(path));
   must(401, await refresh(client));
 }
-/** A new user who is signed in twice. */
+/** A new user with two sessions. */
 async function twice(name: string): Promise<[Client, Client]> {
   return [await signUp(anyone, name), await anyone.signIn(`${name}@example.com`, PASSWORD)];
 }
 
 describe('ASVS 5.0.0, passwords:', () => {
-  it('6.2.1, 6.2.4, 6.2.9: have 8 characters or more, 64 and more if one likes, and are not among the common ones', async () => {
+  it('6.2.1, 6.2.4, 6.2.9: have 8 characters or more, may have 64 and more, and are not common ones', async () => {
     for (const password of ['x7!kQ2p', 'password', 'Password1', 'qwertyuiop', '1234567890', 'iloveyou1'])
       expect([password, (await register(password)).status]).toEqual([password, 400]);
     for (const length of [8, 15, 64, 128]) must(201, await register('aZ9 '.repeat(32).slice(0, length)));
     must(400, await change(ada, ada, { password: 'password1', currentPassword: PASSWORD }));
   });
 
-  it('6.2.5, 6.2.8: may be of any characters, and are checked as they were given', async () => {
+  it('6.2.5, 6.2.8: may have any characters, and are verified exactly as given', async () => {
     for (const password of [
       'aaaaaaaaaaab',
       '            ',
@@ -68,7 +68,7 @@ describe('ASVS 5.0.0, passwords:', () => {
     }
   });
 
-  it('6.2.2, 6.2.3: are changed by who has them, with the one that was', async () => {
+  it('6.2.2, 6.2.3: can be changed by their users with the current one', async () => {
     const user = await signUp(anyone, 'changer');
     must(400, await change(user, user, { password: 'another-good-one' }));
     must(400, await change(user, user, { password: 'another-good-one', currentPassword: 'a-wrong-one' }));
@@ -77,13 +77,13 @@ describe('ASVS 5.0.0, passwords:', () => {
     must(200, await login('changer@example.com', 'another-good-one'));
   });
 
-  it("6.3.2, 13.2.3: are nobody's by default", async () => {
+  it('6.3.2, 13.2.3: exist for no account by default', async () => {
     for (const email of ['admin@example.com', 'root@example.com', 'admin', 'postgres'])
       for (const password of ['admin', 'password', 'floodgate', 'root', 'changeme', 'postgres'])
         expect([email, password, (await login(email, password)).status]).toEqual([email, password, 401]);
   });
 
-  it('6.3.8: say nothing of whose they are not, whether that one is there, is not, or may not sign in', async () => {
+  it('6.3.8: do not reveal when they are wrong whether the user exists or may sign in', async () => {
     const banned = await signUp(anyone, 'banned');
     must(200, await change(admin, banned, { disabled: true }));
     const words = ({ status, body, headers }: Response) => [
@@ -105,18 +105,18 @@ describe('ASVS 5.0.0, passwords:', () => {
 });
 
 describe('ASVS 5.0.0, sessions:', () => {
-  it('7.2.4: each sign-in has tokens of its own', async () => {
+  it('7.2.4: each sign-in gets new tokens', async () => {
     const [first, second] = await twice('two-sessions');
     expect(first.tokens?.accessToken).not.toBe(second.tokens?.accessToken);
     expect(first.tokens?.refreshToken).not.toBe(second.tokens?.refreshToken);
-    // What signs them is of one session alone, and not to be guessed.
+    // The secret of refresh tokens is different for each session, and cannot be guessed.
     const [seeds] = await database.query(
       'SELECT count(*) - count(DISTINCT seed) AS twice, min(length(seed)) AS shortest FROM sessions',
     );
     expect(seeds).toEqual({ twice: '0', shortest: 32 });
   });
 
-  it('7.4.1: one that was signed out of ends, and no other', async () => {
+  it('7.4.1: signing out ends one session and no other', async () => {
     const [left, stays] = await twice('leaver');
     must(204, await anyone.post('/api/v1/auth/logout', { refreshToken: left.tokens?.refreshToken }));
     await expectEnded(left);
@@ -130,13 +130,13 @@ describe('ASVS 5.0.0, sessions:', () => {
       'deleted by themselves',
       async (user: Client) => must(204, await user.delete(`/api/v1/users/${user.userId}`, ANY)),
     ],
-  ])('7.4.2: all of a user end who is %s', async (how, end) => {
+  ])('7.4.2: all sessions end of a user who is %s', async (how, end) => {
     const sessions = await twice(`gone-${how.replaceAll(' ', '-')}`);
     await end(sessions[0]);
     for (const session of sessions) await expectEnded(session);
   });
 
-  it('7.4.3: with a new password, all others end', async () => {
+  it('7.4.3: a new password ends all other sessions', async () => {
     const [here, elsewhere] = await twice('renewer');
     must(200, await change(here, here, { password: 'a-new-password', currentPassword: PASSWORD }));
     await expectEnded(elsewhere);
@@ -144,13 +144,13 @@ describe('ASVS 5.0.0, sessions:', () => {
     must(200, await refresh(here));
   });
 
-  it('7.4.5: an admin ends all of a user by setting a password', async () => {
+  it('7.4.5: an admin ends all sessions of a user by setting a password', async () => {
     const sessions = await twice('helped');
     must(200, await change(admin, sessions[0], { password: 'set-by-an-admin' }));
     for (const session of sessions) await expectEnded(session);
   });
 
-  it('8.3.2: what a token says of a role is not what is gone by', async () => {
+  it('8.3.2: the role in a token does not decide permissions', async () => {
     await signUp(anyone, 'deputy');
     const user = await anyone.signIn('deputy@example.com', PASSWORD);
     must(200, await change(admin, user, { role: 'admin' }));
@@ -163,7 +163,7 @@ describe('ASVS 5.0.0, sessions:', () => {
 });
 
 describe('ASVS 5.0.0, the rest:', () => {
-  it('1.2.4: what looks like SQL is a text', async () => {
+  it('1.2.4: input that looks like SQL is treated as text', async () => {
     const injections = [
       "' OR '1'='1",
       "'; DROP TABLE users; --",
@@ -191,7 +191,7 @@ describe('ASVS 5.0.0, the rest:', () => {
     must(200, await admin.get('/api/v1/users'));
   });
 
-  it('3.5.1, 3.5.2: what another site can send without asking first is refused', async () => {
+  it('3.5.1, 3.5.2: requests that another site can send without a preflight are refused', async () => {
     for (const operation of operations.filter(({ method }) => method === 'POST')) {
       const thing = await makeFor(operation, clients);
       const client = callerFor(operation, clients, thing);
@@ -202,13 +202,13 @@ describe('ASVS 5.0.0, the rest:', () => {
         expect([operation.id, type, status]).toEqual([operation.id, type, 415]);
       }
     }
-    // There is no cookie that would be sent along.
+    // No cookie exists that a browser would add.
     const { headers } = await login(ADMIN.email, ADMIN.password);
     expect(headers.get('set-cookie')).toBeNull();
     must(401, await anyone.get('/api/v1/users/me', { cookie: `access_token=${ada.tokens?.accessToken}` }));
   });
 
-  it("14.2.1, 14.3.2: a token is taken from no address, and what is one's own is kept by no cache", async () => {
+  it('14.2.1, 14.3.2: a token in a URL is not accepted, and no shared cache may store private data', async () => {
     const token = ada.tokens?.accessToken as string;
     for (const name of ['access_token', 'token', 'authorization', 'bearer'])
       must(401, await anyone.get(`/api/v1/users/me?${name}=${token}`));
@@ -226,7 +226,7 @@ describe('ASVS 5.0.0, the rest:', () => {
     }
   });
 
-  it('7.2.2, 11.5.1: tokens are not the same twice, here or in another process', async () => {
+  it('7.2.2, 11.5.1: tokens never repeat, here or in another process', async () => {
     const other = await start();
     const signIns = [anyone, other, anyone, other].map((client) => client.signIn(ADMIN.email, ADMIN.password));
     const tokens = (await Promise.all(signIns)).flatMap(({ tokens }) =>

@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** Whom nobody is to ask: whoever does has taken an address from a caller, or followed an answer to it. */
+/** A server that nothing may contact: whoever does has used an address from a caller or an answer. */
 export class Bait {
-  /** How often it was asked. */
+  /** The number of connections to it. */
   bitten = 0;
   private constructor(private readonly server: Server) {
     server.on('connection', () => this.bitten++);

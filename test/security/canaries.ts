@@ -2,12 +2,12 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A text that stands nowhere else. */
+/** A unique text. */
 export const canary = (what: string): string => `canary-${what}-${randomBytes(12).toString('hex')}`;
 
 const privateKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 
-/** Every secret that a deployment has, and those that its callers bring; tokens come to them when they are made. */
+/** Every secret of a deployment and of its callers; tokens are added when they are issued. */
 export function plantCanaries() {
   const JWT_PRIVATE_KEY = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   const secrets: Record<string, string> = {
@@ -36,7 +36,7 @@ export function plantCanaries() {
   };
 }
 
-/** Which of these secrets stand in a text, as they are or as a URL, JSON, Base64 or hexadecimal digits have them. */
+/** The names of these secrets that occur in a text, plainly or encoded as in a URL, JSON, Base64 or hexadecimal. */
 export function found(secrets: Record<string, string>, text: string): string[] {
   return Object.entries(secrets)
     .filter(([, secret]) => writings(secret).some((writing) => text.includes(writing)))
@@ -45,7 +45,7 @@ export function found(secrets: Record<string, string>, text: string): string[] {
 
 function writings(secret: string): string[] {
   const bytes = Buffer.from(secret);
-  // Within other bytes, Base64 depends on where it begins; what is in the middle is the same from one of three places.
+  // Within other bytes, Base64 depends on the offset; the middle is equal for one of three offsets.
   const base64 = [0, 1, 2].flatMap((shift) => {
     const encoded = Buffer.concat([Buffer.alloc(shift), bytes]).toString('base64');
     const middle = encoded.slice(4, -4);
@@ -54,7 +54,7 @@ function writings(secret: string): string[] {
   return [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret), bytes.toString('hex'), ...base64];
 }
 
-/** All that is in the files of a folder. */
+/** The content of all files of a folder. */
 export const textIn = (folder: string): string =>
   readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

@@ -5,16 +5,16 @@ import { createDatabase, type TestDatabase } from '../support/database.js';
 import { endPrograms, productionSettings, startMain } from '../support/process.js';
 
 export const ANY = { 'if-match': '*' };
-/** Of all users but the admin. */
+/** The password of all users except the admin. */
 export const PASSWORD = 'a-password-of-a-user';
 
-/** The built app on a database of its own, with an admin and two users. */
+/** The app on a new database, with an admin and two users. */
 export interface Deployment {
   anyone: Client;
   admin: Client;
   ada: Client;
   bob: Client;
-  /** One more process of it. */
+  /** Starts another process of it. */
   start(settings?: Record<string, string>): Promise<Client>;
   database: TestDatabase;
   close(): Promise<void>;

@@ -15,7 +15,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => close());
 
-it("API1:2023 Broken Object Level Authorization (ASVS 8.2.2): nothing of another's is reached by way of one's own", async () => {
+it("API1:2023 Broken Object Level Authorization (ASVS 8.2.2): another user's data cannot be reached through one's own", async () => {
   const [his, hers] = [await makeCollection(bob, 'private'), await makeCollection(ada, 'private')];
   const { id, path } = await makeRecord(ada, hers, { secret: true });
   await makeRecord(ada, hers);
@@ -25,7 +25,7 @@ it("API1:2023 Broken Object Level Authorization (ASVS 8.2.2): nothing of another
   }
   for (const at of [path, hers.path, hers.records, `${hers.records}/export`, `${hers.path}/stats`])
     expect([at, (await bob.get(at)).status]).toEqual([at, 404]);
-  // What anyone may read, only she may change.
+  // Anyone may read these, but only the owner may change them.
   const shown = await makeCollection(ada);
   const one = await makeRecord(ada, shown, { secret: false });
   const changes: [method: string, path: string, body?: unknown][] = [
@@ -42,7 +42,7 @@ it("API1:2023 Broken Object Level Authorization (ASVS 8.2.2): nothing of another
   expect(must(200, await bob.get(one.path)).body).toMatchObject({ data: { secret: false }, version: 1 });
   const { nextCursor } = must(200, await ada.get(`${hers.records}?limit=1`)).body;
   must(400, await bob.get(`${his.records}?limit=1&cursor=${nextCursor}`));
-  // The same Idempotency-Key of two callers is two keys.
+  // One Idempotency-Key of two callers counts as two keys.
   const keyed = { 'idempotency-key': 'the-same' };
   const made = must(201, await ada.post(hers.records, { data: { secret: true } }, keyed));
   const other = must(201, await bob.post(his.records, { data: { secret: true } }, keyed));
@@ -50,7 +50,7 @@ it("API1:2023 Broken Object Level Authorization (ASVS 8.2.2): nothing of another
   expect(must(200, await ada.get(path)).body.data).toEqual({ secret: true });
 });
 
-it('API4:2023 Unrestricted Resource Consumption (ASVS 2.4.1, 15.2.2): all that a caller may ask for has an end', async () => {
+it('API4:2023 Unrestricted Resource Consumption (ASVS 2.4.1, 15.2.2): everything that a caller may request is bounded', async () => {
   const small = { BODY_LIMIT_BYTES: '2000', BULK_LIMIT_BYTES: '4000', RECORD_LIMIT_BYTES: '1000' };
   const limited = await start(small);
   const dora = await signUp(limited, 'dora');
@@ -75,7 +75,7 @@ it('API4:2023 Unrestricted Resource Consumption (ASVS 2.4.1, 15.2.2): all that a
   must(429, await few.get('/api/v1/data'));
 });
 
-it('API10:2023 Unsafe Consumption of APIs (ASVS 15.3.2, 16.5.2): what Redis and a collector of traces answer is not believed', async () => {
+it('API10:2023 Unsafe Consumption of APIs (ASVS 15.3.2, 16.5.2): answers of Redis and of a collector of traces are not trusted', async () => {
   const [redis, bait] = [await TestRedis.start(), await Bait.start()];
   const away = { location: bait.url };
   const collector = createServer((_, response) => response.writeHead(307, away).end('x'.repeat(100_000)));
@@ -100,7 +100,7 @@ it('API10:2023 Unsafe Consumption of APIs (ASVS 15.3.2, 16.5.2): what Redis and 
     await pause(200);
     for (const [i, value] of garbage.entries()) await redis.command('SET', `floodgate1:${paths[i]}`, value, 'XX');
     expect((await redis.command('KEYS', 'floodgate1:/*')).split(',')).toHaveLength(garbage.length);
-    // A process that has nothing in memory asks Redis for all.
+    // A process with an empty cache asks Redis for everything.
     const there = await start(shared);
     await untilHeard();
     for (const [i, path] of paths.entries())

@@ -21,7 +21,7 @@ afterAll(async () => {
   bait?.close();
 });
 
-it('API7:2023 Server Side Request Forgery (ASVS 1.3.6): no address that a caller names is asked for anything', async () => {
+it('API7:2023 Server Side Request Forgery (ASVS 1.3.6): the app contacts no address that a caller names', async () => {
   const clients = await clientsAt(anyone);
   const named = [
     'referer',
@@ -64,12 +64,12 @@ it('API7:2023 Server Side Request Forgery (ASVS 1.3.6): no address that a caller
   }
   await pause(300);
   expect(bait.bitten).toBe(0);
-  // It would have been noticed.
+  // The bait notices a request.
   await fetch(bait.url);
   expect(bait.bitten).toBe(1);
 });
 
-it('API8:2023 Security Misconfiguration (ASVS 13.4.1 to 13.4.6, 3.4.4, 3.4.6): nothing is shown or allowed that need not be', async () => {
+it('API8:2023 Security Misconfiguration (ASVS 13.4.1 to 13.4.6, 3.4.4, 3.4.6): nothing unnecessary is shown or allowed', async () => {
   const paths = [
     '/.git/config',
     '/.git/HEAD',
@@ -124,7 +124,7 @@ it('API8:2023 Security Misconfiguration (ASVS 13.4.1 to 13.4.6, 3.4.4, 3.4.6): n
   expect(headers.get('cache-control')).toBe('no-store');
 });
 
-it('API9:2023 Improper Inventory Management (ASVS 13.4.5): what is served is what openapi.json names, in one version', async () => {
+it('API9:2023 Improper Inventory Management (ASVS 13.4.5): exactly the routes of openapi.json are served, in one version', async () => {
   const own = await createDatabase();
   const app = await createApp(loadConfig(testEnvironment(own.url)));
   const tree = (app.nest.getHttpAdapter().getInstance() as FastifyInstance).printRoutes({ commonPrefix: false });
@@ -154,7 +154,7 @@ it('API9:2023 Improper Inventory Management (ASVS 13.4.5): what is served is wha
     '/internal',
   ])
     must(404, await anyone.get(version));
-  // And each path takes the methods that are named, and no other.
+  // Each path has only the documented methods.
   for (const path of documented)
     for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'PURGE', 'QUERY']) {
       if (operations.some((operation) => operation.path === path && operation.method === method)) continue;

@@ -11,12 +11,12 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => close?.());
 
-it('API2:2023 Broken Authentication (ASVS 6.3.1, 10.4.5): passwords are not to be tried out, nor tokens used again', async () => {
+it('API2:2023 Broken Authentication (ASVS 6.3.1, 10.4.5): passwords cannot be guessed, and tokens cannot be reused', async () => {
   const limited = await start({ LOGIN_LIMIT: '4', AUTH_LIMIT_WINDOW_S: '3600' });
   const login = (password: string) => limited.post('/api/v1/auth/login', { email: 'ada@example.com', password });
   for (let i = 0; i < 4; i++) must(401, await login(`guess-${i}`));
   expect(must(429, await login(PASSWORD)).headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
-  // Whoever guesses keeps nobody else from signing in: the limit is that of the address with the email.
+  // Guessing does not keep others from signing in: the limit is for the address together with the email.
   must(200, await limited.post('/api/v1/auth/login', { email: 'bob@example.com', password: PASSWORD }));
   const refresh = (refreshToken: string) => anyone.post('/api/v1/auth/refresh', { refreshToken });
   const first = (await signUp(anyone, 'carl')).tokens?.refreshToken as string;
@@ -26,7 +26,7 @@ it('API2:2023 Broken Authentication (ASVS 6.3.1, 10.4.5): passwords are not to b
   must(401, await refresh(third));
 });
 
-it('API3:2023 Broken Object Property Level Authorization (ASVS 8.2.3, 15.3.3): no member is taken that is not asked for', async () => {
+it('API3:2023 Broken Object Property Level Authorization (ASVS 8.2.3, 15.3.3): undocumented members are not accepted', async () => {
   const clients = await clientsAt(anyone);
   const extra = [...memberNames, 'passwordHash', 'ownerId', 'isAdmin', 'owner_id', 'sessionId', 'seed', 'createdBy'];
   let tried = 0;
@@ -44,7 +44,7 @@ it('API3:2023 Broken Object Property Level Authorization (ASVS 8.2.3, 15.3.3): n
     }
   }
   expect(tried).toBeGreaterThan(100);
-  // What only admins may set, users may not, not even as it is.
+  // Users may not set the fields of admins, not even to the current values.
   for (const body of [{ role: 'admin' }, { role: 'user' }, { disabled: false }])
     must(403, await bob.patch(`/api/v1/users/${bob.userId}`, body, ANY));
   const shown = ['createdAt', 'disabled', 'email', 'id', 'name', 'role', 'updatedAt', 'version'];
@@ -53,7 +53,7 @@ it('API3:2023 Broken Object Property Level Authorization (ASVS 8.2.3, 15.3.3): n
     expect(Object.keys(user).sort()).toEqual(shown);
 });
 
-it('API5:2023 Broken Function Level Authorization (ASVS 8.2.1, 4.1.4): no other way leads to what is for admins', async () => {
+it('API5:2023 Broken Function Level Authorization (ASVS 8.2.1, 4.1.4): no other path leads to routes for admins', async () => {
   const ways = [
     '/api/v1/users/',
     '/api/v1/users?',
@@ -95,7 +95,7 @@ it('API5:2023 Broken Function Level Authorization (ASVS 8.2.1, 4.1.4): no other 
   must(200, await bob.get('/api/v1/users/me'));
 });
 
-it('API6:2023 Unrestricted Access to Sensitive Business Flows (ASVS 2.4.1): a script does not register as many as it likes', async () => {
+it('API6:2023 Unrestricted Access to Sensitive Business Flows (ASVS 2.4.1): a script cannot register any number of users', async () => {
   const redis = await TestRedis.start();
   try {
     const shared = { REDIS_URL: redis.url, REDIS_TIMEOUT_MS: '2000', REGISTER_LIMIT: '6', AUTH_LIMIT_WINDOW_S: '3600' };

@@ -15,7 +15,7 @@ const settings = {
 };
 afterEach(endPrograms);
 
-it('a start that fails says none of them', async () => {
+it('a failed start prints none of its secrets', async () => {
   const odd = canary('odd');
   const withPassword = (rest: string) => `postgres://u:${odd}${rest}`;
   const starts: Record<string, string>[] = [
@@ -52,7 +52,7 @@ it('a start that fails says none of them', async () => {
   }
 }, 120_000);
 
-it('is found by these tests, however it is written', () => {
+it('a secret is found by these tests, however it is encoded', () => {
   const writings = [
     of('user'),
     JSON.stringify({ password: of('user') }),
@@ -64,7 +64,7 @@ it('is found by these tests, however it is written', () => {
   for (const writing of writings) expect([writing, found(secrets, writing)]).toEqual([writing, ['user']]);
 });
 
-it('is looked for in what every process of every test has written', async () => {
+it('the output of every process of every test is searched for its secrets', async () => {
   const program = startMain(productionSettings('postgres://u:hidden-words@127.0.0.1:1/x'));
   await program.end();
   await endPrograms();

@@ -62,7 +62,7 @@ afterAll(async () => {
 const post = (client: Client, route: string, body: unknown, headers = {}) =>
   client.post(`/api/v1/auth/${route}`, body, { cookie: `session=${of('cookie')}`, ...headers });
 
-/** A sign-in, and what is done with it; the tokens become secrets to be looked for. */
+/** Signs in and uses the tokens, which become secrets to search for. */
 async function useWell(client: Client, email: string): Promise<Client> {
   must(201, await post(client, 'register', { email, password: of('user'), name: 'User' }));
   const user = await client.signIn(email, of('user'));
@@ -77,7 +77,7 @@ async function useWell(client: Client, email: string): Promise<Client> {
   return new Client(client.url, next, user.userId);
 }
 
-/** Everything that is refused, with secrets in it. */
+/** Sends every kind of refused request, with secrets in it. */
 async function useBadly(client: Client, user: Client, email: string): Promise<Response[]> {
   const self = `/api/v1/users/${user.userId}`;
   const any = { 'if-match': '*' };
@@ -115,7 +115,7 @@ async function useBadly(client: Client, user: Client, email: string): Promise<Re
   ];
 }
 
-/** What goes wrong here, with secrets in hand. */
+/** Makes requests with secrets fail inside the app. */
 async function breakAll(client: Client, user: Client, email: string): Promise<Response[]> {
   const records = `/api/v1/data/set-${email.charAt(0)}/records`;
   const hold = (table: string) => `ALTER TABLE ${table} ADD CONSTRAINT broken CHECK (false) NOT VALID`;
@@ -160,7 +160,7 @@ const stored = async (): Promise<string> => {
 };
 
 describe.each(['ecs', 'pretty'])('ASVS 16.2.5, 16.5.1: a secret, with LOG_FORMAT=%s,', (LOG_FORMAT) => {
-  it('stands in no log, error, figure, trace or report, whatever fails', async () => {
+  it('is in no log, error, metric, trace or report, whatever fails', async () => {
     const program = startMain({ ...settings, LOG_FORMAT });
     const client = new Client(await program.url());
     const email = `${LOG_FORMAT}@example.com`;
@@ -182,7 +182,7 @@ describe.each(['ecs', 'pretty'])('ASVS 16.2.5, 16.5.1: a secret, with LOG_FORMAT
     const before = reports();
     program.signal('SIGUSR2');
     await until(async () => reports() > before);
-    // What is not secret is found, so that what is secret would be.
+    // A text that is not secret is found, so a secret would be, too.
     const seen = canary('seen');
     await client.get(`/${seen}`);
     await program.says(new RegExp(seen));
@@ -202,12 +202,12 @@ describe.each(['ecs', 'pretty'])('ASVS 16.2.5, 16.5.1: a secret, with LOG_FORMAT
     expect(found(secrets, textIn(folder))).toEqual([]);
     expect(collector.received).not.toBe('');
     expect(found(secrets, collector.received)).toEqual([]);
-    // Records are kept there to be given out again, and theirs alone.
+    // Redis has the texts of cached records, and no other secret.
     expect(found(secrets, kept).filter((name) => name !== 'record')).toEqual([]);
   }, 60_000);
 });
 
-it('ASVS 11.4.2: no password and no token can be read in the database', async () => {
+it('ASVS 11.4.2: no password and no token is readable in the database', async () => {
   const rows = await Promise.all(
     ['users', 'sessions', 'records', 'collections', 'idempotency_keys'].map((table) =>
       database.query<{ row: string }>(`SELECT t::text AS row FROM ${table} t`),
@@ -218,6 +218,6 @@ it('ASVS 11.4.2: no password and no token can be read in the database', async ()
     .map(({ row }) => row)
     .join('\n');
   expect(text).toContain('$argon2id$');
-  // A record is what is kept there, and a key is what an answer is kept under.
+  // The database must have records and idempotency keys.
   expect(found(secrets, text).sort()).toEqual(['key', 'record']);
 });
