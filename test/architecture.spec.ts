@@ -2,9 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 
 const SOURCE = 'src';
-/** What the project ships with; a module of your own stands beside it, and is a feature like those. */
+/** The shipped parts of the project; a module of your own is beside them, and is a feature like them. */
 const SHIPPED = ['users', 'auth', 'data', 'health', 'admin', 'platform', 'root'];
-/** Where every module adds lines of its own. */
+/** Files to which every module adds lines. */
 const COMMON = /^(?:app\.module|migrations|config)\.ts$/;
 
 interface Import {
@@ -19,7 +19,7 @@ const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
 
 const imports: Import[] = files.flatMap((from) => importsOf(from, readFileSync(join(SOURCE, from), 'utf8')));
 
-/** The local imports and re-exports of a file, static and dynamic, by path below src. */
+/** The local imports and re-exports of a file, static and dynamic, by their paths below src. */
 function importsOf(from: string, text: string): Import[] {
   const statement = /(?:^|\n)\s*(?:import|export)\s+(type\s)?(?:[^;'"]*?\sfrom\s+)?'(\.[^']+)'|import\('(\.[^']+)'\)/g;
   return [...text.matchAll(statement)].map(([, type, path, dynamic]) => ({
@@ -32,7 +32,7 @@ function importsOf(from: string, text: string): Import[] {
 const roomOf = (file: string) => (file.includes('/') ? (file.split('/')[0] as string) : 'root');
 const isFeature = (room: string) => room !== 'platform' && room !== 'root';
 
-/** What a feature's module hands to others, by the file names of Nest's convention. */
+/** The providers that a feature's module exports, by the file names of Nest's convention. */
 function exportedBy(feature: string): string[] {
   const text = readFileSync(join(SOURCE, feature, `${feature}.module.ts`), 'utf8');
   const names = /exports: \[([^\]]*)\]/.exec(text)?.[1]?.split(',') ?? [];
@@ -50,18 +50,18 @@ const mayBeImported = (to: string) =>
 
 const said = (found: Import[]) => found.map(({ from, to }) => `${from} imports ${to}`);
 
-it('knows every import: each leads to a file that is there', () => {
+it('finds every import, each of an existing file', () => {
   expect(files.length).toBeGreaterThan(50);
   expect(imports.length).toBeGreaterThan(150);
   expect(said(imports.filter(({ to }) => !files.includes(to)))).toEqual([]);
 });
 
-it('keeps platform free of features, and of how they are put together', () => {
+it('keeps platform independent of features and of the app that combines them', () => {
   const wrong = imports.filter(({ from, to }) => roomOf(from) === 'platform' && roomOf(to) !== 'platform');
   expect(said(wrong)).toEqual([]);
 });
 
-it('lets a feature reach another only through its module, exported services, schemas and types', () => {
+it('lets a feature import from another only its module, exported services, schemas and types', () => {
   const wrong = imports.filter(({ from, to, isTypeOnly }) => {
     const isForeign = isFeature(roomOf(from)) && isFeature(roomOf(to)) && roomOf(from) !== roomOf(to);
     return isForeign && !isTypeOnly && !mayBeImported(to);
@@ -69,7 +69,7 @@ it('lets a feature reach another only through its module, exported services, sch
   expect(said(wrong)).toEqual([]);
 });
 
-it('lets nothing but main import the app, and nothing but the app its modules', () => {
+it('lets only main import the app, and only the app its modules', () => {
   const root = ['app.ts', 'app.module.ts', 'main.ts', 'migrate.ts'];
   const wrong = imports.filter(({ from, to }) => root.includes(to) && !root.includes(from));
   expect(said(wrong)).toEqual([]);
@@ -92,7 +92,7 @@ it('has no circle of imports', () => {
   expect(files.map((file) => visit(file, [])).filter(Boolean)).toEqual([]);
 });
 
-it('keeps files short, and what is shipped under 10,500 lines of code, comments and blank lines aside', () => {
+it('keeps files short, and the shipped code under 10,500 lines, without comments and blank lines', () => {
   const lines = files.map((file) => [file, readFileSync(join(SOURCE, file), 'utf8').split('\n')] as const);
   const long = lines.filter(([, { length }]) => length > 250);
   expect(long.map(([file, { length }]) => `${file} has ${length} lines`)).toEqual([]);

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { startApp } from './support/app.js';
 
-it('keeps openapi.json, docs/configuration.md and .env.example as the code makes them', () => {
+it('keeps openapi.json, docs/configuration.md and .env.example up to date with the code', () => {
   const { status, stderr } = spawnSync(process.execPath, ['scripts/documents.mjs', '--check'], {
     encoding: 'utf8',
   });
@@ -10,17 +10,17 @@ it('keeps openapi.json, docs/configuration.md and .env.example as the code makes
   expect(status).toBe(0);
 });
 
-it('serves the very document that is committed', async () => {
+it('serves the committed document', async () => {
   const app = await startApp();
   const served = await app.client.get('/openapi.json');
   await app.close();
   expect(served.status).toBe(200);
-  // Only where it runs is known where that is.
+  // The server's URL is known only at run time.
   const servers = [{ url: 'http://localhost:3000' }];
   expect(served.body).toEqual({ ...JSON.parse(readFileSync('openapi.json', 'utf8')), servers });
 });
 
-it('names no test in docs/security.md that is not there', () => {
+it('names only existing tests in docs/security.md', () => {
   const links = [...readFileSync('docs/security.md', 'utf8').matchAll(/\]\(\.\.\/([^)#]+)/g)].map(
     ([, path = '']) => path,
   );
@@ -28,7 +28,7 @@ it('names no test in docs/security.md that is not there', () => {
   expect(links.filter((path) => !existsSync(path))).toEqual([]);
 });
 
-it('names the revision wherever it says how to undo a rollout, for the one before may be the broken one', () => {
+it('names the revision in every command that undoes a rollout, since the previous one may be the broken one', () => {
   const pages = readdirSync('docs').filter((file) => file.endsWith('.md'));
   const commands = [...pages.map((page) => `docs/${page}`), 'README.md'].flatMap((page) =>
     [...readFileSync(page, 'utf8').matchAll(/kubectl rollout undo[^\n`]*/g)].map(([command]) => command),
@@ -37,7 +37,7 @@ it('names the revision wherever it says how to undo a rollout, for the one befor
   expect(commands.filter((command) => !command.includes('--to-revision='))).toEqual([]);
 });
 
-it('has no comments among commands to paste, which zsh would run', () => {
+it('has no comments in commands to paste, which zsh would run', () => {
   const pages = readdirSync('docs').filter((file) => file.endsWith('.md'));
   const blocks = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...pages.map((page) => `docs/${page}`)].flatMap(
     (page) =>

@@ -7,7 +7,7 @@ import { startApp } from '../support/app.js';
 
 const execute = promisify(execFile);
 
-/** Where tools that tests install are kept from one run to the next. */
+/** The folder in which installed tools are kept between runs. */
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'floodgate-tests');
 
 /** How long an installation from a slow registry may take. */
@@ -18,7 +18,7 @@ interface Options {
   env?: Record<string, string>;
 }
 
-/** @returns what it printed @throws Error with all of that, when it fails */
+/** @returns the output @throws Error with the output, when it fails */
 export async function run(program: string, args: string[], { cwd, env = {} }: Options = {}) {
   try {
     const options = { cwd, env: { ...process.env, ...env }, maxBuffer: 64 * 1024 * 1024 };
@@ -43,7 +43,7 @@ export async function installed(requirement: string): Promise<string> {
   return bin;
 }
 
-/** What a client did against the app, as it tells it itself: see the program of each. */
+/** The results that a client prints: see the program of each. */
 interface Journey {
   registered: string;
   signedInAs: string;
@@ -58,7 +58,7 @@ interface Journey {
   refused: string;
 }
 
-/** What every client does alike: the program of each says how. */
+/** The expected results of every client. */
 export const JOURNEY: Journey = {
   registered: 'ada@example.com',
   signedInAs: 'ada@example.com',
@@ -74,9 +74,9 @@ export const JOURNEY: Journey = {
 };
 
 /**
- * Has a client be generated from the running app's own document, and used against it.
- * @param program the folder that holds what uses the client: it is copied, so that nothing is written beside it
- * @param travel generates the client in that copy, runs what uses it, and returns what that printed
+ * Generates a client from the running app's own document, and uses it against the app.
+ * @param program the folder of the program that uses the client: it is copied, so that nothing is written into it
+ * @param travel generates the client in that copy, runs the program, and returns its output
  */
 export async function journeyOf(
   program: string,

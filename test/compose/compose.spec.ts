@@ -19,10 +19,10 @@ interface Service {
   volumes?: { type: string; source: string; target: string }[];
 }
 
-/** It is downloaded and compiled at the first time. */
+/** The loader is downloaded and compiled the first time. */
 const COMPILING_MS = 240_000;
 
-/** A Compose file as Docker Compose reads it. @throws Error that names the mistake in it */
+/** A Compose file as Docker Compose reads it. @throws Error that names its mistake */
 function compose(file = 'compose.yaml', environment: Record<string, string> = {}) {
   const env = { ...process.env, ...environment };
   const said = execFileSync(join(folder, 'loader'), [file], { env, encoding: 'utf8', stdio: 'pipe' });
@@ -49,7 +49,7 @@ describeWith('go', 'compose.yaml', (go) => {
     execFileSync(go, build, { cwd: 'test/compose/loader', env: { ...process.env, GOFLAGS: '' }, stdio: 'pipe' });
   }, COMPILING_MS);
 
-  it('is taken by what Docker Compose reads it with, which refuses mistakes', () => {
+  it("is accepted by Docker Compose's loader, which refuses mistakes", () => {
     const { services } = compose();
     const names = ['floodgate', 'grafana', 'nginx', 'postgres', 'prometheus', 'redis', 'secrets'];
     expect(Object.keys(services).sort()).toEqual(names);
@@ -62,14 +62,14 @@ describeWith('go', 'compose.yaml', (go) => {
     rmSync(wrong);
   });
 
-  it('mounts only what is there', () => {
+  it('mounts only existing files', () => {
     const mounts = Object.values(compose().services).flatMap(({ volumes = [] }) => volumes);
     const sources = mounts.flatMap(({ type, source }) => (type === 'bind' ? [source] : []));
     expect(sources.length).toBeGreaterThan(5);
     expect(sources.filter((source) => !existsSync(source))).toEqual([]);
   });
 
-  it('gives the app settings that it has, files that are made, and the port that was asked for', () => {
+  it('gives the app known settings, the generated files, and the requested port', () => {
     const { environment = {} } = compose('compose.yaml', { PORT: '4000' }).services.floodgate ?? {};
     const known = Object.entries(settings.shape).flatMap(([name, schema]) =>
       schema.meta()?.secret ? [name, `${name}_FILE`] : [name],
@@ -80,14 +80,14 @@ describeWith('go', 'compose.yaml', (go) => {
     expect(environment.PUBLIC_URL).toBe('http://localhost:4000');
   });
 
-  it('makes secrets once, and leaves them at the next start', () => {
+  it('generates secrets once, and keeps them at the next start', () => {
     const before = made();
     makeSecrets();
     expect(before.length).toBeGreaterThan(5);
     expect(made()).toEqual(before);
   });
 
-  it('brings the app up with the secrets that it makes, behind its nginx', async () => {
+  it('starts the app with the generated secrets, behind its nginx', async () => {
     const database = await createDatabase();
     const redis = await TestRedis.start('--include', join(secrets, 'redis.conf'));
     const { environment = {} } = compose().services.floodgate ?? {};
@@ -119,7 +119,7 @@ describeWith('go', 'compose.yaml', (go) => {
           .text.trim()
           .split('\n'),
       ).toHaveLength(20_000);
-      // The address is the connection's, whatever the caller says.
+      // The address is that of the connection, whatever the caller sends.
       await anyone.get('/api/v1/whose', { 'x-forwarded-for': '203.0.113.99' });
       await app.says(/"\/api\/v1\/whose"[^\n]*"ip":"127\.0\.0\.1"/);
     } finally {
@@ -130,7 +130,7 @@ describeWith('go', 'compose.yaml', (go) => {
     }
   });
 
-  it('gives Prometheus rules and a configuration that it takes, and Grafana the dashboards', () => {
+  it('gives Prometheus valid rules and a valid configuration, and Grafana the dashboards', () => {
     const { prometheus, grafana } = compose().services;
     const [script = ''] = prometheus?.command ?? [];
     const rules = join(folder, 'rules.yml');

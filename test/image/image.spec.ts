@@ -25,7 +25,7 @@ afterAll(async () => {
   await database?.drop();
 }, 60_000);
 
-/** What a cluster would give it: where a migration ran before, and nothing is known to be alone. */
+/** The settings in a cluster, where migrations run before the app, and several replicas run. */
 const settings = (): Record<string, string> => {
   const { MIGRATE_ON_START, SINGLE_REPLICA, ...rest } = productionSettings(database.url);
   return { ...rest, REDIS_URL: redis.url, ADMIN_EMAIL: ADMIN.email, ADMIN_PASSWORD: ADMIN.password };
@@ -38,7 +38,7 @@ describe('the image', () => {
     expect(size).toBeGreaterThan(30e6);
   });
 
-  it('starts node as npm start does, but without a file of settings and without a shell, as user 1000, and checks no health by itself', () => {
+  it('starts node like npm start, but without .env and without a shell, as user 1000, and has no health check of its own', () => {
     const { Config, Labels } = inspectImage();
     const [, , ...flags] = packageJson.scripts.start.split(' ').slice(0, -1);
     expect(Config.Entrypoint).toEqual(['node', ...flags, expect.stringMatching(/^--max-old-space-size-percentage=/)]);
@@ -52,11 +52,11 @@ describe('the image', () => {
     });
   });
 
-  it('asks for the Node that the project is tested with', () => {
+  it('uses the Node version that the project is tested with', () => {
     expect(dockerfile).toContain(`NODE_IMAGE=docker.io/library/node:${packageJson.devDependencies.node}-slim`);
   });
 
-  it('holds of the packages only what is not in the bundle, and nothing that its user could change', () => {
+  it('contains only the packages that are not in the bundle, and no file that its user could change', () => {
     const script = `
       const { accessSync, readdirSync, constants } = require('node:fs');
       const walk = (folder) => readdirSync(folder, { withFileTypes: true, recursive: true });
@@ -69,18 +69,18 @@ describe('the image', () => {
     expect(own).toBe(0);
   });
 
-  it("leaves room in the container's memory beside V8's heap", () => {
+  it("leaves memory of the container for more than V8's heap", () => {
     const heap = Number(runImage({}, '-p', 'v8.getHeapStatistics().heap_size_limit').stdout);
     expect(heap).toBeGreaterThan(LIMIT * 0.4);
     expect(heap).toBeLessThan(LIMIT * 0.6);
   });
 
-  it('takes what V8 compiled as it was built', () => {
+  it('uses the code that V8 compiled during the build', () => {
     const { stderr } = runImage({ NODE_DEBUG_NATIVE: 'COMPILE_CACHE' });
     expect(stderr).toMatch(/\/app\/dist\/bundle\.cjs was accepted/);
   });
 
-  it.each(['dist/floodgate.cjs', 'dist/migrate.cjs'])('says line by line what %s lacks', (script) => {
+  it.each(['dist/floodgate.cjs', 'dist/migrate.cjs'])('reports each missing setting of %s in a line', (script) => {
     const { status, stdout, stderr } = runImage({}, script);
     expect(status).toBe(1);
     expect(stderr.trimEnd().split('\n')).toEqual([
@@ -92,7 +92,7 @@ describe('the image', () => {
     expect(stdout).toBe('');
   });
 
-  it('migrates, serves the cached-read load inside 256 MiB and read-only, and stops well', async () => {
+  it('migrates, serves the cached-read load within 256 MiB on a read-only disk, and stops cleanly', async () => {
     const migrated = runImage(settings(), 'dist/migrate.cjs');
     expect([migrated.status, migrated.stdout]).toEqual([0, expect.stringMatching(/^Migrated: /)]);
     const port = await freePort();

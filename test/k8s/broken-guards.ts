@@ -1,8 +1,8 @@
 import { APP, type Breaks, MIGRATE, POD } from './broken.js';
 
-/** Who gets in and what may be done. */
+/** Broken access and permissions. */
 export const GUARDS = {
-  'lets through whom it means to, and nobody else': [
+  'allows exactly the intended connections': [
     ['NetworkPolicy/default-deny', '', undefined, 'neighbor > stranger:8080/TCP is open'],
     ['NetworkPolicy/default-deny', '/spec/policyTypes/0', undefined, 'neighbor > stranger:8080/TCP is open'],
     ['NetworkPolicy/dns', '/spec/egress/0/ports/0', undefined, 'floodgate > dns:53/UDP is shut'],
@@ -68,14 +68,14 @@ export const GUARDS = {
     ],
     ['Cluster/floodgate-db', '/spec/inheritedMetadata', undefined, 'floodgate > floodgate-db:5432/TCP is shut'],
   ],
-  'believes of addresses what its proxy adds': [
+  'trusts only the address that its proxy adds': [
     ['ConfigMap/floodgate', '/data/TRUST_PROXY', '10.0.0.0/8', 'TRUST_PROXY is 10.0.0.0/8, not 1'],
     ['ConfigMap/floodgate', '/data/TRUST_PROXY', '2', 'TRUST_PROXY is 2, not 1'],
     ['ConfigMap/floodgate', '/data/TRUST_PROXY', undefined, 'TRUST_PROXY is undefined, not 1'],
     ['Gateway/floodgate', '', undefined, 'TRUST_PROXY is 1, not undefined'],
     ['Ingress/floodgate', '', undefined, 'TRUST_PROXY is 1, not undefined'],
   ],
-  'opens to the world what is for the world': [
+  'exposes exactly the public routes': [
     ['HTTPRoute/floodgate', '/spec/rules/0/matches/0/path/value', '/', 'HTTPRoute/floodgate opens /'],
     ['HTTPRoute/floodgate', '/spec/rules/0/matches/0/path/value', '/metrics', 'HTTPRoute/floodgate opens /metrics'],
     ['HTTPRoute/floodgate', '/spec/rules/0/matches', undefined, 'HTTPRoute/floodgate opens /'],
@@ -87,7 +87,7 @@ export const GUARDS = {
     ['Ingress/floodgate', '/spec/rules/0/http/paths/3', undefined, 'Ingress/floodgate leads nobody to /openapi.json'],
     ['Ingress/floodgate', '/spec/defaultBackend', { service: { name: 'floodgate' } }, 'opens everything else'],
   ],
-  'takes bodies as large as the app does': [
+  'accepts bodies as large as the app does': [
     ['ClientSettingsPolicy/floodgate', '/spec/body/maxSize', '2m', 'floodgate takes 2m'],
     ['ClientSettingsPolicy/floodgate-streams', '/spec/body/maxSize', '1m', 'floodgate-streams takes 1m'],
     ['ConfigMap/floodgate', '/data/BULK_LIMIT_BYTES', '1048576', 'floodgate-streams takes 64m'],
@@ -103,13 +103,13 @@ export const GUARDS = {
     ['StatefulSet/redis', `${APP}/resources/limits/ephemeral-storage`, undefined, 'may fill the disk of its node'],
     ['DaemonSet/fluent-bit', `${APP}/resources/requests/cpu`, undefined, 'requests no CPU'],
   ],
-  'leaves a container no rights that it does not need': [
+  'gives containers no unneeded rights': [
     ['Deployment/floodgate', `${APP}/securityContext/readOnlyRootFilesystem`, undefined, 'may write to its image'],
     ['Deployment/floodgate', `${MIGRATE}/securityContext/allowPrivilegeEscalation`, undefined, 'may gain privileges'],
     ['StatefulSet/redis', `${APP}/securityContext/capabilities`, undefined, 'keeps capabilities'],
     ['DaemonSet/fluent-bit', `${APP}/securityContext/privileged`, true, 'is privileged'],
   ],
-  'is restricted as its namespace enforces': [
+  'keeps the restrictions of its namespace': [
     [
       'Namespace/floodgate',
       '/metadata/labels/pod-security.kubernetes.io~1enforce-version',
@@ -125,13 +125,13 @@ export const GUARDS = {
     ['Deployment/floodgate', `${APP}/ports/0/hostPort`, 80, "uses the node's own"],
     ['Deployment/floodgate', `${POD}/volumes`, [{ name: 'logs', hostPath: {} }], 'has a volume logs'],
   ],
-  'goes before what may wait': [
+  'has priority over less important workloads': [
     ['PriorityClass/floodgate', '', undefined, 'StatefulSet/redis has the priority floodgate'],
     ['Deployment/floodgate', `${POD}/priorityClassName`, undefined, 'Deployment/floodgate has the priority undefined'],
     ['Cluster/floodgate-db', '/spec/priorityClassName', 'other', 'floodgate-db has the priority other'],
     ['Pooler/floodgate-db-pooler', `${POD}/priorityClassName`, undefined, 'pooler has the priority undefined'],
   ],
-  'gives no pod a key to the cluster': [
+  'gives no pod a token of the cluster': [
     ['Deployment/floodgate', `${POD}/automountServiceAccountToken`, undefined, 'Deployment/floodgate has a token'],
   ],
 } satisfies Breaks;

@@ -3,9 +3,9 @@ import type { Manifest } from './objects.js';
 
 const JOB = `/spec/jobTemplate${APP}`;
 
-/** How the app starts, ends and scales. */
+/** Broken starts, stops and scaling. */
 export const RUNNING = {
-  'starts with what it sets': [
+  'starts with the settings of the manifests': [
     ['ConfigMap/floodgate', '/data/DRAIN_DELAY', '5000', 'DRAIN_DELAY is no setting'],
     ['ConfigMap/floodgate', '/data/DRAIN_DELAY_MS', '5s', 'DRAIN_DELAY_MS must be a whole number'],
     ['ConfigMap/floodgate', '/data/TRUST_PROXY', 'true', 'TRUST_PROXY must be a number of proxies'],
@@ -33,7 +33,7 @@ export const RUNNING = {
       'has REDIS_PASSWORD among its arguments',
     ],
   ],
-  'lets the first password go': [
+  'allows the first password to be removed': [
     [
       'Deployment/floodgate',
       `${APP}/env/8/valueFrom/secretKeyRef/name`,
@@ -43,7 +43,7 @@ export const RUNNING = {
     ['Deployment/floodgate', `${APP}/env/8/valueFrom/secretKeyRef/optional`, false, 'may not be missing'],
     ['Deployment/floodgate', `${MIGRATE}/env/0/name`, 'ADMIN_EMAIL', '3 variables for the first admin'],
   ],
-  'serves as a role that cannot change the schema': [
+  'serves with a role that cannot change the schema': [
     ['Deployment/floodgate', `${APP}/env/1/name`, 'DATABASE_MIGRATION_URL', 'floodgate is told how to migrate'],
     [
       'Deployment/floodgate',
@@ -73,21 +73,21 @@ export const RUNNING = {
       'the liveness probe asks /health/ready',
     ],
   ],
-  'restarts what hangs': [
+  'restarts containers that hang': [
     ['StatefulSet/redis', `${APP}/livenessProbe`, undefined, 'redis may hang for ever'],
     ['StatefulSet/redis', `${APP}/livenessProbe`, { tcpSocket: { port: 'redis' } }, 'redis may hang for ever'],
     ['DaemonSet/fluent-bit', `${APP}/livenessProbe`, undefined, 'fluent-bit may hang for ever'],
   ],
-  'gives a pod the time to end': [
+  'gives a pod enough time to stop': [
     ['Deployment/floodgate', `${POD}/terminationGracePeriodSeconds`, 30, 'is 30, but to end takes up to 30 s'],
     ['ConfigMap/floodgate', '/data/DRAIN_TIMEOUT_MS', '60000', 'to end takes up to 70 s'],
     ['Deployment/floodgate', `${APP}/lifecycle/preStop/sleep`, undefined, 'no preStop.sleep'],
   ],
-  'takes no pod away before a new one is ready': [
+  'removes no pod before a new one is ready': [
     ['Deployment/floodgate', '/spec/strategy/rollingUpdate/maxUnavailable', undefined, 'maxUnavailable is not 0'],
     ['Deployment/floodgate', MIGRATE, undefined, 'nothing migrates'],
   ],
-  'has one autoscaler, and no number beside it': [
+  'has one autoscaler, and no fixed number of replicas': [
     ['Deployment/floodgate', '/spec/replicas', 3, 'Deployment/floodgate has replicas and an autoscaler'],
     ['ScaledObject/floodgate', '', undefined, '0 autoscalers for one Deployment'],
     ['ScaledObject/floodgate', '/spec/scaleTargetRef/name', 'other', 'wants a Deployment other'],
@@ -105,7 +105,7 @@ export const RUNNING = {
     ['Deployment/floodgate', '/spec/minReadySeconds', undefined, '24 pods may take 810 connections of 580'],
     ['ConfigMap/floodgate', '/data/DRAIN_TIMEOUT_MS', '30000', '24 pods may take 630 connections of 580'],
   ],
-  'asks for metrics that are served': [
+  'scales by metrics that are served': [
     ['HorizontalPodAutoscaler/floodgate', '/spec/metrics/1/pods/metric/name', 'qps', 'asks for qps: nobody serves it'],
     ['HorizontalPodAutoscaler/floodgate', '/spec/metrics/1', undefined, 'nobody asks for http_requests_per_second'],
     ['HorizontalPodAutoscaler/floodgate', '/spec/metrics/0', undefined, 'does not mind CPU'],
@@ -122,7 +122,7 @@ export const RUNNING = {
     shipping('storage.max_chunks_up: 16', '', 'its chunks take its memory'),
     shipping('/var/spool', '/var/lib', 'not sent in 0'),
   ],
-  'keeps its log for a while': [
+  'keeps its log for a limited time': [
     [
       'CronJob/log-retention',
       `${JOB}/env/0/value`,
@@ -131,7 +131,7 @@ export const RUNNING = {
     ],
     ['CronJob/log-retention', `${JOB}/command/2`, 'exit 0', '_component_template/logs@custom is told undefined'],
   ],
-  'stands in several zones, and ends in one at a time': [
+  'spreads over zones, and stops one pod at a time': [
     ['Deployment/floodgate', `${POD}/topologySpreadConstraints/0`, undefined, 'floodgate is not spread over zone'],
     [
       'Cluster/floodgate-db',
@@ -175,7 +175,7 @@ export const RUNNING = {
     ['PodDisruptionBudget/gateway', '', undefined, 'the gateway floodgate has no budget'],
     ['PodDisruptionBudget/floodgate-db-pooler', '', undefined, 'floodgate-db-pooler has no budget'],
   ],
-  'lets nodes be drained, a pod at a time': [
+  'allows nodes to be drained, one pod at a time': [
     ['PodDisruptionBudget/floodgate', '/spec/minAvailable', 2, 'the budget has 2 bounds'],
     ['PodDisruptionBudget/floodgate', '/spec/maxUnavailable', 0, 'the budget lets no pod go'],
     [
@@ -187,7 +187,7 @@ export const RUNNING = {
   ],
 } satisfies Breaks;
 
-/** Fluent Bit's file, with one text in place of another. */
+/** Replaces a text in Fluent Bit's file. */
 function shipping(text: string, instead: string, says: string): Break {
   return ['ConfigMap/fluent-bit', '/data/fluent-bit.yaml', (file: string) => file.replace(text, instead), says];
 }

@@ -1,8 +1,8 @@
 import { APP, type Breaks, POD } from './broken.js';
 
-/** What names something else. */
+/** Broken references between objects. */
 export const WIRING = {
-  'selects the pods that it means': [
+  'selects the intended pods': [
     ['Service/floodgate', '/spec/selector/app.kubernetes.io~1name', 'other', 'Service/floodgate selects no pods'],
     ['PodDisruptionBudget/floodgate', '/spec/selector/matchLabels/a', 'b', 'PodDisruptionBudget/floodgate selects no'],
     ['Deployment/floodgate', '/spec/selector/matchLabels/a', 'b', 'does not select its own pods'],
@@ -20,7 +20,7 @@ export const WIRING = {
     ['PodMonitor/floodgate-db', '/spec/jobLabel', 'cnpg.io/podRole', 'does not call its job floodgate-db'],
     ['PodMonitor/floodgate-db-pooler', '/spec/podMetricsEndpoints/0/port', 'http', 'asks a port http'],
   ],
-  'watches whatever callers depend on': [
+  'has alerts for everything that callers depend on': [
     ['PrometheusRule/floodgate-db', '', undefined, 'no alert names job="floodgate-db"'],
     ['Gateway/floodgate', '/spec/gatewayClassName', 'other', 'no alert names deployment="floodgate-other"'],
     ['Pooler/floodgate-db-pooler', '/metadata/name', 'other', 'no alert names deployment="other"'],
@@ -36,7 +36,7 @@ export const WIRING = {
     ['Ingress/floodgate', '/spec/rules/0/http/paths/0/backend/service/port/name', 'web', 'leads to floodgate:web'],
     ['ConfigMap/floodgate', '/data/PORT', '8080', 'PORT is 8080'],
   ],
-  'names only what is there': [
+  'references only existing objects': [
     ['ServiceAccount/floodgate', '/imagePullSecrets/0/name', 'other', 'Secret/floodgate/other'],
     ['Deployment/floodgate', `${POD}/serviceAccountName`, 'other', 'ServiceAccount/floodgate/other'],
     ['Deployment/floodgate', `${APP}/envFrom/0/configMapRef/name`, 'floodgate', 'ConfigMap/floodgate/floodgate'],
@@ -60,18 +60,18 @@ export const WIRING = {
     ['Elasticsearch/floodgate', '/spec/auth/fileRealm/0/secretName', 'other', 'Secret/logging/other'],
     ['Ingress/floodgate', '/spec/tls/0/secretName', 'other', 'Secret/floodgate/other'],
   ],
-  'leads to servers that are there': [
+  'connects to existing servers': [
     ['Service/redis', '', undefined, 'REDIS_URL leads to redis'],
     ['Pooler/floodgate-db-pooler', '', undefined, 'DATABASE_URL leads to floodgate-db-pooler'],
     ['Cluster/floodgate-db', '/spec/managed', {}, 'DATABASE_REPLICA_URLS leads to floodgate-db-replica'],
     ['Cluster/floodgate-db', '/metadata/name', 'db', 'DATABASE_MIGRATION_URL leads to floodgate-db-rw'],
   ],
-  'hangs its routes on listeners': [
+  'attaches its routes to existing listeners': [
     ['HTTPRoute/floodgate', '/spec/parentRefs/0/sectionName', 'tls', 'hangs on a listener tls'],
-    // Then it would be served without TLS, too.
+    // Without it, the route would be served without TLS, too.
     ['HTTPRoute/floodgate', '/spec/parentRefs/0/sectionName', undefined, 'hangs on a listener undefined'],
   ],
-  'says where each object goes': [
+  'names the namespace of each object': [
     ['Service/floodgate', '/metadata/namespace', undefined, 'Service/floodgate has no namespace'],
   ],
   'mounts its volumes': [

@@ -8,10 +8,10 @@ import { CHECKS, type CheckName } from './checks.js';
 import type { Manifest } from './objects.js';
 import { render } from './render.js';
 
-/** Every check, and how it is shown to find something. */
+/** Every check, with changes that it must find. */
 const BROKEN: Record<CheckName, Break[]> = { ...WIRING, ...RUNNING, ...GUARDS };
 
-/** Copies of these are broken: between them they have one of every kind. */
+/** The manifests whose copies are broken: together they have every kind of object. */
 const WHOLE: [name: string, ...components: string[]][] = [
   ['overlays/production', 'external-secrets', 'pull-secret'],
   ['base', 'ingress', 'postgres', 'postgres-monitoring', 'redis', 'monitoring', 'autoscale-qps', 'tracing'],
@@ -23,7 +23,7 @@ describeWith('kubectl', 'Broken Kubernetes manifests', () => {
     rendered = await Promise.all(WHOLE.map((combination) => render(...combination)));
   });
 
-  it('were whole before', async () => {
+  it('have no mistakes before they are broken', async () => {
     const said = await Promise.all(rendered.flatMap((objects) => Object.values(CHECKS).map((check) => check(objects))));
     expect(said.flat()).toEqual([]);
   });
@@ -32,7 +32,7 @@ describeWith('kubectl', 'Broken Kubernetes manifests', () => {
     breaks.map((one) => [check, ...one] as [CheckName, ...typeof one]),
   );
 
-  it.each(cases)('%s: not with %s%s = %j', async (check, id, path, value, says) => {
+  it.each(cases)('%s: fails for %s%s = %j', async (check, id, path, value, says) => {
     const objects = structuredClone(rendered.find((all) => all.some((object) => isCalled(object, id))) as Manifest[]);
     const index = objects.findIndex((object) => isCalled(object, id));
     if (path) change(objects[index], path, value);

@@ -1,9 +1,9 @@
 import type { CheckName } from './checks.js';
 
-/** What to break: the object (without the hash of its name), the field, its new value (undefined takes it away, a function makes it of the old one), and what is said. */
+/** A breaking change: the object (without the hash of its name), the field, its new value (undefined removes it, a function gets the old one), and the expected message. */
 export type Break = [object: string, path: string, value: unknown, says: string];
 
-/** How an overlay may be wrong, by the check that says so. */
+/** Breaking changes, by the check that must find them. */
 export type Breaks = Partial<Record<CheckName, Break[]>>;
 
 export const POD = '/spec/template/spec';

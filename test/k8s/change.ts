@@ -1,10 +1,10 @@
 import { idOf, type Manifest } from './objects.js';
 
-/** Whether an object is that one, whatever the hash of its name. */
+/** Whether an object has this id, apart from the hash of its name. */
 export const isCalled = (object: Manifest, id: string) =>
   idOf(object).replace(/-[2456789bcdfghkmt]{10}$/, '') === id || idOf(object) === id;
 
-/** A field's name, as a JSON Pointer has it. */
+/** A field's name from a JSON Pointer. */
 export const plain = (key: string) => key.replaceAll('~1', '/');
 
 export const at = (value: unknown, path: string) =>
@@ -13,7 +13,7 @@ export const at = (value: unknown, path: string) =>
     .slice(1)
     .reduce<Record<string, unknown>>((within, key) => within[plain(key)] as never, value as never);
 
-/** Sets a field, or takes it away. */
+/** Sets or removes a field. */
 export function change(object: unknown, path: string, value: unknown): void {
   const end = path.lastIndexOf('/');
   const fields = at(object, path.slice(0, end));
@@ -25,7 +25,7 @@ export function change(object: unknown, path: string, value: unknown): void {
   else delete fields[key];
 }
 
-/** Every field of an object, but not the keys of a map, which are free. */
+/** Every field of an object, except the keys of a map, which are arbitrary. */
 export function fieldsOf(value: unknown, path = ''): string[] {
   if (typeof value !== 'object' || value === null || MAP.test(path)) return [];
   return Object.entries(value).flatMap(([key, child]) => {

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 
-/** Every overlay, every component by itself on the base, but for those that stand beside another, and the combinations that somebody would make. */
+/** Every overlay, every component alone on the base, except those that need another one, and likely combinations. */
 export const COMBINATIONS: [name: string, ...components: string[]][] = [
   ['overlays/local'],
   ['overlays/staging'],

@@ -11,13 +11,13 @@ interface Pooler extends Manifest {
   spec: { instances: number; pgbouncer: { parameters: Record<string, string> } };
 }
 
-/** Beside the pool and the streams: 2 for short reads, 1 to look whether PostgreSQL is alive. docs/operations.md. */
+/** Connections besides the pool and the streams: 2 for short reads, 1 to check whether PostgreSQL is up. See docs/operations.md. */
 const OWN = 3;
 
-/** For superusers, PostgreSQL's default (superuser_reserved_connections), and in a cluster its operator and standbys. */
+/** Reserved for superusers, PostgreSQL's default (superuser_reserved_connections), and in a cluster for its operator and standbys. */
 const RESERVED = { server: 3, cluster: 20 };
 
-/** As many pods as there may be, those that start and end in a rollout too, find a connection. */
+/** The largest possible number of pods, including those that start and stop in a rollout, has enough connections. */
 export const connectionsCheck: Check = (objects) => {
   const { DATABASE_POOL_SIZE, STREAM_CONCURRENCY } = configOf(objects);
   const { most, atOnce } = podsOf(objects);
@@ -28,11 +28,11 @@ export const connectionsCheck: Check = (objects) => {
     0,
   );
   const places = [
-    // A replica that was made the primary keeps what pods have opened to it, and gets what the poolers open.
+    // A replica that is promoted keeps the pods' connections, and gets those of the poolers.
     ...ofKind<Cluster>(objects, 'Cluster').map(
       ({ spec }) => Number(spec.postgresql.parameters.max_connections) - RESERVED.cluster - lent,
     ),
-    // While one of them is gone, the others have all.
+    // While one of them is down, the others have all connections.
     ...poolers.map(({ instances, pgbouncer }) => (instances - 1) * Number(pgbouncer.parameters.max_client_conn)),
     // PostgreSQL's default.
     ...objects
@@ -45,8 +45,8 @@ export const connectionsCheck: Check = (objects) => {
 const configOf = (objects: Manifest[]) => loadConfig(environmentOf(objects, appContainerOf(objects)).environment);
 
 /**
- * The most pods that an autoscaler may start, and how many hold connections at once: those, the surge of a rollout, and as
- * many again that end, as long as new ones are held to be good only when the last ones have ended (minReadySeconds).
+ * The most pods that an autoscaler may start, and the number that hold connections at once: those, the surge of a rollout, and as
+ * many stopping ones, if new ones count as available only when the last ones have stopped (minReadySeconds).
  */
 function podsOf(objects: Manifest[]): { most: number; atOnce: number } {
   const { strategy, minReadySeconds = 0, template } = appOf(objects).spec;

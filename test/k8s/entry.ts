@@ -20,7 +20,7 @@ interface SettingsPolicy extends Manifest {
 
 const isOpen = (path: string) => OPEN.some((open) => path === open || path.startsWith(`${open}/`));
 
-/** Of the app, the world reaches what is for the world, and all of that. */
+/** All public routes of the app, and no others, are reachable from outside. */
 export const entryCheck: Check = (objects) => [
   ...ofKind<Route>(objects, 'HTTPRoute')
     .filter(({ spec }) => spec.rules.some(({ filters, backendRefs }) => !filters && !backendRefs))
@@ -35,7 +35,7 @@ export const entryCheck: Check = (objects) => [
   ...ofKind<Route>(objects, 'HTTPRoute').flatMap((route) =>
     route.spec.rules
       .flatMap(({ matches = [] }) => matches.flatMap(({ path }) => path ?? []))
-      // NGINX Gateway Fabric ties an expression to the start of the path, but not to its end.
+      // NGINX Gateway Fabric anchors an expression at the start of the path, but not at its end.
       .filter(({ type, value }) => type === 'RegularExpression' && !value.endsWith('$'))
       .map(({ value }) => `${idOf(route)} has no end to ${value}`),
   ),
@@ -62,8 +62,8 @@ function entrances(objects: Manifest[]) {
 }
 
 /**
- * Of X-Forwarded-For, what the one proxy in front adds is believed, and nothing where there is none: a range would believe
- * callers within it too.
+ * Only the entry of X-Forwarded-For that the one proxy in front adds is trusted, and none without a proxy: a range would trust
+ * callers within it, too.
  */
 export const trustCheck: Check = (objects) => {
   const { TRUST_PROXY } = environmentOf(objects, appContainerOf(objects)).environment;
@@ -71,7 +71,7 @@ export const trustCheck: Check = (objects) => {
   return TRUST_PROXY === expected ? [] : [`TRUST_PROXY is ${TRUST_PROXY}, not ${expected}`];
 };
 
-/** The gateway refuses no body that the app would take, and none later than the app. */
+/** The gateway accepts all bodies that the app accepts, and has no larger limit. */
 export const bodiesCheck: Check = (objects) => {
   if (ofKind(objects, 'Gateway').length === 0) return [];
   const config = loadConfig(environmentOf(objects, appContainerOf(objects)).environment);

@@ -5,7 +5,7 @@ interface Model {
   prototype: { validate(): void };
 }
 
-/** Enumerations in Kubernetes' own kinds: its schemas as it publishes them have none, but those of kubernetes-models do. */
+/** Checks enumerations of Kubernetes' own kinds, which its published schemas lack, but those of kubernetes-models have. */
 export async function enumerationComplaints(object: Manifest): Promise<string[]> {
   const model: Model = (await import(`kubernetes-models/${object.apiVersion}/${object.kind}`))[object.kind];
   try {

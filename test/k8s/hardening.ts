@@ -19,7 +19,7 @@ const perContainer = (objects: Manifest[], complaints: (container: Container, wo
     ),
   );
 
-/** An image is named with its version, and what migrates is of the same. */
+/** Every image has a version, and the app's containers have the same one. */
 export const imagesCheck: Check = (objects) => [
   ...perContainer(objects, ({ image }) => {
     const tag = /(?::([\w.-]+)|@sha256:[0-9a-f]{64})$/.exec(image);
@@ -30,7 +30,7 @@ export const imagesCheck: Check = (objects) => [
     : []),
 ];
 
-/** Memory is requested as far as it may be used: a node that promised more than it has would kill somebody. */
+/** Memory requests equal limits: an overcommitted node would kill pods. */
 export const memoryCheck: Check = (objects) =>
   perContainer(objects, ({ resources: { requests, limits } = {} }) => [
     ...(requests?.memory && requests.memory === limits?.memory
@@ -42,7 +42,7 @@ export const memoryCheck: Check = (objects) =>
       : ['may fill the disk of its node']),
   ]);
 
-/** What every container is held to: nothing written beside its volumes, no rights that are not named. */
+/** Containers write only to their volumes, and have only the rights that are named. */
 export const containersCheck: Check = (objects) =>
   perContainer(objects, ({ securityContext = {} }) => [
     ...(securityContext.readOnlyRootFilesystem ? [] : ['may write to its image']),
@@ -51,7 +51,7 @@ export const containersCheck: Check = (objects) =>
     ...(securityContext.privileged ? ['is privileged'] : []),
   ]);
 
-/** Pod Security's profile `restricted`, where a namespace enforces it. */
+/** Pods fit Pod Security's profile `restricted` when their namespace enforces it. */
 export const restrictedCheck: Check = (objects) => {
   const enforcing = objects
     .filter(({ metadata }) => metadata.labels?.['pod-security.kubernetes.io/enforce'] === 'restricted')
@@ -84,7 +84,7 @@ function restrictions(workload: Workload): string[] {
   ];
 }
 
-/** What serves is not put out for what does not, and of that there is a class. */
+/** Serving pods have an existing priority class, and are not evicted for others. */
 export const priorityCheck: Check = (objects) => {
   const classes = objects.filter(({ kind }) => kind === 'PriorityClass').map(({ metadata }) => metadata.name);
   const pods = [
@@ -102,7 +102,7 @@ type Operated = Manifest & {
   spec: { priorityClassName?: string; template?: { spec: { priorityClassName?: string } } };
 };
 
-/** No pod has a key to the cluster: nothing here talks to it. */
+/** No pod has a token of the cluster, since none uses its API. */
 export const tokensCheck: Check = (objects) =>
   workloadsOf(objects)
     .filter(({ spec }) => spec.template.spec.automountServiceAccountToken !== false)

@@ -11,7 +11,7 @@ import {
   workloadsOf,
 } from './objects.js';
 
-/** The most that a chunk of Fluent Bit takes, in memory and on disk. */
+/** The largest size of a chunk of Fluent Bit, in memory and on disk. */
 const CHUNK_BYTES = 2_000_000;
 
 interface Shipping {
@@ -22,7 +22,7 @@ interface Shipping {
   };
 }
 
-/** What is not taken off a node's hands takes a bounded part of its disk and memory, and no node is left out. */
+/** Unsent lines take a bounded part of a node's disk and memory, and every node ships its log. */
 export const shippingCheck: Check = (objects) =>
   ofKind<Workload>(objects, 'DaemonSet').flatMap((shipper) => {
     const { tolerations = [], containers, volumes = [] } = shipper.spec.template.spec;
@@ -51,7 +51,7 @@ export const shippingCheck: Check = (objects) =>
       ...(tolerations.some(({ operator, key, effect }) => operator === 'Exists' && !key && !effect)
         ? []
         : ['leaves tainted nodes out']),
-      // It tells whether Elasticsearch takes what it is sent.
+      // This endpoint reports whether Elasticsearch accepts the lines.
       ...(container.livenessProbe?.httpGet?.path === '/api/v1/health' ? ['is restarted for Elasticsearch'] : []),
     ];
   });
@@ -61,7 +61,7 @@ const shippingOf = (objects: Manifest[]) =>
     .flatMap(({ data }) => (data?.['fluent-bit.yaml'] ? [load(data['fluent-bit.yaml']) as Shipping] : []))
     .at(0) as Shipping;
 
-/** Elasticsearch is told for how long to keep lines: those of indices to come, and of those that are there. */
+/** Elasticsearch gets the retention of lines, for future indices and for existing ones. */
 export const retentionCheck: Check = (objects) => {
   if (ofKind(objects, 'Elasticsearch').length === 0) return [];
   const told = requestsOf(named<Workload>(workloadsOf(objects), 'CronJob', 'log-retention'));
@@ -78,7 +78,7 @@ export const retentionCheck: Check = (objects) => {
     .map(([path]) => `${path} is told ${told[path]}`);
 };
 
-/** What a container asks by curl, by path: its script is run with a curl that only says what it is given. */
+/** The requests of a container by path: its script is run with a curl that only prints its arguments. */
 function requestsOf({ spec }: Workload): Record<string, string> {
   const [{ command = [], env = [] }] = spec.template.spec.containers as [Container];
   const curl = `curl() { body=; while [ $# -gt 0 ]; do case $1 in --data) body=$2;; https://*) url=$1;; esac; shift; done; echo "$url $body"; }\n`;

@@ -5,11 +5,11 @@ import { COMBINATIONS } from './combinations.js';
 import type { Manifest } from './objects.js';
 import { render } from './render.js';
 
-/** What only holds with a PostgreSQL and a Redis, which the base does not bring. */
-const NOT_ALONE: CheckName[] = ['leads to servers that are there'];
+/** Checks that need a PostgreSQL and a Redis, which the base does not have. */
+const NOT_ALONE: CheckName[] = ['connects to existing servers'];
 
 describeWith('kubectl', 'Kubernetes manifests', () => {
-  it('are rendered for every overlay that there is', () => {
+  it('are rendered for every overlay', () => {
     const overlays = COMBINATIONS.filter(([, component]) => !component).map(([name]) => name);
     expect(overlays).toEqual(expect.arrayContaining(readdirSync('k8s/overlays').map((name) => `overlays/${name}`)));
   });

@@ -5,7 +5,7 @@ interface Hpa extends Manifest {
   spec: { metrics: { type: string; pods?: { metric: { name: string } } }[] };
 }
 
-/** What an autoscaler asks the metrics API for is what prometheus-adapter is told to serve, and the other way around. */
+/** Autoscalers use exactly the metrics that prometheus-adapter serves. */
 export const metricNamesCheck: Check = (objects) => {
   const served = ofKind(objects, 'ConfigMap')
     .flatMap(({ data }) => (data?.['config.yaml'] ? [data['config.yaml']] : []))
@@ -20,7 +20,7 @@ export const metricNamesCheck: Check = (objects) => {
       .filter(([, name]) => !served.includes(name))
       .map(([by, name]) => `${by} asks for ${name}: nobody serves it`),
     ...served.filter((name) => !asked.some(([, one]) => one === name)).map((name) => `nobody asks for ${name}`),
-    // Requests may be few while each is dear.
+    // A few requests may still be expensive.
     ...scalers
       .filter(({ spec }) => !spec.metrics.some(({ type }) => type === 'Resource'))
       .map((hpa) => `${idOf(hpa)} does not mind CPU`),

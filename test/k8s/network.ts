@@ -28,21 +28,21 @@ interface Policy extends Manifest {
   spec: { podSelector: Selector; policyTypes: string[]; ingress?: Rule[]; egress?: Rule[] };
 }
 
-/** Who asks, or is asked: a pod, or an address outside of the cluster, which has no namespace. */
+/** An end of a connection: a pod, or an address outside of the cluster, which has no namespace. */
 interface Party {
   name: string;
   namespace?: string;
-  /** Of what is no pod. */
+  /** The address when it is not a pod. */
   address?: string;
   labels: Labels;
-  /** Where it listens. The names are a container's. */
+  /** The ports on which it listens, with a container's names. */
   ports: { name?: string; containerPort: number }[];
 }
 
 const NAME = 'app.kubernetes.io/name';
 const ports = (...numbers: number[]) => numbers.map((containerPort) => ({ containerPort }));
 
-/** Who is there beside what is rendered. */
+/** Parties besides the rendered ones. */
 const OTHERS: Party[] = [
   { name: 'prometheus', namespace: 'monitoring', labels: { [NAME]: 'prometheus' }, ports: ports(9090) },
   { name: 'dns', namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' }, ports: ports(53) },
@@ -61,7 +61,7 @@ const OTHERS: Party[] = [
   { name: 'internet', address: '203.0.113.7', labels: {}, ports: ports(53, 80, 443, 5432, 6379, 6443) },
 ];
 
-/** Who may reach whom, and where. Whoever is not there is passed over. */
+/** The intended connections: sources, targets and ports. Parties that do not exist are skipped. */
 const MEANT: [sources: string, targets: string, ...ports: number[]][] = [
   ['prometheus gateway ingress', 'floodgate', 3000],
   ['floodgate', 'redis', 6379],
@@ -77,7 +77,7 @@ const MEANT: [sources: string, targets: string, ...ports: number[]][] = [
   ['floodgate-db floodgate-db-pooler', 'internet', 443, 6443],
 ];
 
-/** What the policies let through, as Kubernetes evaluates them, is what is meant to be, and nothing else. */
+/** The policies, as Kubernetes evaluates them, allow exactly the intended connections. */
 export const networkCheck: Check = (objects) => {
   const policies = ofKind<Policy>(objects, 'NetworkPolicy');
   const parties = [...partiesOf(objects), collectorOf(objects), ...OTHERS];
@@ -85,7 +85,7 @@ export const networkCheck: Check = (objects) => {
     parties
       .filter((target) => target !== source)
       .flatMap((target) =>
-        // One port more than it has, for a rule that names none.
+        // One more port than the target has, for rules without ports.
         [...target.ports, ...ports(9999)].flatMap((port) =>
           ['TCP', 'UDP'].flatMap((protocol) => {
             const isOpen = isAllowed(policies, source, target, port, protocol);
@@ -106,7 +106,7 @@ function partiesOf(objects: Manifest[]): Party[] {
     labels: workload.spec.template.metadata.labels,
     ports: containersOf(workload).flatMap((container) => container.ports ?? []),
   }));
-  // What operators start.
+  // Pods that operators start.
   const started = (kind: string, name: string, made: (spec: never) => Omit<Party, 'name'>) =>
     ofKind(objects, kind).map(({ spec, metadata }) => ({ name: name || metadata.name, ...made(spec as never) }));
   const namespace = 'floodgate';
@@ -131,7 +131,7 @@ function partiesOf(objects: Manifest[]): Party[] {
   ];
 }
 
-/** Whom traces are sent to, where they are; else it is nobody who should be reached. */
+/** The collector to which traces are sent; if they are not, a collector that nobody should reach. */
 function collectorOf(objects: Manifest[]): Party {
   const endpoint = environmentOf(objects, appContainerOf(objects)).environment.OTEL_EXPORTER_OTLP_ENDPOINT;
   const [name, namespace] = endpoint
@@ -155,7 +155,7 @@ function isCalled({ name, namespace }: Party, word: string): boolean {
   return word === name;
 }
 
-/** A pod that some policy selects lets through what one of them names; it takes both ends. */
+/** Whether both ends allow a connection; a pod that a policy selects allows only what one of its policies names. */
 function isAllowed(policies: Policy[], source: Party, target: Party, port: Party['ports'][number], protocol: string) {
   const passes = (self: Party, other: Party, type: 'Ingress' | 'Egress') => {
     const about = policies.filter(
@@ -190,7 +190,7 @@ function fits({ podSelector, namespaceSelector, ipBlock }: Peer, party: Party, n
 function isWithin(address: string, { cidr, except = [] }: { cidr: string; except?: string[] }): boolean {
   const has = (range: string) => {
     const [net = '', prefix] = range.split('/');
-    // Of these, no address outside has IPv6, which would hold those of IPv4, too.
+    // No outside address here has IPv6; a BlockList would match IPv4 addresses with it, too.
     if (net.includes(':')) return false;
     const list = new BlockList();
     list.addSubnet(net, Number(prefix));

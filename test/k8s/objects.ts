@@ -1,4 +1,4 @@
-/** What the checks read of manifests. Whether the rest is right is for the schemas to say. */
+/** The parts of manifests that the checks read. The schemas check the rest. */
 export interface Manifest {
   apiVersion: string;
   kind: string;
@@ -8,7 +8,7 @@ export interface Manifest {
   imagePullSecrets?: { name: string }[];
 }
 
-/** Reads objects as they would be applied, and says what is wrong with them, one line for each mistake. */
+/** Checks objects as they would be applied. @returns a line for each mistake */
 export type Check = (objects: Manifest[]) => string[] | Promise<string[]>;
 
 export type Labels = Record<string, string>;
@@ -60,7 +60,7 @@ export interface Volume {
   [kind: string]: unknown;
 }
 
-/** How pods are kept apart. */
+/** A spread constraint of pods. */
 export interface Spread {
   topologyKey: string;
   labelSelector: Selector;
@@ -103,14 +103,14 @@ export const idOf = ({ kind, metadata }: Manifest) => `${kind}/${metadata.name}`
 export const ofKind = <T extends Manifest = Manifest>(objects: Manifest[], kind: string) =>
   objects.filter((object): object is T => object.kind === kind);
 
-/** The one object of a kind and a name. */
+/** The object of a kind with this name. */
 export function named<T extends Manifest = Manifest>(objects: Manifest[], kind: string, name: string): T {
   const found = ofKind<T>(objects, kind).find(({ metadata }) => metadata.name === name);
   if (!found) throw new Error(`${kind}/${name} is not there`);
   return found;
 }
 
-/** What has a template of pods. That of a CronJob stands deeper, and nothing selects its pods. */
+/** Objects with a template of pods. That of a CronJob is nested deeper, and nothing selects its pods. */
 export const workloadsOf = (objects: Manifest[]): Workload[] => [
   ...objects.filter((object): object is Workload => ['Deployment', 'StatefulSet', 'DaemonSet'].includes(object.kind)),
   ...ofKind<CronJob>(objects, 'CronJob').map((job) => ({
@@ -121,7 +121,7 @@ export const workloadsOf = (objects: Manifest[]): Workload[] => [
 
 type CronJob = Manifest & { spec: { jobTemplate: { spec: Omit<Workload['spec'], 'selector'> } } };
 
-/** A quantity as Kubernetes and Fluent Bit write it, in bytes; none is no room at all. */
+/** A quantity in the notation of Kubernetes and Fluent Bit, in bytes; 0 if there is none. */
 export function bytesOf(quantity = '0'): number {
   const [, number, unit = ''] = /^(\d+)(\w*)$/.exec(quantity) ?? [];
   const units: Record<string, number> = { '': 1, M: 1e6, G: 1e9, Mi: 2 ** 20, Gi: 2 ** 30 };

@@ -12,7 +12,7 @@ import {
   selects,
 } from './objects.js';
 
-/** Pods of one kind, of which there are several, and who sees to it that not all of them end at once. */
+/** A set of several pods of one kind, and whether a budget keeps them from stopping all at once. */
 interface PodSet {
   name: string;
   labels: Labels;
@@ -29,7 +29,7 @@ interface Pooler extends Manifest {
   spec: { cluster: { name: string }; template?: { metadata?: { labels?: Labels }; spec: PodSpec } };
 }
 
-/** What operators start of an object, with the labels that they give to it. */
+/** The pods that operators start for objects, with their labels. */
 export function operatedSets(objects: Manifest[]): PodSet[] {
   return [
     ...gatewaySets(objects),
@@ -70,7 +70,7 @@ interface Proxy extends Manifest {
   };
 }
 
-/** NGINX, as its Gateway names how it is to run. */
+/** The NGINX pods of a Gateway, by the parameters that it references. */
 const gatewaySets = (objects: Manifest[]): PodSet[] =>
   ofKind<Manifest & { spec: { infrastructure: { parametersRef: { name: string } } } }>(objects, 'Gateway').map(
     ({ metadata: { name }, spec: { infrastructure } }) => {
@@ -79,7 +79,7 @@ const gatewaySets = (objects: Manifest[]): PodSet[] =>
       return {
         name: `the gateway ${name}`,
         labels,
-        // One alone is nowhere but where it is.
+        // A single pod cannot be spread.
         spread: (deployment.replicas ?? 1) > 1 ? (deployment.pod?.topologySpreadConstraints ?? []) : [],
         resources: deployment.container?.resources,
         hasBudget: hasBudget(objects, labels),
@@ -92,7 +92,7 @@ const hasBudget = (objects: Manifest[], labels: Labels) =>
     selects(spec.selector, labels),
   );
 
-/** What there is several of stands apart, ends one after the other, and has the memory that it is promised. */
+/** Sets of several pods are spread, stop one after the other, and have the memory that they request. */
 export const spreadCheck: Check = (objects) => {
   const { metadata, spec } = appOf(objects);
   const { labels } = spec.template.metadata;

@@ -1,14 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 
-/** Whose kinds the manifests use, and where its Go module has their schemas. */
+/** A project whose kinds the manifests use, and the place of their schemas in its Go module. */
 export interface Project {
   name: string;
-  /** Of its kinds. Kubernetes has those that nobody else has. */
+  /** The API groups of its kinds. All other groups belong to Kubernetes. */
   groups: string[];
   module: string;
   folder: string;
-  /** The oldest that docs/operations.md promises, and the newest that was tried. */
+  /** The oldest version that docs/operations.md promises, and the newest one that was tried. */
   versions: [oldest: string, newest: string];
 }
 
@@ -92,19 +92,19 @@ export interface Wanted {
   version: string;
 }
 
-/** The folder with the schemas of a project's version, or why it is not to be had. */
+/** The folder with the schemas of a project's version, or the reason why it is not available. */
 export interface Found extends Wanted {
   folder?: string;
   refused?: string;
 }
 
 /**
- * Has Go bring modules into its own cache, where it checks their sums.
- * @throws Error with CI=true, where one is not there for another reason than that the registry does not hand it out
+ * Downloads modules into Go's cache, which verifies their checksums.
+ * @throws Error with CI=true, when one is missing for any other reason than a refusal of the registry
  */
 export function download(go: string, wanted: Wanted[]): Found[] {
   const modules = wanted.map(({ project, version }) => `${project.module}@v${version}`);
-  // Not for a module of somebody's own that lies above, and by no other Go than this one.
+  // Ignores any module in a folder above, and uses exactly this Go.
   const env = { ...process.env, GOFLAGS: '', GOTOOLCHAIN: 'local' };
   const options = { cwd: tmpdir(), env, encoding: 'utf8', timeout: 600_000 } as const;
   const { error: failure, stdout, stderr } = spawnSync(go, ['mod', 'download', '-json', ...modules], options);
@@ -115,7 +115,7 @@ export function download(go: string, wanted: Wanted[]): Found[] {
     throw new Error([...broken, stderr].join('\n'));
   return wanted.map(({ project, version }, index) => {
     const one = said.find(({ Path, Version }) => `${Path}@${Version}` === modules[index]);
-    // Go says where a module lies only when it is new enough for that, but unpacks it all the same.
+    // Go reports a module's folder only when it is new enough for the module, but unpacks it anyway.
     const folder = one?.Zip?.replace('/cache/download/', '/')
       .replace('/@v/', '@')
       .replace(/\.zip$/, '');
@@ -123,10 +123,10 @@ export function download(go: string, wanted: Wanted[]): Found[] {
   });
 }
 
-/** What a registry answers that does not hand a version out. */
+/** The answers of a registry that refuses a version. */
 const REFUSED = /: (?:403 Forbidden|404 Not Found|410 Gone)/;
 
-/** Whose kind an object is of. */
+/** The project that owns an object's kind. */
 export function ownerOf({ apiVersion }: { apiVersion: string }): Project {
   const group = apiVersion.split('/').slice(0, -1).join();
   return PROJECTS.find(({ groups }) => groups.includes(group)) ?? KUBERNETES;

@@ -14,7 +14,7 @@ const PASSWORD = 'of-the-redis-that-is-deployed';
 const [container] = (load(readFileSync('k8s/components/redis/stateful-set.yaml', 'utf8')) as Workload).spec.template
   .spec.containers as [Container];
 
-/** Starts the container's process, and gives it to `work` when it answers. */
+/** Starts the container's process, and runs the work when it answers. */
 async function withRedis(work: (pid: number, probe: (password: string) => Promise<string>) => Promise<void>) {
   const port = String(await freePort());
   const [shell = '', ...script] = container.command as string[];
@@ -44,7 +44,7 @@ async function withRedis(work: (pid: number, probe: (password: string) => Promis
 }
 
 describeWith('redis-server', 'the Redis of components/redis', () => {
-  it('asks for its password, which does not stand among its arguments, and ends at SIGTERM', async () => {
+  it('requires its password, which is not among its arguments, and ends at SIGTERM', async () => {
     await withRedis(async (pid, probe) => {
       expect(await probe(PASSWORD)).toBe('PONG\n');
       await expect(probe('another')).rejects.toThrow();
@@ -54,7 +54,7 @@ describeWith('redis-server', 'the Redis of components/redis', () => {
     });
   });
 
-  it('fails its probes while it hangs, although its port is open', async () => {
+  it('fails its probes while it hangs, even though its port is open', async () => {
     await withRedis(async (pid, probe) => {
       process.kill(pid, 'SIGSTOP');
       await expect(probe(PASSWORD)).rejects.toThrow();

@@ -3,7 +3,7 @@ import { appOf, type Check, containersOf, idOf, type Manifest, ofKind, walk, wor
 import { printedSecrets } from './secret.js';
 import { environmentOf } from './settings.js';
 
-/** Fields of any object that name another one in its namespace. */
+/** Fields of any object that reference another one in its namespace. */
 const FIELDS: Record<string, string> = {
   serviceAccountName: 'ServiceAccount',
   configMapRef: 'ConfigMap',
@@ -24,7 +24,7 @@ const FIELDS: Record<string, string> = {
 
 const NAMESPACES = ['Namespace', 'PriorityClass', 'ClusterRole', 'ClusterRoleBinding'];
 
-/** Every object that is named is there, is made by an operator from one that is, or by hand as docs/operations.md says. */
+/** Every referenced object exists, or an operator makes it, or docs/operations.md says how to make it by hand. */
 export const referencesCheck: Check = (objects) => {
   const there = new Set([...objects, ...madeFrom(objects), ...madeByHand()].map(placeOf));
   return objects.flatMap((object) =>
@@ -59,13 +59,13 @@ function referencesOf(object: Manifest): Reference[] {
   return found;
 }
 
-/** A name, or what has one somewhere within. */
+/** All names within a value, or the value itself if it is one. */
 const namesIn = (target: unknown): string[] =>
   typeof target === 'string'
     ? [target]
     : [...walk(target)].flatMap(([, { name }]) => (typeof name === 'string' ? [name] : []));
 
-/** Secrets that docs/operations.md says how to make. */
+/** Secrets for which docs/operations.md has a command. */
 const madeByHand = (): Reference[] => {
   const told = readFileSync('docs/operations.md', 'utf8').matchAll(
     /kubectl create secret [\w-]+ ([\w-]+)(?: -n ([\w-]+))?/g,
@@ -74,7 +74,7 @@ const madeByHand = (): Reference[] => {
   return [...printedSecrets(), ...secrets.map((metadata) => ({ kind: 'Secret', metadata }))];
 };
 
-/** What operators make of an object. */
+/** The objects that operators make from others. */
 function madeFrom(objects: Manifest[]): Reference[] {
   const make = (kind: string, names: (name: string, object: Manifest) => [kind: string, name: string][]) =>
     ofKind(objects, kind).flatMap((object) =>
@@ -101,7 +101,7 @@ function madeFrom(objects: Manifest[]): Reference[] {
   ];
 }
 
-/** A server that the app is told of by a plain name is a Service here. */
+/** A server with a plain name in the app's settings is a Service here. */
 export const hostsCheck: Check = (objects) => {
   const services = [...objects, ...madeFrom(objects)].filter(({ kind }) => kind === 'Service');
   return containersOf(appOf(objects)).flatMap((container) =>
@@ -113,7 +113,7 @@ export const hostsCheck: Check = (objects) => {
   );
 };
 
-/** A route hangs on a listener that its gateway has. */
+/** A route is attached to an existing listener of its gateway. */
 export const listenersCheck: Check = (objects) => {
   const listeners = ofKind<Gateway>(objects, 'Gateway').flatMap(({ spec }) => spec.listeners.map(({ name }) => name));
   return ofKind<Route>(objects, 'HTTPRoute').flatMap((route) =>
@@ -126,13 +126,13 @@ export const listenersCheck: Check = (objects) => {
 type Gateway = Manifest & { spec: { listeners: { name: string }[] } };
 type Route = Manifest & { spec: { parentRefs: { sectionName?: string }[] } };
 
-/** An object says where it goes: what `kubectl` happens to be set to is nobody's choice. */
+/** Every object has a namespace, so that it does not depend on kubectl's current one. */
 export const namespacesCheck: Check = (objects) =>
   objects
     .filter(({ kind, metadata }) => !metadata.namespace && !NAMESPACES.includes(kind))
     .map((object) => `${idOf(object)} has no namespace`);
 
-/** A volume that is mounted is there, and one that is there is mounted. */
+/** Every mounted volume exists, and every volume is mounted. */
 export const volumesCheck: Check = (objects) =>
   workloadsOf(objects).flatMap((workload) => {
     const { volumes = [], containers, initContainers = [] } = workload.spec.template.spec;

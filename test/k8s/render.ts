@@ -8,7 +8,7 @@ import type { Manifest } from './objects.js';
 
 const run = promisify(execFile);
 
-/** Renders base or an overlay as `kubectl apply -k` would read it, with components added as an overlay of one's own would. */
+/** Renders base or an overlay like `kubectl apply -k`, with components added as in an own overlay. */
 export async function render(name: string, ...components: string[]): Promise<Manifest[]> {
   const folder = `k8s/${name}`;
   if (components.length === 0 && name !== 'base') return build(folder);
@@ -18,7 +18,7 @@ export async function render(name: string, ...components: string[]): Promise<Man
     const kustomization = {
       resources: [from(folder)],
       components: components.map((component) => from(`k8s/components/${component}`)),
-      // The base leaves the image's tag to its overlays.
+      // Overlays set the image's tag.
       ...(name === 'base' && { images: [{ name: 'floodgate', newTag: '0.1.0' }] }),
     };
     await writeFile(join(own, 'kustomization.yaml'), dump(kustomization));
@@ -28,7 +28,7 @@ export async function render(name: string, ...components: string[]): Promise<Man
   }
 }
 
-/** A warning counts as a failure: it says that a field is on its way out. */
+/** Runs kustomize; a warning counts as a failure, since it announces that a field will be removed. */
 async function build(folder: string): Promise<Manifest[]> {
   const { stdout, stderr } = await run('kubectl', ['kustomize', folder], { maxBuffer: 2 ** 26 });
   if (stderr) throw new Error(stderr);

@@ -10,7 +10,7 @@ interface Cluster extends Manifest {
   };
 }
 
-/** Who serves can change no schema: what migrates is another role, and what it needs to be that one is not in the app's container. */
+/** The role that serves cannot change the schema: another role migrates, and the app's container does not have its password. */
 export const rolesCheck: Check = (objects) => {
   const [migrates, serves] = ['migrate', 'floodgate'].map(
     (called) => containersOf(appOf(objects)).find(({ name }) => name === called) as Container,

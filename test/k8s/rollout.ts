@@ -5,7 +5,7 @@ import { environmentOf } from './settings.js';
 
 const routes = Object.keys(JSON.parse(readFileSync('openapi.json', 'utf8')).paths);
 
-/** Each probe asks a route of its own that the app has. */
+/** Each probe uses a different, existing route of the app. */
 export const probesCheck: Check = (objects) => {
   const probes = ['startup', 'readiness', 'liveness'] as const;
   const container = appContainerOf(objects);
@@ -19,8 +19,8 @@ export const probesCheck: Check = (objects) => {
 };
 
 /**
- * What hangs is restarted: an open port is no sign of life. PostgreSQL is not, for after a crash it takes up what it had in
- * hand for as long as that takes.
+ * Containers that hang are restarted; an open port does not count as alive. PostgreSQL is not restarted, since recovery after
+ * a crash may take any time.
  */
 export const hangingCheck: Check = (objects) =>
   workloadsOf(objects)
@@ -31,7 +31,7 @@ export const hangingCheck: Check = (objects) =>
         .map(({ name }) => `${idOf(workload)} ${name} may hang for ever`),
     );
 
-/** A pod that is to go has the time to: it sleeps, drains and ends before it is killed. */
+/** A stopping pod has enough time to sleep, drain and end before it is killed. */
 export const graceCheck: Check = (objects) => {
   const { DRAIN_DELAY_MS, DRAIN_TIMEOUT_MS } = loadConfig(environmentOf(objects, appContainerOf(objects)).environment);
   const sleep = appContainerOf(objects).lifecycle?.preStop?.sleep?.seconds;
@@ -41,7 +41,7 @@ export const graceCheck: Check = (objects) => {
   return grace > needed ? [] : [`terminationGracePeriodSeconds is ${grace}, but to end takes up to ${needed} s`];
 };
 
-/** A new release takes no pod away before one of its own is ready. */
+/** A rollout removes no pod before a new one is ready. */
 export const strategyCheck: Check = (objects) => {
   const { strategy } = appOf(objects).spec;
   const said = strategy?.rollingUpdate?.maxUnavailable === 0 ? [] : ['maxUnavailable is not 0'];
@@ -66,7 +66,7 @@ export const autoscalersOf = (objects: Manifest[]) => [
   ...ofKind<Autoscaler>(objects, 'ScaledObject'),
 ];
 
-/** One autoscaler owns the number of pods, and nothing beside it. */
+/** Exactly one autoscaler, and nothing else, sets the number of pods. */
 export const scalersCheck: Check = (objects) => {
   const scaled = autoscalersOf(objects).map(({ spec }) => spec.scaleTargetRef.name);
   const lost = scaled.filter((name) => !ofKind(objects, 'Deployment').some(({ metadata }) => metadata.name === name));
@@ -102,7 +102,7 @@ interface Budget extends Manifest {
   spec: { minAvailable?: number | string; maxUnavailable?: number | string; unhealthyPodEvictionPolicy?: string };
 }
 
-/** One bound (the API takes no two), from above, so that it lets nodes be drained at any number of pods. */
+/** The budget has one bound (the API does not accept two), from above, so that nodes can be drained with any number of pods. */
 export const budgetCheck: Check = (objects) => {
   const { spec } = named<Budget>(objects, 'PodDisruptionBudget', 'floodgate');
   const said = [spec.minAvailable, spec.maxUnavailable].filter((bound) => bound !== undefined).length;

@@ -10,7 +10,7 @@ import { customSchemasOf, type Schemas, schemasOf } from './schema.js';
 
 type Break = [object: string, path: string, value: unknown, says: string];
 
-/** What is wrong with a field, by the project that says so. */
+/** Broken fields, by the project whose schemas must find them. */
 const BROKEN: Record<string, Break[]> = {
   Kubernetes: [
     ['Deployment/floodgate', '/spec/template/spec/containers/0/ports/0/containerPort', '3000', 'must be integer'],
@@ -32,7 +32,7 @@ const BROKEN: Record<string, Break[]> = {
 
 let objects: Manifest[];
 
-// What an API server knows beside the schemas, rules in CEL among it, `npm run test:cluster` asks one for.
+// An API server also checks rules that schemas lack, such as CEL: `npm run test:cluster` uses a real one.
 describeWith('kubectl', 'The fields of Kubernetes manifests', () => {
   beforeAll(async () => {
     const rendered: Manifest[] = [];
@@ -40,7 +40,7 @@ describeWith('kubectl', 'The fields of Kubernetes manifests', () => {
     objects = [...new Map(rendered.map((object) => [JSON.stringify(object), object])).values()];
   });
 
-  it('have the values that Kubernetes enumerates', async () => {
+  it('have only values that Kubernetes enumerates', async () => {
     const own = objects.filter((object) => ownerOf(object) === KUBERNETES);
     expect((await Promise.all(own.map(enumerationComplaints))).flat()).toEqual([]);
     const wrong = structuredClone(own.find(({ kind }) => kind === 'Deployment') as Manifest);
@@ -50,7 +50,7 @@ describeWith('kubectl', 'The fields of Kubernetes manifests', () => {
     ]);
   });
 
-  it('are of the versions that the docs promise', () => {
+  it('are checked with the versions that the docs promise', () => {
     const text = readFileSync('docs/operations.md', 'utf8');
     const [, before = '', newest = ''] = /^([\s\S]*)The newest are ([\s\S]*?)\n\n/.exec(text) ?? [];
     for (const { name, versions } of PROJECTS) {
@@ -60,7 +60,7 @@ describeWith('kubectl', 'The fields of Kubernetes manifests', () => {
     }
   });
 
-  describeWith('go', 'by the schemas of those whose kinds they are', (go) => {
+  describeWith('go', 'by the schemas of the projects that define them', (go) => {
     const wanted = PROJECTS.flatMap((project) => project.versions.map((version) => ({ project, version })));
     const found: Found[] = go ? download(go, wanted) : wanted.map((one) => ({ ...one, refused: 'Go is missing' }));
     const folderOf = (of: string) =>
@@ -79,7 +79,7 @@ describeWith('kubectl', 'The fields of Kubernetes manifests', () => {
           own = objects.filter((object) => ownerOf(object) === project);
         });
 
-        it('knows every field', () => {
+        it('has every field', () => {
           expect(own).not.toEqual([]);
           expect(own.flatMap(complaintsOf)).toEqual([]);
         });
@@ -92,7 +92,7 @@ describeWith('kubectl', 'The fields of Kubernetes manifests', () => {
           });
         }
 
-        it('finds any field that is misspelt', () => {
+        it('finds every misspelt field', () => {
           expect(own.flatMap((object) => fieldsOf(object).filter((path) => isMissed(object, path)))).toEqual([]);
         });
 

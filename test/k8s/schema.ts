@@ -20,16 +20,16 @@ interface OpenApi {
   components: { schemas: Record<string, Schema> };
 }
 
-/** What is said of an object by the schema of its kind. */
+/** Checks an object with the schema of its kind. @returns its mistakes */
 export type Schemas = (object: Manifest) => string[];
 
 const KUBERNETES = 'kubernetes';
 const META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta';
 
-/** What a CustomResourceDefinition leaves open, because its operator hands it on to Kubernetes. */
+/** Fields that a CustomResourceDefinition does not specify, because its operator passes them on to Kubernetes. */
 const HANDED_ON: Record<string, string> = { podTemplate: 'io.k8s.api.core.v1.PodTemplateSpec' };
 
-/** By the OpenAPI documents of Kubernetes. */
+/** The schemas in the OpenAPI documents of Kubernetes. */
 export function schemasOf(folder: string): Schemas {
   const ajv = create();
   const documents = new Map(readdirSync(folder).map((file) => [file, undefined as OpenApi | undefined]));
@@ -55,7 +55,7 @@ function isOf(schema: Schema | undefined, { apiVersion, kind }: Manifest): boole
   );
 }
 
-/** By the CustomResourceDefinitions of a project; by those of Kubernetes, what they leave to it. */
+/** The schemas in a project's CustomResourceDefinitions, with those of Kubernetes for the fields that they leave open. */
 export function customSchemasOf(folder: string, kubernetes: string): Schemas {
   const ajv = create();
   ajv.addSchema(strict(readJson(join(kubernetes, 'api__v1_openapi.json'))), KUBERNETES);
@@ -82,7 +82,7 @@ export function customSchemasOf(folder: string, kubernetes: string): Schemas {
 const create = () =>
   formats.default(new Ajv({ allErrors: true, strict: false, logger: false, code: { regExp: goPattern } }));
 
-/** Go has a pattern's flags at its beginning. */
+/** Go writes a pattern's flags at its beginning. */
 const goPattern = Object.assign(
   (pattern: string) => new RegExp(pattern.replace('(?i)', ''), pattern.includes('(?i)') ? 'i' : ''),
   {
@@ -97,7 +97,7 @@ const withMeta = ({ properties, ...schema }: Schema): Schema => ({
   properties: { ...(properties as Schema), metadata: refer(META) },
 });
 
-/** As an API server reads it that is told to be strict: a field is known, or it is wrong. */
+/** Like an API server with strict validation: an unknown field is a mistake. */
 function strict(value: unknown): Schema {
   return copy(value) as Schema;
 

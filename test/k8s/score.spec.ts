@@ -6,7 +6,7 @@ import type { Manifest } from './objects.js';
 import { render } from './render.js';
 import { buildScore, type Finding, score } from './score.js';
 
-/** What kube-score is not listened to about: of all objects, or of one. */
+/** Findings of kube-score that are ignored, for all objects or for one. */
 const NOISE: [test: string, object: string, why: string][] = [
   ['container-image-pull-policy', '', 'a version is never pushed twice, and a restart is not to need the registry'],
   ['container-security-context-user-group-id', '', 'these are the users that the images have'],
@@ -25,8 +25,8 @@ const isNoise = ({ test, object }: Finding) => NOISE.some(([noisy, of]) => noisy
 
 const lineOf = ({ test, object }: Finding) => `${object}: ${test}`;
 
-describeWith('kubectl', 'What kube-score says of Kubernetes manifests', () => {
-  describeWith('go', 'that is no noise', (go) => {
+describeWith('kubectl', 'The findings of kube-score in Kubernetes manifests', () => {
+  describeWith('go', 'except the ignored ones', (go) => {
     let folder: string;
     let found: Finding[];
     beforeAll(async () => {
@@ -36,12 +36,12 @@ describeWith('kubectl', 'What kube-score says of Kubernetes manifests', () => {
     }, 600_000);
     afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-    it('is nothing', () => {
+    it('are none', () => {
       const said = found.filter((finding) => !isNoise(finding)).map(lineOf);
       expect([...new Set(said)]).toEqual([]);
     });
 
-    it('leaves out only what it would say', () => {
+    it('ignore only findings that occur', () => {
       const stale = NOISE.filter(([test, of]) => !found.some((one) => one.test === test && (!of || of === one.object)));
       expect(stale).toEqual([]);
     });
@@ -54,7 +54,7 @@ describeWith('kubectl', 'What kube-score says of Kubernetes manifests', () => {
         'Deployment/floodgate: container-security-context-readonlyrootfilesystem',
       ],
       ['/spec/template/metadata/labels/app.kubernetes.io~1name', 'Service/floodgate: service-targets-pod'],
-    ])('is something without %s', async (path, said) => {
+    ])('are some without %s', async (path, said) => {
       const objects: Manifest[] = await render('overlays/production');
       expect((await score(folder, objects)).map(lineOf)).not.toContain(said);
       change(

@@ -7,7 +7,7 @@ import { dump } from 'js-yaml';
 import type { Manifest } from './objects.js';
 
 const MODULE = 'github.com/zegl/kube-score/cmd/kube-score@v1.20.0';
-// A limit of CPU throttles what the node has room for; memory has its limit.
+// A CPU limit would throttle a pod even when the node has idle cores; memory has its limit.
 const OPTIONS = ['--output-format', 'json', '--kubernetes-version', 'v1.36', '--ignore-container-cpu-limit', '-'];
 
 /** @returns the folder that has kube-score, built */
@@ -31,7 +31,7 @@ interface Scored {
 
 const PASSED = 10;
 
-/** What kube-score finds wanting, its warnings included. */
+/** The findings of kube-score, including warnings. */
 export async function score(folder: string, objects: Manifest[]): Promise<Finding[]> {
   const child = spawn(join(folder, 'kube-score'), ['score', ...OPTIONS], { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.end(objects.map((object) => dump(object)).join('---\n'));

@@ -13,7 +13,7 @@ import {
 } from './objects.js';
 import { operatedSets } from './operated.js';
 
-/** Whoever selects pods finds some, and a workload its own. */
+/** Every selector of pods finds some, and that of a workload finds its own. */
 export const selectorsCheck: Check = (objects) => {
   const workloads = workloadsOf(objects);
   const said = workloads.flatMap((workload) => {
@@ -54,7 +54,7 @@ interface Monitor extends Manifest {
   };
 }
 
-/** A ServiceMonitor selects Services, by name of namespace. */
+/** A ServiceMonitor selects Services in the namespaces that it names. */
 const monitorComplaints = (objects: Manifest[]) =>
   ofKind<Monitor>(objects, 'ServiceMonitor').flatMap((monitor) => {
     const { selector, namespaceSelector, endpoints } = monitor.spec;
@@ -76,7 +76,7 @@ interface PodMonitor extends Manifest {
   spec: { jobLabel?: string; selector: Selector; podMetricsEndpoints: { port: string }[] };
 }
 
-/** A PodMonitor selects pods of one kind that operators start, whose ports are not in any manifest, and names its job by a label of theirs. */
+/** A PodMonitor selects one kind of operators' pods, whose ports are in no manifest, and takes its job's name from one of their labels. */
 const podMonitorComplaints = (objects: Manifest[]) =>
   ofKind<PodMonitor>(objects, 'PodMonitor').flatMap((monitor) => {
     const { jobLabel = '', selector, podMetricsEndpoints } = monitor.spec;
@@ -92,10 +92,10 @@ const podMonitorComplaints = (objects: Manifest[]) =>
     ];
   });
 
-/** As CloudNativePG calls it in instances and poolers. */
+/** The name of the port in CloudNativePG's instances and poolers. */
 const METRICS_PORT = 'metrics';
 
-/** Ports agree from the app's setting to whoever asks it: a container, a probe, a Service, a route. */
+/** The app's port agrees everywhere: in its setting, its container, probes, Services and routes. */
 export const portsCheck: Check = (objects) => {
   const workloads = workloadsOf(objects);
   const listens = (workload: Workload) => containersOf(workload).flatMap((container) => container.ports ?? []);
@@ -119,7 +119,7 @@ export const portsCheck: Check = (objects) => {
   return [...probes, ...services, ...routeComplaints(objects), ...settingComplaints(objects)];
 };
 
-/** What sends requests on to a Service names one of its ports. */
+/** Routes use existing ports of Services. */
 const routeComplaints = (objects: Manifest[]) =>
   ['HTTPRoute', 'Ingress'].flatMap((kind) =>
     ofKind(objects, kind).flatMap((route) =>

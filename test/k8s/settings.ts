@@ -14,7 +14,7 @@ import { printedSecrets } from './secret.js';
 
 type Secrets = Record<string, Record<string, string>>;
 
-/** Whether the app would start with what its containers are given, and with nothing else. */
+/** The app starts with exactly the settings of its containers. */
 export const settingsCheck: Check = (objects) => containersOf(appOf(objects)).flatMap((one) => startOf(objects, one));
 
 function startOf(objects: Manifest[], container: Container): string[] {
@@ -23,7 +23,7 @@ function startOf(objects: Manifest[], container: Container): string[] {
   const unknown = Object.keys(environment).filter((name) => !(name in settings.shape) && !text.includes(`$(${name})`));
   const said = [...complaints, ...unknown.map((name) => `${name} is no setting`)];
   if (environment.NODE_ENV !== 'production') said.push('NODE_ENV is not production');
-  // Pods that start together would wait for one another's migrations, and a failed one would restart for ever.
+  // Pods that start together would wait for each other's migrations, and a failed one would restart for ever.
   if (environment.MIGRATE_ON_START !== 'false') said.push('MIGRATE_ON_START is not false');
   try {
     loadConfig(environment);
@@ -33,7 +33,7 @@ function startOf(objects: Manifest[], container: Container): string[] {
   return said.map((line) => `${container.name}: ${line}`);
 }
 
-/** The variables of a container as the kubelet makes them: $(NAME) stands for one that came before. */
+/** The variables of a container as the kubelet resolves them: $(NAME) is replaced by an earlier variable. */
 export function environmentOf(objects: Manifest[], { env = [], envFrom = [] }: Container) {
   const complaints: string[] = [];
   const environment: Record<string, string> = {};
@@ -55,14 +55,14 @@ export function environmentOf(objects: Manifest[], { env = [], envFrom = [] }: C
   return { environment, complaints };
 }
 
-/** What the secrets hold: those that k8s/secrets.sh prints, and what CloudNativePG makes. */
+/** The contents of the secrets that k8s/secrets.sh prints and of those that CloudNativePG makes. */
 function secretsOf(objects: Manifest[]): Secrets {
   const made = ofKind(objects, 'Cluster').map(({ metadata: { name } }) => [`${name}-app`, { password: 'sample' }]);
   const printed = printedSecrets().map(({ metadata, stringData }) => [metadata.name, stringData]);
   return Object.fromEntries([...printed, ...made]);
 }
 
-/** Secrets by name only: none in the repository, no setting that is one outside of them, and none among the arguments of a process. */
+/** Secrets are only referenced: none is in the repository, outside of a Secret, or among the arguments of a process. */
 export const secretsCheck: Check = (objects) => {
   const isSecret = (name: string) => (schemaOf(name)?.meta() as SettingMeta | undefined)?.secret;
   const inSecrets = ofKind(objects, 'Secret').map(({ metadata }) => `Secret/${metadata.name} is in the repository`);
@@ -71,7 +71,7 @@ export const secretsCheck: Check = (objects) => {
       .filter(isSecret)
       .map((name) => `ConfigMap/${metadata.name} holds ${name}`),
   );
-  // With $(NAME) in the place of the password, a URL may stand in the open.
+  // A URL with $(NAME) in place of the password is not secret.
   const inTheOpen = containersOf(appOf(objects)).flatMap(({ name: container, env = [] }) =>
     env
       .filter(({ name, value }) => value && isSecret(name) && !/:\$\(\w+\)@/.test(value))
@@ -89,7 +89,7 @@ export const secretsCheck: Check = (objects) => {
   return [...inSecrets, ...inMaps, ...inTheOpen, ...inArguments];
 };
 
-/** The first admin's password can go without anything else: it is in a secret of its own, which may be missing. */
+/** The first admin's password can be removed alone: it is in a separate secret, which may be missing. */
 export const firstAdminCheck: Check = (objects) => {
   const names = containersOf(appOf(objects)).flatMap(({ env = [] }) =>
     env.filter(({ name }) => name.startsWith('ADMIN_')).map(({ valueFrom }) => valueFrom?.secretKeyRef),

@@ -4,7 +4,7 @@ import { operatedSets } from './operated.js';
 type Rules = Manifest & { spec: { groups: { rules: { expr: string }[] }[] } };
 type Gateway = Manifest & { spec: { gatewayClassName: string } };
 
-/** Where there are alerts, they name whatever callers depend on, as it is called in metrics. */
+/** If there are alerts, they cover everything that callers depend on, by its name in metrics. */
 export const watchedCheck: Check = (objects) => {
   const rules = ofKind<Rules>(objects, 'PrometheusRule').flatMap(({ spec }) => spec.groups.flatMap((one) => one.rules));
   if (rules.length === 0) return [];
@@ -16,7 +16,7 @@ export const watchedCheck: Check = (objects) => {
     ...operated.map(({ name }) => `job="${name}"`),
     ...ofKind(objects, 'Pooler').map(({ metadata }) => `deployment="${metadata.name}"`),
     ...ofKind(objects, 'Cluster').map(({ metadata }) => `persistentvolumeclaim=~"${metadata.name}-[0-9]+(-wal)?"`),
-    // NGINX Gateway Fabric's name of its Deployment.
+    // The name that NGINX Gateway Fabric gives to its Deployment.
     ...ofKind<Gateway>(objects, 'Gateway').map(
       ({ metadata, spec }) => `deployment="${metadata.name}-${spec.gatewayClassName}"`,
     ),

@@ -7,16 +7,16 @@ import type { Planned } from './plan.js';
 
 type Scene = Pick<Planned, 'where' | 'degree' | 'forMs'> & { house: House };
 
-/** Another one than that of all who behave: what is held against an address is not held against theirs. */
+/** A different address from that of all well-behaved callers, so that limits on this one do not affect them. */
 const ADDRESS = '127.0.0.2';
 const SOCKETS = 4;
-/** More on each socket than the whole limit allows, over all of them. */
+/** More requests on each socket than the limit allows in all. */
 const BURST = 800;
 
 const get = (path: string, headers = '') => `GET ${path} HTTP/1.1\r\nhost: x\r\n${headers}\r\n`;
 const bearer = ({ tokens }: Client) => `authorization: Bearer ${tokens?.accessToken}\r\n`;
 
-/** One user asks for one record, far more often than one may. */
+/** One user reads one record far more often than allowed. */
 export async function burst({ house, where, forMs }: Scene): Promise<void> {
   const request = get(house.target, bearer(house.burster));
   const send = async (replica: Replica) => {
@@ -37,7 +37,7 @@ export async function burst({ house, where, forMs }: Scene): Promise<void> {
   await Promise.all(at(house, where).flatMap((replica) => Array.from({ length: SOCKETS }, () => send(replica))));
 }
 
-/** Sockets on which headers, or a body, come byte by byte. */
+/** Opens sockets that send headers or a body byte by byte. */
 export async function loris({ house, where, degree }: Scene): Promise<() => void> {
   const sockets = at(house, where).flatMap((replica) =>
     Array.from({ length: 20 + Math.round(100 * degree) }, (_, index) => {
@@ -57,7 +57,7 @@ export async function loris({ house, where, degree }: Scene): Promise<() => void
   };
 }
 
-/** Callers who go in the middle: before, while and after they are answered. */
+/** Callers who hang up before, during and after their answers. */
 export async function hangUp({ house, where, forMs }: Scene): Promise<void> {
   const { records } = house.set;
   const upload = `${bearer(house.burster)}content-type: application/x-ndjson\r\ncontent-length: 100000\r\n\r\n`;
@@ -78,7 +78,7 @@ export async function hangUp({ house, where, forMs }: Scene): Promise<void> {
   }
 }
 
-/** What must be refused, whatever else is going on. */
+/** Sends requests that must always be refused. */
 export async function forge({ house, where }: Scene): Promise<void> {
   const { records } = house.set;
   const none = 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.';

@@ -7,18 +7,18 @@ import type { Planned } from './plan.js';
 
 type Scene = Pick<Planned, 'where' | 'degree' | 'forMs'> & {
   house: House;
-  /** Waits until nothing is amiss with Redis: of a process that begins without, no other one knows that it has something to say. */
+  /** Waits until Redis has no fault: other processes do not know of the messages of a process that starts without it. */
   untilRedis(): Promise<void>;
 };
-/** What ends a fault. */
+/** Ends a fault. */
 type End = () => unknown;
 
 export interface Fault {
-  /** Two faults on the same ground are never at the same time. */
+  /** Two faults with the same ground never happen at the same time. */
   ground: 'redis' | 'way to redis' | 'postgres' | 'way to postgres' | 'process' | 'crowd';
-  /** How long it lasts at least and at most; what happens in a moment lasts 0. */
+  /** Its shortest and longest duration; 0 for a momentary one. */
   lastsMs: [least: number, most: number];
-  /** It is done to one replica, or to both if it may be; otherwise to what there is one of. */
+  /** Whether it affects one replica or both; otherwise it affects a thing that exists once. */
   isSomewhere?: true;
   begin(scene: Scene): Promise<End | undefined>;
 }
@@ -64,10 +64,10 @@ export const FAULTS = {
     try {
       if (one) process.kill(one.pid, 'SIGKILL');
     } catch (error) {
-      // It may have ended meanwhile.
+      // The backend may have ended meanwhile.
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
-    // All others are ended with it; then it takes new ones.
+    // PostgreSQL ends all other backends, too, and then accepts new ones.
     return () => again(() => house.query('SELECT 1'));
   }),
   'all backends are terminated': on('postgres', MOMENT, async ({ house }) => {
@@ -148,7 +148,7 @@ function on(
   return { ground, lastsMs, begin: begin as Fault['begin'], ...(isSomewhere ? { isSomewhere } : {}) };
 }
 
-/** The replicas that a fault is for; for what is done to one of them, the first. */
+/** The replicas that a fault affects; the first one, for a fault of a single replica. */
 export const at = (house: House, where: Planned['where']): [Replica, ...Replica[]] =>
   where === 'both' ? [house.here, house.there] : [house[where]];
 
@@ -194,7 +194,7 @@ function locked(statement: string) {
   };
 }
 
-/** Until it succeeds: what was killed lets go of its memory a moment later. */
+/** Repeats the work until it succeeds: a killed process frees its shared memory a moment later. */
 async function again(work: () => Promise<unknown>): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
@@ -206,9 +206,9 @@ async function again(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
-/** Does to a house what is planned. @returns when all is over */
+/** Runs the planned faults on a house. @returns when all are over */
 export async function storm(house: House, planned: Planned[]): Promise<void> {
-  // What is mended may take its time: the next on the same ground waits for it.
+  // Mending may take a while: the next fault with the same ground waits for it.
   const grounds = new Map<string, Promise<void>>();
   const struck = new Set<string>();
   const untilRedis = async () => {

@@ -1,14 +1,14 @@
 import { once } from 'node:events';
 import type { Program } from '../support/process.js';
 
-/** What a process holds after a full garbage collection, bytes. */
+/** The memory of a process after a full garbage collection, in bytes. */
 export interface Held {
   heapUsed: number;
   external: number;
   rss: number;
 }
 
-/** Asks a process by its inspector: it must have been started with NODE_OPTIONS=--inspect=127.0.0.1:0. */
+/** The inspector of a process, which must have been started with NODE_OPTIONS=--inspect=127.0.0.1:0. */
 export class Inspector {
   private last = 0;
 
@@ -47,7 +47,7 @@ export class Inspector {
   }
 }
 
-/** By how much values rise with their times, by least squares. */
+/** The slope of values over time, by least squares. */
 export function slope(points: [time: number, value: number][]): number {
   const mean = (of: 0 | 1) => points.reduce((sum, point) => sum + point[of], 0) / points.length;
   const [time, value] = [mean(0), mean(1)];

@@ -12,7 +12,7 @@ import { TestRedis } from '../support/redis.js';
 import { untilHeard } from '../support/replicas.js';
 import { TestServer } from '../support/standby.js';
 
-/** Time-outs that let a short storm see their ends, and limits that only a burst meets. */
+/** Time-outs short enough to end within a storm, and limits that only a burst reaches. */
 const SETTINGS = {
   DATABASE_LOCK_TIMEOUT_MS: '1000',
   DATABASE_STATEMENT_TIMEOUT_MS: '4000',
@@ -28,7 +28,7 @@ const SETTINGS = {
   LOG_LEVEL: 'warn',
 };
 
-/** A process of the built app, started again at the same address whenever the storm has ended it. */
+/** A process of the built app, restarted at the same address whenever the storm has ended it. */
 export class Replica {
   readonly url: string;
   readonly flaws: string[] = [];
@@ -44,7 +44,7 @@ export class Replica {
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  /** As an orchestrator does: again and again, while there is no database to start with. */
+  /** Like an orchestrator, retries until the database is available. */
   async start(): Promise<void> {
     for (;;) {
       this.isToEnd = false;
@@ -70,7 +70,7 @@ export class Replica {
     }
   }
 
-  /** @returns how long it took, milliseconds */
+  /** @returns the time in milliseconds */
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number> {
     this.isToEnd = true;
     const begun = Date.now();
@@ -80,12 +80,12 @@ export class Replica {
     return Date.now() - begun;
   }
 
-  /** How many files and sockets it has open. */
+  /** The number of its open files and sockets. */
   get descriptors(): number {
     return readdirSync(`/proc/${this.program.pid}/fd`).length;
   }
 
-  /** A figure of /metrics, its label sets added up. */
+  /** The value of a metric, summed over its labels. */
   async figure(name: string): Promise<number> {
     const text = await (await fetch(`${this.url}/metrics`)).text();
     const found = [...text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'))];
@@ -103,9 +103,9 @@ export class Replica {
   }
 }
 
-/** Two replicas, Redis and PostgreSQL, all of which can end and come back. */
+/** Two replicas, Redis and PostgreSQL, all of which can stop and return. */
 export class House {
-  /** Who sends more than one may, what that one may read, and what came of it. */
+  /** The user who exceeds the limit, the collection and record that they read, and the answers. */
   burster!: Client;
   set!: MadeCollection;
   target!: string;
@@ -122,10 +122,10 @@ export class House {
 
   static async start(settings: Record<string, string> = {}): Promise<House> {
     const folder = mkdtempSync(join(tmpdir(), 'floodgate-test-'));
-    // As root, PostgreSQL runs as a user of its own, who must be able to go there.
+    // When the tests run as root, PostgreSQL runs as a user of its own, who must be able to enter the folder.
     chmodSync(folder, 0o755);
     const postgres = await TestServer.start(folder);
-    // Whoever tests what is lost when it is killed may not have told it that it may lose something.
+    // The storm checks that nothing is lost in a crash, so commits must reach the disk.
     await postgres.query('ALTER DATABASE floodgate SET synchronous_commit = on');
     const redis = await TestRedis.start();
     const replica = async () =>
@@ -146,7 +146,7 @@ export class House {
     return [...this.here.flaws.map((flaw) => `here: ${flaw}`), ...this.there.flaws.map((flaw) => `there: ${flaw}`)];
   }
 
-  /** New users, signed in here and there in turn. */
+  /** New users, signed in at both replicas in turn. */
   async users(count: number): Promise<Client[]> {
     const password = 'a-password-of-a-user';
     const user = async (_: unknown, index: number) => {

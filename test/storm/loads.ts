@@ -6,11 +6,11 @@ import { Sessions } from './sessions.js';
 import { Sets } from './sets.js';
 import { Uploads } from './uploads.js';
 
-/** What one replica acknowledged is to be seen at the other within 1 s; this is what a slow machine may take. */
+/** Acknowledged writes must be seen at the other replica within 1 s; a slow machine may take this long. */
 const BOUND_MS = 2000;
 const THINK_MS = 15;
 
-/** All that callers do, each kind by users of its own, half of them at one replica and half at the other. */
+/** All kinds of load, each with its own users, half of them at either replica. */
 export class Loads {
   private constructor(
     readonly ledger: Ledger,
@@ -19,7 +19,7 @@ export class Loads {
     readonly sets: Sets,
   ) {}
 
-  /** @param refreshMs how often tokens are refreshed: each one is remembered, up to a bound that is not met in minutes */
+  /** @param refreshMs the interval of refreshes: the app remembers each, up to a bound that is not reached in minutes */
   static async open(house: House, refreshMs = 200): Promise<Loads> {
     const { here, there, elsewhere } = house;
     const [a, b, c, d, e, f, g, h, i, j] = await house.users(10);
@@ -56,7 +56,7 @@ export class Loads {
     };
   }
 
-  /** Ends all of it. @returns what was not as promised */
+  /** Ends all loads. @returns the broken promises */
   async settle(house: House): Promise<string[]> {
     await Promise.all(this.all.map((load) => load.stop()));
     await this.ledger.settle(house);

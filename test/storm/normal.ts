@@ -3,16 +3,16 @@ import { pause } from '../support/process.js';
 import { quantile } from '../support/row.js';
 import type { House, Replica } from './house.js';
 
-/** By then, all is as it was. */
+/** Everything must be back to normal within this time. */
 const NORMAL_WITHIN_MS = 15_000;
-/** What is looked at to say so. */
+/** The period of answers that is checked. */
 const WINDOW_MS = 2000;
-/** Connections to PostgreSQL that a replica keeps at most: pool, pipeline, streams and probe. */
+/** The most connections to PostgreSQL that a replica keeps: pool, short reads, streams and probe. */
 const CONNECTIONS = 10 + 2 + 2 + 1;
-/** Descriptors that a replica may have more than when it had just started: its connections, and some that come and go. */
+/** The descriptors that a replica may have in addition to those after its start: its connections, and some short-lived ones. */
 const DESCRIPTORS = CONNECTIONS + 10;
 
-/** Waits until nothing says otherwise any more. @returns how long it took, and a sentence for each thing that still does */
+/** Waits until nothing is found any more. @returns the time, and a sentence for each remaining finding */
 async function untilNone(work: () => Promise<string[]>): Promise<{ tookMs: number; found: string[] }> {
   const begun = Date.now();
   for (;;) {
@@ -23,7 +23,7 @@ async function untilNone(work: () => Promise<string[]>): Promise<{ tookMs: numbe
   }
 }
 
-/** After the last fault, under load: ready, with Redis, nothing fails and nothing takes longer than it did. */
+/** After the last fault, under load: ready, with Redis, no failures, and latencies as before. */
 export const untilNormal = (house: House, load: Load, p99Before: number) =>
   untilNone(async () => {
     const since = Date.now() - WINDOW_MS;
@@ -47,7 +47,7 @@ async function stateOf(replica: Replica): Promise<string[]> {
   ];
 }
 
-/** After the load: nothing is held on to. @param descriptors of each replica as it had just started */
+/** After the load: all resources are free. @param descriptors of each replica after its start */
 export const untilLetGo = (house: House, descriptors: number) =>
   untilNone(async () => {
     const found: string[] = [];

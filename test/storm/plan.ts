@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { FAULTS, type Fault, type FaultName } from './faults.js';
 
-/** A fault, when it begins and how long it lasts, milliseconds, where it is, and how bad: 0 to 1. */
+/** A fault with its start and duration in milliseconds, its place, and its degree from 0 to 1. */
 export interface Planned {
   at: number;
   forMs: number;
@@ -10,12 +10,12 @@ export interface Planned {
   degree: number;
 }
 
-/** One is tried for each so many milliseconds of the storm; what it would meet on its own ground is left out. */
+/** One fault is drawn for each interval of this length; those that would overlap on their ground are left out. */
 const EVERY_MS = 1000;
-/** A ground rests for so long after a fault, so that what it was stands up before it is struck again. */
+/** A ground rests this long after a fault, so that it recovers before the next one. */
 const REST_MS = 1500;
 
-/** What happens in a storm. The same seed and length always give the same. */
+/** The faults of a storm. The same seed and length always give the same faults. */
 export function plan(seed: number, lengthMs: number): Planned[] {
   const names = Object.keys(FAULTS) as FaultName[];
   const part = fc.integer({ min: 0, max: 100 }).map((hundredths) => hundredths / 100);

@@ -2,21 +2,21 @@ import type { Client } from '../support/client.js';
 import { type Answer, Load } from '../support/load.js';
 import { pause } from '../support/process.js';
 
-/** How long a spent refresh token is taken once more, less what a slow test may lose of it. */
+/** The time for which a spent refresh token is accepted once more, less a margin for a slow test. */
 const TOLERATED_MS = 8000;
-/** A session is believed in for so long after its end (SESSION_CHECK_MS and its jitter, and what a slow test may take). */
+/** The time for which an ended session may still be accepted (SESSION_CHECK_MS with its jitter, and a margin for a slow test). */
 const BELIEVED_MS = 5000;
 
 const isAnswer = ({ status }: Answer) => status !== 0 && status !== 503;
 
-/** Users who sign in, refresh their tokens and sign out, at either replica: what was promised to a session holds. */
+/** Users who sign in, refresh their tokens and sign out at either replica, and check the promises about sessions. */
 export class Sessions extends Load {
   ended = 0;
 
   constructor(
     users: { email: string; password: string }[],
     private readonly replicas: [Client, Client],
-    /** Between one refresh and the next. */
+    /** The pause between two refreshes. */
     private readonly paceMs: number,
   ) {
     super();
@@ -39,7 +39,7 @@ export class Sessions extends Load {
   private async refresh({ refreshToken }: Client['tokens'] & object) {
     const { answer, tookMs } = await this.sure('POST', '/api/v1/auth/refresh', { refreshToken });
     if (!answer) return undefined;
-    // Whether the first try spent it is not known; after the time in which it may come again, it counts as stolen.
+    // The first try may have spent the token; after the tolerated time, its reuse counts as theft.
     if (answer.status === 401 && tookMs > TOLERATED_MS) return undefined;
     if (answer.status !== 200) this.wrong(`a good refresh token was answered with ${answer.status} after ${tookMs} ms`);
     return answer.body;
@@ -59,7 +59,7 @@ export class Sessions extends Load {
     await this.look(tokens, 401);
   }
 
-  /** Whether the access token is good, at both. */
+  /** Checks the access token at both replicas. */
   private async look({ accessToken }: Client['tokens'] & object, status: 200 | 401): Promise<void> {
     for (const client of this.replicas) {
       const headers = { authorization: `Bearer ${accessToken}` };
@@ -69,7 +69,7 @@ export class Sessions extends Load {
     }
   }
 
-  /** Asks at one and the other until there is an answer. */
+  /** Sends the request to both replicas in turn until there is an answer. */
   private async sure(method: string, path: string, body: unknown): Promise<{ answer?: Answer; tookMs: number }> {
     const begun = Date.now();
     for (let tries = Math.floor(Math.random() * 2); !this.isOver; tries++) {

@@ -5,12 +5,12 @@ import { pause } from '../support/process.js';
 
 const isAnswer = ({ status }: Answer) => status !== 0 && status !== 503;
 
-/** Who looks: another user, or nobody in particular. */
+/** A reader: another user, or an anonymous one. */
 type Stranger = { client: Client; isAnonymous: boolean };
 
 /**
- * Owners who make a collection public and private in turn, and remove it, whereupon another one takes its name: what is private
- * is seen by nobody else, at once where it was changed and within the bound elsewhere.
+ * Owners who make a collection public and private in turn and remove it, after which another user takes its name. Nobody else may see
+ * a private collection: at once where it was changed, and within the bound elsewhere.
  */
 export class Sets extends Load {
   changes = 0;
@@ -50,7 +50,7 @@ export class Sets extends Load {
     }
   }
 
-  /** Another one takes the name: nothing of what was there is there. */
+  /** Another user takes the name, under which nothing old may be left. */
   private async inherit(owner: Client, heir: Client, path: string, paths: string[], mark: string): Promise<void> {
     const taken = await this.become(heir, path, 'private', mark);
     if (taken === undefined) return;
@@ -65,7 +65,7 @@ export class Sets extends Load {
     await this.sure(heir, 'DELETE', path, undefined, { 'if-match': taken });
   }
 
-  /** Makes or changes it until it is so. @returns its tag, or undefined when there is no time left */
+  /** Makes or changes the collection until it has this visibility. @returns its tag, or undefined when there is no time left */
   private async become(
     by: Client,
     path: string,
@@ -84,7 +84,7 @@ export class Sets extends Load {
       if (isAnswer(answer) && answer.status !== 412 && answer.status !== 428)
         this.wrong(`PUT ${path} was answered with ${answer.status} ${answer.text}`);
       await pause(100);
-      // An earlier try may have done it without a word.
+      // An earlier try without an answer may have done it.
       const now = await this.sure(by, 'GET', path);
       if (now?.status === 200) known = now.etag;
     }
@@ -92,7 +92,7 @@ export class Sets extends Load {
   }
 
   private async look(heir: Client, paths: string[], mark: string, isPublic: boolean): Promise<void> {
-    // The heir is at another replica than the owner.
+    // The heir uses a different replica from the owner.
     const near = this.elsewhere(heir);
     const changed = Date.now();
     const strangers: Stranger[] = [
@@ -139,7 +139,7 @@ export class Sets extends Load {
   ): Promise<Answer | undefined> {
     while (!this.isOver) {
       const answer = await this.ask(client, method, path, body, headers);
-      // 409 to what has an Idempotency-Key: the try before is under way still.
+      // 409 to a request with an Idempotency-Key: the previous try is still running.
       if (isAnswer(answer) && !(method === 'POST' && answer.status === 409)) return answer;
       await pause(100);
     }

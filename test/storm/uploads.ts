@@ -3,14 +3,14 @@ import type { Client } from '../support/client.js';
 import { type Answer, Load } from '../support/load.js';
 import { pause } from '../support/process.js';
 
-/** Two batches and a bit; most uploads are small. */
+/** A little more than a batch; most uploads are small. */
 const LARGE = 5200;
 const UPLOADS = 4;
 
 const isAnswer = ({ status }: Answer) => status !== 0 && status !== 503 && status !== 409;
 
 /**
- * Users who upload records under an Idempotency-Key, at one replica and the other until there is an answer, export the whole
+ * Users who upload records under an Idempotency-Key, at both replicas in turn until there is an answer, then export the whole
  * collection and remove it.
  */
 export class Uploads extends Load {
@@ -27,7 +27,7 @@ export class Uploads extends Load {
     this.lanes = clients.map((client) => this.walk(client));
   }
 
-  /** Ends the load, and compares what was acknowledged with what is there. */
+  /** Ends the load, and compares acknowledged uploads with the table. */
   async settle(query: <Row>(text: string, values: unknown[]) => Promise<Row[]>): Promise<string[]> {
     await this.stop();
     const rows = await query<{ key: string; rows: number; lines: number }>(
@@ -45,7 +45,7 @@ export class Uploads extends Load {
     return this.violations;
   }
 
-  /** The lines of each acknowledged upload to a collection that nobody has asked to remove. */
+  /** The lines of each acknowledged upload to a collection without a request to remove it. */
   private readonly promised = new Map<string, number>();
 
   private async walk(client: Client): Promise<void> {
@@ -54,10 +54,10 @@ export class Uploads extends Load {
       const path = `/api/v1/data/${name}`;
       const made = await this.sure(client, 'PUT', path, { visibility: 'private' });
       if (!made) return;
-      // 428: it was made by the try before, whose answer was lost.
+      // 428: the previous try made it, and its answer was lost.
       if (made.status !== 201 && made.status !== 428) this.wrong(`a new collection was answered with ${made.text}`);
       this.names.push(name);
-      // The other replica may have to hear of it.
+      // The other replica needs time to hear of it.
       await pause(this.boundMs);
       const done = new Map<string, number>();
       for (let i = 0; i < UPLOADS && !this.isOver; i++) {
@@ -90,7 +90,7 @@ export class Uploads extends Load {
       this.wrong(`an upload was answered with ${answer.text}, and again with ${again.status} ${again.text}`);
   }
 
-  /** All of it is there, in an export that ends as it should. */
+  /** Expects all acknowledged lines in a complete export. */
   private async export(client: Client, path: string, done: Map<string, number>): Promise<void> {
     const answer = await this.sure(client, 'GET', `${path}/records/export`);
     if (!answer) return;
@@ -117,7 +117,7 @@ export class Uploads extends Load {
     if (!there) return;
     const gone = await this.sure(client, 'DELETE', path, undefined, { 'if-match': there.etag });
     if (!gone) return;
-    // 404: the try before did it.
+    // 404: the previous try did it.
     if (gone.status !== 204 && gone.status !== 404) return this.wrong(`a removal was answered with ${gone.text}`);
     this.removed++;
     for (const [by, waitMs] of [
@@ -133,7 +133,7 @@ export class Uploads extends Load {
     }
   }
 
-  /** Asks until there is an answer: at home, or there and elsewhere in turn. */
+  /** Repeats the request until there is an answer: at its own replica, or at both in turn. */
   private async sure(
     client: Client,
     method: string,

@@ -1,4 +1,4 @@
-// Uses the client that openapi-generator made, and prints what came of it: main.js URL
+// Uses the client that openapi-generator has generated, and prints the results: main.js URL
 import { AuthApi, Configuration, DataApi, type RecordInput, ResponseError, UsersApi } from './client/index';
 
 declare const process: { argv: string[] };
@@ -35,7 +35,7 @@ async function main(basePath: string) {
     listed.push(...page.items.map((item) => item.data.to));
     cursor = page.nextCursor;
   }
-  // This client knows no NDJSON, but gives the answer.
+  // This client does not support NDJSON, but returns the raw answer.
   const exported = await (await data.exportRecordsRaw({ collection, order: 'asc' })).raw.text();
   const refused = await data.getRecord({ collection: 'nowhere', id: made.id }).then(
     () => 'found',
