@@ -178,7 +178,7 @@ describe('a variable that is probably a misspelt setting', () => {
     expect(doubtsOf({ [name]: '1' })).toEqual([`${name} is not a setting, and changes nothing. Was ${meant} meant?`]);
   });
 
-  it('is none that a shell, npm, Kubernetes or OpenTelemetry sets, and not a setting itself', () => {
+  it('is not one that a shell, npm, Kubernetes or OpenTelemetry sets, nor a setting itself', () => {
     const services = ['FLOODGATE', 'REDIS', 'DATABASE', 'RATE_LIMIT', 'DATABASE_POOL'].flatMap((service) =>
       ['SERVICE_HOST', 'SERVICE_PORT', 'SERVICE_PORT_HTTP', 'PORT', 'PORT_80_TCP', 'PORT_80_TCP_ADDR'].map(
         (end) => `${service}_${end}`,

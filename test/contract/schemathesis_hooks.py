@@ -1,4 +1,4 @@
-"""What Schemathesis has to know of the contract that openapi.json does not say: formats, and how narrow JSON data is."""
+"""Tells Schemathesis the parts of the contract that openapi.json lacks: formats, and the limits of JSON data."""
 
 import json
 import pathlib
@@ -17,7 +17,7 @@ narrow = json.loads(pathlib.Path(__file__).with_name("data.schema.json").read_te
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
     raw_schema["components"]["schemas"].update(narrow)
-    # Schemathesis cannot write NDJSON, and fails where it has an example of it; the e2e tests send it.
+    # Schemathesis cannot write NDJSON, and fails on an example of it; the e2e tests send it.
     for operation in (one for path in raw_schema["paths"].values() for one in path.values()):
         operation.get("requestBody", {}).get("content", {}).pop("application/x-ndjson", None)
 

@@ -123,7 +123,7 @@ describe('PUT /api/v1/data/{collection}', () => {
     }
   });
 
-  it('says that the collection does not exist when If-Match names one that does not', async () => {
+  it('says that the collection does not exist when a missing one is changed with If-Match', async () => {
     const answer = await ada.put('/api/v1/data/never-made', { visibility: 'private' }, { 'if-match': '*' });
     expect([answer.status, answer.body.detail]).toEqual([412, expect.stringMatching(/There is nothing/)]);
   });

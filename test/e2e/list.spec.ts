@@ -98,7 +98,7 @@ describe('a list of records', () => {
   });
 
   it.each(['where=%7B%22a%22%3A%22%zz%22%7D', 'where={"a":"50%"}', 'limit=1&x=%', 'where={"a":"%ff"}', 'where={}%00'])(
-    'refuses ?%s every time, whoever asks',
+    'refuses ?%s every time, for every caller',
     async (query) => {
       // The edge answers cached tokens and anonymous callers, where it can.
       for (const client of [ada, app.client, await app.user(), ada, app.client])

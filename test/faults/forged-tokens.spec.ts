@@ -115,8 +115,8 @@ async function forgeries(): Promise<Record<string, string>> {
           forge({}, { ...where, kid }, byThem),
         ]),
     ),
-    ['a critical member that is not known', forge({}, { crit: ['floodgate'], floodgate: 1 })],
-    ['a critical member that is not there', forge({}, { crit: ['exp'] })],
+    ['an unknown critical member', forge({}, { crit: ['floodgate'], floodgate: 1 })],
+    ['a missing critical member', forge({}, { crit: ['exp'] })],
     ['an unencoded payload', forge({}, { crit: ['b64'], b64: false })],
     ...['others', ['others'], [], '', undefined, 0, 'Floodgate'].map((aud) => [`aud: ${aud}`, forge({ aud })]),
     ...['https://api.example.com/', 'https://example.com', '', undefined, ['x']].map((iss) => [

@@ -61,7 +61,7 @@ row(30, '', async () => {
     'both in turn': nested('[{"a":', '}]', DEEP / 2),
     'as many as the limit has bytes': nested('[', ']', 500_000, ''),
     'never closed': '['.repeat(DEEP),
-    'in a member that no route knows': `{"x":${nested('[', ']', DEEP)}}`,
+    'in an unknown member': `{"x":${nested('[', ']', DEEP)}}`,
     '33 levels': `{"data":${nested('{"a":', '}', 32)}}`,
   };
   let slowest = 0;

@@ -40,9 +40,9 @@ beforeAll(async () => {
       head: post(`/api/v1/users/${users[0]?.userId}`, other, '', 'PATCH'),
       statuses: [403, 429],
     },
-    'a method that is not there': { head: post(path, other), statuses: [405, 429] },
-    'a path that is not there': { head: post('/api/v1/nothing'), statuses: [404, 429] },
-    'a type that is not read': {
+    'an unknown method': { head: post(path, other), statuses: [405, 429] },
+    'an unknown path': { head: post('/api/v1/nothing'), statuses: [404, 429] },
+    'an unsupported type': {
       head: post(records, other).replace('application/json', 'text/plain'),
       statuses: [415, 429],
     },

@@ -7,7 +7,7 @@ import { entries, entriesOf, newTrace, TracedApp } from '../support/traced.js';
 
 const app = new TracedApp();
 
-describe('what is traced', () => {
+describe('tracing', () => {
   it('is decided by the caller with a parent-based sampler, and the log still has the trace', async () => {
     const { program, anyone } = await app.start({
       OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
@@ -24,7 +24,7 @@ describe('what is traced', () => {
     expect(line).toMatchObject({ 'trace.id': unwanted.traceId, 'span.id': expect.stringMatching(/^[0-9a-f]{16}$/) });
   });
 
-  it('is the share of requests that OTEL_TRACES_SAMPLER_ARG sets', async () => {
+  it('covers the share of requests that OTEL_TRACES_SAMPLER_ARG sets', async () => {
     const { anyone } = await app.start({ OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '0.5' });
     for (let n = 0; n < 20; n++) await Promise.all(Array.from({ length: 10 }, () => anyone.get('/nowhere')));
     await pause(1000);

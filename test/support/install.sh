@@ -1,18 +1,18 @@
 #!/bin/sh
-# Installs a package of Debian as root:
+# Installs a Debian package as root:
 #   install.sh PACKAGE [RELEASE [VERSION FOLDER]]
-# One that this system's release lacks, or has older than VERSION, comes from the newer RELEASE, at the mirror that apt uses.
-# What apt knows of that release it knows this once only: the system's own sources and lists stay as they are. Where its
-# libraries would take the place of the system's, it is unpacked with them below FOLDER, and FOLDER/bin has its programs.
+# If this system's release lacks the package, or has one older than VERSION, it comes from the newer RELEASE, from apt's mirror.
+# apt reads that release's lists only for this call: the system's own sources and lists do not change. If the package's
+# libraries would replace the system's, it is unpacked with them below FOLDER, and FOLDER/bin has its programs.
 set -eu
-# Debian would start a service.
+# Keeps Debian from starting services.
 export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
 
 install() {
   apt-get install -y -qq --no-install-recommends --no-remove "$1"
 }
 
-# Suites run side by side, but apt does not.
+# Suites run in parallel, but apt cannot.
 exec 9>"${TMPDIR:-/tmp}/floodgate-install.lock"
 flock 9
 

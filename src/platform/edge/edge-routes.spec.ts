@@ -114,7 +114,7 @@ it.each([
   expect(make).toThrow(`${controller.name}.get cannot be answered at the edge: ${why}`);
 });
 
-it('leaves a result that is no Answer to the pipeline, which sends it', async () => {
+it('leaves a result that is not an Answer to the pipeline, which sends it', async () => {
   const { made, make } = await routesOf(Orders);
   make();
   const list = made.find(({ template }) => template === '/orders') as EdgeRoute;

@@ -1,4 +1,4 @@
-// Uses the client that oapi-codegen made, and prints what came of it: go run . URL
+// Uses the client that oapi-codegen has generated, and prints the results: go run . URL
 package main
 
 import (

@@ -1,4 +1,4 @@
-"""Uses the client that openapi-python-client made, and prints what came of it: main.py URL"""
+"""Uses the client that openapi-python-client has generated, and prints the results: main.py URL"""
 
 import json
 import sys
@@ -62,7 +62,7 @@ while pages == 0 or cursor:
     listed += [item.data["to"] for item in page.items]
     cursor = page.next_cursor
     pages += 1
-# This client knows no NDJSON, but gives the bytes.
+# This client does not support NDJSON, but returns the bytes.
 exported = export_records.sync_detailed("trips", client=ada, order=ExportRecordsOrder.ASC).content
 
 print(

@@ -1,4 +1,4 @@
-// Reads a Compose file as Docker Compose does: its schema, its variables, and what refers to what.
+// Reads a Compose file like Docker Compose: it checks the schema, the variables and the references.
 package main
 
 import (
