@@ -117,7 +117,7 @@ async function traffic([here, there], redisUrl) {
   await sleep(CALM_MS);
   const redis = await createClient({ url: redisUrl }).connect();
   await redis.sendCommand(['CLIENT', 'PAUSE', String(REDIS_HANGS_MS)]);
-  await redis.disconnect();
+  redis.destroy();
   await sleep(REDIS_HANGS_MS + CALM_MS / 2);
   for (const timer of timers) clearInterval(timer);
 }

@@ -121,6 +121,6 @@ row(5, 'it accepts no more clients', async () => {
     expect(losses()).toBeLessThan(15);
     return { ...figures, 'times lost': losses() };
   } finally {
-    await insider.disconnect();
+    insider.destroy();
   }
 });

@@ -155,7 +155,7 @@ const stored = async (): Promise<string> => {
   await client.connect();
   const keys = await client.keys('*');
   const values = await Promise.all(keys.map((key) => client.get(key).catch(() => '')));
-  await client.disconnect();
+  client.destroy();
   return [...keys, ...values].join('\n');
 };
 

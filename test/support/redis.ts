@@ -48,7 +48,7 @@ export class TestRedis {
     try {
       return String(await client.sendCommand(words));
     } finally {
-      await client.disconnect();
+      client.destroy();
     }
   }
 

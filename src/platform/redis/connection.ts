@@ -12,8 +12,8 @@ const MUTE_MS = 3000;
 export type RedisClient = ReturnType<typeof createClient>;
 
 /**
- * A connection to Redis that is opened again whenever it breaks, each time with a new client: a client that reconnects
- * by itself joins a reply that was cut off to the next one, and then mixes replies up.
+ * A connection to Redis that is opened again whenever it breaks, or its other end is mute: each time with a new client, in
+ * which nothing of the old connection is left.
  */
 export class Connection {
   /** Undefined while there is no connection. */
@@ -37,9 +37,9 @@ export class Connection {
     return new Promise((resolve) => void this.keep(resolve));
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.isOver = true;
-    await this.client?.disconnect().catch(ignore);
+    this.client?.destroy();
   }
 
   private async keep(tried: () => void): Promise<void> {
@@ -50,7 +50,7 @@ export class Connection {
       const { message } = await Promise.race([broken, this.use(client, tried)]);
       const hasLasted = this.client !== undefined && performance.now() - begun > LASTING_MS;
       this.client = undefined;
-      client.disconnect().catch(ignore);
+      client.destroy();
       if (this.isOver) return;
       if (!this.isMissed) this.logger.warn(`${this.says.gone}: ${message}`);
       this.isMissed = true;
@@ -90,5 +90,3 @@ function within<T>(ms: number, work: Promise<T>): Promise<T> {
 function unlessReply(error: Error): void {
   if (!(error instanceof ErrorReply)) throw error;
 }
-
-function ignore(): void {}

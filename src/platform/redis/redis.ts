@@ -28,6 +28,10 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
       ...(config.REDIS_URL ? { url: config.REDIS_URL } : {}),
       disableOfflineQueue: true,
       commandsQueueMaxLength: 10_000,
+      // It would bound only the wait until a command is sent, by a timer for each command.
+      commandOptions: { timeout: 0 },
+      // Redis Enterprise's: it would cost a look-up of the name on each connection.
+      maintNotifications: 'disabled',
       socket: {
         connectTimeout: config.REDIS_TIMEOUT_MS * 20,
         ...(config.REDIS_CA ? { tls: true, ca: config.REDIS_CA } : {}),
@@ -103,8 +107,9 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
     }
   }
 
-  async onApplicationShutdown(): Promise<void> {
-    await Promise.all([this.commands.close(), this.messages?.close()]);
+  onApplicationShutdown(): void {
+    this.commands.close();
+    this.messages?.close();
   }
 
   private fail({ message }: Error): void {
