@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parameterFlaw } from './database/url.js';
 import { canDecode } from './http/split-url.js';
+import { parseRedisUrl } from './redis/url.js';
 
 /** What a setting has beside its type and default. */
 export interface SettingMeta {
@@ -41,11 +42,13 @@ export const databaseUrl = url('postgres:', 'postgresql:').superRefine((text, co
   if (flaw) context.addIssue(flaw);
 });
 
-const hasDatabase = (text: string) => !URL.canParse(text) || /^\/?\d*$/.test(new URL(text).pathname);
-const DATABASE = 'must have a database number as its path, such as /0, or no path';
-const isBare = (text: string) => !URL.canParse(text) || /^[^?#]*$/.test(text);
-const BARE = 'must not have a ? or #: what follows them would have no effect';
-export const redisUrl = url('redis:', 'rediss:').refine(isBare, BARE).refine(hasDatabase, DATABASE);
+export const redisUrl = z.string().superRefine((text, context) => {
+  try {
+    parseRedisUrl(text);
+  } catch (error) {
+    context.addIssue((error as Error).message);
+  }
+});
 
 /** Request paths are appended to it. */
 export const publicUrl = url('http:', 'https:').refine(

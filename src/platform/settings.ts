@@ -45,7 +45,7 @@ export const platformSettings = {
   /** How long to wait while another process migrates. After that the start fails and names the other process. */
   MIGRATION_WAIT_MS: setting.integer(0, 86_400_000).default(600_000),
 
-  /** Redis, with its user and password, if any: the cache's second tier, messages between replicas, shared limits. */
+  /** Redis, its Sentinels or a cluster (docs/operations.md), with user and password, if any: the cache's second tier, messages between replicas, shared limits. */
   REDIS_URL: setting.redisUrl.optional().meta({ secret: true }),
   /** CA certificates in PEM for a rediss:// server, if the system does not know them. */
   REDIS_CA: z.string().min(1).optional().meta({ secret: true }),

@@ -4,16 +4,26 @@ import { Client, type Response } from '../support/client.js';
 import { expectProblem } from '../support/problem.js';
 import { pause } from '../support/process.js';
 import { TestRedis } from '../support/redis.js';
+import { startCluster } from '../support/redis-group.js';
 
 const PASSWORD = 'a-password-of-the-tests';
 
-/** A process must enforce the same limits with Redis and without. */
-describe.each(['over Redis', 'without Redis'])('%s', (where) => {
+const START: Record<string, () => Promise<{ url: string; close(): Promise<void> } | undefined>> = {
+  'over Redis': async () => {
+    const redis = await TestRedis.start();
+    return { url: redis.url, close: () => redis.kill() };
+  },
+  'over a cluster of Redis': startCluster,
+  'without Redis': async () => undefined,
+};
+
+/** A process must enforce the same limits with Redis, with a cluster, and without. */
+describe.each(Object.entries(START))('%s', (_, start) => {
   let app: TestApp;
-  let redis: TestRedis | undefined;
+  let redis: Awaited<ReturnType<typeof start>>;
   const settings = (): Record<string, string> => (redis ? { REDIS_URL: redis.url, REDIS_TIMEOUT_MS: '2000' } : {});
   beforeAll(async () => {
-    redis = where === 'over Redis' ? await TestRedis.start() : undefined;
+    redis = await start();
     app = await startApp({
       ...settings(),
       TRUST_PROXY: '127.0.0.1',
@@ -26,7 +36,7 @@ describe.each(['over Redis', 'without Redis'])('%s', (where) => {
   });
   afterAll(async () => {
     await app?.close();
-    await redis?.kill();
+    await redis?.close();
   });
 
   let hosts = 0;

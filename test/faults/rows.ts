@@ -93,6 +93,10 @@ export const ROWS: Record<number, { fault: string; mustBe: string }> = {
     fault: 'a database whose DateStyle, TimeZone, IntervalStyle, isolation, collation and search_path are odd',
     mustBe: 'every answer is the same as on a plain one',
   },
+  52: {
+    fault: 'Redis Sentinel fails over; a Redis Cluster moves slots, or loses a primary',
+    mustBe: 'no 5xx, nothing acknowledged is lost, and changes are seen as promised; Redis is used again without help',
+  },
   55: {
     fault: 'readers who take nothing of large answers',
     mustBe:

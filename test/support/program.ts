@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 /** The Debian package of each program that tests need besides Node, the release that has it if older ones do not, and the oldest usable version. */
 const PACKAGES: Record<ProgramName, [name: string, release?: string | undefined, version?: string]> = {
   'redis-server': ['redis-server'],
+  'redis-cli': ['redis-tools'],
   prometheus: ['prometheus'],
   promtool: ['prometheus'],
   // Newer ones run on Debian 12. The kustomize of older ones lacks features that we use.
@@ -31,6 +32,7 @@ const PACKAGES: Record<ProgramName, [name: string, release?: string | undefined,
 
 type ProgramName =
   | 'redis-server'
+  | 'redis-cli'
   | 'prometheus'
   | 'promtool'
   | 'kubectl'

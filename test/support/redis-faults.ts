@@ -16,6 +16,8 @@ export interface RedisFault {
   end(): unknown;
   /** Checks during the fault. */
   meanwhile?(): Promise<unknown>;
+  /** Within this, each process shows what was acknowledged by the other one; any time, if left out. */
+  boundMs?: number;
 }
 
 /** The state of Redis in the readiness and the metrics of a process. */
@@ -42,10 +44,11 @@ export async function untilRedis(is: unknown[], replica: Pick<Replica, 'anyone'>
  * Puts load on both processes, as long without the fault as with it, and until both use Redis again. Nothing may fail, no
  * acknowledged write may be lost, no answer may be wrong, and no process may print an error or end.
  */
-export async function survive(two: Replicas, { begin, end, meanwhile }: RedisFault): Promise<Figures> {
+export async function survive(two: Replicas, { begin, end, meanwhile, boundMs }: RedisFault): Promise<Figures> {
   const programs = [two.here.program, two.there.program];
   const writers = await Promise.all([two.user(), two.user(), two.user(), two.user()]);
-  const ledger = await Ledger.open(writers.map((writer, i) => (i % 2 ? writer : at(two.there, writer))));
+  const both = writers.map((writer, i) => (i % 2 ? writer : at(two.there, writer)));
+  const ledger = await Ledger.open(both, boundMs === undefined ? {} : { boundMs });
   // Warm up.
   await pause(1000);
   const from = Date.now();

@@ -11,7 +11,7 @@ export class TestRedis {
 
   private constructor(
     readonly url: string,
-    private readonly port: number,
+    readonly port: number,
     private readonly settings: string[],
   ) {}
 
@@ -25,6 +25,8 @@ export class TestRedis {
 
   async start(): Promise<void> {
     const fixed = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    // A replica's copy of its primary would else stay in a file, and be loaded by the next one.
+    fixed.push('--rdb-del-sync-files', 'yes');
     const child = started(
       spawn(need('redis-server'), [...fixed, ...this.settings], { stdio: ['ignore', 'pipe', 'inherit'] }),
     );

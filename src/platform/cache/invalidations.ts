@@ -30,6 +30,8 @@ const MAX_PENDING = 100_000;
 const KEYS_PER_CALL = 1000;
 /** A read that takes longer is not put into the second tier. For as long, a late invalidation removes a value again. */
 const OVERTAKEN_MS = 5000;
+/** What a lost Redis did within so long, the one in its place may lack: its copy was not up to date. */
+const LAG_MS = 10_000;
 
 interface Message {
   from: string;
@@ -68,8 +70,9 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   private readonly pending = new Set<string>();
   /** Names put into the second tier within OVERTAKEN_MS, oldest first. */
   private readonly put = new Map<string, number>();
-  /** Names changed on any replica within OVERTAKEN_MS, oldest first. */
+  /** Names changed on any replica within LAG_MS, and of these on this one, oldest first. */
   private readonly changed = new Map<string, number>();
+  private readonly told = new Map<string, number>();
   private missedAt = 0;
   private isLeaving = false;
   private readonly listeners: Listener[] = [];
@@ -98,6 +101,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
 
   onModuleInit(): void {
     if (this.redis.isConfigured) this.redis.listen(CHANNEL, (text) => this.take(text));
+    this.redis.onLoss(() => this.doubt());
   }
 
   onApplicationBootstrap(): void {
@@ -113,9 +117,16 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   /** Removes names from the second tier and tells all replicas. What fails is tried again before the next heartbeat. */
   tell(names: string[]): void {
     if (!this.redis.isConfigured) return;
-    note(this.changed, names);
+    for (const times of [this.changed, this.told]) note(times, names, LAG_MS);
     for (const name of names) this.addPending(name);
     void this.removeAndTell(names);
+  }
+
+  /** After the loss of a Redis: the names count as just changed until their values expire, and are removed again. */
+  private doubt(): void {
+    const now = performance.now();
+    for (const [name, at] of this.changed) this.changed.set(name, at > now ? at : now + SECOND_TIER_TTL_MS);
+    for (const name of this.told.keys()) this.addPending(name);
   }
 
   /** Whether the second tier may hold a value from before a change that is known here. */
@@ -133,7 +144,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   putting(names: readonly string[], since: number): string[] {
     if (since < Math.max(this.missedAt, performance.now() - OVERTAKEN_MS)) return [];
     const current = names.filter((name) => (this.changed.get(name) ?? 0) < since);
-    note(this.put, current);
+    note(this.put, current, OVERTAKEN_MS);
     return current;
   }
 
@@ -182,7 +193,7 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
     if (from === this.id) return;
     if (isGap) this.dropAll();
     if (!names) return;
-    note(this.changed, names);
+    note(this.changed, names, LAG_MS);
     for (const listener of this.listeners) listener.drop(names);
     const overtaken = names.filter((name) => this.put.delete(name));
     if (overtaken.length > 0) this.tell(overtaken);
@@ -224,15 +235,15 @@ export class Invalidations implements OnModuleInit, OnApplicationBootstrap, Befo
   }
 }
 
-/** Moves the names to the end, and forgets those noted more than OVERTAKEN_MS ago. */
-function note(times: Map<string, number>, names: readonly string[]): void {
+/** Moves the names to the end, and forgets those noted longer ago. */
+function note(times: Map<string, number>, names: readonly string[], forMs: number): void {
   const now = performance.now();
   for (const name of names) {
     times.delete(name);
     times.set(name, now);
   }
   for (const [name, at] of times) {
-    if (now - at < OVERTAKEN_MS) break;
+    if (now - at < forMs) break;
     times.delete(name);
   }
 }

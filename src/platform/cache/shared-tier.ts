@@ -6,8 +6,8 @@ import { type CacheManagerStore, KeyvAdapter } from 'cache-manager';
 import { redisInsStore } from 'cache-manager-redis-yet';
 import Keyv from 'keyv';
 import { CONFIG, type Config } from '../config.token.js';
-import type { RedisClient } from '../redis/connection.js';
 import { Redis } from '../redis/redis.js';
+import type { RedisClient } from '../redis/servers.js';
 import { Invalidations, KEY_VERSION, SECOND_TIER_TTL_MS } from './invalidations.js';
 
 /** A replica that dies while it computes a value blocks the others no longer than this. */
@@ -23,7 +23,12 @@ export function redisTier(redis: Redis): Keyv {
     get: (key: string) => redis.client?.get(key),
     set: (...given: Parameters<RedisClient['set']>) => redis.client?.set(...given),
     mGet: (keys: string[]) => redis.client?.mGet(keys),
-    multi: () => redis.client?.multi(),
+    // In place of a transaction, whose keys have to share a slot in a cluster.
+    multi: () => {
+      const sets: Parameters<RedisClient['set']>[] = [];
+      const set = (...given: Parameters<RedisClient['set']>) => sets.push(given);
+      return { set, exec: () => Promise.all(sets.map((given) => redis.client?.set(...given))) };
+    },
   };
   const store = new KeyvAdapter(redisInsStore(commands as never) as unknown as CacheManagerStore);
   // The store serializes values itself.

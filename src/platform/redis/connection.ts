@@ -1,19 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import { createClient, ErrorReply, type RedisClientOptions } from 'redis';
+import type { Link, RedisClient } from './servers.js';
+import { within } from './within.js';
 
 /** The pause before connecting again, doubled each time until a connection lasts for LASTING_MS. */
 const RETRY_MS = { least: 50, most: 1000 };
 const LASTING_MS = 1000;
-const PING_MS = 1000;
+const CHECK_MS = 1000;
 /** TCP may not notice that the other end is gone, so a connection without an answer for so long is closed. */
 const MUTE_MS = 3000;
 
-export type RedisClient = ReturnType<typeof createClient>;
-
 /**
- * A connection to Redis that is opened again whenever it breaks, or its other end is mute: each time with a new client, in
- * which nothing of the old connection is left.
+ * A connection to Redis that is opened again whenever it breaks, each time with a new client and where Redis is now: a
+ * client that reconnects by itself goes to the same address, and does not notice a server that has become mute.
  */
 export class Connection {
   /** Undefined while there is no connection. */
@@ -23,17 +22,16 @@ export class Connection {
   private isOver = false;
 
   /**
-   * @param prepare prepares a new connection for use
-   * @param says the log messages for a lost connection and for one that is back
+   * @param open finds out where to connect to
+   * @param its what prepares a new connection for use, what hears of a lost one, and the log's messages for both
    */
   constructor(
-    private readonly options: RedisClientOptions,
-    private readonly prepare: (client: RedisClient) => Promise<void>,
-    private readonly says: { gone: string; back: string },
+    private readonly open: () => Promise<Link>,
+    private readonly its: { begin(client: RedisClient): unknown; lose?(): void; gone: string; back: string },
   ) {}
 
   /** Resolves when the first try has ended, successful or not. */
-  open(): Promise<void> {
+  start(): Promise<void> {
     return new Promise((resolve) => void this.keep(resolve));
   }
 
@@ -44,49 +42,43 @@ export class Connection {
 
   private async keep(tried: () => void): Promise<void> {
     for (let failures = 0; !this.isOver; ) {
-      const client = createClient({ ...this.options, socket: { ...this.options.socket, reconnectStrategy: false } });
-      const broken = new Promise<Error>((resolve) => client.on('error', resolve));
       const begun = performance.now();
-      const { message } = await Promise.race([broken, this.use(client, tried)]);
-      const hasLasted = this.client !== undefined && performance.now() - begun > LASTING_MS;
-      this.client = undefined;
-      client.destroy();
-      if (this.isOver) return;
-      if (!this.isMissed) this.logger.warn(`${this.says.gone}: ${message}`);
-      this.isMissed = true;
-      tried();
-      failures = hasLasted ? 0 : failures + 1;
-      await sleep(Math.min(RETRY_MS.least * 2 ** failures, RETRY_MS.most), undefined, { ref: false });
-    }
-  }
-
-  /** Connects, and pings as long as it is answered. @returns why the connection ended */
-  private async use(client: RedisClient, tried: () => void): Promise<Error> {
-    try {
-      await within(MUTE_MS, client.connect().then(this.prepare));
-      if (this.isOver) throw new Error('the app has shut down');
-      this.client = client;
-      if (this.isMissed) this.logger.log(this.says.back);
-      this.isMissed = false;
-      tried();
-      for (;;) {
-        await sleep(PING_MS, undefined, { ref: false });
-        await within(MUTE_MS, client.ping().catch(unlessReply));
+      let link: Link | undefined;
+      try {
+        link = await this.open();
+        await Promise.race([link.broken, this.use(link, tried)]);
+        // What it has in hand may still be answered while the next one is used.
+        setTimeout(() => link?.client.destroy(), LASTING_MS).unref();
+      } catch (error) {
+        const hasLasted = this.client !== undefined && performance.now() - begun > LASTING_MS;
+        if (this.client) this.its.lose?.();
+        for (const client of [this.client, link?.client]) client?.destroy();
+        this.client = undefined;
+        if (this.isOver) return;
+        if (!this.isMissed) this.logger.warn(`${this.its.gone}: ${(error as Error).message}`);
+        this.isMissed = true;
+        tried();
+        failures = hasLasted ? 0 : failures + 1;
+        await sleep(Math.min(RETRY_MS.least * 2 ** failures, RETRY_MS.most), undefined, { ref: false });
       }
-    } catch (error) {
-      return error as Error;
     }
   }
-}
 
-function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  const late = sleep(ms, undefined, { ref: false }).then(() => {
-    throw new Error('it did not answer in time');
-  });
-  return Promise.race([work, late]);
-}
-
-/** An error reply is an answer too. */
-function unlessReply(error: Error): void {
-  if (!(error instanceof ErrorReply)) throw error;
+  /** Connects, and checks the connection as long as it is answered and a new one would be no better. */
+  private async use({ client, check }: Link, tried: () => void): Promise<void> {
+    await within(
+      MUTE_MS,
+      client
+        .connect()
+        .then(check)
+        .then(() => this.its.begin(client)),
+    );
+    if (this.isOver) throw new Error('the app has shut down');
+    this.client = client;
+    if (this.isMissed) this.logger.log(this.its.back);
+    this.isMissed = false;
+    tried();
+    do await sleep(CHECK_MS, undefined, { ref: false });
+    while (await within(MUTE_MS, check()));
+  }
 }

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import type { RedisClientOptions } from 'redis';
 import { CONFIG, type Config } from '../config.token.js';
-import { Connection, type RedisClient } from './connection.js';
+import { Connection } from './connection.js';
+import { type RedisClient, Servers } from './servers.js';
 
 /** After so many failures in a row no command is sent for PAUSE_MS, since every request would wait for its time-out. */
 const FAILURES_TOLERATED = 5;
@@ -16,55 +16,57 @@ const PAUSE_MS = 500;
 export class Redis implements OnModuleInit, OnApplicationShutdown {
   readonly isConfigured: boolean;
   private readonly logger = new Logger(Redis.name);
-  private readonly options: RedisClientOptions;
-  private readonly commands: Connection;
+  private readonly servers: Servers | undefined;
+  private readonly commands: Connection | undefined;
   private messages: Connection | undefined;
   private failures = 0;
   private pausedUntil = 0;
+  private readonly losers: (() => void)[] = [];
 
   constructor(@Inject(CONFIG) private readonly config: Config) {
     this.isConfigured = config.REDIS_URL !== undefined;
-    this.options = {
-      ...(config.REDIS_URL ? { url: config.REDIS_URL } : {}),
-      disableOfflineQueue: true,
-      commandsQueueMaxLength: 10_000,
-      // It would bound only the wait until a command is sent, by a timer for each command.
-      commandOptions: { timeout: 0 },
-      // Redis Enterprise's: it would cost a look-up of the name on each connection.
-      maintNotifications: 'disabled',
-      socket: {
-        connectTimeout: config.REDIS_TIMEOUT_MS * 20,
-        ...(config.REDIS_CA ? { tls: true, ca: config.REDIS_CA } : {}),
+    if (config.REDIS_URL === undefined) return;
+    const lose = () => {
+      for (const hear of this.losers) hear();
+    };
+    const servers = new Servers(config, config.REDIS_URL, lose);
+    this.servers = servers;
+    this.commands = new Connection(() => servers.forCommands(), {
+      begin: () => {
+        this.failures = 0;
       },
-    };
-    const begin = async () => {
-      this.failures = 0;
-    };
-    this.commands = new Connection(this.options, begin, {
+      lose,
       gone: 'Redis cannot be reached; the app works without it',
       back: 'Redis is back.',
     });
   }
 
-  /** The client for commands, while it is connected. */
+  /** The client for commands, while it is connected. It takes keys of different slots together only where Redis Cluster does. */
   get client(): RedisClient | undefined {
-    return this.commands.client;
+    return this.commands?.client;
   }
 
   /** Connects, but waits only briefly, since the app also starts without Redis. */
   async onModuleInit(): Promise<void> {
-    if (!this.isConfigured) return;
-    await Promise.race([this.commands.open(), sleep(this.config.REDIS_TIMEOUT_MS * 4, undefined, { ref: false })]);
+    if (!this.commands) return;
+    await Promise.race([this.commands.start(), sleep(this.config.REDIS_TIMEOUT_MS * 4, undefined, { ref: false })]);
   }
 
   /** Subscribes to a channel, and again on every new connection. */
   listen(channel: string, hear: (message: string) => void): void {
-    const subscribe = (client: RedisClient) => client.subscribe(channel, hear);
-    this.messages = new Connection(this.options, subscribe, {
+    const servers = this.servers;
+    if (!servers) return;
+    this.messages = new Connection(() => servers.forMessages(), {
+      begin: (client) => client.subscribe(channel, hear),
       gone: 'Messages over Redis cannot be received',
       back: 'Messages over Redis are received again.',
     });
-    void this.messages.open();
+    void this.messages.start();
+  }
+
+  /** Calls back whenever a server is lost: another one that takes its place may lack its last changes. */
+  onLoss(hear: () => void): void {
+    this.losers.push(hear);
   }
 
   /** Whether Redis is connected and commands are sent to it. */
@@ -108,7 +110,7 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
   }
 
   onApplicationShutdown(): void {
-    this.commands.close();
+    this.commands?.close();
     this.messages?.close();
   }
 

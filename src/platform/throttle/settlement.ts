@@ -59,7 +59,8 @@ export class Settlement implements OnModuleInit {
    */
   async add(additions: Addition[]): Promise<number[] | undefined> {
     const send = {
-      keys: additions.map(({ key }) => `floodgate:limit:${key}`),
+      // One script may touch keys of one slot only.
+      keys: additions.map(({ key }) => `{floodgate:limit}:${key}`),
       arguments: additions.flatMap(({ ms, most = Number.MAX_VALUE }) => [String(ms), String(most)]),
     };
     const levels = await this.redis.attempt((client) => client.eval(ADD, send) as Promise<string[]>, undefined);
