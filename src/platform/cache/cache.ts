@@ -12,7 +12,7 @@ import { Invalidations } from './invalidations.js';
 const JITTER = 0.1;
 /** The TTL of a "not found". */
 const ABSENT_MS = 2000;
-/** The TTL while invalidations may get lost. With SILENCE_MS, a change is seen within 1 s (see Invalidations). */
+/** The TTL while a replica may have changes untold: what is made of an entry may live as long again, which is within 1 s. */
 const UNTRUSTED_MS = 400;
 /** How long a stale entry is served after a failed load before the next try. */
 const RETRY_MS = 1000;
@@ -30,7 +30,7 @@ const MAX_INVALIDATED = 10_000;
 export class Cache {
   private readonly entries: LRUCache<string, Entry>;
   private readonly tags: LRUCache<string, Tag>;
-  private readonly loads = new TransientMap<string, Promise<Entry>>();
+  private readonly loads = new TransientMap<string, { begunAt: number; entry: Promise<Entry> }>();
   /** Names invalidated while loads are running, with the number of their last invalidation. */
   private readonly invalidated = new Map<string, number>();
   /** Running loads, including those that no new caller joins. */
@@ -80,7 +80,7 @@ export class Cache {
     this.counts.stale++;
     const renewed = this.load(name, load, lifetime).catch((error) => {
       // A stale entry is served only if no change of it can have been missed.
-      const isKnown = this.others.areHeard && this.entries.get(name) === entry && !isDead(entry);
+      const isKnown = this.others.areHeard() && this.entries.get(name) === entry && !isDead(entry);
       // A "not found" has no stale time, and is never served stale.
       const isLasting = entry.staleUntil > entry.freshUntil;
       if (!isKnown || !isLasting || (error instanceof Problem && error.status < 500)) throw error;
@@ -88,7 +88,7 @@ export class Cache {
       entry.retryAt = performance.now() + RETRY_MS;
       return entry;
     });
-    if (!this.others.areHeardAt(now) || now > entry.staleUntil) return renewed;
+    if (!this.others.areHeard(now) || now > entry.staleUntil) return renewed;
     renewed.catch(() => undefined);
     return entry;
   }
@@ -109,29 +109,33 @@ export class Cache {
   }
 
   private isFresh(entry: Entry, now: number): boolean {
-    if (isDead(entry)) return false;
-    const limit = this.others.areHeardAt(now)
-      ? entry.freshUntil
-      : Math.min(entry.freshUntil, entry.storedAt + UNTRUSTED_MS);
-    return now < limit || now < entry.retryAt;
+    if (isDead(entry) || !this.isTrusted(entry.begunAt, now)) return false;
+    return now < entry.freshUntil || now < entry.retryAt;
+  }
+
+  /** Whether it may be served what was read then. What is from before a silence may be again once all are heard. */
+  private isTrusted(readAt: number, now: number): boolean {
+    const { heardUntil } = this.others;
+    return now < heardUntil || (readAt > heardUntil && now < readAt + UNTRUSTED_MS);
   }
 
   private load<T>(name: string, load: () => Promise<Loaded<T>>, lifetime: Lifetime): Promise<Entry<T>> {
-    const underWay = this.loads.get(name) as Promise<Entry<T>> | undefined;
-    if (underWay) return underWay;
+    const begunAt = performance.now();
+    const underWay = this.loads.get(name);
+    if (underWay && this.isTrusted(underWay.begunAt, begunAt)) return underWay.entry as Promise<Entry<T>>;
     const begun = this.invalidations;
     this.running++;
     const run = async () => {
       try {
-        return this.keep(name, await load(), lifetime, begun);
+        return this.keep(name, await load(), lifetime, begun, begunAt);
       } finally {
         if (this.loads.get(name) === loading) this.loads.delete(name);
         if (--this.running === 0) this.invalidated.clear();
       }
     };
-    const loading = run();
+    const loading = { begunAt, entry: run() };
     this.loads.set(name, loading);
-    return loading;
+    return loading.entry;
   }
 
   private keep<T>(
@@ -139,6 +143,7 @@ export class Cache {
     { value, bytes, tags = [], ageMs = 0, madeOf, isAbsent }: Loaded<T>,
     lifetime: Lifetime,
     begun: number,
+    begunAt: number,
   ) {
     const ttlMs =
       (isAbsent ? Math.min(ABSENT_MS, lifetime.ttlMs) : lifetime.ttlMs) * (1 + JITTER * (2 * Math.random() - 1));
@@ -153,6 +158,7 @@ export class Cache {
       name,
       value,
       bytes: bytes + BYTES_PER_ENTRY,
+      begunAt,
       storedAt,
       freshUntil,
       staleUntil,

@@ -19,6 +19,8 @@ export interface Entry<T = unknown> {
   readonly value: T;
   /** Rough size in memory. */
   bytes: number;
+  /** When its load began, which is when it may have been read. */
+  readonly begunAt: number;
   readonly storedAt: number;
   readonly freshUntil: number;
   readonly staleUntil: number;
@@ -46,6 +48,7 @@ export const unkept = <T>(value: T): Entry<T> => ({
   name: '',
   value,
   bytes: 0,
+  begunAt: 0,
   storedAt: 0,
   freshUntil: Number.POSITIVE_INFINITY,
   staleUntil: 0,

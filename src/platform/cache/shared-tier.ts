@@ -8,7 +8,8 @@ import Keyv from 'keyv';
 import { CONFIG, type Config } from '../config.token.js';
 import { Redis } from '../redis/redis.js';
 import type { RedisClient } from '../redis/servers.js';
-import { Invalidations, KEY_VERSION, SECOND_TIER_TTL_MS } from './invalidations.js';
+import { Invalidations } from './invalidations.js';
+import { KEY_VERSION, SECOND_TIER_TTL_MS } from './membership.js';
 
 /** A replica that dies while it computes a value blocks the others no longer than this. */
 const TURN_MS = 10_000;
@@ -115,7 +116,7 @@ export class SharedTier {
   }
 
   private get isUsed(): boolean {
-    return this.invalidations.areHeard && this.redis.isUp;
+    return this.invalidations.areHeard() && this.redis.isUp;
   }
 }
 

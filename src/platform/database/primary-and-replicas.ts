@@ -115,7 +115,7 @@ export class PrimaryAndReplicas implements OnApplicationBootstrap, OnApplication
   /** Whether a caller has written so recently that a stale read could miss it. */
   hasWritten(callerId: string | undefined): boolean {
     if (callerId === undefined) return false;
-    return performance.now() < Math.max(this.writerUntil(callerId), this.suspectedUntil) || !this.others.areHeard;
+    return performance.now() < Math.max(this.writerUntil(callerId), this.suspectedUntil) || !this.others.areHeard();
   }
 
   /** Until when a caller who has written reads from the primary (performance.now()); 0 for others. */

@@ -1,5 +1,5 @@
 import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
-import { KEY_VERSION } from '../cache/invalidations.js';
+import { KEY_VERSION } from '../cache/membership.js';
 import { Background } from '../lifecycle/background.js';
 import { Redis } from '../redis/redis.js';
 import { firstOf, sqlState, TOO_MANY_CONNECTIONS } from './database-problem.js';
