@@ -8,12 +8,13 @@ import { CollectionsService } from './collections.service.js';
 import { DataRecord } from './record.entity.js';
 import { RecordsController } from './records.controller.js';
 import { RecordsService } from './records.service.js';
+import { Slices } from './slices.js';
 import { StatsService } from './stats.service.js';
 import { UploadKeys } from './upload-keys.js';
 
 @Module({
   imports: [TypeOrmModule.forFeature([Collection, DataRecord]), UsersModule],
   controllers: [CollectionsController, RecordsController],
-  providers: [CollectionsService, RecordsService, BulkService, StatsService, UploadKeys],
+  providers: [CollectionsService, RecordsService, BulkService, Slices, StatsService, UploadKeys],
 })
 export class DataModule {}

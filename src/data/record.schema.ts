@@ -119,8 +119,20 @@ export const statsSchema = z
   .object({
     total: z.object({
       count,
-      isEstimate: z.boolean().meta({ description: 'False: the total is an exact count of all matching records.' }),
+      isEstimate: z.boolean().meta({
+        description:
+          'False: the total is exact, and is the sum of all buckets. True: it counts only what `progress` says.',
+      }),
     }),
+    progress: z
+      .number()
+      .min(0)
+      .max(1)
+      .meta({
+        description:
+          'The share of the records that is counted, the newest first; 1 as soon as all are. A large collection that is counted for the first time is counted on after the answer: ask again. Until then `values` are incomplete, and so are the buckets if the total is an estimate.',
+        examples: [1],
+      }),
     bucket: z.string().meta({ examples: ['day'] }),
     buckets: z
       .array(z.object({ from: z.iso.datetime(), count }))
@@ -133,6 +145,10 @@ export const statsSchema = z
       .array(z.object({ value: jsonValue, count }))
       .nullable()
       .meta({ description: 'The 20 most common values of the field, the most common first; null without `by`.' }),
+    areValuesExact: z.boolean().nullable().meta({
+      description:
+        'Null without `by`. False: not all records are counted yet, or a large collection has so many values that rare ones were left out of parts of it; then values can be missing, and counts can be too low.',
+    }),
   })
   .meta({ id: 'Stats' });
 

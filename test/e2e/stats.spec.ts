@@ -26,12 +26,14 @@ describe('the statistics of a collection', () => {
   it('are empty when the collection is', async () => {
     expect(await stats()).toEqual({
       total: { count: 0, isEstimate: false },
+      progress: 1,
       bucket: 'day',
       buckets: [],
       by: null,
       values: null,
+      areValuesExact: null,
     });
-    expect((await stats({ by: 'n' })).values).toEqual([]);
+    expect(await stats({ by: 'n' })).toMatchObject({ values: [], areValuesExact: true });
   });
 
   it.each([

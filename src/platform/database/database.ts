@@ -24,7 +24,8 @@ const RETRYABLE = new Set(['40001', '40P01']);
 const ATTEMPTS = 3;
 /** The shortest pause before a retry, in which other transactions take their locks; the longest is three times it. */
 const PAUSE_MS = 20;
-const QUERY_CANCELED = '57014';
+/** The SQLSTATE of a statement that has run into its time-out. */
+export const QUERY_CANCELED = '57014';
 
 /** Runs transactions, and hot statements without TypeORM's query builder. Both are tried again after a deadlock. */
 @Injectable()
@@ -95,8 +96,9 @@ async function read<Row>({ pool, pipeline }: Server, { isShort, ...statement }: 
       if (sqlState(error) !== TOO_MANY_CONNECTIONS) throw error;
     }
   }
-  const { rows } = await withClient(pool, (client) => client.query(query));
-  return rows as Row[];
+  // A text of several statements has several results.
+  const result = [await withClient(pool, (client) => client.query(query))].flat().at(-1);
+  return result?.rows as Row[];
 }
 
 /** Used instead of the pool's query(), which ends the connection of every statement that PostgreSQL refuses. */

@@ -5,6 +5,7 @@ import { Collations1764200000000 } from './1764200000000-collations.js';
 import { KeyRemovals1764300000000 } from './1764300000000-key-removals.js';
 import { CanonicalEmail1764400000000 } from './1764400000000-canonical-email.js';
 import { CanonicalEmailIndex1764500000000 } from './1764500000000-canonical-email-index.js';
+import { RecordCounts1764600000000 } from './1764600000000-record-counts.js';
 
 /** A migration's class; its name ends with its time of creation, in ms. */
 export type Migration = new () => MigrationInterface;
@@ -17,4 +18,5 @@ export const shipped: Migration[] = [
   KeyRemovals1764300000000,
   CanonicalEmail1764400000000,
   CanonicalEmailIndex1764500000000,
+  RecordCounts1764600000000,
 ];
