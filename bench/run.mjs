@@ -5,6 +5,7 @@
 //   npm run bench -- --only cached       only scenarios whose name, or a word of it, begins so; may be given several times
 //   npm run bench -- --list              their names
 //   npm run bench -- --json FILE --svg FILE
+//   npm run bench -- --only growth       what grows with the rows, at --sizes 0.1,1 (in millions); runs only when it is named
 //
 // It needs Linux with two cores, taskset and redis-server; wrk is used when it is there, else autocannon; bulk and
 // export need psql. Every figure is the median of ratios to a yardstick that was measured right before or after.
@@ -14,6 +15,8 @@ import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { chart } from './chart.mjs';
+import { grow, growthTable } from './growth.mjs';
+import { growthChart } from './growth-chart.mjs';
 import { loader } from './load.mjs';
 import { assertMachine, LOAD_CORE, pin } from './machine.mjs';
 import { play, Skipped } from './measure.mjs';
@@ -34,6 +37,7 @@ const { values: asked } = parseArgs({
     list: { type: 'boolean', default: false },
     json: { type: 'string' },
     svg: { type: 'string' },
+    sizes: { type: 'string', default: '0.1,1' },
   },
 });
 const options = asked.quick
@@ -41,6 +45,7 @@ const options = asked.quick
   : { rounds: 7, seconds: 2, retries: 3, bulkRecords: 200_000, exportRecords: 1_000_000 };
 
 async function main() {
+  if (asked.only?.includes('growth')) return measureGrowth();
   const chosen = scenarios.filter(
     ({ name }) => !asked.only || asked.only.some((part) => `-${name}`.includes(`-${part}`)),
   );
@@ -76,6 +81,20 @@ async function main() {
   for (const line of [...skipped, ...failed]) console.log(`Did not run: ${line}`);
   if (failed.length > 0) throw new Error(`${failed.length} of ${chosen.length} scenarios failed.`);
   if (rows.some(({ errors }) => errors > 0)) throw new Error('Requests failed: these figures are worth nothing.');
+}
+
+/** Alone, since it empties the table of records, and compares nobody. */
+async function measureGrowth() {
+  assertMachine();
+  const sizes = asked.sizes.split(',').map((millions) => Math.round(Number(millions) * 1_000_000));
+  if (asked.only.length > 1 || !sizes.every((rows) => rows >= 1000))
+    throw new Error('growth runs alone, at sizes in millions of rows: --only growth --sizes 0.1,1,10');
+  const stage = await Stage.open();
+  const { processor, node, postgres } = await describeMachine(stage);
+  const found = await grow(stage, sizes);
+  console.log(`\n${growthTable(found)}`);
+  if (asked.json) writeFileSync(asked.json, `${JSON.stringify({ processor, node, postgres, found }, null, 2)}\n`);
+  if (asked.svg) writeFileSync(asked.svg, growthChart(found, [processor, node, postgres].join('; ')));
 }
 
 async function describeMachine(stage) {
