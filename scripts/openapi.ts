@@ -30,6 +30,10 @@ const NOT_SHARED = 'Not on what a shared cache may give to many.';
 const HEADERS: Record<string, [description: string, example: string]> = {
   'X-Request-Id': [`The request's id: the caller's own, or a new one. ${NOT_SHARED}`, REQUEST_ID],
   'Cache-Control': ['What caches may do with the answer.', 'private, no-cache'],
+  'CDN-Cache-Control': [
+    'What shared caches may do with it, if that is another thing (RFC 9213).',
+    'public, max-age=60',
+  ],
   Vary: ['Request headers that the answer depends on.', 'Accept-Encoding'],
   'Content-Encoding': ['How the body is compressed, if it is.', 'gzip'],
   ETag: ['The version of the thing, for If-Match and If-None-Match.', '"3-mws8emx9"'],
@@ -159,6 +163,7 @@ function complete(path: string, method: string, operation: Operation, responses:
     response.headers = {
       ...headerRefs(...ALWAYS, ...CACHING, ...(response.content ? ['Content-Encoding'] : []), ...limits),
       ...response.headers,
+      ...(response.headers?.ETag ? headerRefs('CDN-Cache-Control') : {}),
       // What may be kept here says so when it is old.
       ...(method === 'get' && (response.headers?.ETag || path.endsWith('/stats')) ? headerRefs('Cache-Status') : {}),
       ...(isKeyed ? headerRefs('Idempotency-Replayed') : {}),
@@ -168,7 +173,7 @@ function complete(path: string, method: string, operation: Operation, responses:
     if (response.headers.ETag && method === 'get') {
       operation.responses['304'] = {
         description: 'The caller has this version already.',
-        headers: headerRefs(...ALWAYS, ...CACHING, 'Cache-Status', 'ETag', ...limits),
+        headers: headerRefs(...ALWAYS, ...CACHING, 'CDN-Cache-Control', 'Cache-Status', 'ETag', ...limits),
       };
       operation.parameters.push({ name: 'if-none-match', in: 'header', required: false, ...IF_NONE_MATCH });
     }

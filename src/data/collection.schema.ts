@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import type { Config } from '../platform/config.token.js';
 import { Answer } from '../platform/http/answer.js';
 import { entityTag } from '../platform/http/entity-tag.js';
+import { caching } from '../platform/http/shared-caches.js';
 import { pageOf, pageParameters } from '../platform/resource/page.js';
 import type { Collection } from './collection.entity.js';
 
@@ -45,14 +47,9 @@ const SHOWN = Object.keys(collectionSchema.shape);
 /** A collection as JSON, with the schema's members only. */
 export const presentCollection = (collection: Collection): string => JSON.stringify(collection, SHOWN);
 
-/**
- * Cache-Control of an answer about a collection, by its visibility.
- * @param maxAge seconds for which a public answer may be reused; left out for lists, which are always revalidated
- */
-export const cacheControl = (visibility: Collection['visibility'], maxAge?: number): string => {
-  if (visibility === 'private') return 'private, no-cache';
-  return maxAge === undefined ? 'no-cache' : `public, max-age=${maxAge}, must-revalidate`;
-};
+/** @param config left out for lists, which are always revalidated */
+export const cachingOf = ({ visibility }: Pick<Collection, 'visibility'>, config?: Config): Record<string, string> =>
+  caching(visibility === 'public', config);
 
 /** Cache tags of answers about a collection and its records: the collection, and its owner, with whom it is deleted. */
 export const tagsOf = ({ name, ownerId }: Collection): string[] => [collectionTag(name), `user:${ownerId}`];
@@ -61,13 +58,13 @@ export const collectionTag = (name: string): string => `collection:${name}`;
 export const collectionPath = (name: string): string => `/api/v1/data/${name}`;
 
 /** @param isNew whether the request has created the collection */
-export const collectionAnswer = (collection: Collection, maxAge: number, isNew = false): Answer =>
+export const collectionAnswer = (collection: Collection, config: Config, isNew = false): Answer =>
   new Answer(presentCollection(collection), {
     status: isNew ? 201 : 200,
     etag: entityTag(collection),
     tags: tagsOf(collection),
     headers: {
-      'cache-control': cacheControl(collection.visibility, maxAge),
+      ...cachingOf(collection, config),
       ...(isNew ? { location: collectionPath(collection.name) } : {}),
     },
   });

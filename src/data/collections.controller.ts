@@ -7,6 +7,7 @@ import type { Answer } from '../platform/http/answer.js';
 import { Anyone, type Caller, CurrentCaller } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { notFound } from '../platform/http/problem.js';
+import { caching } from '../platform/http/shared-caches.js';
 import { pageAnswer } from '../platform/resource/page.js';
 import type { Collection } from './collection.entity.js';
 import { CurrentCollection, ForReaders } from './collection.guard.js';
@@ -32,8 +33,7 @@ export class CollectionsController {
     @Query({ schema: schema.collectionQuery }) query: schema.CollectionQuery,
     @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
-    const headers = { 'cache-control': schema.cacheControl(caller ? 'private' : 'public') };
-    return pageAnswer(request.url, await this.collections.list(caller, query), headers);
+    return pageAnswer(request.url, await this.collections.list(caller, query), caching(!caller));
   }
 
   @Put(':collection')
@@ -50,8 +50,7 @@ export class CollectionsController {
     @Body({ schema: schema.collectionInputSchema }) input: schema.CollectionInput,
     @Headers('if-match') ifMatch?: string,
   ): Promise<Answer> {
-    const maxAge = this.config.PUBLIC_MAX_AGE_S;
-    const show = (collection: Collection, isNew: boolean) => schema.collectionAnswer(collection, maxAge, isNew);
+    const show = (collection: Collection, isNew: boolean) => schema.collectionAnswer(collection, this.config, isNew);
     return this.collections.put(caller, name, input, ifMatch, show);
   }
 
@@ -62,7 +61,7 @@ export class CollectionsController {
   async get(@CurrentCollection() collection: Collection | Promise<Found>): Promise<Answer> {
     const found = await collection;
     if (!found) throw notFound();
-    return schema.collectionAnswer(found, this.config.PUBLIC_MAX_AGE_S);
+    return schema.collectionAnswer(found, this.config);
   }
 
   @Delete(':collection')

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Config } from '../platform/config.token.js';
 import { isObject } from '../platform/exact-json.js';
 import { Answer } from '../platform/http/answer.js';
 import { parseJson } from '../platform/http/json.js';
@@ -7,7 +8,7 @@ import type { StoredRow } from '../platform/resource/creations.js';
 import { bound, moment } from '../platform/resource/moment.js';
 import { pageOf, pageParameters } from '../platform/resource/page.js';
 import type { Collection } from './collection.entity.js';
-import { cacheControl, tagsOf } from './collection.schema.js';
+import { cachingOf, tagsOf } from './collection.schema.js';
 
 const occurredAt = moment.meta({
   description: 'When it happened (RFC 3339), truncated to milliseconds. Default: now.',
@@ -194,9 +195,9 @@ export const recordPath = (collection: string, id: string): string =>
 export const recordAnswer = (
   collection: Collection,
   { json, etag }: StoredRow,
-  maxAge: number,
+  config: Config,
   headers: Record<string, string> = {},
 ): Answer => {
-  const caching = { 'cache-control': cacheControl(collection.visibility, maxAge) };
-  return new Answer(json, { etag, tags: tagsOf(collection), headers: { ...caching, ...headers } });
+  const all = { ...cachingOf(collection, config), ...headers };
+  return new Answer(json, { etag, tags: tagsOf(collection), headers: all });
 };

@@ -21,7 +21,7 @@ import { pageAnswer, RequestUrl } from '../platform/resource/page.js';
 import { BulkService } from './bulk.service.js';
 import type { Collection } from './collection.entity.js';
 import { CurrentCollection, ForReaders, ForWriters } from './collection.guard.js';
-import { cacheControl } from './collection.schema.js';
+import { cachingOf } from './collection.schema.js';
 import type { Found } from './collections.service.js';
 import * as schema from './record.schema.js';
 import { RecordsService } from './records.service.js';
@@ -94,8 +94,8 @@ export class RecordsController {
     @Query({ schema: schema.recordQuery }) query: schema.RecordQuery,
     @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
-    const headers = { 'cache-control': cacheControl(collection.visibility) };
-    return pageAnswer(url, await this.records.list(collection, query, caller?.id), headers);
+    const page = await this.records.list(collection, query, caller?.id);
+    return pageAnswer(url, page, cachingOf(collection));
   }
 
   @Get('records/:id')
@@ -165,7 +165,7 @@ export class RecordsController {
   ): Promise<Answer> {
     const statement = this.records.exportStatement(collection, filters, order);
     const lines = await this.copyOut.stream(statement, caller?.id, raw.socket, allowed);
-    return new Answer(lines, { type: NDJSON, headers: { 'cache-control': cacheControl(collection.visibility) } });
+    return new Answer(lines, { type: NDJSON, headers: cachingOf(collection) });
   }
 
   @Get('stats')
@@ -181,12 +181,12 @@ export class RecordsController {
   ): Promise<Answer> {
     const entry = await this.stats.of(collection, query, caller?.id);
     const stale = staleness(entry);
-    const headers = { 'cache-control': cacheControl(collection.visibility), ...(stale && { 'cache-status': stale }) };
+    const headers = { ...cachingOf(collection), ...(stale && { 'cache-status': stale }) };
     return new Answer(entry.value, { headers });
   }
 
   private answer(collection: Collection, record: StoredRow, headers: Record<string, string> = {}): Answer {
-    return schema.recordAnswer(collection, record, this.config.PUBLIC_MAX_AGE_S, headers);
+    return schema.recordAnswer(collection, record, this.config, headers);
   }
 }
 

@@ -86,8 +86,12 @@ export const platformSettings = {
 
   /** Origins whose pages may call the API, separated by commas. Without it, none may. */
   CORS_ORIGINS: setting.list(setting.origin).optional(),
-  /** How long clients and proxies may use a public record or collection without asking again. */
+  /** How long browsers may use a public record or collection without asking again; shared caches too, unless they have their own. */
   PUBLIC_MAX_AGE_S: setting.integer(0, 86_400).default(0),
+  /** The same for shared caches, such as a CDN or an nginx in front. */
+  PUBLIC_SHARED_MAX_AGE_S: setting.integer(0, 86_400).optional(),
+  /** How long after that shared caches may give out what they have while they ask again. */
+  PUBLIC_SHARED_STALE_S: setting.integer(0, 86_400).default(0),
   /** Largest JSON body, and largest line of a bulk upload. */
   BODY_LIMIT_BYTES: setting.integer(1024, 67_108_864).default(1_048_576),
   /** Largest bulk upload, which is streamed and not held in memory. */

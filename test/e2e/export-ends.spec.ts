@@ -26,7 +26,7 @@ describe('a large export', () => {
     for (let i = 0; i < 6; i++) expect((await ask(path, {}, 'HEAD')).status).toBe(200);
   });
 
-  it.each(['identity', 'gzip', 'br'])(
+  it.each(['identity', 'gzip', 'br', 'zstd'])(
     'in %s breaks off visibly, and does not hang, when PostgreSQL ends its connection',
     async (encoding) => {
       const response = await fetch(app.url + path, { headers: { 'accept-encoding': encoding } });

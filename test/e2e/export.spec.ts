@@ -1,5 +1,5 @@
 import { get } from 'node:http';
-import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { startApp, type TestApp } from '../support/app.js';
 import type { Client } from '../support/client.js';
 import { type MadeCollection, makeCollection, makeRecord, must } from '../support/collections.js';
@@ -152,6 +152,7 @@ describe('an export', () => {
     for (const [encoding, decompress] of [
       ['gzip', gunzipSync],
       ['br', brotliDecompressSync],
+      ['zstd', zstdDecompressSync],
     ] as const) {
       const bytes = await rawBody(`${set.records}/export`, encoding);
       expect(bytes.length).toBeLessThan(30_000 * 100);

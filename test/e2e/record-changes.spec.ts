@@ -35,7 +35,7 @@ describe('a change of a record', () => {
   it.each(changes)(
     'by %s accepts the tag alone, in a list or of a compressed variant, and *',
     async (_, change, ok) => {
-      for (const suffix of ['', '-gzip', '-br', 'list', '*']) {
+      for (const suffix of ['', '-gzip', '-br', '-zstd', 'list', '*']) {
         const { path, etag } = await makeRecord(ada, set);
         const variant = `${etag.slice(0, -1)}${suffix}"`;
         const tags = suffix === '*' ? '*' : suffix === 'list' ? `"x" , ${etag},"y"` : variant;

@@ -14,7 +14,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => two?.close());
 
-const plain = (tag: string) => tag.replace(/-(?:gzip|br)"$/, '"');
+const plain = (tag: string) => tag.replace(/-(?:br|zstd|gzip)"$/, '"');
 const variant = (tag: string, encoding: string) => (encoding === 'identity' ? tag : tag.replace(/"$/, `-${encoding}"`));
 
 type Change = (tag: string, n: number) => Promise<Response>;
@@ -73,7 +73,7 @@ it.each(things)('304 follows every change of %s, in all variants, on both proces
   const expectNow = async () => {
     for (const client of processes.flat()) {
       const authorization = client.tokens && { authorization: `Bearer ${client.tokens.accessToken}` };
-      for (const encoding of ['identity', 'gzip', 'br']) {
+      for (const encoding of ['identity', 'gzip', 'br', 'zstd']) {
         const found = async (tag?: string) => {
           const known = tag && { 'if-none-match': variant(tag, encoding) };
           return ask(client.url + path, { 'accept-encoding': encoding, ...authorization, ...known });

@@ -1,4 +1,4 @@
-import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { ask } from '../support/ask.js';
 import type { Client, Response } from '../support/client.js';
@@ -9,7 +9,7 @@ const SEED = 20_260_131;
 /** The other process may lag by this much. */
 const BOUND_MS = 1000;
 const CALLERS = ['stranger', 'other', 'owner', 'admin'] as const;
-const ENCODINGS = ['identity', 'gzip', 'br'] as const;
+const ENCODINGS = ['identity', 'gzip', 'br', 'zstd'] as const;
 
 let two: Replicas;
 let clients: Record<(typeof CALLERS)[number], Client>;
@@ -54,8 +54,13 @@ const step = fc.oneof(
   },
 );
 
-const plain = (tag: string | null | undefined) => tag?.replace(/-(?:gzip|br)"$/, '"');
-const unpack = { identity: (bytes: Buffer) => bytes, gzip: gunzipSync, br: brotliDecompressSync };
+const plain = (tag: string | null | undefined) => tag?.replace(/-(?:br|zstd|gzip)"$/, '"');
+const unpack = {
+  identity: (bytes: Buffer) => bytes,
+  gzip: gunzipSync,
+  br: brotliDecompressSync,
+  zstd: zstdDecompressSync,
+};
 let marks = 0;
 const nextMark = () => `mark-${++marks}-${'x'.repeat(1500)}`;
 

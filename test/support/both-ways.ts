@@ -1,4 +1,5 @@
 import { createApp } from '../../src/app.js';
+import type { Added } from '../../src/app.module.js';
 import { loadConfig } from '../../src/config.js';
 import { startApp, type TestApp, testEnvironment } from './app.js';
 import { exchange } from './exchange.js';
@@ -30,10 +31,11 @@ export class BothWays {
     readonly close: () => Promise<void>,
   ) {}
 
-  /** @param settings of both */
-  static async start(settings: Record<string, string> = {}): Promise<BothWays> {
-    const app = await startApp(settings);
-    const plain = await createApp(loadConfig({ ...testEnvironment(app.database.url), ...settings, EDGE: 'false' }));
+  /** @param settings of both @param added modules that are not built in */
+  static async start(settings: Record<string, string> = {}, added?: Added): Promise<BothWays> {
+    const app = await startApp(settings, added);
+    const config = loadConfig({ ...testEnvironment(app.database.url), ...settings, EDGE: 'false' });
+    const plain = await createApp(config, undefined, added);
     const urls = [app.url, await plain.listen()];
     return new BothWays(app, urls, async () => {
       await plain.stop();

@@ -76,7 +76,10 @@ export function headerSets([small = '', large = '', set = '']: string[], token =
     ...known.map((tag) => [`If-None-Match: ${tag}`]),
     ...known.map((tag) => [`If-None-Match: ${tag}`, 'Accept-Encoding: gzip']),
     [`If-None-Match: "x"`, `If-None-Match: ${large}`],
-    ...each('Accept-Encoding', 'gzip|br|gzip, br|identity|identity;q=0|gzip, identity;q=0|*;q=0|br;q=0, *|zstd|'),
+    ...each(
+      'Accept-Encoding',
+      'gzip|br|gzip, br|identity|identity;q=0|gzip, identity;q=0|*;q=0|br;q=0, *|zstd|gzip, deflate, br, zstd|',
+    ),
     ['Accept-Encoding: gzip', 'Accept-Encoding: br'],
     ...each('Accept', '*/*|application/json|application/problem+json|text/html|text/html, */*;q=0.1|application/*|'),
     ...each('Origin', 'https://shop.example.com|https://evil.example.com|null|'),

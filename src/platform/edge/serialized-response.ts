@@ -5,7 +5,7 @@ import { isNotModified } from '../http/entity-tag.js';
 import { lines } from '../http/headers.js';
 import { publicHeaders } from '../http/public-path.js';
 import { asBytes, beginningOf, flat, SHORT_BYTES, sendText } from '../http/response.js';
-import { isShared } from '../http/shared-caches.js';
+import { forAll, isShared } from '../http/shared-caches.js';
 import { httpMetrics, type Series } from '../metrics/http-metrics.js';
 import type { EdgeRoute } from './edge-route.js';
 
@@ -46,9 +46,9 @@ export class SerializedResponse {
     private readonly grows: (bytes: number) => void,
   ) {
     this.found = httpMetrics.of('GET', route.template, 200);
-    const control = answer.options.headers?.['cache-control'] ?? '';
+    const { 'cache-control': control = '', 'cdn-cache-control': ofShared } = answer.options.headers ?? {};
     this.isPublic = route.isForAnyone && control.startsWith('public');
-    this.isShared = isShared(control);
+    this.isShared = isShared(control, ofShared);
     this.identity = this.variant(undefined, answer.text);
   }
 
@@ -94,7 +94,8 @@ export class SerializedResponse {
     // A short ASCII body is the answer's own string and takes no memory of its own.
     if (bytes !== body || typeof body !== 'string') this.grows(bytes.length);
     const { vary, publicPath } = this.common;
-    const head = `${lines(publicHeaders(publicPath, headers))}${etag ? `etag: ${etag}${LINE}` : ''}vary: ${vary}${LINE}`;
+    const own = publicHeaders(publicPath, this.isShared ? forAll(headers) : headers);
+    const head = `${lines(own)}${etag ? `etag: ${etag}${LINE}` : ''}vary: ${vary}${LINE}`;
     const content =
       (encoding ? `content-encoding: ${encoding}${LINE}` : '') +
       `content-type: ${type ?? 'application/json; charset=utf-8'}${LINE}content-length: ${bytes.length}${LINE}`;

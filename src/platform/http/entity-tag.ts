@@ -11,7 +11,7 @@ export const entityTag = (thing: { version: number; createdAt: Date }): string =
   `"${thing.version}-${thing.createdAt.getTime().toString(16)}"`;
 
 /** A compressed variant has a suffix on its tag, but is the same version. */
-const withoutVariant = (tag: string) => tag.replace(/-(?:gzip|br)$/, '');
+const withoutVariant = (tag: string) => tag.replace(/-(?:br|zstd|gzip)$/, '');
 
 interface Tag {
   tag: string;

@@ -36,7 +36,7 @@ function endOf(keepAliveMs: number): string {
 
 /** Headers that do not affect the connection or the framing of the body. */
 const PLAIN: ReadonlySet<string> = new Set(
-  'access-control-allow-origin access-control-expose-headers allow cache-control cache-status content-encoding content-length content-type etag idempotency-replayed link location ratelimit ratelimit-policy retry-after vary www-authenticate x-request-id'.split(
+  'access-control-allow-origin access-control-expose-headers allow cache-control cache-status cdn-cache-control content-encoding content-length content-type etag idempotency-replayed link location ratelimit ratelimit-policy retry-after vary www-authenticate x-request-id'.split(
     ' ',
   ),
 );

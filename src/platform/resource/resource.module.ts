@@ -41,7 +41,7 @@ function provide<T extends ObjectLiteral>(definition: ResourceDefinition<T>): Pr
       const repository = repositories.of(entity, { ...definition, beside: policy.by });
       check.add(definition, repository.table);
       changes.watch(definition);
-      return new Resource(definition, repository, config.PUBLIC_MAX_AGE_S);
+      return new Resource(definition, repository, config);
     },
   };
 }

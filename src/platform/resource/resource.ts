@@ -1,10 +1,12 @@
 import type { ObjectLiteral } from 'typeorm';
 import { z } from 'zod';
+import type { Config } from '../config.token.js';
 import { parseExactly } from '../exact-json.js';
 import { Answer, type AnswerOptions } from '../http/answer.js';
 import type { Caller } from '../http/caller.js';
 import { assertIfMatch } from '../http/entity-tag.js';
 import { invalid, notFound, Problem } from '../http/problem.js';
+import { caching } from '../http/shared-caches.js';
 import { toMistakes } from '../http/validation.js';
 import type { StoredRow } from './creations.js';
 import { type ListQuery, pathOf, type ResourceDefinition } from './definition.js';
@@ -28,11 +30,10 @@ export class Resource<T extends ObjectLiteral> {
   constructor(
     readonly definition: ResourceDefinition<T>,
     readonly repository: ResourceRepository<T, Property<T>>,
-    /** Seconds for which caches may use a public row without revalidation. */
-    private readonly publicMaxAge: number,
+    private readonly config: Config,
   ) {
     const isForAll = Object.keys(definition.policy.listed(undefined)).length === 0;
-    this.listHeaders = { 'cache-control': isForAll ? 'no-cache' : 'private, no-cache' };
+    this.listHeaders = caching(isForAll);
   }
 
   /** The answer says who may read it: others get the same 404 as for a missing row. @throws Problem not-found */
@@ -137,11 +138,10 @@ export class Resource<T extends ObjectLiteral> {
     const { policy } = this.definition;
     const { json, etag } = row as StoredRow;
     const isForAll = policy.mayRead(row as unknown as T, undefined);
-    const control = isForAll ? `public, max-age=${this.publicMaxAge}, must-revalidate` : 'private, no-cache';
     return new Answer(json, {
       etag,
       tags: policy.tags?.(row as unknown as T) ?? [],
-      headers: { 'cache-control': control, ...headers },
+      headers: { ...caching(isForAll, this.config), ...headers },
       ...only,
     });
   }
