@@ -4,16 +4,16 @@ import { PANELS } from './growth.mjs';
 const COLUMNS = 2;
 const WIDTH = 430;
 const HEIGHT = 290;
-const PLOT = { left: 62, top: 40, width: WIDTH - 86, height: 130 };
+const PLOT = { left: 62, top: 40, width: WIDTH - 104, height: 130 };
 
 const STYLE = `
     text { font: 11px system-ui, sans-serif; fill: #1f2328 }
     .title { font-size: 15px; font-weight: 600 } .panel { font-size: 12px; font-weight: 600 } .small { fill: #59636e }
     .grid { stroke: #d1d9e0 } .line { fill: none; stroke-width: 1.6 }
-    .c0 { stroke: #0969da } .c1 { stroke: #bc4c00 } .c2 { stroke: #8250df } .c3 { stroke: #1a7f37 } .c4 { stroke: #9a6700 } .c5 { stroke: #cf222e }
+    .c0 { stroke: #0969da } .c1 { stroke: #bc4c00 } .c2 { stroke: #8250df } .c3 { stroke: #1a7f37 } .c4 { stroke: #bf3989 } .c5 { stroke: #cf222e }
     @media (prefers-color-scheme: dark) {
       text { fill: #f0f6fc } .small { fill: #9198a1 } .grid { stroke: #3d444d }
-      .c0 { stroke: #4493f8 } .c1 { stroke: #f0883e } .c2 { stroke: #ab7df8 } .c3 { stroke: #3fb950 } .c4 { stroke: #d29922 } .c5 { stroke: #f85149 }
+      .c0 { stroke: #4493f8 } .c1 { stroke: #f0883e } .c2 { stroke: #ab7df8 } .c3 { stroke: #3fb950 } .c4 { stroke: #f778ba } .c5 { stroke: #f85149 }
     }`;
 
 const escaped = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');

@@ -22,7 +22,7 @@ const KEPT_MS = 10_000;
 /** The share of that time used as TTL, so that the TTL's random spread stays within it (see Cache). */
 const TTL = 0.9;
 /** What takes longer in one statement is counted in slices, for so long without another try. */
-const ATTEMPT_MS = 1000;
+const ATTEMPT_MS = 250;
 const LARGE_MS = 600_000;
 
 const ADD_UP_INTERVAL_MS = 2000;
