@@ -45,7 +45,7 @@ export const collectionPage = pageOf('CollectionPage', collectionSchema);
 const SHOWN = Object.keys(collectionSchema.shape);
 
 /** A collection as JSON, with the schema's members only. */
-export const presentCollection = (collection: Collection): string => JSON.stringify(collection, SHOWN);
+const presentCollection = (collection: Collection): string => JSON.stringify(collection, SHOWN);
 
 /** @param config left out for lists, which are always revalidated */
 export const cachingOf = ({ visibility }: Pick<Collection, 'visibility'>, config?: Config): Record<string, string> =>

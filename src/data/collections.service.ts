@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { InjectRepository } from '@nestjs/typeorm';
-import { type EntityManager, Repository } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import { Cache } from '../platform/cache/cache.js';
 import type { Entry } from '../platform/cache/entry.js';
 import { Database, type Statement } from '../platform/database/database.js';
@@ -8,12 +7,13 @@ import { brokenConstraint } from '../platform/database/database-problem.js';
 import type { Caller } from '../platform/http/caller.js';
 import { assertIfMatch, entityTag } from '../platform/http/entity-tag.js';
 import { notFound, Problem } from '../platform/http/problem.js';
-import { Cursors } from '../platform/resource/cursor.js';
 import type { Page } from '../platform/resource/page.js';
+import type { ResourceRepository } from '../platform/resource/repository.js';
+import { ResourceRepositories } from '../platform/resource/resource-repositories.js';
 import { SessionsService } from '../users/sessions.service.js';
 import { Collection } from './collection.entity.js';
 import type { CollectionInput, CollectionQuery } from './collection.schema.js';
-import { collectionTag, presentCollection, tagsOf } from './collection.schema.js';
+import { collectionSchema, collectionTag, tagsOf } from './collection.schema.js';
 
 const FIND: Statement = {
   name: 'collection_find',
@@ -41,13 +41,16 @@ const taken = () => new Problem('conflict', 'This name is taken.');
 /** Reads and changes collections, and checks their callers' rights. */
 @Injectable()
 export class CollectionsService {
+  private readonly collections: ResourceRepository<Collection>;
+
   constructor(
-    @InjectRepository(Collection) private readonly collections: Repository<Collection>,
+    repositories: ResourceRepositories,
     private readonly database: Database,
-    private readonly cursors: Cursors,
     private readonly cache: Cache,
     private readonly sessions: SessionsService,
-  ) {}
+  ) {
+    this.collections = repositories.of(Collection, { shown: collectionSchema });
+  }
 
   /**
    * A collection from the cache. It is read again if it changed during the read (isSpoiled), since cached answers are
@@ -75,19 +78,11 @@ export class CollectionsService {
   }
 
   /** A page of the collections that the caller may read, sorted by name. */
-  list(caller: Caller | undefined, page: CollectionQuery): Promise<Page> {
-    const isAdmin = caller?.role === 'admin';
-    return this.cursors.page(page, {
-      scope: ['collections', isAdmin ? 'admin' : caller?.id],
-      find: (limit, after) => {
-        const query = this.collections.createQueryBuilder('c').orderBy('c.name').limit(limit);
-        if (!isAdmin) query.andWhere(`(c.visibility = 'public' OR c.ownerId = :owner)`, { owner: caller?.id ?? null });
-        if (after) query.andWhere('c.name > :name', { name: after[0] });
-        return query.getMany();
-      },
-      show: presentCollection,
-      positionOf: ({ name }) => [name],
-    });
+  list(caller: Caller | undefined, query: CollectionQuery): Promise<Page> {
+    const [isPublic, isAdmin] = [{ visibility: 'public' as const }, caller?.role === 'admin'];
+    const where = isAdmin ? {} : caller ? [isPublic, { ownerId: caller.id }] : isPublic;
+    const listed = { where, filters: {}, sort: 'name', order: 'asc', cursor: undefined, ...query } as const;
+    return this.collections.page(listed, caller?.id, ['collections by name', where]);
   }
 
   /**

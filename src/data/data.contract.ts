@@ -53,7 +53,6 @@ export default contract({
   behindTheBody: { putCollection: [403, 412] },
   shownElsewhere: { putCollection: [409], createRecord: [409, 422], createRecords: [409, 422] },
   texts: {
-    'bulk.service.ts': [' application/x-ndjson'],
     'collection.schema.ts': ['flights-1'],
     'records.controller.ts': [ID],
   },

@@ -1,7 +1,6 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { UsersModule } from '../users/users.module.js';
-import { BulkService } from './bulk.service.js';
 import { Collection } from './collection.entity.js';
 import { CollectionsController } from './collections.controller.js';
 import { CollectionsService } from './collections.service.js';
@@ -10,11 +9,10 @@ import { RecordsController } from './records.controller.js';
 import { RecordsService } from './records.service.js';
 import { Slices } from './slices.js';
 import { StatsService } from './stats.service.js';
-import { UploadKeys } from './upload-keys.js';
 
 @Module({
   imports: [TypeOrmModule.forFeature([Collection, DataRecord]), UsersModule],
   controllers: [CollectionsController, RecordsController],
-  providers: [CollectionsService, RecordsService, BulkService, Slices, StatsService, UploadKeys],
+  providers: [CollectionsService, RecordsService, Slices, StatsService],
 })
 export class DataModule {}

@@ -1,24 +1,22 @@
 import { CacheKey } from '@nestjs/cache-manager';
 import type { ExecutionContext } from '@nestjs/common';
 import { Body, Controller, Delete, Get, Headers, Inject, Param, Patch, Post, Put, Query, Req } from '@nestjs/common';
-import { RouteConfig } from '@nestjs/platform-fastify';
-import { ApiBody, ApiConsumes, ApiTags } from '@nestjs/swagger';
+import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import { z } from 'zod';
 import { staleness } from '../platform/cache/entry.js';
 import { CONFIG, type Config } from '../platform/config.token.js';
-import { CopyOut } from '../platform/database/copy-out.js';
 import { AtEdge } from '../platform/edge/at-edge.js';
 import { Answer } from '../platform/http/answer.js';
+import { NDJSON } from '../platform/http/body.js';
 import { type Caller, CurrentCaller } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
 import { WhileAllowed } from '../platform/http/while-allowed.js';
-import { Priority } from '../platform/overload/priority.js';
 import type { StoredRow } from '../platform/resource/creations.js';
 import type { IdempotencyKey } from '../platform/resource/idempotency.js';
 import { ApiIdempotencyKey, CurrentIdempotencyKey, REPLAYED } from '../platform/resource/idempotency.js';
 import { pageAnswer, RequestUrl } from '../platform/resource/page.js';
-import { BulkService } from './bulk.service.js';
+import { BulkRoute, ExportRoute } from '../platform/resource/routes.js';
+import { type BulkQuery, bulkQuery } from '../platform/resource/upload/upload.schema.js';
 import type { Collection } from './collection.entity.js';
 import { CurrentCollection, ForReaders, ForWriters } from './collection.guard.js';
 import { cachingOf } from './collection.schema.js';
@@ -27,44 +25,26 @@ import * as schema from './record.schema.js';
 import { RecordsService } from './records.service.js';
 import { StatsService } from './stats.service.js';
 
-const NDJSON = 'application/x-ndjson';
-const INPUTS = { type: 'array', items: { $ref: '#/components/schemas/RecordInput' } };
-
 /** The records of a collection: single ones, bulk uploads, exports and statistics. */
 @ApiTags('data')
 @Controller('api/v1/data/:collection')
 export class RecordsController {
   constructor(
     private readonly records: RecordsService,
-    private readonly bulk: BulkService,
-    private readonly copyOut: CopyOut,
     private readonly stats: StatsService,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
-  @Post('records/bulk')
-  @Priority('bulk')
   @ForWriters()
-  @RouteConfig({ streamed: true })
-  @ApiConsumes('application/json', NDJSON)
-  @ApiBody({ required: true, schema: INPUTS })
-  @Operation('createRecords', 'Add many records', {
-    description:
-      'Accepts one record a line (application/x-ndjson) or a JSON array, and stores records in batches while it reads. Invalid lines are reported; the valid ones are stored, unless `atomic` is true.',
-    answer: 'How many records were stored, and the mistakes in the others.',
-    body: schema.bulkReportSchema,
-    problems: ['unprocessable-content'],
-  })
-  @ApiIdempotencyKey()
-  async createMany(
+  @BulkRoute({ name: 'record', input: schema.recordInputSchema }, 'records/bulk')
+  createMany(
     @Req() request: FastifyRequest,
     @CurrentCollection() collection: Collection,
-    @Query({ schema: schema.bulkQuery }) { atomic }: schema.BulkQuery,
+    @Query({ schema: bulkQuery }) { atomic }: BulkQuery,
     @WhileAllowed() allowed: AbortSignal,
     @CurrentIdempotencyKey() key?: IdempotencyKey,
   ): Promise<Answer> {
-    const { json, isReplayed } = await this.bulk.load(collection, request, atomic, allowed, key);
-    return new Answer(json, { headers: isReplayed ? REPLAYED : {} });
+    return this.records.createMany(collection, { request, atomic, allowed, key });
   }
 
   @Post('records')
@@ -147,24 +127,15 @@ export class RecordsController {
     await this.records.remove(collection, id, ifMatch);
   }
 
-  @Get('records/export')
-  @Priority('bulk')
   @ForReaders()
-  @RouteConfig({ produces: NDJSON })
-  @Operation('exportRecords', 'Stream all matching records, one a line', {
-    answer: 'The records.',
-    body: z.string(),
-    type: NDJSON,
-  })
+  @ExportRoute({ name: 'record' }, 'records/export')
   async export(
-    @Req() { raw }: FastifyRequest,
+    @Req() request: FastifyRequest,
     @CurrentCollection() collection: Collection,
-    @Query({ schema: schema.exportQuery }) { order, ...filters }: schema.ExportQuery,
+    @Query({ schema: schema.exportQuery }) query: schema.ExportQuery,
     @WhileAllowed() allowed: AbortSignal,
-    @CurrentCaller() caller?: Caller,
   ): Promise<Answer> {
-    const statement = this.records.exportStatement(collection, filters, order);
-    const lines = await this.copyOut.stream(statement, caller?.id, raw.socket, allowed);
+    const lines = await this.records.export(collection, query, request, allowed);
     return new Answer(lines, { type: NDJSON, headers: cachingOf(collection) });
   }
 

@@ -1,7 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { escapeLiteral } from 'pg';
+import type { FastifyRequest } from 'fastify';
 import { CONFIG } from '../platform/config.token.js';
 import { parseExactly } from '../platform/exact-json.js';
+import type { Answer } from '../platform/http/answer.js';
 import { assertIfMatch } from '../platform/http/entity-tag.js';
 import { notFound } from '../platform/http/problem.js';
 import type { Created, StoredRow } from '../platform/resource/creations.js';
@@ -11,11 +12,13 @@ import { mergePatch } from '../platform/resource/merge-patch.js';
 import type { Page } from '../platform/resource/page.js';
 import type { Locked, ResourceRepository } from '../platform/resource/repository.js';
 import { ResourceRepositories } from '../platform/resource/resource-repositories.js';
+import type { Upload } from '../platform/resource/upload/uploads.js';
 import type { Collection } from './collection.entity.js';
 import type { Found } from './collections.service.js';
 import type { DataConfig } from './data.settings.js';
 import { DataRecord } from './record.entity.js';
-import { type RecordInput, type RecordPatch, type RecordQuery, recordPath, recordSchema } from './record.schema.js';
+import type { ExportQuery, RecordInput, RecordPatch, RecordQuery } from './record.schema.js';
+import { recordInputSchema, recordPath, recordSchema } from './record.schema.js';
 
 /** The filters of a list, an export and statistics: a time range, and JSON that `data` must contain. */
 export type RecordFilters = Pick<RecordQuery, 'from' | 'to' | 'where'>;
@@ -32,7 +35,7 @@ export class RecordsService {
     this.records = repositories.of(DataRecord, {
       shown: recordSchema,
       beside: ['collectionId'],
-      parent: { property: 'collectionId', table: 'collections' },
+      parent: { property: 'collectionId', table: 'collections', gone },
       filters: { from: atLeast('occurredAt'), to: below('occurredAt'), where: contains('data') },
       isShared: true,
       rowBytes: RECORD_LIMIT_BYTES,
@@ -45,14 +48,12 @@ export class RecordsService {
    * @throws Problem not-found when the collection was deleted meanwhile, content-too-large, idempotency-key-reused,
    *   conflict
    */
-  async create(
-    { id: collectionId }: Collection,
-    { data, occurredAt }: RecordInput,
-    key?: IdempotencyKey,
-  ): Promise<Created> {
-    const made = await this.records.create({ collectionId, data, ...timeOf(occurredAt) }, key);
-    if (!made) throw gone();
-    return made;
+  create({ id: collectionId }: Collection, input: RecordInput, key?: IdempotencyKey): Promise<Created> {
+    return this.records.create({ collectionId, ...input }, key);
+  }
+
+  createMany({ id: collectionId, name }: Collection, upload: Upload): Promise<Answer> {
+    return this.records.createMany({ name, input: recordInputSchema, values: { collectionId } }, upload);
   }
 
   /**
@@ -78,27 +79,13 @@ export class RecordsService {
     return this.records.lists.conditions({ where: { collectionId }, filters }, place);
   }
 
-  /**
-   * A COPY of all matching records. Control characters, which JSON never contains unescaped, serve as quote and
-   * delimiter: nothing is escaped, and COPY's lines are NDJSON. COPY accepts no parameters, only literals.
-   */
-  exportStatement(collection: Pick<Collection, 'id'>, filters: RecordFilters, order: 'asc' | 'desc'): string {
-    const conditions = this.conditions(collection, filters, escapeLiteral);
-    // Just after an upload PostgreSQL has no statistics yet, and would sort all rows before it sends the first.
-    const walk = filters.where === undefined ? 'SET LOCAL enable_sort = off; ' : '';
-    // The connection asks for no time-out, but a pooler may leave the role's in place.
-    return `SET LOCAL statement_timeout = 0; ${walk}COPY (
-      SELECT ${this.records.table.json} FROM records WHERE ${conditions} ORDER BY occurred_at ${order}, id ${order})
-      TO STDOUT WITH (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')`;
+  export({ id: collectionId }: Collection, query: ExportQuery, request: FastifyRequest, allowed: AbortSignal) {
+    const { order, ...filters } = query;
+    return this.records.export({ where: { collectionId }, filters, sort: 'occurredAt', order }, request, allowed);
   }
 
-  replace(
-    collection: Collection,
-    id: string,
-    { data, occurredAt }: RecordInput,
-    ifMatch: string | undefined,
-  ): Promise<StoredRow> {
-    return this.change(collection, id, ifMatch, ({ update }) => update({ data, ...timeOf(occurredAt) }));
+  replace(collection: Collection, id: string, input: RecordInput, ifMatch: string | undefined): Promise<StoredRow> {
+    return this.change(collection, id, ifMatch, ({ update }) => update(input));
   }
 
   patch(
@@ -109,7 +96,7 @@ export class RecordsService {
   ): Promise<StoredRow> {
     return this.change(collection, id, ifMatch, ({ row, update }) => {
       const { data } = parseExactly(row.json) as RecordInput;
-      return update({ data: mergePatch(data, patch ?? {}) as RecordInput['data'], ...timeOf(occurredAt) });
+      return update({ data: mergePatch(data, patch ?? {}) as RecordInput['data'], occurredAt });
     });
   }
 
@@ -133,7 +120,3 @@ export class RecordsService {
     return this.records.change(id, names, go, collection.id);
   }
 }
-
-/** Without occurredAt a change leaves the column alone, and an insert uses its default, now(). */
-const timeOf = (occurredAt: string | undefined) =>
-  occurredAt === undefined ? {} : { occurredAt: new Date(occurredAt) };

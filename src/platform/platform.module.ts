@@ -22,6 +22,7 @@ import { IndexCheck } from './resource/index-check.js';
 import { Leftovers } from './resource/leftovers.js';
 import { ResourceRepositories } from './resource/resource-repositories.js';
 import { RowChanges } from './resource/row-changes.js';
+import { Uploads } from './resource/upload/uploads.js';
 import { ThrottleModule } from './throttle/throttle.module.js';
 
 const FOR_FEATURES = [
@@ -30,6 +31,7 @@ const FOR_FEATURES = [
   IndexCheck,
   Leftovers,
   RowChanges,
+  Uploads,
   LastingRequests,
   Lifecycle,
   Background,

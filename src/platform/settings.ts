@@ -96,6 +96,8 @@ export const platformSettings = {
   BODY_LIMIT_BYTES: setting.integer(1024, 67_108_864).default(1_048_576),
   /** Largest bulk upload, which is streamed and not held in memory. */
   BULK_LIMIT_BYTES: setting.integer(1024, 1_073_741_824).default(67_108_864),
+  /** An upload under an Idempotency-Key that gives no sign of life for so long counts as crashed and may be retried. */
+  IDEMPOTENCY_LEASE_MS: setting.integer(100, 600_000).default(30_000),
   /** Memory for request bodies. Beyond it, the oldest body of the caller with the most is refused with 503. */
   BODY_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(33_554_432),
   /** Memory for answers that wait for their readers, a quarter per caller. The default is a tenth of a 256 MiB pod. */

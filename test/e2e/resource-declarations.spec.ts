@@ -124,7 +124,12 @@ it.each<[string, () => Type, string]>([
   [
     'a schema that does not show the version',
     () => declared({ shown: sampleOrderSchema.omit({ version: true }) }),
-    'SampleOrder.version must be shown: paths and entity tags are made of it',
+    'SampleOrder.version must be shown: entity tags are made of it',
+  ],
+  [
+    'a schema that does not show the id',
+    () => declared({ shown: sampleOrderSchema.omit({ id: true }) }),
+    'SampleOrder.id must be shown: paths are made of it',
   ],
   [
     'two routes for one path',

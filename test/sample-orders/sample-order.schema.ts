@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import {
   defineResource,
+  exportQuery,
   listQuery,
   mergePatchOf,
   resourceId,
@@ -56,3 +57,4 @@ export const sampleOrders = defineResource(SampleOrder, {
 
 export const sampleOrderPatch = mergePatchOf(sampleOrderInput, 'SampleOrderPatch');
 export const sampleOrderQuery = listQuery(sampleOrders);
+export const sampleOrderExport = exportQuery(sampleOrders);

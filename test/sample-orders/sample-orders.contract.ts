@@ -14,12 +14,19 @@ export default contract({
   },
   operations: {
     createSampleOrder: { nothing: [401, 201, 201, 201] },
+    createSampleOrders: { nothing: [401, 200, 200, 200] },
     listSampleOrders: { nothing: [401, 200, 200, 200] },
+    exportSampleOrders: { nothing: [401, 200, 200, 200] },
     getSampleOrder: { one: [401, 404, 200, 200] },
     replaceSampleOrder: { one: [401, 404, 200, 200] },
     patchSampleOrder: { one: [401, 404, 200, 200] },
     deleteSampleOrder: { one: [401, 404, 204, 204] },
   },
   bodies: { createSampleOrder: order, replaceSampleOrder: order },
-  shownElsewhere: { createSampleOrder: [409, 422], replaceSampleOrder: [409], patchSampleOrder: [409] },
+  shownElsewhere: {
+    createSampleOrder: [409, 422],
+    createSampleOrders: [409, 422],
+    replaceSampleOrder: [409],
+    patchSampleOrder: [409],
+  },
 });

@@ -1,16 +1,20 @@
-import { Body, Controller, Param, Query } from '@nestjs/common';
+import { Body, Controller, Param, Query, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
 import type { Answer } from '../../src/platform/http/answer.js';
 import { type Caller, CurrentCaller } from '../../src/platform/http/caller.js';
-import { type ListQuery, resourceId } from '../../src/platform/resource/definition.js';
+import { WhileAllowed } from '../../src/platform/http/while-allowed.js';
+import { type ExportQuery, type ListQuery, resourceId } from '../../src/platform/resource/definition.js';
 import { CurrentIdempotencyKey, type IdempotencyKey } from '../../src/platform/resource/idempotency.js';
 import { RequestUrl } from '../../src/platform/resource/page.js';
 import type { Change, Resource } from '../../src/platform/resource/resource.js';
 import { InjectResource } from '../../src/platform/resource/resource.module.js';
 import * as route from '../../src/platform/resource/routes.js';
+import { type BulkQuery, bulkQuery } from '../../src/platform/resource/upload/upload.schema.js';
 import { SampleOrder } from './sample-order.entity.js';
 import {
   type SampleOrderInput,
+  sampleOrderExport,
   sampleOrderInput,
   sampleOrderPatch,
   sampleOrderQuery,
@@ -31,6 +35,26 @@ export class SampleOrdersController {
     @CurrentIdempotencyKey() key?: IdempotencyKey,
   ): Promise<Answer> {
     return this.sampleOrders.create({ ...input, ownerId }, key);
+  }
+
+  @route.BulkRoute(sampleOrders)
+  createMany(
+    @Req() request: FastifyRequest,
+    @CurrentCaller() { id: ownerId }: Caller,
+    @Query({ schema: bulkQuery }) { atomic }: BulkQuery,
+    @WhileAllowed() allowed: AbortSignal,
+    @CurrentIdempotencyKey() key?: IdempotencyKey,
+  ): Promise<Answer> {
+    return this.sampleOrders.createMany({ ownerId }, { request, atomic, allowed, key });
+  }
+
+  @route.ExportRoute(sampleOrders)
+  export(
+    @Req() request: FastifyRequest,
+    @Query({ schema: sampleOrderExport }) query: ExportQuery,
+    @WhileAllowed() allowed: AbortSignal,
+  ): Promise<Answer> {
+    return this.sampleOrders.export(query, request, allowed);
   }
 
   @route.ListRoute(sampleOrders)

@@ -29,6 +29,9 @@ declare module 'node:http' {
   }
 }
 
+/** The media type of JSON texts, one a line. */
+export const NDJSON = 'application/x-ndjson';
+
 const unsupported = () =>
   new Problem('unsupported-media-type', 'The Content-Type is missing or not supported by this route.');
 
@@ -50,7 +53,7 @@ export function registerBodyTypes(fastify: FastifyInstance, config: Config): voi
     });
   take('application/json', () => true);
   take('application/merge-patch+json', ({ method }) => method === 'PATCH');
-  take('application/x-ndjson', ({ routeOptions }) => routeOptions.config.streamed);
+  take(NDJSON, ({ routeOptions }) => routeOptions.config.streamed);
 }
 
 function isUtf8({ headers }: FastifyRequest): boolean {

@@ -2,7 +2,7 @@ import { Batch } from '../database/batch.js';
 import type { Database, Statement } from '../database/database.js';
 import { brokenConstraint, sqlState } from '../database/database-problem.js';
 import { entityTag } from '../http/entity-tag.js';
-import { invalid, Problem } from '../http/problem.js';
+import { invalid, notFound, Problem } from '../http/problem.js';
 import { fingerprintOf, type IdempotencyKey, isOtherRequest, isRunning } from './idempotency.js';
 import { FIND_KEY, type Parent } from './statements.js';
 import type { Table } from './table.js';
@@ -25,7 +25,7 @@ export type Conflicts = Record<string, string>;
 
 const LOCK_NOT_AVAILABLE = '55P03';
 /** An invalid value or a violated constraint: an error of one row, which must not fail the others of its batch. */
-const OF_ONE_ROW = /^2[23]/;
+export const OF_ONE_ROW = /^2[23]/;
 /** A value that the column's type refuses, or a null in a NOT NULL column. */
 const UNFIT = /^22|^23502/;
 /** Violations of foreign key, unique and exclusion constraints. */
@@ -51,15 +51,16 @@ export class Creations {
 
   /**
    * @param values in the order of `table.given`
-   * @returns undefined if the parent does not exist
+   * @throws the parent's problem if it is not there
    */
-  async create(values: (string | null)[], key?: IdempotencyKey): Promise<Created | undefined> {
+  async create(values: (string | null)[], key?: IdempotencyKey): Promise<Created> {
     const creation: Creation = { values };
     if (key) Object.assign(creation, key, { fingerprint: this.fingerprintOf(values) });
     const row = await this.batch.get(creation);
     if (row) return { row, isReplayed: false };
     const earlier = key && (await this.earlier(key, creation.fingerprint as Buffer));
-    return earlier && { row: earlier, isReplayed: true };
+    if (!earlier) throw this.options.parent?.gone() ?? notFound();
+    return { row: earlier, isReplayed: true };
   }
 
   /** A parent's id is among the values, so that the table's name is not needed. */

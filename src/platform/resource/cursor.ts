@@ -2,28 +2,6 @@ import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual 
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.token.js';
 import { invalid } from '../http/problem.js';
-import { PAGE_BYTES, type Page } from './page.js';
-
-/** A list that is read in pages. */
-interface Paged<T> {
-  /** The list, its order and its filters. */
-  scope: unknown[];
-  /** Finds `limit` items after a position, or from the beginning. */
-  find(limit: number, after: string[] | undefined): Promise<T[]>;
-  /** An item as JSON text. */
-  show(item: T): string;
-  positionOf(item: T): string[];
-}
-
-/** The first texts, as many as fit into a page. */
-function fitting(texts: string[]): string[] {
-  let bytes = 0;
-  const end = texts.findIndex((text, at) => {
-    bytes += Buffer.byteLength(text);
-    return at > 0 && bytes > PAGE_BYTES;
-  });
-  return end < 0 ? texts : texts.slice(0, end);
-}
 
 const FOREIGN = { pointer: 'cursor', detail: 'was not made by this list with these filters' };
 
@@ -38,18 +16,6 @@ export class Cursors {
 
   constructor(@Inject(CONFIG) config: Config) {
     this.key = createSecretKey(Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'cursor', 32)));
-  }
-
-  /** One page of a list. @throws Problem invalid-request for a cursor that was changed or belongs to another list */
-  async page<T>(query: { limit: number; cursor?: string | undefined }, list: Paged<T>): Promise<Page> {
-    const { limit, cursor } = query;
-    const scope = JSON.stringify(list.scope);
-    // One more item than the page has tells whether there is a next page.
-    const found = await list.find(limit + 1, cursor === undefined ? undefined : this.open(cursor, scope));
-    const items = fitting(found.slice(0, limit).map(list.show));
-    const last = found[items.length - 1];
-    const isWhole = items.length === found.length;
-    return { items, nextCursor: isWhole ? null : this.seal(list.positionOf(last as T), scope) };
   }
 
   /** @param scope the list, its order and its filters */

@@ -55,6 +55,16 @@ export function listQuery<T extends ObjectLiteral>({ entity, sorts, filters = {}
   return z.strictObject({ ...pageParameters, sort, ...(Object.fromEntries(narrowing) as Record<string, never>) });
 }
 
+/** The query parameters of a resource's export: those of its list without the page's. */
+export const exportQuery = <T extends ObjectLiteral>(definition: ResourceDefinition<T>) =>
+  listQuery(definition).omit({ limit: true, cursor: true });
+
+/** The query of a resource's export. */
+export interface ExportQuery {
+  sort: string;
+  [filter: string]: string | undefined;
+}
+
 /** The query of a resource's list. */
 export interface ListQuery {
   limit: number;
@@ -88,7 +98,7 @@ export function mergePatchOf(input: z.ZodObject, id: string) {
 }
 
 /** A member's schema in the document: named schemas are components, and there is no default, since a patch has none. */
-function described(member: z.ZodType): object {
+export function described(member: z.ZodType): object {
   const text = JSON.stringify(z.toJSONSchema(member, { io: 'input', unrepresentable: 'any' }));
   const { $schema, $defs, default: _, ...shown } = JSON.parse(text.replaceAll('"#/$defs/', '"#/components/schemas/'));
   return shown;

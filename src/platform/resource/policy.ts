@@ -8,8 +8,8 @@ export interface Policy<T> {
   /** Callers who may not read a row get a 404. */
   mayRead(row: T, caller: Caller | undefined): boolean;
   mayChange(row: T, caller: Caller): boolean;
-  /** Narrows a caller's lists to rows with these values in these columns. */
-  listed(caller: Caller | undefined): Partial<T>;
+  /** Narrows a caller's lists to rows with these values in these columns, or with those of one of several. */
+  listed(caller: Caller | undefined): Partial<T> | Partial<T>[];
   /** The tags of a row in the cache: invalidating one drops the row. */
   tags?(row: T): string[];
 }

@@ -1,19 +1,25 @@
+import type { Readable } from 'node:stream';
+import type { FastifyRequest } from 'fastify';
 import type { EntityManager, ObjectLiteral } from 'typeorm';
 import type { z } from 'zod';
 import type { Cache } from '../cache/cache.js';
 import type { SharedTier } from '../cache/shared-tier.js';
 import { Batch } from '../database/batch.js';
+import type { CopyOut } from '../database/copy-out.js';
 import type { Database } from '../database/database.js';
+import type { Answer } from '../http/answer.js';
 import { invalid, Problem } from '../http/problem.js';
+import { CopyIn } from './copy-in.js';
 import { type Conflicts, type Created, Creations, type StoredRow, toProblem } from './creations.js';
 import type { Cursors } from './cursor.js';
 import type { Filter } from './filters.js';
 import type { IdempotencyKey } from './idempotency.js';
-import { type Listed, Lists, type PageRow, USUAL_ROW_BYTES, WHOLE_BYTES } from './list.js';
+import { type Listed, Lists, type PageRow, type Sorted, USUAL_ROW_BYTES, WHOLE_BYTES } from './list.js';
 import { isInRange } from './moment.js';
 import type { Page } from './page.js';
 import { type Parent, type Statements, statementsOf } from './statements.js';
-import { type Column, isMoment, type Property, Table } from './table.js';
+import { type Column, type Given, isMoment, type Property, Table } from './table.js';
+import type { Destination, Upload, Uploads } from './upload/uploads.js';
 
 /** A row as clients see it, with the columns that its policy looks at. */
 export type Stored<T, K extends keyof T> = StoredRow & Pick<T, K>;
@@ -45,9 +51,6 @@ interface Asked {
   id: string;
 }
 
-/** Values of a row. Times may be texts, as in JSON. */
-export type Given<T> = { [P in keyof T]?: T[P] | (Extract<T[P], Date> extends never ? never : string) };
-
 /** A row that is locked until the transaction ends. */
 export interface Locked<T, K extends keyof T> {
   row: Stored<T, K>;
@@ -60,6 +63,7 @@ export interface Locked<T, K extends keyof T> {
 /** The rows of one table: read and created in batches, listed by keyset, changed under a lock. */
 export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> = never> {
   readonly lists: Lists<T>;
+  private readonly copyIn: CopyIn<T>;
   private readonly statements: Statements;
   /** Several small batches, since with a single one this process would idle while PostgreSQL works, and vice versa. */
   private readonly reads = new Batch((asked: Asked[]) => this.readMany(asked), 4, 32);
@@ -72,10 +76,13 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     private readonly cache: Cache,
     private readonly shared: SharedTier,
     private readonly cursors: Cursors,
+    private readonly uploads: Uploads,
+    private readonly copyOut: CopyOut,
   ) {
     const beside = (options.beside ?? []).map((property) => table.column(property));
     this.statements = statementsOf(table, beside, options.parent);
     this.creations = new Creations(table, this.statements.createMany, options, database);
+    this.copyIn = new CopyIn(table, options, (column, values) => this.textOf(column, values, tooLong));
     this.lists = new Lists(table, options.filters ?? {}, options.rowBytes ?? USUAL_ROW_BYTES);
   }
 
@@ -99,14 +106,28 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
   }
 
   /**
-   * @returns the row, and whether an earlier request with the same key created it; undefined without its parent
-   * @throws Problem conflict, idempotency-key-reused, content-too-large, invalid-request for a value of the wrong type
+   * @returns the row, and whether an earlier request with the same key created it
+   * @throws Problem conflict, idempotency-key-reused, content-too-large, invalid-request for a value of the wrong type,
+   *   and that of a parent that is not there
    */
-  create(values: Given<T>, key?: IdempotencyKey): Promise<Created | undefined> {
+  create(values: Given<T>, key?: IdempotencyKey): Promise<Created> {
     return this.creations.create(
       this.table.given.map((column) => this.textOf(column, values)),
       key,
     );
+  }
+
+  /** Creates the rows of an upload, and answers with its report. @throws as Uploads.load() does */
+  createMany(destination: Omit<Destination<T>, 'rows'>, upload: Upload): Promise<Answer> {
+    return this.uploads.load({ ...destination, rows: this.copyIn }, upload);
+  }
+
+  /**
+   * Streams all matching rows as NDJSON, from a read replica as page() does.
+   * @param allowed is aborted, with the problem, when nothing more may be read
+   */
+  export(sorted: Sorted<T>, { caller, raw }: FastifyRequest, allowed: AbortSignal): Promise<Readable> {
+    return this.copyOut.stream(this.lists.copyStatement(sorted), caller?.id, raw.socket, allowed);
   }
 
   /**
@@ -185,22 +206,29 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     };
   }
 
-  /** A value as text that PostgreSQL reads as the column's type. @throws Problem content-too-large, invalid-request */
-  private textOf({ type, property }: Column, values: Given<T>): string | null {
+  /** A value as text that PostgreSQL reads as the column's type. @throws Problem invalid-request, and that of `refusal` */
+  private textOf({ type, property }: Column, values: Given<T>, refusal = tooLarge): string | null {
     const value: unknown = values[property];
     if (value === undefined || value === null) return null;
     if (value instanceof Date || isMoment(type)) return momentText(value as Date | string, property);
     const text = type === 'jsonb' || type === 'json' ? JSON.stringify(value) : String(value);
     const most = this.options.most?.[property];
-    if (most !== undefined && Buffer.byteLength(text) > most)
-      throw new Problem('content-too-large', `${property} may have ${most} bytes at most.`);
+    if (most !== undefined && Buffer.byteLength(text) > most) throw refusal(property, most);
     return text;
   }
 }
 
+const tooLarge = (property: string, most: number) =>
+  new Problem('content-too-large', `${property} may have ${most} bytes at most.`);
+
+/** In an upload, too large a value is a mistake of its line. */
+const tooLong = (property: string, most: number) => ill(property, `is longer than ${most} bytes`);
+
+const ill = (property: string, detail: string) =>
+  invalid('A value is not valid.', [{ pointer: `/${property}`, detail }]);
+
 /** Cut to milliseconds. @throws Problem invalid-request for a year that RFC 3339 does not have */
 function momentText(value: Date | string, property: string): string {
   if (isInRange(value)) return new Date(value).toISOString();
-  const detail = 'must be a time in the years 0001 to 9999';
-  throw invalid('A value is not valid.', [{ pointer: `/${property}`, detail }]);
+  throw ill(property, 'must be a time in the years 0001 to 9999');
 }

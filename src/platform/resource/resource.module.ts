@@ -33,7 +33,8 @@ function provide<T extends ObjectLiteral>(definition: ResourceDefinition<T>): Pr
     provide: resourceToken(definition.entity),
     inject: [ResourceRepositories, IndexCheck, RowChanges, CONFIG],
     useFactory: (repositories: ResourceRepositories, check: IndexCheck, changes: RowChanges, config: Config) => {
-      const { entity, policy } = definition;
+      const { entity, policy, shown } = definition;
+      if (!('id' in shown.shape)) throw new StartError(`${entity.name}.id must be shown: paths are made of it`);
       if (definition.isShared && policy.tags)
         throw new StartError(
           `${entity.name} cannot have isShared: its policy has tags, and Redis cannot drop rows by a tag`,

@@ -1,20 +1,24 @@
+import type { FastifyRequest } from 'fastify';
 import type { ObjectLiteral } from 'typeorm';
 import { z } from 'zod';
 import type { Config } from '../config.token.js';
 import { parseExactly } from '../exact-json.js';
 import { Answer, type AnswerOptions } from '../http/answer.js';
+import { NDJSON } from '../http/body.js';
 import type { Caller } from '../http/caller.js';
 import { assertIfMatch } from '../http/entity-tag.js';
 import { invalid, notFound, Problem } from '../http/problem.js';
 import { caching } from '../http/shared-caches.js';
 import { toMistakes } from '../http/validation.js';
 import type { StoredRow } from './creations.js';
-import { type ListQuery, pathOf, type ResourceDefinition } from './definition.js';
+import { type ExportQuery, type ListQuery, pathOf, type ResourceDefinition } from './definition.js';
 import { type IdempotencyKey, REPLAYED } from './idempotency.js';
+import type { Sorted } from './list.js';
 import { mergePatch } from './merge-patch.js';
 import { pageAnswer } from './page.js';
-import type { Given, Locked, ResourceRepository, Stored } from './repository.js';
-import type { Property } from './table.js';
+import type { Locked, ResourceRepository, Stored } from './repository.js';
+import type { Given, Property } from './table.js';
+import type { Upload } from './upload/uploads.js';
 
 /** Who changes a row, and the version they expect. */
 export interface Change {
@@ -50,27 +54,36 @@ export class Resource<T extends ObjectLiteral> {
    * @throws Problem invalid-request for a cursor of another list
    */
   async list(url: string, query: ListQuery, caller: Caller | undefined): Promise<Answer> {
-    const { limit, cursor, sort, ...filters } = query;
-    const where = this.definition.policy.listed(caller);
-    const listed = {
-      where,
-      filters: filters as Record<string, string | undefined>,
-      sort: sort.replace(/^-/, '') as Property<T>,
-      order: sort.startsWith('-') ? ('desc' as const) : ('asc' as const),
-      limit,
-      cursor,
-    };
-    const page = await this.repository.page(listed, caller?.id, [this.definition.path, where, sort, filters]);
+    const { limit, cursor, ...sought } = query;
+    const listed = { ...this.soughtBy(caller, sought as ExportQuery), limit, cursor };
+    const scope = [this.definition.path, listed.where, sought.sort, listed.filters];
+    const page = await this.repository.page(listed, caller?.id, scope);
     return pageAnswer(url, page, this.listHeaders);
+  }
+
+  /**
+   * Streams all rows that the caller may read, one a line.
+   * @param allowed is aborted, with the problem, when the caller may read no more
+   */
+  async export(query: ExportQuery, request: FastifyRequest, allowed: AbortSignal): Promise<Answer> {
+    const lines = await this.repository.export(this.soughtBy(request.caller, query), request, allowed);
+    return new Answer(lines, { type: NDJSON, headers: this.listHeaders });
   }
 
   /** @throws Problem conflict, idempotency-key-reused, not-found when its parent does not exist */
   async create(values: Given<T>, key?: IdempotencyKey): Promise<Answer> {
-    const made = await this.repository.create(values, key);
-    if (!made) throw notFound();
-    const { row, isReplayed } = made;
+    const { row, isReplayed } = await this.repository.create(values, key);
     const headers = { location: pathOf(this.definition, row.id), ...(isReplayed ? REPLAYED : {}) };
     return this.answer({ ...values, ...row } as unknown as Stored<T, Property<T>>, headers);
+  }
+
+  /**
+   * Creates the rows of an upload.
+   * @param values what every row has, beside what its line says, such as its owner
+   */
+  createMany(values: Given<T>, upload: Upload): Promise<Answer> {
+    const { entity, input } = this.definition;
+    return this.repository.createMany({ name: entity.name, input, values }, upload);
   }
 
   /**
@@ -106,6 +119,15 @@ export class Resource<T extends ObjectLiteral> {
   /** @throws Problem not-found, forbidden, precondition-required, precondition-failed, conflict */
   remove(id: string, change: Change): Promise<void> {
     return this.change(id, change, (locked) => locked.remove());
+  }
+
+  private soughtBy(caller: Caller | undefined, { sort, ...filters }: ExportQuery): Sorted<T> {
+    return {
+      where: this.definition.policy.listed(caller),
+      filters,
+      sort: sort.replace(/^-/, '') as Property<T>,
+      order: sort.startsWith('-') ? 'desc' : 'asc',
+    };
   }
 
   /** @throws Problem not-found, forbidden */

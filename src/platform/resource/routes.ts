@@ -10,27 +10,33 @@ import {
   Put,
   UseGuards,
 } from '@nestjs/common';
-import { ApiConsumes, ApiHeader } from '@nestjs/swagger';
+import { RouteConfig } from '@nestjs/platform-fastify';
+import { ApiBody, ApiConsumes, ApiHeader } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { AtEdge } from '../edge/at-edge.js';
+import { NDJSON } from '../http/body.js';
 import type { Caller } from '../http/caller.js';
 import { Operation } from '../http/operation.js';
+import { Priority } from '../overload/priority.js';
 import { ChangeGuard } from './change.guard.js';
-import { type Entity, pathOf, resourceId } from './definition.js';
+import { described, type Entity, pathOf, resourceId } from './definition.js';
 import { ApiIdempotencyKey } from './idempotency.js';
 import { pageOf } from './page.js';
 import type { Change } from './resource.js';
+import { bulkReportSchema } from './upload/upload.schema.js';
 
 /** The parts of a resource that its routes describe. */
 interface Described {
   name: string;
   path: string;
   shown: z.ZodObject;
+  input: z.ZodObject;
   entity: Entity<object>;
 }
 
-const titled = ({ name }: Described) => name.replace(/(?:^| )(.)/g, (_, letter: string) => letter.toUpperCase());
+const titled = ({ name }: Pick<Described, 'name'>) =>
+  name.replace(/(?:^| )(.)/g, (_, letter: string) => letter.toUpperCase());
 const article = ({ name }: Described) => (/^[aeiou]/.test(name) ? `an ${name}` : `a ${name}`);
 
 /** `POST` of a new one, with an optional Idempotency-Key. */
@@ -43,6 +49,36 @@ export const CreateRoute = (of: Described) =>
       body: of.shown,
       status: 201,
       problems: ['conflict'],
+    }),
+  );
+
+/** `POST` of many in one upload, one a line or as an array, with an optional Idempotency-Key. */
+export const BulkRoute = (of: Pick<Described, 'name' | 'input'>, path = 'bulk') =>
+  applyDecorators(
+    Post(path),
+    Priority('bulk'),
+    RouteConfig({ streamed: true }),
+    ApiConsumes('application/json', NDJSON),
+    ApiBody({ required: true, schema: described(z.array(of.input)) }),
+    ApiIdempotencyKey(),
+    Operation(`create${titled(of)}s`, `Add many ${of.name}s`, {
+      description: `Accepts one ${of.name} a line (${NDJSON}) or a JSON array, and stores ${of.name}s in batches while it reads. Invalid lines are reported; the valid ones are stored, unless \`atomic\` is true.`,
+      answer: `How many ${of.name}s were stored, and the mistakes in the others.`,
+      body: bulkReportSchema,
+      problems: ['unprocessable-content'],
+    }),
+  );
+
+/** `GET` of all of them as a stream, one a line. */
+export const ExportRoute = (of: Pick<Described, 'name'>, path = 'export') =>
+  applyDecorators(
+    Get(path),
+    Priority('bulk'),
+    RouteConfig({ produces: NDJSON }),
+    Operation(`export${titled(of)}s`, `Stream all matching ${of.name}s, one a line`, {
+      answer: `The ${of.name}s.`,
+      body: z.string(),
+      type: NDJSON,
     }),
   );
 

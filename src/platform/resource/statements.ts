@@ -1,4 +1,5 @@
 import type { Statement } from '../database/database.js';
+import type { Problem } from '../http/problem.js';
 import { KEPT } from './idempotency.js';
 import { statementName } from './names.js';
 import type { Column, Table } from './table.js';
@@ -8,6 +9,8 @@ export interface Parent {
   /** The member that holds the parent's id. */
   property: string;
   table: string;
+  /** The problem for a parent that is not there. */
+  gone(): Problem;
 }
 
 /** The statements that read and change one table's rows. */

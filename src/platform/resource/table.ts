@@ -8,6 +8,9 @@ import { identifier } from './names.js';
 /** The name of an entity's member. */
 export type Property<T> = keyof T & string;
 
+/** Values of a row. Times may be texts, as in JSON. */
+export type Given<T> = { [P in keyof T]?: T[P] | (Extract<T[P], Date> extends never ? never : string) };
+
 /** A column in statements. */
 export interface Column {
   /** The member of the entity. */
@@ -82,9 +85,9 @@ export class Table {
     this.version = this.column(versionColumn.propertyName);
     this.createdAt = this.column(createDateColumn.propertyName);
     this.updatedAt = updateDateColumn && this.column(updateDateColumn.propertyName);
-    for (const { property } of [this.column('id'), this.version, this.createdAt])
+    for (const { property } of [this.version, this.createdAt])
       if (!(property in shown.shape))
-        throw new StartError(`${entity.name}.${property} must be shown: paths and entity tags are made of it`);
+        throw new StartError(`${entity.name}.${property} must be shown: entity tags are made of it`);
     const made = new Set<Column | undefined>([this.column('id'), this.version, this.createdAt, this.updatedAt]);
     this.given = [...this.columns.values()].filter((column) => !made.has(column));
     this.etag = `'"' || ${this.version.sql} || '-' || to_hex((extract(epoch FROM ${this.createdAt.sql}) * 1000)::bigint) || '"'`;

@@ -1,10 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
-import { parseJson } from '../platform/http/json.js';
-import { type Mistake, Problem } from '../platform/http/problem.js';
-import { toMistakes } from '../platform/http/validation.js';
-import { isOtherRequest } from '../platform/resource/idempotency.js';
-import { type BulkReport, recordInputSchema } from './record.schema.js';
+import { parseJson } from '../../http/json.js';
+import { type Mistake, Problem } from '../../http/problem.js';
+import type { Refusals } from '../copy-in.js';
+import { isOtherRequest } from '../idempotency.js';
 import type { Item } from './splitter.js';
+import type { BulkReport } from './upload.schema.js';
 
 /** Rows in one COPY: 5,000 were as fast as a single stream (0.97 against 1.08 of psql's \copy). */
 const BATCH_ROWS = 5000;
@@ -28,18 +28,20 @@ export class Batches {
   private readonly report: BulkReport;
   private readonly hash: Hash | undefined;
   private rows: string[] = [];
+  /** The line number of each row. */
+  private lines: number[] = [];
   private length = 0;
   private items = 0;
   private sending: Promise<void> = Promise.resolve();
   private sendingLength = 0;
-  private readonly now = new Date().toISOString();
 
   constructor(
-    private readonly collectionId: string,
-    /** The most bytes of an item, and of its `data`. */
-    private readonly limits: { item: number; data: number },
-    /** Stores rows in COPY's text format, together with the progress after them. */
-    private readonly send: (text: string, progress: Progress) => Promise<void>,
+    /** The most bytes of an item. */
+    private readonly limit: number,
+    /** An item's value in COPY's text format, or its mistakes. */
+    private readonly toRow: (value: unknown) => string | Mistake[],
+    /** Stores rows, together with the progress after them. */
+    private readonly send: (text: string, after: (refusals: Refusals) => Progress) => Promise<Refusals>,
     /** With an Idempotency-Key: the progress of earlier attempts. */
     private readonly begun?: Progress,
   ) {
@@ -66,11 +68,11 @@ export class Batches {
       return;
     }
     if (this.begun?.isFinished) throw isOtherRequest();
-    const row = isTooLong ? tooLong('', this.limits.item) : toRow(bytes, this.now, this.limits.data);
-    if (typeof row !== 'string') return this.fail(line, row);
-    const text = `${this.collectionId}\t${row}\n`;
-    this.rows.push(text);
-    this.length += text.length;
+    const row = isTooLong ? [{ pointer: '', detail: `is longer than ${this.limit} bytes` }] : this.rowOf(bytes);
+    if (typeof row !== 'string') return fail(this.report, line, row);
+    this.rows.push(row);
+    this.lines.push(line);
+    this.length += row.length;
     if (this.rows.length >= BATCH_ROWS || this.length >= BATCH_LENGTH) await this.flush();
   }
 
@@ -92,46 +94,48 @@ export class Batches {
   }
 
   private async flush(): Promise<void> {
-    const count = this.rows.length;
-    if (count === 0) return;
+    const { lines } = this;
+    if (lines.length === 0) return;
     await this.sending;
     // The rows are dropped at once, so that memory does not hold them twice.
     const text = this.rows.join('');
     this.rows = [];
+    this.lines = [];
     this.length = 0;
     this.sendingLength = text.length;
     const { progress } = this;
-    progress.report.inserted += count;
-    this.sending = this.send(text, progress).then(() => {
-      this.report.inserted += count;
+    // A transaction may be tried again, and each attempt counts from here.
+    const after = (refusals: Refusals) => {
+      const report = structuredClone(progress.report);
+      count(report, lines, refusals);
+      return { ...progress, report };
+    };
+    this.sending = this.send(text, after).then((refusals) => {
+      count(this.report, lines, refusals);
       this.sendingLength = 0;
     });
     // The next one to wait gets the error; until then it must not count as unhandled.
     this.sending.catch(() => {});
   }
 
-  private fail(line: number, mistakes: Mistake[]): void {
-    this.report.failed++;
-    const room = Math.max(ERRORS_REPORTED - this.report.errors.length, 0);
-    this.report.errors.push(...mistakes.slice(0, room).map((mistake) => ({ line, ...mistake })));
+  private rowOf(bytes: Buffer): string | Mistake[] {
+    try {
+      return this.toRow(parseJson(bytes, 'The line'));
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      return (error.members.errors as Mistake[] | undefined) ?? [{ pointer: '', detail: error.detail }];
+    }
   }
 }
 
-const tooLong = (pointer: string, limit: number): Mistake[] => [{ pointer, detail: `is longer than ${limit} bytes` }];
+/** Counts the rows of a batch in a report. */
+function count(report: BulkReport, lines: number[], refusals: Refusals): void {
+  report.inserted += lines.length - refusals.size;
+  for (const [place, detail] of refusals) fail(report, lines[place] as number, [{ pointer: '', detail }]);
+}
 
-/** A line in COPY's text format, or its mistakes. */
-function toRow(bytes: Buffer, now: string, limit: number): string | Mistake[] {
-  let value: unknown;
-  try {
-    value = parseJson(bytes, 'The line');
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    return (error.members.errors as Mistake[] | undefined) ?? [{ pointer: '', detail: error.detail }];
-  }
-  const record = recordInputSchema.safeParse(value);
-  if (!record.success) return toMistakes(record.error.issues);
-  const data = JSON.stringify(record.data.data);
-  if (Buffer.byteLength(data) > limit) return tooLong('/data', limit);
-  // JSON escapes control characters already, so only the backslash is special to COPY.
-  return `${data.includes('\\') ? data.replaceAll('\\', '\\\\') : data}\t${record.data.occurredAt ?? now}`;
+function fail(report: BulkReport, line: number, mistakes: Mistake[]): void {
+  report.failed++;
+  const room = Math.max(ERRORS_REPORTED - report.errors.length, 0);
+  report.errors.push(...mistakes.slice(0, room).map((mistake) => ({ line, ...mistake })));
 }

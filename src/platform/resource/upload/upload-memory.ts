@@ -1,4 +1,4 @@
-import { showInUse } from '../platform/metrics/in-use.js';
+import { showInUse } from '../../metrics/in-use.js';
 
 /** About how many unstored bytes all uploads may hold together; it is twice as much while they are being stored. */
 const UPLOAD_MEMORY_BYTES = 12_582_912;

@@ -1,11 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { Inject, Injectable } from '@nestjs/common';
 import type { PoolClient } from 'pg';
-import { CONFIG } from '../platform/config.token.js';
-import { Database } from '../platform/database/database.js';
-import { type IdempotencyKey, isOtherRequest, isRunning, KEPT } from '../platform/resource/idempotency.js';
+import type { Database } from '../../database/database.js';
+import { type IdempotencyKey, isOtherRequest, isRunning, KEPT } from '../idempotency.js';
 import type { Progress } from './batches.js';
-import type { DataConfig } from './data.settings.js';
 
 const EXPIRED = `k.created_at < now() - ${KEPT}`;
 
@@ -75,27 +72,27 @@ export class HeldKey {
   }
 }
 
-@Injectable()
+/** The Idempotency-Keys of uploads. */
 export class UploadKeys {
   constructor(
     private readonly database: Database,
-    @Inject(CONFIG) private readonly config: DataConfig,
+    private readonly leaseMs: number,
   ) {}
 
   /**
+   * @param parentId of the rows, with which the key is removed
    * @returns the progress of the upload under this key, and the lease on it unless it is finished
    * @throws Problem conflict while another request holds the key, idempotency-key-reused if that request was different
    */
   async claim(
     { callerId, key }: IdempotencyKey,
-    collectionId: string,
+    parentId: string | null,
     fingerprint: Buffer,
   ): Promise<{ begun: Progress; held?: HeldKey }> {
-    const leaseMs = this.config.IDEMPOTENCY_LEASE_MS;
     const holder = randomUUID();
-    const claim = [callerId, key, holder, fingerprint, leaseMs, collectionId];
+    const claim = [callerId, key, holder, fingerprint, this.leaseMs, parentId];
     const [begun] = await this.database.rows<Progress>({ text: CLAIM }, claim);
-    if (begun) return { begun, held: new HeldKey(this.database, [callerId, key, holder], leaseMs) };
+    if (begun) return { begun, held: new HeldKey(this.database, [callerId, key, holder], this.leaseMs) };
     const [found] = await this.database.rows<Found>({ text: FIND }, [callerId, key]);
     if (found && !found.fingerprint.equals(fingerprint)) throw isOtherRequest();
     if (!found?.isFinished) throw isRunning();
