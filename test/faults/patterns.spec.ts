@@ -52,6 +52,7 @@ const INNER = [
     'platform/secrets.ts',
     'platform/stack.ts',
     'platform/database/url.ts',
+    'platform/redis/url.ts',
     'platform/logging/nest-logger.ts',
   ],
   ...['creations', 'list', 'names', 'routes', 'table'].map((file) => `platform/resource/${file}.ts`),
