@@ -22,7 +22,18 @@ export interface Nginx {
 }
 
 /** A real nginx. @param servers the content of `http` in its configuration */
-export async function startNginx(servers: (place: Place) => string): Promise<Nginx> {
+export const startNginx = (servers: (place: Place) => string): Promise<Nginx> =>
+  runNginx(
+    (place) => `events { worker_connections 1024; }
+http {
+  access_log off;
+  ${servers(place)}
+}
+`,
+  );
+
+/** A real nginx with a complete configuration, except for the paths of nginx's own files. */
+export async function runNginx(configuration: (place: Place) => string): Promise<Nginx> {
   const folder = mkdtempSync(join(tmpdir(), 'floodgate-nginx-'));
   // When the tests run as root, nginx works as a user of its own, who must be able to read the files.
   chmodSync(folder, 0o755);
@@ -30,20 +41,14 @@ export async function startNginx(servers: (place: Place) => string): Promise<Ngi
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${folder}/${name};`,
   );
+  const file = join(folder, 'nginx.conf');
+  const text = configuration({ folder, port });
   writeFileSync(
-    join(folder, 'nginx.conf'),
-    `daemon off;
-pid ${folder}/pid;
-error_log stderr error;
-events { worker_connections 1024; }
-http {
-  access_log off;
-  ${temporary.join('\n  ')}
-  ${servers({ folder, port })}
-}
-`,
+    file,
+    text.replace('http {', () => `http {\n  ${temporary.join('\n  ')}`),
   );
-  const child = started(spawn(need('nginx'), ['-e', 'stderr', '-c', join(folder, 'nginx.conf')], { stdio: 'inherit' }));
+  const process = `daemon off; pid ${folder}/pid; error_log stderr error;`;
+  const child = started(spawn(need('nginx'), ['-e', 'stderr', '-c', file, '-g', process], { stdio: 'inherit' }));
   await untilOpen(port, child);
   return {
     url: `http://127.0.0.1:${port}`,
