@@ -40,7 +40,7 @@ describe('the built app', () => {
     await until(async () => {
       const mebibytes = Number(execFileSync('ps', ['-o', 'rss=', '-p', String(program.pid)])) / 1024;
       most = Math.max(most, mebibytes);
-      return most - mebibytes > 20;
+      return most - mebibytes > 10;
     });
   });
 

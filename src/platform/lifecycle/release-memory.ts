@@ -5,7 +5,7 @@ const IDLE = 0.1;
 
 /**
  * Gives memory back to the system once, in the first idle second after the start. Two thirds of the heap are garbage of the
- * start by then, and V8 would keep the space: some 40 MiB, for a pause of 100 to 300 ms. Needs --expose-gc, and does nothing
+ * start by then, and V8 would keep the space: 20 to 30 MiB, for a pause of 100 to 300 ms. Needs --expose-gc, and does nothing
  * without it.
  */
 export function releaseMemoryWhenIdle(): void {
