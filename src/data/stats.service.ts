@@ -7,7 +7,7 @@ import { type Entry, unkept } from '../platform/cache/entry.js';
 import { foundTag, SharedTier } from '../platform/cache/shared-tier.js';
 import { CONFIG, type Config } from '../platform/config.token.js';
 import { Database, QUERY_CANCELED } from '../platform/database/database.js';
-import { sqlState } from '../platform/database/database-problem.js';
+import { databaseProblem, sqlState } from '../platform/database/database-problem.js';
 import { PrimaryAndReplicas } from '../platform/database/primary-and-replicas.js';
 import { Background } from '../platform/lifecycle/background.js';
 import { Leftovers } from '../platform/resource/leftovers.js';
@@ -70,8 +70,13 @@ export class StatsService implements OnApplicationBootstrap {
 
   onApplicationBootstrap(): void {
     this.background.every(ADD_UP_INTERVAL_MS, 'adding up of counts', async (ending) => {
-      for (let batch = 0; batch < BATCHES && !ending.aborted; batch++)
-        if ((await this.database.rows({ text: ADD_UP }, [ADD_UP_LOCK])).length === 0) return;
+      const addUp = () => this.database.rows({ text: ADD_UP }, [ADD_UP_LOCK]);
+      try {
+        for (let batch = 0; batch < BATCHES && !ending.aborted; batch++) if ((await addUp()).length === 0) return;
+      } catch (error) {
+        // A database that is busy or away keeps what is to be added up, and is asked again soon.
+        if (!databaseProblem(error)) throw error;
+      }
     });
   }
 
