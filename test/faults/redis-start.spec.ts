@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { ADMIN } from '../support/app.js';
 import { Client } from '../support/client.js';
 import { makeCollection, makeRecord, must, until } from '../support/collections.js';
@@ -82,4 +83,18 @@ row(2, 'its user may do nothing', async () => {
   const user = (...may: string[]) => redis.command('ACL', 'SETUSER', 'app', 'reset', 'on', '>right', ...may);
   await user();
   return startsWithout(url.href, () => user('~*', '&*', '+@all'));
+});
+
+row(2, 'its user may do no more than is documented', async () => {
+  const [, rules] = /`ACL SETUSER floodgate on >password ([^`]+)`/.exec(readFileSync('docs/security.md', 'utf8')) ?? [];
+  const url = new URL(redis.url);
+  Object.assign(url, { username: 'app', password: 'right' });
+  const user = (...may: string[]) => redis.command('ACL', 'SETUSER', 'app', 'reset', 'on', '>right', ...may);
+  await user();
+  const figures = await startsWithout(url.href, async () => {
+    await user(...(rules as string).split(' '));
+    await redis.command('ACL', 'LOG', 'RESET');
+  });
+  expect(await redis.command('ACL', 'LOG')).toBe('');
+  return figures;
 });
