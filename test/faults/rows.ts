@@ -97,6 +97,10 @@ export const ROWS: Record<number, { fault: string; mustBe: string }> = {
     fault: 'Redis Sentinel fails over; a Redis Cluster moves slots, or loses a primary',
     mustBe: 'no 5xx, nothing acknowledged is lost, and changes are seen as promised; Redis is used again without help',
   },
+  53: {
+    fault: '2,000 replicas on one Redis',
+    mustBe: 'its load is linear in replicas; an update is seen everywhere within 1 s',
+  },
   55: {
     fault: 'readers who take nothing of large answers',
     mustBe:

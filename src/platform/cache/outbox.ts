@@ -6,7 +6,7 @@ export const CHANNEL = `${KEY_VERSION}:invalidations`;
  * Numbers a change by Redis' time in µs, and tells it to all replicas with the number of the change before. In a full Redis,
  * PERSIST, which changes nothing, lets the other write pass.
  */
-const TELL = `
+export const TELL = `
 local time = redis.call('TIME')
 redis.call('PERSIST', KEYS[1])
 local after = math.max(tonumber(redis.call('GET', KEYS[1])) or 0, tonumber(ARGV[1]))
