@@ -48,7 +48,8 @@ row(16, '', async () => {
   await until(async () => (await database.query(WAITING)).length === POOL_SIZE);
 
   const waiters: (() => Promise<Response>)[] = [
-    () => anyone.get('/api/v1/data'),
+    // Only lists of the usual lengths are short reads.
+    () => anyone.get('/api/v1/data?limit=3'),
     () => anyone.get(`${set.path}/stats?bucket=day`),
     () => admin.get('/api/v1/users?limit=3'),
     () => admin.post(set.records, { data: {} }),
