@@ -28,7 +28,7 @@ EXPOSE 3000
 ENTRYPOINT ["node", "--disable-sigusr1", "--expose-gc", "--max-semi-space-size=8", "--no-allocation-site-pretenuring", "--max-old-space-size-percentage=40"]
 CMD ["dist/floodgate.cjs"]
 
-ARG VERSION=0.1.0
+ARG VERSION=1.0.0
 ARG REVISION=
 ARG CREATED=
 ARG SOURCE=
