@@ -7,7 +7,7 @@ export class Figures {
   #begun = performance.now();
   #statuses = new Map();
   #good = [];
-  #last = { answers: 0, statuses: new Map(), good: [], at: performance.now() };
+  #last = { statuses: new Map(), good: [], at: performance.now() };
 
   /** @param policy what the app's RateLimit-Policy header said */
   constructor(policy) {
@@ -16,19 +16,22 @@ export class Figures {
   }
 
   add(status, ms) {
-    for (const { statuses } of [{ statuses: this.#statuses }, this.#last])
-      statuses.set(status, (statuses.get(status) ?? 0) + 1);
-    this.#last.answers++;
+    tally(this.#last.statuses, status, 1);
     if (status < 400) this.#last.good.push(ms);
   }
 
   /** @returns a line about what was answered since the last one, or nothing when that was less than a while ago */
   second(least = 500) {
-    const { answers, statuses, good, at } = this.#last;
+    const { statuses, good, at } = this.#last;
     const now = performance.now();
     if (now - at < least) return undefined;
     for (const ms of good) this.#good.push(ms);
-    this.#last = { answers: 0, statuses: new Map(), good: [], at: now };
+    let answers = 0;
+    for (const [status, some] of statuses) {
+      tally(this.#statuses, status, some);
+      answers += some;
+    }
+    this.#last = { statuses: new Map(), good: [], at: now };
     const rate = Math.round(answers / ((now - at) / 1000));
     const elapsed = Math.round((now - this.#begun) / 1000);
     return [`${String(elapsed).padStart(4)} s`, `${count(rate)}/s`.padStart(11), times(good), told(statuses)].join(
@@ -56,6 +59,8 @@ export class Figures {
     return lines.join('\n');
   }
 }
+
+const tally = (statuses, status, answers) => statuses.set(status, (statuses.get(status) ?? 0) + answers);
 
 function times(all) {
   const sorted = Float64Array.from(all).sort();

@@ -1,16 +1,15 @@
 import fc from 'fast-check';
 import pg from 'pg';
-import { DataSource } from 'typeorm';
 import { createApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
 import { migrations } from '../../src/migrations.js';
-import { migrate } from '../../src/platform/database/schema.js';
 import { newEmail } from '../../src/users/email.schema.js';
 import { fold } from '../../src/users/fold.js';
 import { must } from '../support/answers.js';
 import { testEnvironment } from '../support/app.js';
 import { Client } from '../support/client.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
+import { migrateAll, migrateTo, withMigrations } from '../support/migrated.js';
 import { pause } from '../support/process.js';
 
 let database: TestDatabase;
@@ -21,24 +20,7 @@ afterEach(() => database?.drop());
 
 const COLUMN = migrations.findIndex(({ name }) => name.startsWith('CanonicalEmail1')) + 1;
 
-async function withMigrations<T>(count: number, work: (source: DataSource) => Promise<T>): Promise<T> {
-  const source = new DataSource({
-    type: 'postgres',
-    url: database.url,
-    migrations: migrations.slice(0, count),
-    installExtensions: false,
-  });
-  await source.initialize();
-  try {
-    return await work(source);
-  } finally {
-    await source.destroy();
-  }
-}
-/** Brings the schema to the state after this many migrations. */
-const migrateTo = (count: number) => withMigrations(count, (source) => source.runMigrations({ transaction: 'each' }));
 const config = () => loadConfig(testEnvironment(database.url));
-const migrateAll = () => migrate(config(), migrations, () => {});
 
 /** Inserts users as the previous release does. */
 const insert = (...emails: string[]) =>
@@ -71,11 +53,11 @@ const address = fc
   .filter((text) => newEmail.safeParse(text).success);
 
 it('is filled in for thousands of existing users with any address, as this build computes it', async () => {
-  await migrateTo(COLUMN - 1);
+  await migrateTo(database, COLUMN - 1);
   const odd = fc.sample(fc.uniqueArray(address, { minLength: 50, maxLength: 50, selector: fold }), 1)[0] as string[];
   const many = Array.from({ length: 2500 }, (_, n) => `User.${n}@Example.com`);
   await insert(...odd, ...many);
-  expect(await migrateAll()).toHaveLength(migrations.length - COLUMN + 1);
+  expect(await migrateAll(database)).toHaveLength(migrations.length - COLUMN + 1);
   await expectFolded(2550);
   const [index] = await database.query(
     `SELECT indisunique, indisvalid, attnotnull, convalidated FROM pg_index
@@ -90,9 +72,9 @@ it.each([
   ['before the column is filled in', COLUMN],
   ['afterwards', migrations.length],
 ])('stays correct whatever the previous release writes %s', async (_, count) => {
-  await migrateTo(COLUMN - 1);
+  await migrateTo(database, COLUMN - 1);
   await insert('First@Example.com', 'Second@Example.com', 'Third@Example.com');
-  await migrateTo(count);
+  await migrateTo(database, count);
   await insert('Fourth@Example.com');
   await database.query(`UPDATE users SET email = 'Moved@Example.com', version = 2 WHERE email = 'First@Example.com'`);
   await database.query(`UPDATE users SET email = 'FOURTH@Example.com' WHERE email = 'Fourth@Example.com'`);
@@ -100,7 +82,7 @@ it.each([
   await database.query(`UPDATE users SET name = 'New' WHERE email = 'Second@Example.com'`);
   // The previous release recognises a taken address only by this index.
   expect(await brokenBy(insert('SECOND@example.com'))).toBe('users_email');
-  await migrateAll();
+  await migrateAll(database);
   await expectFolded(4);
   const taken = database.query(`INSERT INTO users (email, canonical_email, name, password_hash)
     VALUES ('other@example.com', 'second@example.com', 'Other', 'none')`);
@@ -108,15 +90,15 @@ it.each([
 });
 
 it('waits for a row that another transaction has locked, and delays no other write', async () => {
-  await migrateTo(COLUMN - 1);
+  await migrateTo(database, COLUMN - 1);
   const [held] = (await insert('first@example.com', 'second@example.com')) as [{ id: string }];
-  await migrateTo(COLUMN);
+  await migrateTo(database, COLUMN);
   const holder = new pg.Client({ connectionString: database.url });
   await holder.connect();
   await holder.query('BEGIN');
   await holder.query('SELECT FROM users WHERE id = $1 FOR UPDATE', [held.id]);
   let isDone = false;
-  const migrated = migrateAll().then(() => {
+  const migrated = migrateAll(database).then(() => {
     isDone = true;
   });
   await pause(1000);
@@ -129,23 +111,23 @@ it('waits for a row that another transaction has locked, and delays no other wri
 });
 
 it('resumes after an interruption, and can be undone', async () => {
-  await migrateTo(COLUMN);
+  await migrateTo(database, COLUMN);
   await insert('first@example.com');
   // An interrupted CREATE UNIQUE INDEX leaves an index of that name that enforces nothing.
   await database.query('CREATE INDEX users_canonical_email ON users (canonical_email)');
-  await migrateAll();
+  await migrateAll(database);
   expect(await brokenBy(insert('FIRST@example.com'))).toBe('users_email');
   const [index] = await database.query(
     `SELECT indisunique FROM pg_index WHERE indexrelid = 'users_canonical_email'::regclass`,
   );
   expect(index).toEqual({ indisunique: true });
-  await withMigrations(migrations.length, async (source) => {
+  await withMigrations(database, migrations.length, async (source) => {
     for (let count = migrations.length; count >= COLUMN; count--) await source.undoLastMigration();
   });
   expect(await database.query(`SELECT FROM pg_attribute WHERE attname = 'canonical_email'`)).toEqual([]);
   expect(await database.query(`SELECT FROM pg_proc WHERE proname = 'make_canonical_email'`)).toEqual([]);
   await insert('second@example.com');
-  await migrateAll();
+  await migrateAll(database);
   await expectFolded(2);
 });
 

@@ -1,19 +1,16 @@
 import pg from 'pg';
-import { DataSource } from 'typeorm';
-import { loadConfig } from '../../src/config.js';
 import { migrations } from '../../src/migrations.js';
-import { migrate } from '../../src/platform/database/schema.js';
 import { until } from '../support/answers.js';
-import { testEnvironment } from '../support/app.js';
 import { wrongHours } from '../support/counted.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
+import { migrateAll, migrateTo, withMigrations } from '../support/migrated.js';
 
 const COUNTS = migrations.findIndex(({ name }) => name.startsWith('RecordCounts')) + 1;
 
 let database: TestDatabase;
 beforeEach(async () => {
   database = await createDatabase();
-  await withMigrations(COUNTS - 1, (source) => source.runMigrations({ transaction: 'each' }));
+  await migrateTo(database, COUNTS - 1);
   await database.query(
     `INSERT INTO users (email, canonical_email, name, password_hash) VALUES ('a@b.de', 'a@b.de', 'A', 'none')`,
   );
@@ -23,22 +20,6 @@ beforeEach(async () => {
   await write(40_000);
 });
 afterEach(() => database?.drop());
-
-async function withMigrations<T>(count: number, work: (source: DataSource) => Promise<T>): Promise<T> {
-  const source = new DataSource({
-    type: 'postgres',
-    url: database.url,
-    migrations: migrations.slice(0, count),
-    installExtensions: false,
-  });
-  await source.initialize();
-  try {
-    return await work(source);
-  } finally {
-    await source.destroy();
-  }
-}
-const migrateAll = () => migrate(loadConfig(testEnvironment(database.url)), migrations, () => {});
 
 /** As any release does it. */
 const write = (count: number) =>
@@ -65,7 +46,7 @@ it('counts what is there, while it is written to, changed and deleted', async ()
     }
     return rounds;
   });
-  await migrateAll().finally(() => {
+  await migrateAll(database).finally(() => {
     isOver = true;
   });
   for (const writer of writers) expect(await writer).toBeGreaterThan(0);
@@ -79,29 +60,29 @@ it('waits for no longer than its time for a writer, counts what that has written
   await holder.connect();
   await holder.query('BEGIN');
   await holder.query(`INSERT INTO records (collection_id, data) SELECT id, '{}' FROM collections LIMIT 1`);
-  await expect(migrateAll()).rejects.toThrow(/lock/);
+  await expect(migrateAll(database)).rejects.toThrow(/lock/);
   // Nobody else waited behind it for longer.
   await write(10);
   await holder.query('COMMIT');
   await holder.end();
-  await migrateAll();
+  await migrateAll(database);
   expect(await wrongHours(database)).toEqual([]);
 });
 
 it('is right where it was cut off after some collections, and when it is taken back and made again', async () => {
-  await migrateAll();
+  await migrateAll(database);
   // As if it had come half way.
   await database.query(`DELETE FROM migrations WHERE name LIKE 'RecordCounts%'`);
   await database.query(`DELETE FROM record_changes WHERE random() < 0.5`);
   await write(500);
-  await migrateAll();
+  await migrateAll(database);
   expect(await wrongHours(database)).toEqual([]);
-  await withMigrations(migrations.length, async (source) => {
+  await withMigrations(database, migrations.length, async (source) => {
     for (let count = migrations.length; count >= COUNTS; count--) await source.undoLastMigration();
   });
   expect(await database.query(`SELECT FROM pg_trigger WHERE tgrelid = 'records'::regclass`)).toEqual([]);
   await write(500);
-  await migrateAll();
+  await migrateAll(database);
   await until(async () => (await wrongHours(database)).length === 0, 1);
 });
 
@@ -110,7 +91,7 @@ it('lets a role that owns nothing, and has no right to the counts yet, write on'
   await database.query(
     `CREATE ROLE ${role} LOGIN PASSWORD 'of-the-test'; GRANT SELECT, INSERT, UPDATE, DELETE ON records, collections TO ${role}`,
   );
-  await migrateAll();
+  await migrateAll(database);
   const url = new URL(database.url);
   Object.assign(url, { username: role, password: 'of-the-test' });
   const writer = new pg.Client({ connectionString: url.href });
