@@ -39,7 +39,7 @@ const HEADERS: Record<string, [description: string, example: string]> = {
   ETag: ['The version of the thing, for If-Match and If-None-Match.', '"3-mws8emx9"'],
   'Cache-Status': ['By how many seconds the answer is over its time (RFC 9211), if it is.', 'floodgate; hit; ttl=-3'],
   Link: [
-    'The next page, if there is one (RFC 8288).',
+    'What comes next, if there is more (RFC 8288).',
     '</api/v1/data?cursor=WyJ0cmlwcyJd.1pgk6MxKDYn7IWRqQqDs8Y>; rel="next"',
   ],
   Location: ['Where the new thing is.', '/api/v1/data/flights'],
@@ -54,6 +54,7 @@ const HEADERS: Record<string, [description: string, example: string]> = {
   'Retry-After': ['Seconds after which a retry makes sense.', '1'],
   'WWW-Authenticate': ['How to prove who you are (RFC 6750).', 'Bearer error="invalid_token"'],
   'Idempotency-Replayed': ['`true` on an answer that was given before.', 'true'],
+  'X-Accel-Buffering': ['Tells proxies to pass a stream on as it comes.', 'no'],
   'Accept-Encoding': ['How a body may be encoded: not at all.', 'identity'],
   ...Object.fromEntries(
     Object.entries(SECURITY).map(([name, value]) => [titled(name), ['Tells browsers what not to do.', value]] as const),

@@ -42,6 +42,7 @@ export default contract({
     listRecords: reading(),
     getRecord: reading(),
     exportRecords: reading(),
+    watchRecords: reading(),
     getStats: reading(),
     createRecord: writing(201),
     createRecords: writing(200),

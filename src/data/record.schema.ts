@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Config } from '../platform/config.token.js';
 import { isObject } from '../platform/exact-json.js';
+import { feedParameters } from '../platform/feed/asked.js';
 import { Answer } from '../platform/http/answer.js';
 import { parseJson } from '../platform/http/json.js';
 import { type Mistake, Problem } from '../platform/http/problem.js';
@@ -101,6 +102,9 @@ export type RecordQuery = z.infer<typeof recordQuery>;
 
 export const exportQuery = z.strictObject({ order, ...filterParameters });
 export type ExportQuery = z.infer<typeof exportQuery>;
+
+export const changesQuery = z.strictObject({ ...feedParameters, ...filterParameters });
+export type ChangesQuery = z.infer<typeof changesQuery>;
 
 const field = z.string().max(256);
 

@@ -2,6 +2,8 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { CONFIG } from '../platform/config.token.js';
 import { parseExactly } from '../platform/exact-json.js';
+import { Feeds } from '../platform/feed/feeds.js';
+import type { LiveFeed } from '../platform/feed/live-feed.js';
 import type { Answer } from '../platform/http/answer.js';
 import { assertIfMatch } from '../platform/http/entity-tag.js';
 import { notFound } from '../platform/http/problem.js';
@@ -17,7 +19,7 @@ import type { Collection } from './collection.entity.js';
 import type { Found } from './collections.service.js';
 import type { DataConfig } from './data.settings.js';
 import { DataRecord } from './record.entity.js';
-import type { ExportQuery, RecordInput, RecordPatch, RecordQuery } from './record.schema.js';
+import type { ChangesQuery, ExportQuery, RecordInput, RecordPatch, RecordQuery } from './record.schema.js';
 import { recordInputSchema, recordPath, recordSchema } from './record.schema.js';
 
 /** The filters of a list, an export and statistics: a time range, and JSON that `data` must contain. */
@@ -30,8 +32,13 @@ const missing = () => notFound('There is no record with this id.');
 @Injectable()
 export class RecordsService {
   private readonly records: ResourceRepository<DataRecord, 'collectionId'>;
+  private readonly live: LiveFeed;
 
-  constructor(repositories: ResourceRepositories, @Inject(CONFIG) { RECORD_LIMIT_BYTES }: DataConfig) {
+  constructor(
+    repositories: ResourceRepositories,
+    private readonly feeds: Feeds,
+    @Inject(CONFIG) { RECORD_LIMIT_BYTES }: DataConfig,
+  ) {
     this.records = repositories.of(DataRecord, {
       shown: recordSchema,
       beside: ['collectionId'],
@@ -41,6 +48,7 @@ export class RecordsService {
       rowBytes: RECORD_LIMIT_BYTES,
       most: { data: RECORD_LIMIT_BYTES },
     });
+    this.live = feeds.of(this.records.table, this.records.lists);
   }
 
   /**
@@ -82,6 +90,11 @@ export class RecordsService {
   export({ id: collectionId }: Collection, query: ExportQuery, request: FastifyRequest, allowed: AbortSignal) {
     const { order, ...filters } = query;
     return this.records.export({ where: { collectionId }, filters, sort: 'occurredAt', order }, request, allowed);
+  }
+
+  changes({ id }: Collection, query: ChangesQuery, request: FastifyRequest, allowed: AbortSignal): Promise<Answer> {
+    const { after, wait, ...filters } = query;
+    return this.feeds.answer(this.live, { scopes: [id], filters }, { after, wait }, request, allowed);
   }
 
   replace(collection: Collection, id: string, input: RecordInput, ifMatch: string | undefined): Promise<StoredRow> {

@@ -8,6 +8,7 @@ import { DatabaseModule } from './database/database.module.js';
 import type { Migration } from './database/migrations/index.js';
 import { Edge } from './edge/edge.js';
 import { EdgeRoutes } from './edge/edge-routes.js';
+import { FeedModule } from './feed/feed.module.js';
 import { BodyGuard } from './http/body.js';
 import { DeclaredRoutes } from './http/declared-routes.js';
 import { LastingRequests } from './http/while-allowed.js';
@@ -51,6 +52,7 @@ export class PlatformModule {
         CacheModule,
         MetricsModule,
         ThrottleModule,
+        FeedModule,
       ],
       providers: [
         { provide: CONFIG, useValue: config },

@@ -102,6 +102,12 @@ export const platformSettings = {
   BODY_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(33_554_432),
   /** Memory for answers that wait for their readers, a quarter per caller. The default is a tenth of a 256 MiB pod. */
   ANSWER_MEMORY_BYTES: setting.integer(1_048_576, 17_179_869_184).default(25_165_824),
+  /** How long changes are kept for readers who come back. */
+  FEED_KEPT_S: setting.integer(60, 31_536_000).default(86_400),
+  /** Listeners of change feeds per process. Each also counts as a connection. */
+  FEED_LISTENERS: setting.integer(1, 1_000_000).default(10_000),
+  /** Streams that one caller, a user or an address, may keep open per process. */
+  FEED_LISTENERS_PER_CALLER: setting.integer(1, 1_000_000).default(100),
   /** Connections per process. Beyond that, those that have sent no whole request are closed first. */
   MAX_CONNECTIONS: setting.integer(10, 1_000_000).default(10_000),
   /** A connection is closed after so many requests, so that callers spread over new replicas too. */

@@ -25,6 +25,8 @@ export class SampleOrders1800000000000 implements MigrationInterface {
       CREATE INDEX sample_orders_of_owner_by_total ON sample_orders (owner_id, total, id);
       CREATE INDEX sample_orders_by_time ON sample_orders (created_at, id);
       CREATE INDEX sample_orders_by_total ON sample_orders (total, id);
+      -- Listeners are told of its changes.
+      SELECT feed_changes('sample_orders', 'owner_id');
     `);
   }
 

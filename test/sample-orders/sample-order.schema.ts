@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  changesQuery,
   defineResource,
   exportQuery,
   listQuery,
@@ -50,6 +51,7 @@ export const sampleOrders = defineResource(SampleOrder, {
   shown: sampleOrderSchema,
   input: sampleOrderInput,
   policy: ownedBy('ownerId'),
+  changes: 'ownerId',
   sorts: ['createdAt', 'total'],
   filters: { status: equal('status', status) },
   conflicts: { sample_orders_number: 'You have an order of this number.' },
@@ -58,3 +60,4 @@ export const sampleOrders = defineResource(SampleOrder, {
 export const sampleOrderPatch = mergePatchOf(sampleOrderInput, 'SampleOrderPatch');
 export const sampleOrderQuery = listQuery(sampleOrders);
 export const sampleOrderExport = exportQuery(sampleOrders);
+export const sampleOrderChanges = changesQuery(sampleOrders);

@@ -17,6 +17,7 @@ export default contract({
     createSampleOrders: { nothing: [401, 200, 200, 200] },
     listSampleOrders: { nothing: [401, 200, 200, 200] },
     exportSampleOrders: { nothing: [401, 200, 200, 200] },
+    watchSampleOrders: { nothing: [401, 200, 200, 200] },
     getSampleOrder: { one: [401, 404, 200, 200] },
     replaceSampleOrder: { one: [401, 404, 200, 200] },
     patchSampleOrder: { one: [401, 404, 200, 200] },

@@ -4,7 +4,12 @@ import type { FastifyRequest } from 'fastify';
 import type { Answer } from '../../src/platform/http/answer.js';
 import { type Caller, CurrentCaller } from '../../src/platform/http/caller.js';
 import { WhileAllowed } from '../../src/platform/http/while-allowed.js';
-import { type ExportQuery, type ListQuery, resourceId } from '../../src/platform/resource/definition.js';
+import {
+  type ChangesQuery,
+  type ExportQuery,
+  type ListQuery,
+  resourceId,
+} from '../../src/platform/resource/definition.js';
 import { CurrentIdempotencyKey, type IdempotencyKey } from '../../src/platform/resource/idempotency.js';
 import { RequestUrl } from '../../src/platform/resource/page.js';
 import type { Change, Resource } from '../../src/platform/resource/resource.js';
@@ -14,6 +19,7 @@ import { type BulkQuery, bulkQuery } from '../../src/platform/resource/upload/up
 import { SampleOrder } from './sample-order.entity.js';
 import {
   type SampleOrderInput,
+  sampleOrderChanges,
   sampleOrderExport,
   sampleOrderInput,
   sampleOrderPatch,
@@ -55,6 +61,15 @@ export class SampleOrdersController {
     @WhileAllowed() allowed: AbortSignal,
   ): Promise<Answer> {
     return this.sampleOrders.export(query, request, allowed);
+  }
+
+  @route.ChangesRoute(sampleOrders)
+  changes(
+    @Req() request: FastifyRequest,
+    @Query({ schema: sampleOrderChanges }) query: ChangesQuery,
+    @WhileAllowed() allowed: AbortSignal,
+  ): Promise<Answer> {
+    return this.sampleOrders.changes(query, request, allowed);
   }
 
   @route.ListRoute(sampleOrders)

@@ -5,8 +5,8 @@ import { Problem } from './problem.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The media type of the route's answers, where it is not JSON. */
-    produces?: string;
+    /** The media types of the route's answers, where they are not JSON. */
+    produces?: string | string[];
   }
 }
 
@@ -33,7 +33,9 @@ export function registerAcceptCheck(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {
     const { accept } = request.headers;
     if (!accept || accept === '*/*' || !request.url.startsWith('/api/') || request.is404) return done();
-    const type = request.routeOptions.config.produces ?? 'application/json';
-    done(accepts(accept, type) ? undefined : new Problem('not-acceptable', `This route answers with ${type} only.`));
+    const types = [request.routeOptions.config.produces ?? 'application/json'].flat();
+    const isAccepted = types.some((type) => accepts(accept, type));
+    const refusal = `This route answers with ${types.join(' or ')} only.`;
+    done(isAccepted ? undefined : new Problem('not-acceptable', refusal));
   });
 }

@@ -11,8 +11,10 @@ interface OperationText {
   body?: z.ZodType;
   /** By default 200, or 204 without a body. */
   status?: number;
-  /** Media type of the answer; JSON by default. */
-  type?: string;
+  /** Media types of the answer; JSON by default. */
+  type?: string | string[];
+  /** Headers that scripts/openapi.ts describes, beside those that follow from the body. */
+  headers?: string[];
   /** Describes 201, for a route that may also create a resource. */
   created?: string;
   /** Problems in addition to those of every route of its kind (see scripts/openapi.ts). */
@@ -27,13 +29,13 @@ export const PROBLEMS_EXTENSION = 'x-problems';
  * @param id the operationId, which names the method in a generated client
  */
 export function Operation(id: string, summary: string, text: OperationText) {
-  const { description, answer, body, status = body ? 200 : 204, type, created, problems = [] } = text;
+  const { description, answer, body, status = body ? 200 : 204, type, headers = [], created, problems = [] } = text;
   const shown = body ? { standardSchema: body } : {};
   const respond = (code: number, words: string) =>
-    ApiResponse({ status: code, description: words, headers: headersOf(code, body), ...shown });
+    ApiResponse({ status: code, description: words, headers: headersOf(code, body, headers), ...shown });
   return applyDecorators(
     HttpCode(status),
-    ...(type ? [ApiProduces(type)] : []),
+    ...(type ? [ApiProduces(...[type].flat())] : []),
     ApiOperation({ operationId: id, summary, ...(description ? { description } : {}) }),
     respond(status, answer),
     ...(created ? [respond(201, created)] : []),
@@ -42,12 +44,13 @@ export function Operation(id: string, summary: string, text: OperationText) {
 }
 
 /** Location for a created resource, ETag for a body with a version, Link for a page of a list. */
-function headersOf(status: number, body: z.ZodType | undefined) {
+function headersOf(status: number, body: z.ZodType | undefined, others: string[]) {
   const members = body instanceof z.ZodObject ? body.shape : {};
   return {
     ...(status === 201 ? headerRefs('Location') : {}),
     ...('version' in members ? headerRefs('ETag') : {}),
     ...('nextCursor' in members ? headerRefs('Link') : {}),
+    ...headerRefs(...others),
   } as never;
 }
 

@@ -35,7 +35,7 @@ it('starts, refuses or forgets each request once, never exceeds the limit, and q
       const priorities: Priority[] = [];
       const leaves = new Map<number, Leave>();
       const waiting: ReturnType<Admission['enter']>[] = [];
-      const inHand: Record<Priority, number> = { write: 0, login: 0, read: 0, bulk: 0 };
+      const inHand: Record<Priority, number> = { write: 0, login: 0, read: 0, bulk: 0, listen: 0 };
       const total = () => Object.values(inHand).reduce((sum, one) => sum + one, 0);
       const part = (of: number) => Math.max(1, Math.floor(admission.limit * of));
       const together: Record<Priority, Priority[]> = {
@@ -43,10 +43,11 @@ it('starts, refuses or forgets each request once, never exceeds the limit, and q
         read: ['write', 'read'],
         login: ['login'],
         bulk: ['bulk'],
+        listen: ['listen'],
       };
       const hasRoom = (priority: Priority) =>
         together[priority].reduce((sum, one) => sum + inHand[one], 0) <
-        part({ write: 1, login: 0.5, read: 0.9, bulk: 0.25 }[priority]);
+        part({ write: 1, login: 0.5, read: 0.9, bulk: 0.25, listen: 0.25 }[priority]);
       const enter = (priority: Priority) => {
         const at = fates.push('') - 1;
         priorities.push(priority);

@@ -8,7 +8,7 @@ export const TICK_MS = 50;
 /** How long the queue may be, in percent of the limit. It is half as long while requests are refused, so that waits stay short. */
 const WAITING_PERCENT = 50;
 
-export type Priority = 'write' | 'login' | 'read' | 'bulk';
+export type Priority = 'write' | 'login' | 'read' | 'bulk' | 'listen';
 /**
  * Ends a request, once: later calls do nothing. `dropped` says that it was not finished, and `tells` whether its latency
  * says something about the server.
@@ -68,6 +68,8 @@ export class Admission {
     login: rank(places(), 0.5, false),
     read: rank(this.common, 0.9, true),
     bulk: rank(places(), 0.25, false),
+    // Until its stream is open; many come back at once when a replica stops.
+    listen: rank(places(), 0.25, false),
   };
   private readonly inOrder = Object.values(this.ranks);
   private readonly timer = setInterval(() => this.tick(), TICK_MS).unref();
@@ -173,8 +175,8 @@ export class Admission {
   }
 
   private sum(of: keyof Places): number {
-    const { write, login, bulk } = this.ranks;
-    return write.of[of] + login.of[of] + bulk.of[of];
+    const { write, login, bulk, listen } = this.ranks;
+    return write.of[of] + login.of[of] + bulk.of[of] + listen.of[of];
   }
 
   /** A loop rather than a recursion, since a request may end within its own start. */

@@ -19,6 +19,8 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
   private readonly servers: Servers | undefined;
   private readonly commands: Connection | undefined;
   private messages: Connection | undefined;
+  private subscriber: RedisClient | undefined;
+  private readonly channels = new Map<string, (message: string) => void>();
   private failures = 0;
   private pausedUntil = 0;
   private readonly losers: (() => void)[] = [];
@@ -56,8 +58,14 @@ export class Redis implements OnModuleInit, OnApplicationShutdown {
   listen(channel: string, hear: (message: string) => void): void {
     const servers = this.servers;
     if (!servers) return;
+    this.channels.set(channel, hear);
+    // If it breaks now, the next connection subscribes to all channels.
+    if (this.messages) return void this.subscriber?.subscribe(channel, hear).catch(() => {});
     this.messages = new Connection(() => servers.forMessages(), {
-      begin: (client) => client.subscribe(channel, hear),
+      begin: (client) => {
+        this.subscriber = client;
+        return Promise.all([...this.channels].map(([name, take]) => client.subscribe(name, take)));
+      },
       gone: 'Messages over Redis cannot be received',
       back: 'Messages over Redis are received again.',
     });

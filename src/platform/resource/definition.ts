@@ -1,5 +1,6 @@
 import type { ObjectLiteral } from 'typeorm';
 import { z } from 'zod';
+import { type Asked, feedParameters } from '../feed/asked.js';
 import { StartError } from '../start-error.js';
 import { pageParameters } from './page.js';
 import type { Policy } from './policy.js';
@@ -22,6 +23,11 @@ export interface ResourceOptions<T extends ObjectLiteral>
   /** The schema of a body that creates or replaces one, and of the result of a patch. */
   input: z.ZodObject;
   policy: Policy<T>;
+  /**
+   * Tells listeners of each change: names the column that the policy narrows lists to. A migration must call
+   * feed_changes() with the table and the column.
+   */
+  changes?: Property<T>;
   /** Columns that lists can be sorted by, each with an index. The first is the default, newest or greatest first. */
   sorts: [Property<T>, ...Property<T>[]];
 }
@@ -58,6 +64,15 @@ export function listQuery<T extends ObjectLiteral>({ entity, sorts, filters = {}
 /** The query parameters of a resource's export: those of its list without the page's. */
 export const exportQuery = <T extends ObjectLiteral>(definition: ResourceDefinition<T>) =>
   listQuery(definition).omit({ limit: true, cursor: true });
+
+/** The query parameters of a resource's changes: where to go on, how long to wait, and the filters of its list. */
+export const changesQuery = <T extends ObjectLiteral>(definition: ResourceDefinition<T>) =>
+  listQuery(definition).omit({ limit: true, cursor: true, sort: true }).extend(feedParameters);
+
+/** The query of a resource's changes. */
+export interface ChangesQuery extends Asked {
+  [filter: string]: string | number | undefined;
+}
 
 /** The query of a resource's export. */
 export interface ExportQuery {

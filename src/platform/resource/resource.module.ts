@@ -2,6 +2,7 @@ import { type DynamicModule, Inject, Module, type Provider } from '@nestjs/commo
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { ObjectLiteral } from 'typeorm';
 import { CONFIG, type Config } from '../config.token.js';
+import { Feeds } from '../feed/feeds.js';
 import { StartError } from '../start-error.js';
 import { type Entity, type ResourceDefinition, resourceToken } from './definition.js';
 import { IndexCheck } from './index-check.js';
@@ -31,8 +32,14 @@ export class ResourceModule {
 function provide<T extends ObjectLiteral>(definition: ResourceDefinition<T>): Provider {
   return {
     provide: resourceToken(definition.entity),
-    inject: [ResourceRepositories, IndexCheck, RowChanges, CONFIG],
-    useFactory: (repositories: ResourceRepositories, check: IndexCheck, changes: RowChanges, config: Config) => {
+    inject: [ResourceRepositories, IndexCheck, RowChanges, CONFIG, Feeds],
+    useFactory: (
+      repositories: ResourceRepositories,
+      check: IndexCheck,
+      changes: RowChanges,
+      config: Config,
+      feeds: Feeds,
+    ) => {
       const { entity, policy, shown } = definition;
       if (!('id' in shown.shape)) throw new StartError(`${entity.name}.id must be shown: paths are made of it`);
       if (definition.isShared && policy.tags)
@@ -42,7 +49,7 @@ function provide<T extends ObjectLiteral>(definition: ResourceDefinition<T>): Pr
       const repository = repositories.of(entity, { ...definition, beside: policy.by });
       check.add(definition, repository.table);
       changes.watch(definition);
-      return new Resource(definition, repository, config);
+      return new Resource(definition, repository, config, feeds);
     },
   };
 }

@@ -3,6 +3,9 @@ import type { ObjectLiteral } from 'typeorm';
 import { z } from 'zod';
 import type { Config } from '../config.token.js';
 import { parseExactly } from '../exact-json.js';
+import type { Source } from '../feed/feed.js';
+import type { Feeds } from '../feed/feeds.js';
+import type { LiveFeed } from '../feed/live-feed.js';
 import { Answer, type AnswerOptions } from '../http/answer.js';
 import { NDJSON } from '../http/body.js';
 import type { Caller } from '../http/caller.js';
@@ -11,7 +14,7 @@ import { invalid, notFound, Problem } from '../http/problem.js';
 import { caching } from '../http/shared-caches.js';
 import { toMistakes } from '../http/validation.js';
 import type { StoredRow } from './creations.js';
-import { type ExportQuery, type ListQuery, pathOf, type ResourceDefinition } from './definition.js';
+import { type ChangesQuery, type ExportQuery, type ListQuery, pathOf, type ResourceDefinition } from './definition.js';
 import { type IdempotencyKey, REPLAYED } from './idempotency.js';
 import type { Sorted } from './list.js';
 import { mergePatch } from './merge-patch.js';
@@ -30,12 +33,15 @@ export interface Change {
 export class Resource<T extends ObjectLiteral> {
   /** A list is public if the policy does not narrow it. */
   private readonly listHeaders: Record<string, string>;
+  private readonly live: LiveFeed | undefined;
 
   constructor(
     readonly definition: ResourceDefinition<T>,
     readonly repository: ResourceRepository<T, Property<T>>,
     private readonly config: Config,
+    private readonly feeds: Feeds,
   ) {
+    if (definition.changes) this.live = feeds.of(repository.table, repository.lists);
     const isForAll = Object.keys(definition.policy.listed(undefined)).length === 0;
     this.listHeaders = caching(isForAll);
   }
@@ -68,6 +74,22 @@ export class Resource<T extends ObjectLiteral> {
   async export(query: ExportQuery, request: FastifyRequest, allowed: AbortSignal): Promise<Answer> {
     const lines = await this.repository.export(this.soughtBy(request.caller, query), request, allowed);
     return new Answer(lines, { type: NDJSON, headers: this.listHeaders });
+  }
+
+  /**
+   * Tells of changes to the rows that the caller may read: see Feeds.answer().
+   * @param allowed is aborted, with the problem, when the caller may read no more
+   */
+  changes({ after, wait, ...filters }: ChangesQuery, request: FastifyRequest, allowed: AbortSignal): Promise<Answer> {
+    const { changes: scope = '', policy } = this.definition;
+    const listed = [policy.listed(request.caller)].flat() as Record<string, string>[];
+    const scopes = listed.map((narrowed) => narrowed[scope]).filter((one) => one !== undefined);
+    // A list that is not narrowed by the column has all rows.
+    const source = {
+      scopes: scopes.length === listed.length ? scopes : undefined,
+      filters: filters as Source['filters'],
+    };
+    return this.feeds.answer(this.live as LiveFeed, source, { after, wait }, request, allowed);
   }
 
   /** @throws Problem conflict, idempotency-key-reused, not-found when its parent does not exist */

@@ -15,6 +15,7 @@ import { ApiBody, ApiConsumes, ApiHeader } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { AtEdge } from '../edge/at-edge.js';
+import { EVENT_STREAM } from '../feed/asked.js';
 import { NDJSON } from '../http/body.js';
 import type { Caller } from '../http/caller.js';
 import { Operation } from '../http/operation.js';
@@ -81,6 +82,24 @@ export const ExportRoute = (of: Pick<Described, 'name'>, path = 'export') =>
       type: NDJSON,
     }),
   );
+
+/** `GET` of what changes: a stream of server-sent events, or lines. */
+export const ChangesRoute = (of: Pick<Described, 'name'>, path = 'changes') =>
+  applyDecorators(
+    Get(path),
+    Priority('listen'),
+    RouteConfig({ produces: [NDJSON, EVENT_STREAM] }),
+    ApiHeader({ name: 'last-event-id', description: 'The `id` to go on from, as EventSource sends it.' }),
+    Operation(`watch${titled(of)}s`, `Listen to changes of ${of.name}s`, {
+      description: CHANGES,
+      answer: 'What has changed, one event each.',
+      body: z.string(),
+      type: [NDJSON, EVENT_STREAM],
+      headers: ['Link', 'X-Accel-Buffering'],
+    }),
+  );
+
+const CHANGES = `As \`${EVENT_STREAM}\`, a stream that stays open. As \`${NDJSON}\`, what has changed since \`after\`, one a line, with a \`Link\` to what comes next. Events: \`created\`, \`updated\` and \`deleted\` with the item; \`bulk\` for many new ones at once, with their \`count\` and the \`first\` and \`last\` id; \`reset\` when changes were missed, so that everything must be read again. A change may come twice, but none is left out.`;
 
 /** `GET` of a page of them, answered at the edge. */
 export const ListRoute = (of: Described) =>

@@ -6,6 +6,7 @@ import { KeyRemovals1764300000000 } from './1764300000000-key-removals.js';
 import { CanonicalEmail1764400000000 } from './1764400000000-canonical-email.js';
 import { CanonicalEmailIndex1764500000000 } from './1764500000000-canonical-email-index.js';
 import { RecordCounts1764600000000 } from './1764600000000-record-counts.js';
+import { Changes1764700000000 } from './1764700000000-changes.js';
 
 /** A migration's class; its name ends with its time of creation, in ms. */
 export type Migration = new () => MigrationInterface;
@@ -19,4 +20,5 @@ export const shipped: Migration[] = [
   CanonicalEmail1764400000000,
   CanonicalEmailIndex1764500000000,
   RecordCounts1764600000000,
+  Changes1764700000000,
 ];

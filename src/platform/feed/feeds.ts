@@ -1,0 +1,173 @@
+import { Injectable } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import Negotiator from 'negotiator';
+import { Database } from '../database/database.js';
+import { Answer } from '../http/answer.js';
+import { NDJSON } from '../http/body.js';
+import { invalid } from '../http/problem.js';
+import { splitUrl } from '../http/split-url.js';
+import { Throttle } from '../throttle/throttle.js';
+import { type Asked, EVENT_STREAM } from './asked.js';
+import { type Change, type Conditions, Feed, type FeedTable, type Source } from './feed.js';
+import { type Events, eventsOf, Listener } from './listener.js';
+import { Listeners } from './listeners.js';
+import { type Batch, LiveFeed } from './live-feed.js';
+import { at, type Position, readPosition, writePosition } from './position.js';
+import { Ticks } from './ticks.js';
+
+const NOT_STORED = { 'cache-control': 'no-store' };
+/** Says to nginx that it should pass each event on at once. */
+const UNBUFFERED = { 'x-accel-buffering': 'no' };
+
+/** Makes feeds of tables, and answers their readers: by a stream of server-sent events, or by lines, at once or after a wait. */
+@Injectable()
+export class Feeds {
+  constructor(
+    private readonly database: Database,
+    private readonly ticks: Ticks,
+    private readonly listeners: Listeners,
+    private readonly throttle: Throttle,
+  ) {}
+
+  of(table: FeedTable, lists: Conditions): LiveFeed {
+    return new LiveFeed(new Feed(table, lists, this.database), this.ticks);
+  }
+
+  /**
+   * @param allowed is aborted, with the problem, when the caller may read no more
+   * @throws Problem invalid-request for a position that is none, quota-exceeded and temporary-reduced-capacity for a
+   *   stream for which there is no room
+   */
+  async answer(live: LiveFeed, source: Source, asked: Asked, request: FastifyRequest, allowed: AbortSignal) {
+    const { 'last-event-id': lastId } = request.headers;
+    const after = typeof lastId === 'string' && lastId !== '' ? lastId : asked.after;
+    const from = after === undefined ? at(await this.ticks.now()) : readPosition(after);
+    if (!from) throw invalid('Last-Event-ID is not the id of a change.');
+    const wanted = new Negotiator({ headers: request.headers }).mediaType([NDJSON, EVENT_STREAM]);
+    if (wanted !== EVENT_STREAM) return this.lines(live, source, from, asked.wait, request, allowed);
+    const caller = request.caller?.id ?? this.throttle.addressOf(request.raw);
+    this.listeners.admit(caller);
+    return new EventStream((reply) => this.stream(live, source, from, reply, caller, allowed));
+  }
+
+  private async lines(
+    live: LiveFeed,
+    source: Source,
+    from: Position,
+    wait: number,
+    request: FastifyRequest,
+    allowed: AbortSignal,
+  ): Promise<Answer> {
+    await this.ticks.now();
+    let found = await live.next(source, from);
+    if (found.changes.length === 0 && wait > 0) {
+      const waited = firstOf(live, source, found.position, wait, request, allowed);
+      // Its place in admission is for others meanwhile.
+      found = await (request.raw.place?.outside(waited) ?? waited);
+      allowed.throwIfAborted();
+    }
+    const [path, query] = splitUrl(request.url);
+    const parameters = new URLSearchParams(query);
+    parameters.set('after', writePosition(found.position));
+    const text = found.changes
+      .map(({ id, kind, json }) => `{"id":"${id}","event":"${kind}","data":${json}}\n`)
+      .join('');
+    return new Answer(text, {
+      type: NDJSON,
+      headers: { ...NOT_STORED, link: `<${path}?${parameters}>; rel="next"` },
+    });
+  }
+
+  private stream(
+    live: LiveFeed,
+    source: Source,
+    from: Position,
+    { raw, request }: FastifyReply,
+    caller: string,
+    allowed: AbortSignal,
+  ): void {
+    const listener = new Listener(raw, () => live.heartbeat);
+    this.listeners.add(listener, caller);
+    listener.send(eventsOf(`id: ${writePosition(from)}\n\n`));
+    const reader = {
+      get isOpen() {
+        return listener.isOpen;
+      },
+      take: (batch: Batch) => {
+        batch.made ??= eventsOf(batch.changes.map(eventOf).join(''));
+        listener.send(batch.made as Events);
+      },
+    };
+    allowed.addEventListener('abort', () => listener.sendAway(), { once: true });
+    const following = live.follow(source, from, reader).catch((error: Error) => {
+      request.log.warn(`A stream of changes was ended: ${error.message}`);
+      listener.sendAway();
+    });
+    raw.once('close', () => {
+      this.listeners.remove(listener);
+      void following.then((leave) => leave?.());
+    });
+  }
+}
+
+const eventOf = ({ id, kind, json }: Change) => `id: ${id}\nevent: ${kind}\ndata: ${json}\n\n`;
+
+/** The first changes behind a position, or none if there are none in time. */
+function firstOf(
+  live: LiveFeed,
+  source: Source,
+  from: Position,
+  wait: number,
+  { raw }: FastifyRequest,
+  allowed: AbortSignal,
+): Promise<{ changes: Change[]; position: Position }> {
+  return new Promise((resolve, reject) => {
+    let leave: (() => void) | undefined;
+    let isOpen = true;
+    const end = (changes: Change[]) => {
+      if (!isOpen) return;
+      isOpen = false;
+      clearTimeout(timer);
+      raw.socket.off('close', leaveNow);
+      leave?.();
+      const last = changes.at(-1);
+      resolve({ changes, position: (last && readPosition(last.id)) ?? from });
+    };
+    const leaveNow = () => end([]);
+    const timer = setTimeout(leaveNow, wait);
+    raw.socket.once('close', leaveNow);
+    allowed.addEventListener('abort', leaveNow, { once: true });
+    const reader = {
+      get isOpen() {
+        return isOpen;
+      },
+      take: ({ changes }: Batch) => end(changes),
+    };
+    live.follow(source, from, reader).then((left) => {
+      leave = left;
+      if (!isOpen) left();
+    }, reject);
+  });
+}
+
+/** The answer to a listener: its head, and then events for as long as both want. */
+class EventStream extends Answer {
+  constructor(private readonly begin: (reply: FastifyReply) => void) {
+    super('');
+  }
+
+  override send(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    reply.hijack();
+    const { raw } = reply;
+    const head = { ...reply.getHeaders(), ...NOT_STORED, ...UNBUFFERED, 'content-type': EVENT_STREAM };
+    raw.writeHead(200, head as Record<string, string>);
+    if (request.method === 'HEAD') raw.end();
+    else {
+      raw.flushHeaders();
+      // Listening is no work; its place in admission is for others.
+      request.raw.place?.answered();
+      this.begin(reply);
+    }
+    return reply;
+  }
+}

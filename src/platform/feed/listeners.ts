@@ -1,0 +1,86 @@
+import { type BeforeApplicationShutdown, Inject, Injectable } from '@nestjs/common';
+import { Counter } from 'prom-client';
+import { CONFIG, type Config } from '../config.token.js';
+import { Problem, unavailable } from '../http/problem.js';
+import { Lifecycle } from '../lifecycle/lifecycle.js';
+import { showInUse } from '../metrics/in-use.js';
+import type { Listener } from './listener.js';
+
+const LOOK_MS = 1000;
+/** Proxies close a connection on which nothing moves, many after 60 s. */
+const BEATS = 15;
+
+const sentAway = new Counter({
+  name: 'feed_listeners_sent_away_total',
+  help: 'Listeners of change feeds whose streams were ended, because they read too slowly or the replica stopped.',
+  labelNames: ['reason'],
+});
+
+/** All listeners of this process: how many there may be, of one caller too, and how much may wait for them. */
+@Injectable()
+export class Listeners implements BeforeApplicationShutdown {
+  private readonly all = new Map<Listener, string>();
+  private readonly callers = new Map<string, number>();
+  private readonly timer = setInterval(() => this.look(), LOOK_MS).unref();
+  private looks = 0;
+
+  constructor(
+    private readonly lifecycle: Lifecycle,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {
+    showInUse('feed_listeners', () => this.all.size);
+  }
+
+  /** @throws Problem quota-exceeded when the caller has too many, temporary-reduced-capacity when all have */
+  admit(caller: string): void {
+    const { FEED_LISTENERS: most, FEED_LISTENERS_PER_CALLER: each } = this.config;
+    if ((this.callers.get(caller) ?? 0) >= each)
+      throw new Problem('quota-exceeded', `You have ${each} streams open already.`, {}, { 'retry-after': '5' });
+    if (this.all.size >= most || this.lifecycle.isDraining)
+      throw unavailable('There is no room to listen just now.', 5);
+  }
+
+  add(listener: Listener, caller: string): void {
+    this.all.set(listener, caller);
+    this.callers.set(caller, (this.callers.get(caller) ?? 0) + 1);
+  }
+
+  remove(listener: Listener): void {
+    const caller = this.all.get(listener);
+    if (caller === undefined || !this.all.delete(listener)) return;
+    const left = (this.callers.get(caller) ?? 1) - 1;
+    if (left > 0) this.callers.set(caller, left);
+    else this.callers.delete(caller);
+  }
+
+  beforeApplicationShutdown(): void {
+    clearInterval(this.timer);
+    for (const listener of this.all.keys()) this.sendAway(listener, 'stop');
+  }
+
+  private look(): void {
+    if (this.lifecycle.isDraining) this.beforeApplicationShutdown();
+    const patience = this.config.SEND_TIMEOUT_MS / LOOK_MS;
+    const turn = this.looks++ % BEATS;
+    let [at, waiting] = [0, 0];
+    for (const listener of this.all.keys()) {
+      if (at++ % BEATS === turn) listener.beat();
+      if (listener.look() > patience) listener.drop();
+      waiting += listener.waiting;
+    }
+    if (waiting <= this.config.ANSWER_MEMORY_BYTES) return;
+    // Those for whom the most waits are the slowest.
+    const slowest = [...this.all.keys()].sort((a, b) => b.waiting - a.waiting);
+    for (const listener of slowest) {
+      if (waiting <= this.config.ANSWER_MEMORY_BYTES / 2) break;
+      waiting -= listener.waiting;
+      sentAway.inc({ reason: 'slow' });
+      listener.drop();
+    }
+  }
+
+  private sendAway(listener: Listener, reason: string): void {
+    sentAway.inc({ reason });
+    listener.sendAway();
+  }
+}

@@ -1,0 +1,188 @@
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import type { Change, Feed, Source } from './feed.js';
+import { type Events, eventsOf } from './listener.js';
+import { at, type Position, writePosition } from './position.js';
+import type { Ticks } from './ticks.js';
+
+/** Takes changes as they come, in order. */
+export interface Reader {
+  readonly isOpen: boolean;
+  take(batch: Batch): void;
+}
+
+/** Readers of the same source. Each event is made once for all of them. */
+interface Group extends Source {
+  readers: Set<Reader>;
+}
+
+/** Changes for one group, and a place where its readers keep what they make of them. */
+export interface Batch {
+  changes: Change[];
+  made?: unknown;
+}
+
+const AGAIN_MS = 500;
+/** Readers to whom a batch is handed before other work gets its turn. */
+const TURN = 100;
+const ALL = '';
+
+/**
+ * Hands the changes of a feed to readers as they happen: each is read once for all readers of this process, from the last
+ * tick to the next. A reader that is behind reads by itself until it has caught up.
+ */
+export class LiveFeed {
+  private readonly groups = new Map<string, Group>();
+  /** The groups by each of their scopes. */
+  private readonly byScope = new Map<string, Set<Group>>();
+  /** How far the groups have got. */
+  private position: Position | undefined;
+  private reading: Promise<void> | undefined;
+  private beat = { id: '', events: eventsOf(':\n\n') };
+  /** What readers who come back together ask for is read once. */
+  private readonly behind = new LRUCache<string, ReturnType<Feed['next']>>({ max: 100, ttl: 2000 });
+
+  constructor(
+    readonly feed: Feed,
+    private readonly ticks: Ticks,
+  ) {
+    ticks.onTick(() => this.advance());
+  }
+
+  /** Keeps a listener's connection open, and tells it how far it is: a long-silent one has little to catch up with. */
+  get heartbeat(): Events {
+    if (this.beat.id !== this.id) this.beat = { id: this.id, events: eventsOf(`:\nid: ${this.id}\n\n`) };
+    return this.beat.events;
+  }
+
+  /** How far the groups have got. */
+  private get id(): string {
+    return this.position ? writePosition(this.position) : '';
+  }
+
+  /**
+   * Hands over what has changed since a position, and then what changes.
+   * @returns when the reader has caught up: a function that ends it
+   * @throws Problem invalid-request for a filter's value that is not of its column's type
+   */
+  async follow(source: Source, from: Position, reader: Reader): Promise<() => void> {
+    const release = this.ticks.hold();
+    try {
+      for (let position = from; reader.isOpen; ) {
+        if (this.groups.size === 0 && !this.reading) this.position = at(await this.ticks.now());
+        const isThere = writePosition(position) === this.id;
+        if (isThere && !this.reading) {
+          const leave = this.join(source, reader);
+          return () => {
+            leave();
+            release();
+          };
+        }
+        if (isThere) await this.reading;
+        else {
+          const next = await this.next(source, position);
+          position = next.position;
+          if (next.changes.length > 0) reader.take(next);
+        }
+      }
+    } catch (error) {
+      release();
+      throw error;
+    }
+    return release;
+  }
+
+  /** The next changes of a source: none when there are none yet, and a reset when the position is too old. */
+  async next(source: Source, from: Position): Promise<{ changes: Change[]; position: Position }> {
+    const { last } = this.ticks;
+    // Another process may have made later ticks.
+    const tick = last !== undefined && BigInt(from.upTo) < BigInt(last) ? last : await this.ticks.now();
+    const key = JSON.stringify([source, from, tick]);
+    let found = this.behind.get(key);
+    if (!found) {
+      const { scopes, filters } = source;
+      found = this.feed.next(from, tick, scopes, isFiltered(source) ? [filters] : []);
+      found.catch(() => this.behind.delete(key));
+      this.behind.set(key, found);
+    }
+    const next = await found;
+    if (!next) return { changes: [reset(tick)], position: at(tick) };
+    return { ...next, changes: next.changes.filter(({ fits }) => fits.every(Boolean)) };
+  }
+
+  private join(source: Source, reader: Reader): () => void {
+    const key = JSON.stringify(source);
+    const group = this.groups.get(key) ?? { ...source, readers: new Set() };
+    this.groups.set(key, group);
+    group.readers.add(reader);
+    for (const scope of group.scopes ?? [ALL])
+      this.byScope.set(scope, (this.byScope.get(scope) ?? new Set()).add(group));
+    return () => {
+      if (!group.readers.delete(reader) || group.readers.size > 0) return;
+      this.groups.delete(key);
+      for (const scope of group.scopes ?? [ALL]) {
+        const others = this.byScope.get(scope);
+        if (others?.delete(group) && others.size === 0) this.byScope.delete(scope);
+      }
+    };
+  }
+
+  private advance(): void {
+    if (this.groups.size === 0) return;
+    this.reading ??= this.read().finally(() => {
+      this.reading = undefined;
+    });
+  }
+
+  private async read(): Promise<void> {
+    while (this.position && this.groups.size > 0 && writePosition(this.position) !== this.ticks.last) {
+      const tick = this.ticks.last as string;
+      const groups = [...this.groups.values()];
+      const filtered = groups.filter(isFiltered);
+      const filters = new Map(filtered.map(({ filters }) => [JSON.stringify(filters), filters]));
+      const scopes = groups.some((group) => group.scopes === undefined) ? undefined : [...this.byScope.keys()];
+      const places = new Map([...filters.keys()].map((key, place) => [key, place]));
+      try {
+        const next = await this.feed.next(this.position, tick, scopes, [...filters.values()]);
+        const changes = next?.changes ?? [reset(tick)];
+        const position = next?.position ?? at(tick);
+        await this.dispatch(changes, places);
+        this.position = position;
+      } catch {
+        // Ticks has logged that PostgreSQL cannot be reached.
+        await sleep(AGAIN_MS, undefined, { ref: false });
+      }
+    }
+  }
+
+  private async dispatch(changes: Change[], places: Map<string, number>): Promise<void> {
+    const batches = new Map<Group, Batch>();
+    for (const change of changes) {
+      const groups = change.scope === null ? this.groups.values() : this.groupsOf(change.scope);
+      for (const group of groups) {
+        const place = isFiltered(group) ? places.get(JSON.stringify(group.filters)) : undefined;
+        if (place !== undefined && !change.fits[place] && change.fits.length > 0) continue;
+        const batch = batches.get(group) ?? { changes: [] };
+        batches.set(group, batch);
+        batch.changes.push(change);
+      }
+    }
+    let count = 0;
+    for (const [{ readers }, batch] of batches) {
+      for (const reader of [...readers]) {
+        reader.take(batch);
+        if (++count % TURN === 0) await turn();
+      }
+    }
+  }
+
+  private *groupsOf(scope: string): Iterable<Group> {
+    yield* this.byScope.get(scope) ?? [];
+    yield* this.byScope.get(ALL) ?? [];
+  }
+}
+
+const isFiltered = ({ filters }: Source) => Object.values(filters).some((value) => value !== undefined);
+
+/** Tells readers that they have missed changes, and should read everything again. */
+const reset = (tick: string): Change => ({ id: tick, kind: 'reset', scope: null, json: '{}', fits: [] });

@@ -1,0 +1,162 @@
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { CONFIG, type Config } from '../config.token.js';
+import { Batch } from '../database/batch.js';
+import { Database } from '../database/database.js';
+import { Background } from '../lifecycle/background.js';
+import { Redis } from '../redis/redis.js';
+
+/** Each process with readers asks for a tick after so long, at random, unless it hears that another has just asked. */
+const ASK_MS = { least: 150, most: 250 };
+const CHANNEL = 'floodgate1:ticks';
+const TIDY_MS = 60_000;
+/** Changes that one statement removes. */
+const BATCH = 20_000;
+/** An arbitrary number that nothing else in the database uses as an advisory lock. */
+const TIDY_LOCK = 7_310_421_803;
+
+const IS_FOREIGN = 'pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot())';
+
+/**
+ * Makes a tick if there are changes since the last one. Of several processes that ask at the same time one makes it.
+ * A database that was restored from a dump has ticks of another server, whose transaction numbers mean nothing here.
+ */
+const ASK = {
+  name: 'feed_tick',
+  text: `
+    WITH last AS (SELECT tick, snapshot FROM change_ticks ORDER BY tick DESC LIMIT 1),
+    made AS (
+      INSERT INTO change_ticks (tick, snapshot) SELECT tick + 1, pg_current_snapshot() FROM last
+      WHERE EXISTS (SELECT FROM changes
+        WHERE xid >= pg_snapshot_xmin(last.snapshot) AND NOT pg_visible_in_snapshot(xid, last.snapshot))
+      ON CONFLICT DO NOTHING RETURNING tick)
+    SELECT coalesce((SELECT tick FROM made), tick)::text AS tick, ${IS_FOREIGN} AS "isForeign" FROM last`,
+};
+
+/** Begins anew, at a number that no reader can have seen. */
+const RENEW = `
+  LOCK TABLE change_ticks IN EXCLUSIVE MODE;
+  DELETE FROM changes WHERE EXISTS (SELECT FROM change_ticks WHERE ${IS_FOREIGN});
+  WITH gone AS (DELETE FROM change_ticks WHERE EXISTS (SELECT FROM change_ticks WHERE ${IS_FOREIGN}) RETURNING tick)
+  INSERT INTO change_ticks (tick, snapshot) SELECT max(tick) + 1000000, pg_current_snapshot() FROM gone HAVING count(*) > 0`;
+
+/** $1: seconds that changes are kept. The last tick always stays. */
+const KEPT_TICK = `(SELECT max(tick) FROM change_ticks WHERE at < now() - make_interval(secs => $1))`;
+const TIDY_CHANGES = `
+  DELETE FROM changes WHERE (SELECT pg_try_advisory_xact_lock(${TIDY_LOCK})) AND ctid = ANY (ARRAY(
+    SELECT ctid FROM changes WHERE xid < (SELECT pg_snapshot_xmin(snapshot) FROM change_ticks WHERE tick = ${KEPT_TICK})
+    ORDER BY xid LIMIT ${BATCH})) RETURNING 1`;
+const TIDY_TICKS = `DELETE FROM change_ticks WHERE tick < ${KEPT_TICK}`;
+
+/**
+ * The ticks of the change feed: snapshots, numbered, between which all processes read the same changes. So a reader may go on
+ * at any process, and no transaction that commits late is missed, however long it took.
+ */
+@Injectable()
+export class Ticks implements OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
+  /** The last tick that this process knows of; undefined before the first. */
+  last: string | undefined;
+  private readonly logger = new Logger(Ticks.name);
+  private readonly hearers: ((tick: string) => void)[] = [];
+  private timer: NodeJS.Timeout | undefined;
+  private readonly asked = new Batch(
+    async (asked: undefined[]) => {
+      const tick = await this.ask();
+      return asked.map(() => tick);
+    },
+    1,
+    Number.POSITIVE_INFINITY,
+  );
+  private isFailing = false;
+  private holders = 0;
+
+  constructor(
+    private readonly database: Database,
+    private readonly redis: Redis,
+    private readonly background: Background,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  /** Calls back with each new tick while anybody holds them. */
+  onTick(hear: (tick: string) => void): void {
+    this.hearers.push(hear);
+  }
+
+  /** Goes on asking for ticks. @returns a function that ends it */
+  hold(): () => void {
+    if (this.holders++ === 0) this.wait();
+    let isHeld = true;
+    return () => {
+      if (isHeld) this.holders--;
+      isHeld = false;
+    };
+  }
+
+  /** The last tick, after all that was committed before the call. @throws when PostgreSQL cannot be reached */
+  now(): Promise<string> {
+    return this.asked.get(undefined);
+  }
+
+  onModuleInit(): void {
+    this.redis.listen(CHANNEL, (tick) => this.take(tick));
+  }
+
+  onApplicationBootstrap(): void {
+    this.background.every(TIDY_MS, 'removal of old changes', (ending) => this.tidy(ending));
+  }
+
+  onApplicationShutdown(): void {
+    this.holders = 0;
+    clearTimeout(this.timer);
+  }
+
+  private wait(): void {
+    clearTimeout(this.timer);
+    if (this.holders === 0) return;
+    const { least, most } = ASK_MS;
+    this.timer = setTimeout(() => void this.now().catch(() => {}), least + Math.random() * (most - least)).unref();
+  }
+
+  private async ask(): Promise<string> {
+    try {
+      const [{ tick, isForeign }] = (await this.database.rows<{ tick: string; isForeign: boolean }>(ASK, [])) as [
+        { tick: string; isForeign: boolean },
+      ];
+      if (isForeign) await this.renew();
+      this.isFailing = false;
+      void this.redis.attempt((client) => client.publish(CHANNEL, tick), 0);
+      this.take(tick);
+      return tick;
+    } catch (error) {
+      if (!this.isFailing) this.logger.warn(`Changes cannot be read, and will be later: ${(error as Error).message}`);
+      this.isFailing = true;
+      throw error;
+    } finally {
+      this.wait();
+    }
+  }
+
+  private take(tick: string): void {
+    this.wait();
+    if (this.last !== undefined && BigInt(tick) <= BigInt(this.last)) return;
+    this.last = tick;
+    for (const hear of this.hearers) hear(tick);
+  }
+
+  private async renew(): Promise<void> {
+    this.logger.warn('The changes are those of another server, as after a restore: readers are told to begin anew.');
+    await this.database.transaction((manager) => manager.query(RENEW));
+  }
+
+  private async tidy(ending: AbortSignal): Promise<void> {
+    const kept = [this.config.FEED_KEPT_S];
+    while (!ending.aborted && (await this.database.rows({ text: TIDY_CHANGES }, kept)).length === BATCH);
+    await this.database.rows({ text: TIDY_TICKS }, kept);
+  }
+}
