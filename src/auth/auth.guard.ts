@@ -33,7 +33,7 @@ export class AuthGuard implements CanActivate {
 
   /** Checks a long request again, by its session, since its token may expire meanwhile. */
   async recheck(context: ExecutionContext): Promise<void> {
-    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const request = context.getArgByIndex<FastifyRequest>(0);
     const { caller } = request;
     if (caller) this.admit(request, this.accessTo(context), await this.sessions.callerOf(caller.sessionId));
   }

@@ -55,7 +55,7 @@ export class CollectionGuard implements CanActivate {
 
   /** Checks a long request again. */
   private async recheck(context: ExecutionContext): Promise<void> {
-    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const request = context.getArgByIndex<FastifyRequest>(0);
     const [{ caller }, collection] = [request, await request.collection];
     if (!collection) return;
     const { value } = await this.collections.find(collection.name);

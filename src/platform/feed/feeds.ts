@@ -5,13 +5,14 @@ import { Database } from '../database/database.js';
 import { Answer } from '../http/answer.js';
 import { NDJSON } from '../http/body.js';
 import { invalid } from '../http/problem.js';
+import { forgetHead } from '../http/response.js';
 import { splitUrl } from '../http/split-url.js';
 import { Throttle } from '../throttle/throttle.js';
 import { type Asked, EVENT_STREAM } from './asked.js';
 import { type Change, type Conditions, Feed, type FeedTable, type Source } from './feed.js';
-import { type Events, eventsOf, Listener } from './listener.js';
+import { type Batch, eventsOf, Listener } from './listener.js';
 import { Listeners } from './listeners.js';
-import { type Batch, LiveFeed } from './live-feed.js';
+import { LiveFeed } from './live-feed.js';
 import { at, type Position, readPosition, writePosition } from './position.js';
 import { Ticks } from './ticks.js';
 
@@ -47,6 +48,7 @@ export class Feeds {
     if (wanted !== EVENT_STREAM) return this.lines(live, source, from, asked.wait, request, allowed);
     const caller = request.caller?.id ?? this.throttle.addressOf(request.raw);
     this.listeners.admit(caller);
+    await live.check(source, from);
     return new EventStream((reply) => this.stream(live, source, from, reply, caller, allowed));
   }
 
@@ -86,31 +88,19 @@ export class Feeds {
     caller: string,
     allowed: AbortSignal,
   ): void {
-    const listener = new Listener(raw, () => live.heartbeat);
+    const listener = new Listener(raw, live, allowed);
     this.listeners.add(listener, caller);
     listener.send(eventsOf(`id: ${writePosition(from)}\n\n`));
-    const reader = {
-      get isOpen() {
-        return listener.isOpen;
-      },
-      take: (batch: Batch) => {
-        batch.made ??= eventsOf(batch.changes.map(eventOf).join(''));
-        listener.send(batch.made as Events);
-      },
-    };
-    allowed.addEventListener('abort', () => listener.sendAway(), { once: true });
-    const following = live.follow(source, from, reader).catch((error: Error) => {
+    const following = live.follow(source, from, listener).catch((error: Error) => {
       request.log.warn(`A stream of changes was ended: ${error.message}`);
       listener.sendAway();
     });
     raw.once('close', () => {
       this.listeners.remove(listener);
-      void following.then((leave) => leave?.());
+      void following.then((place) => place && live.leave(place, listener));
     });
   }
 }
-
-const eventOf = ({ id, kind, json }: Change) => `id: ${id}\nevent: ${kind}\ndata: ${json}\n\n`;
 
 /** The first changes behind a position, or none if there are none in time. */
 function firstOf(
@@ -122,31 +112,27 @@ function firstOf(
   allowed: AbortSignal,
 ): Promise<{ changes: Change[]; position: Position }> {
   return new Promise((resolve, reject) => {
-    let leave: (() => void) | undefined;
     let isOpen = true;
     const end = (changes: Change[]) => {
       if (!isOpen) return;
       isOpen = false;
       clearTimeout(timer);
-      raw.socket.off('close', leaveNow);
-      leave?.();
+      raw.socket.off('close', endNow);
       const last = changes.at(-1);
       resolve({ changes, position: (last && readPosition(last.id)) ?? from });
+      void following.then((place) => place && live.leave(place, reader));
     };
-    const leaveNow = () => end([]);
-    const timer = setTimeout(leaveNow, wait);
-    raw.socket.once('close', leaveNow);
-    allowed.addEventListener('abort', leaveNow, { once: true });
+    const endNow = () => end([]);
+    const timer = setTimeout(endNow, wait);
+    raw.socket.once('close', endNow);
+    allowed.addEventListener('abort', endNow, { once: true });
     const reader = {
       get isOpen() {
         return isOpen;
       },
       take: ({ changes }: Batch) => end(changes),
     };
-    live.follow(source, from, reader).then((left) => {
-      leave = left;
-      if (!isOpen) left();
-    }, reject);
+    const following = live.follow(source, from, reader).catch(reject);
   });
 }
 
@@ -164,6 +150,7 @@ class EventStream extends Answer {
     if (request.method === 'HEAD') raw.end();
     else {
       raw.flushHeaders();
+      forgetHead(raw);
       // Listening is no work; its place in admission is for others.
       request.raw.place?.answered();
       this.begin(reply);

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Change } from './feed.js';
 
 /** A reader with more than this unread does not keep up, and is told to come back. */
 const UNREAD_BYTES = 65_536;
@@ -12,47 +12,65 @@ export interface Events {
   chunk: Buffer;
 }
 
+/** Changes for readers of one source; all of them are sent the same events. */
+export interface Batch {
+  changes: Change[];
+  events?: Events;
+}
+
+/** Takes changes as they come, in order. */
+export interface Reader {
+  readonly isOpen: boolean;
+  take(batch: Batch): void;
+}
+
+const eventOf = ({ id, kind, json }: Change) => `id: ${id}\nevent: ${kind}\ndata: ${json}\n\n`;
+
 export function eventsOf(text: string): Events {
   return { text, chunk: Buffer.from(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`) };
 }
 
-/** A reader who keeps a stream of server-sent events open. */
-export class Listener {
-  private readonly socket: Socket;
+/** A reader who keeps a stream of server-sent events open. Its fields are few, since there may be ten thousand. */
+export class Listener implements Reader {
   /** What waited for it at the last look, and at how many looks in a row it had taken nothing. */
   private waited = 0;
   private idle = 0;
 
   /**
    * @param response whose head was sent
-   * @param heartbeat what keeps the connection open, and tells the reader how far it is
+   * @param live whose heartbeat keeps the connection open
+   * @param allowed is aborted when the caller may read no more
    */
   constructor(
     private readonly response: ServerResponse,
-    private readonly heartbeat: () => Events,
-  ) {
-    this.socket = response.req.socket;
-  }
+    private readonly live: { heartbeat: Events },
+    private readonly allowed: AbortSignal,
+  ) {}
 
   get isOpen(): boolean {
-    return !this.response.writableEnded && !this.socket.destroyed;
+    return !this.response.writableEnded && !this.response.req.socket.destroyed;
   }
 
   /** Bytes that wait in this process. */
   get waiting(): number {
-    return this.socket.writableLength;
+    return this.response.req.socket.writableLength;
   }
 
   send({ text, chunk }: Events): void {
     if (!this.isOpen) return;
     if (this.waiting > UNREAD_BYTES) this.sendAway();
     // HTTP/1.0 knows no chunks.
-    else if (this.response.chunkedEncoding) this.socket.write(chunk);
+    else if (this.response.chunkedEncoding) this.response.req.socket.write(chunk);
     else this.response.write(text);
   }
 
+  take(batch: Batch): void {
+    batch.events ??= eventsOf(batch.changes.map(eventOf).join(''));
+    this.send(batch.events);
+  }
+
   beat(): void {
-    if (this.waiting === 0) this.send(this.heartbeat());
+    if (this.waiting === 0) this.send(this.live.heartbeat);
   }
 
   /** Ends the stream. The reader comes back, here or to another replica, and goes on where it was. */
@@ -61,16 +79,17 @@ export class Listener {
     const retry = Math.round(RETRY_MS.least + Math.random() * (RETRY_MS.most - RETRY_MS.least));
     this.response.end(`retry: ${retry}\n\n`);
     // Its head promised to keep the connection, which a replica that stops cannot.
-    this.socket.end();
+    this.response.req.socket.end();
   }
 
   /** For a reader who takes nothing. */
   drop(): void {
-    this.socket.destroy();
+    this.response.req.socket.destroy();
   }
 
   /** @returns at how many looks in a row it had taken nothing of what waits for it */
   look(): number {
+    if (this.allowed.aborted) this.sendAway();
     const { waiting } = this;
     this.idle = waiting > 0 && waiting >= this.waited ? this.idle + 1 : 0;
     this.waited = waiting;

@@ -1,31 +1,22 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { unavailable } from '../http/problem.js';
 import type { Change, Feed, Source } from './feed.js';
-import { type Events, eventsOf } from './listener.js';
+import { type Batch, type Events, eventsOf, type Reader } from './listener.js';
 import { at, type Position, writePosition } from './position.js';
 import type { Ticks } from './ticks.js';
 
-/** Takes changes as they come, in order. */
-export interface Reader {
-  readonly isOpen: boolean;
-  take(batch: Batch): void;
-}
-
 /** Readers of the same source. Each event is made once for all of them. */
-interface Group extends Source {
+export interface Group extends Source {
+  key: string;
   readers: Set<Reader>;
-}
-
-/** Changes for one group, and a place where its readers keep what they make of them. */
-export interface Batch {
-  changes: Change[];
-  made?: unknown;
 }
 
 const AGAIN_MS = 500;
 /** Readers to whom a batch is handed before other work gets its turn. */
 const TURN = 100;
 const ALL = '';
+const MOST_FILTERS = 1000;
 
 /**
  * Hands the changes of a feed to readers as they happen: each is read once for all readers of this process, from the last
@@ -62,22 +53,16 @@ export class LiveFeed {
 
   /**
    * Hands over what has changed since a position, and then what changes.
-   * @returns when the reader has caught up: a function that ends it
+   * @returns once the reader has caught up, its place, for leave(); undefined when it has gone meanwhile
    * @throws Problem invalid-request for a filter's value that is not of its column's type
    */
-  async follow(source: Source, from: Position, reader: Reader): Promise<() => void> {
-    const release = this.ticks.hold();
+  async follow(source: Source, from: Position, reader: Reader): Promise<Group | undefined> {
+    this.ticks.hold();
     try {
       for (let position = from; reader.isOpen; ) {
         if (this.groups.size === 0 && !this.reading) this.position = at(await this.ticks.now());
         const isThere = writePosition(position) === this.id;
-        if (isThere && !this.reading) {
-          const leave = this.join(source, reader);
-          return () => {
-            leave();
-            release();
-          };
-        }
+        if (isThere && !this.reading) return this.join(source, reader);
         if (isThere) await this.reading;
         else {
           const next = await this.next(source, position);
@@ -86,10 +71,34 @@ export class LiveFeed {
         }
       }
     } catch (error) {
-      release();
+      this.ticks.release();
       throw error;
     }
-    return release;
+    this.ticks.release();
+    return undefined;
+  }
+
+  leave(group: Group, reader: Reader): void {
+    if (!group.readers.delete(reader)) return;
+    this.ticks.release();
+    if (group.readers.size > 0) return;
+    this.groups.delete(group.key);
+    for (const scope of group.scopes ?? [ALL]) {
+      const others = this.byScope.get(scope);
+      if (others?.delete(group) && others.size === 0) this.byScope.delete(scope);
+    }
+  }
+
+  /**
+   * Whether a reader can be taken. Each filter is asked of each change, so that there may not be too many.
+   * @throws Problem as follow(), and temporary-reduced-capacity
+   */
+  async check(source: Source, from: Position): Promise<void> {
+    if (!isFiltered(source)) return;
+    if (this.groups.size > MOST_FILTERS && [...this.groups.values()].filter(isFiltered).length > MOST_FILTERS)
+      throw unavailable('There are too many filters just now.', 5);
+    // PostgreSQL converts the filters' values, whether there is a change or not.
+    await this.next(source, from);
   }
 
   /** The next changes of a source: none when there are none yet, and a reset when the position is too old. */
@@ -110,21 +119,14 @@ export class LiveFeed {
     return { ...next, changes: next.changes.filter(({ fits }) => fits.every(Boolean)) };
   }
 
-  private join(source: Source, reader: Reader): () => void {
+  private join(source: Source, reader: Reader): Group {
     const key = JSON.stringify(source);
-    const group = this.groups.get(key) ?? { ...source, readers: new Set() };
+    const group = this.groups.get(key) ?? { ...source, key, readers: new Set() };
     this.groups.set(key, group);
     group.readers.add(reader);
     for (const scope of group.scopes ?? [ALL])
       this.byScope.set(scope, (this.byScope.get(scope) ?? new Set()).add(group));
-    return () => {
-      if (!group.readers.delete(reader) || group.readers.size > 0) return;
-      this.groups.delete(key);
-      for (const scope of group.scopes ?? [ALL]) {
-        const others = this.byScope.get(scope);
-        if (others?.delete(group) && others.size === 0) this.byScope.delete(scope);
-      }
-    };
+    return group;
   }
 
   private advance(): void {

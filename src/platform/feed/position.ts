@@ -10,8 +10,7 @@ export interface Position {
   id: string;
 }
 
-const NUMBER = '[1-9]\\d{0,17}';
-const POSITION = new RegExp(`^(${NUMBER})(?:-(${NUMBER})-(${NUMBER}))?$`);
+const POSITION = /^([1-9]\d{0,17})(?:-([1-9]\d{0,17})-([1-9]\d{0,17}))?$/;
 
 export const positionText = z
   .string()

@@ -88,14 +88,13 @@ export class Ticks implements OnModuleInit, OnApplicationBootstrap, OnApplicatio
     this.hearers.push(hear);
   }
 
-  /** Goes on asking for ticks. @returns a function that ends it */
-  hold(): () => void {
+  /** Goes on asking for ticks, until each holder has released them. */
+  hold(): void {
     if (this.holders++ === 0) this.wait();
-    let isHeld = true;
-    return () => {
-      if (isHeld) this.holders--;
-      isHeld = false;
-    };
+  }
+
+  release(): void {
+    this.holders--;
   }
 
   /** The last tick, after all that was committed before the call. @throws when PostgreSQL cannot be reached */
@@ -118,7 +117,7 @@ export class Ticks implements OnModuleInit, OnApplicationBootstrap, OnApplicatio
 
   private wait(): void {
     clearTimeout(this.timer);
-    if (this.holders === 0) return;
+    if (this.holders <= 0) return;
     const { least, most } = ASK_MS;
     this.timer = setTimeout(() => void this.now().catch(() => {}), least + Math.random() * (most - least)).unref();
   }

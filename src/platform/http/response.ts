@@ -127,3 +127,8 @@ export function sendText(response: ServerResponse, status: number, text: string,
   response.end(bytes);
   return text.length + (bytes?.length ?? 0);
 }
+
+/** Lets go of a head that was sent, 1 KiB for as long as the answer lasts. Node only looks whether there is one. */
+export function forgetHead(response: ServerResponse): void {
+  (response as Own)._header = 'sent';
+}

@@ -1,38 +1,69 @@
 import type { Socket } from 'node:net';
-import { createParamDecorator, type ExecutionContext, Injectable, type PipeTransform } from '@nestjs/common';
+import {
+  createParamDecorator,
+  type ExecutionContext,
+  Injectable,
+  type OnApplicationShutdown,
+  type PipeTransform,
+} from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
+import { showInUse } from '../metrics/in-use.js';
 import { Problem } from './problem.js';
 
 /** How often guards are asked again: it is cheap, and news from another process takes 1 s to arrive. */
 const LOOK_MS = 1500;
+/** Of many thousands of requests, only a part is looked at in a turn. */
+const TURNS = 15;
 
 /** Asks a guard again about a request that it let in. @throws Problem when the guard would refuse it now */
 type Recheck = (context: ExecutionContext) => Promise<void>;
 
+interface Watched {
+  context: ExecutionContext;
+  allowed: AbortController;
+}
+
 /** Watches long requests: meanwhile their callers may lose access, or what they read may be deleted. */
 @Injectable()
-export class LastingRequests {
+export class LastingRequests implements OnApplicationShutdown {
   /** In the order of the guards. Each guard adds its own. */
   readonly rechecks: Recheck[] = [];
+  private readonly watched = new Set<Watched>();
+  private readonly timer = setInterval(() => this.look(), LOOK_MS / TURNS).unref();
+  private turn = 0;
+
+  constructor() {
+    showInUse('watched_requests', () => this.watched.size);
+  }
 
   /** @returns a signal that is aborted, with the problem, once a guard would refuse the request */
   watch(context: ExecutionContext): AbortSignal {
     const allowed = new AbortController();
-    const { raw } = context.switchToHttp().getResponse<FastifyReply>();
-    const look = async () => {
-      // A caller who left before the watch began causes no event, and Node may have set the socket to null.
-      const socket = raw.req.socket as Socket | null;
-      if (raw.closed || !socket || socket.destroyed) return clearInterval(timer);
-      try {
-        for (const recheck of this.rechecks) await recheck(context);
-      } catch (error) {
-        // When the check itself fails, the last result stands.
-        if (error instanceof Problem && error.status < 500) allowed.abort(error);
-      }
-    };
-    const timer = setInterval(look, LOOK_MS).unref();
-    raw.once('close', () => clearInterval(timer));
+    this.watched.add({ context, allowed });
     return allowed.signal;
+  }
+
+  onApplicationShutdown(): void {
+    clearInterval(this.timer);
+  }
+
+  private look(): void {
+    this.turn = (this.turn + 1) % TURNS;
+    let at = 0;
+    for (const one of this.watched) if (at++ % TURNS === this.turn) void this.recheck(one);
+  }
+
+  private async recheck(one: Watched): Promise<void> {
+    const { raw } = one.context.getArgByIndex<FastifyReply>(1);
+    // A caller who left before the watch began causes no event, and Node may have set the socket to null.
+    const socket = raw.req.socket as Socket | null;
+    if (raw.closed || !socket || socket.destroyed || one.allowed.signal.aborted) return void this.watched.delete(one);
+    try {
+      for (const recheck of this.rechecks) await recheck(one.context);
+    } catch (error) {
+      // When the check itself fails, the last result stands.
+      if (error instanceof Problem && error.status < 500) one.allowed.abort(error);
+    }
   }
 }
 
