@@ -45,7 +45,7 @@ export async function createApp(given: Config, tracing?: Tracing, added = NOTHIN
   const config = embedded ? { ...given, DATABASE_URL: embedded.url } : given;
   try {
     await prepareSchema(config, [...migrations, ...added.migrations], (text) => logger.info(text));
-    const { nest, edge } = await assemble(config, logger, added, tracing);
+    const { nest, edge, adapter } = await assemble(config, logger, added, tracing);
     const lifecycle = nest.get(Lifecycle);
     return {
       nest,
@@ -64,7 +64,10 @@ export async function createApp(given: Config, tracing?: Tracing, added = NOTHIN
       },
       async stop() {
         nest.get(PrimaryAndReplicas).giveBackIdle();
-        await lifecycle.drain(config.DRAIN_DELAY_MS, () => edge.close());
+        await lifecycle.drain(config.DRAIN_DELAY_MS, () => {
+          adapter.stopListening();
+          edge.close();
+        });
         await nest.close();
         await Promise.all([embedded?.stop(), tracing?.stop()]);
       },
@@ -109,7 +112,7 @@ async function assemble(config: Config, logger: Logger, added: Added, tracing?: 
   await serveDocument(nest, fastify, config);
   await nest.init();
   adapter.sealRoutes();
-  return { nest, edge };
+  return { nest, edge, adapter };
 }
 
 async function listen(nest: NestFastifyApplication, config: Config): Promise<void> {

@@ -120,7 +120,7 @@ export const platformSettings = {
   SEND_TIMEOUT_MS: setting.integer(100, 600_000).default(10_000),
   /** How long an idle connection stays open: longer than at the load balancer (60 s is common). */
   KEEP_ALIVE_TIMEOUT_MS: setting.integer(100, 3_600_000).default(72_000),
-  /** How long to serve on after SIGTERM while /health/ready says 503. In its second half, answers close connections. */
+  /** How long to serve on after SIGTERM, while /health/ready says 503; in the second half, only to end open connections. */
   DRAIN_DELAY_MS: setting.integer(0, 300_000).default(0).meta({ production: '5000' }),
   /** After the drain delay, how long running requests may take to finish. */
   DRAIN_TIMEOUT_MS: setting.integer(100, 600_000).default(20_000),

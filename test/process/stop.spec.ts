@@ -96,11 +96,12 @@ it('closes idle connections to PostgreSQL as soon as it is told to stop', async 
   expect(await program.end()).toEqual({ code: 0, signal: null });
 });
 
-it('closes persistent connections with an answer in the second half of DRAIN_DELAY_MS', async () => {
+it('takes no new connections in the second half of DRAIN_DELAY_MS, and closes persistent ones with an answer', async () => {
   const { program, admin } = await start({ DRAIN_DELAY_MS: '3000' });
   await admin.put('/api/v1/data/kept', { visibility: 'public' });
-  const agent = new Agent({ keepAlive: true });
-  const connectionOf = async (method: string, path: string) => {
+  // Each has a connection of its own.
+  const agents = Array.from({ length: 3 }, () => new Agent({ keepAlive: true, maxSockets: 1 }));
+  const connectionOf = async (method: string, path: string, agent: Agent) => {
     const [response] = await once(httpRequest(admin.url + path, { agent, method }).end(), 'response');
     response.resume();
     await once(response, 'end');
@@ -108,18 +109,22 @@ it('closes persistent connections with an answer in the second half of DRAIN_DEL
     return response.headers.connection;
   };
   // The edge answers the first two once they are cached, and the pipeline the third.
-  const all = async () => [
-    await connectionOf('GET', '/api/v1/data/kept'),
-    await connectionOf('HEAD', '/api/v1/data/kept'),
-    await connectionOf('GET', '/openapi.json'),
-  ];
+  const asked = [
+    ['GET', '/api/v1/data/kept'],
+    ['HEAD', '/api/v1/data/kept'],
+    ['GET', '/openapi.json'],
+  ] as const;
+  const all = () =>
+    Promise.all(asked.map(([method, path], index) => connectionOf(method, path, agents[index] as Agent)));
+  await connectionOf('GET', '/api/v1/data/kept', agents[0] as Agent);
   await all();
   program.signal('SIGTERM');
   await program.says(/stopping/);
   expect(await all()).toEqual(['keep-alive', 'keep-alive', 'keep-alive']);
   await pause(1800);
+  await expect(connectionOf('GET', '/api/v1/data/kept', new Agent())).rejects.toThrow(/ECONNREFUSED/);
   expect(await all()).toEqual(['close', 'close', 'close']);
-  expect(Object.keys(agent.freeSockets)).toEqual([]);
+  expect(agents.flatMap(({ freeSockets }) => Object.keys(freeSockets))).toEqual([]);
   expect(await program.end()).toEqual({ code: 0, signal: null });
 });
 

@@ -1,6 +1,6 @@
 import cluster from 'node:cluster';
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server } from 'node:net';
+import { type AddressInfo, createServer, Server } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config.token.js';
 import { StartError } from '../start-error.js';
@@ -44,24 +44,30 @@ export const cannotListen = ({ HOST, PORT }: Config, { code, message }: NodeJS.E
       : `Cannot listen on ${HOST}:${PORT}: ${message}`,
   );
 
-/** Opens more listening sockets when the server listens. They hand it their connections and close with it. */
-export function registerAcceptors(fastify: FastifyInstance): void {
-  if (!canShare) return;
+/**
+ * Opens more listening sockets when the server listens. They hand it their connections and close with it.
+ * @returns what closes all of them and leaves connections as they are. http.Server's own close() also ends those that are
+ * idle: in Node 26, also those that it has just accepted and whose requests it has not read yet.
+ */
+export function registerAcceptors(fastify: FastifyInstance): () => void {
   const { server } = fastify;
-  const others: Server[] = [];
+  const all: Server[] = [server];
   server.once('listening', () => {
     const { address: host, port } = server.address() as AddressInfo;
-    while (others.length < ACCEPTORS - 1) {
+    while (canShare && all.length < ACCEPTORS) {
       const other = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => server.emit('connection', socket));
       // The server works as well with one socket fewer.
       other.on('error', () => undefined);
-      others.push(other.listen({ ...accepting, host, port }));
+      all.push(other.listen({ ...accepting, host, port }));
     }
   });
-  let closed: Promise<unknown>;
-  fastify.addHook('preClose', async () => {
-    closed = Promise.all(others.filter(({ listening }) => listening).map((other) => once(other.close(), 'close')));
-  });
+  let closed: Promise<unknown> | undefined;
+  const stopListening = () => {
+    const open = all.filter(({ listening }) => listening);
+    closed ??= Promise.all(open.map((one) => once(Server.prototype.close.call(one), 'close')));
+  };
+  fastify.addHook('preClose', async () => stopListening());
   // onClose runs when the server has no connections left, so the other sockets have none either.
   fastify.addHook('onClose', () => closed);
+  return stopListening;
 }

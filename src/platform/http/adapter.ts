@@ -27,6 +27,9 @@ const MAX_PARAM_LENGTH = 200;
 
 /** Nest's Fastify adapter with this API's errors, body parsers, time-outs and responses in place of the defaults. */
 export class HttpAdapter extends FastifyAdapter {
+  /** Takes no more connections, and leaves those that it has as they are. */
+  readonly stopListening: () => void;
+
   /** @param entrance wraps Fastify's listener, so that it sees every request first */
   constructor(config: Config, logger: Logger, entrance: (pipeline: RequestListener) => RequestListener) {
     super({
@@ -74,7 +77,7 @@ export class HttpAdapter extends FastifyAdapter {
     registerRequestGuard(fastify);
     registerAcceptCheck(fastify);
     registerCompression(fastify);
-    registerAcceptors(fastify);
+    this.stopListening = registerAcceptors(fastify);
     registerConnections(fastify, config.MAX_CONNECTIONS);
     refuseTunnels(fastify);
     // Node would answer 417 without a problem document; RFC 9110 allows ignoring an unknown expectation.

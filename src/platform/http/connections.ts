@@ -187,13 +187,11 @@ export function registerConnections(fastify: FastifyInstance, most: number): voi
       if (response && !response.headersSent) response.shouldKeepAlive = false;
     }
     const timer = setInterval(() => {
-      if (server.listening) return;
       server.closeIdleConnections();
       for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
       if (connections.size === 0) clearInterval(timer);
     }, SWEEP_MS);
-    // A server that never listened has nothing to sweep.
-    if (!server.listening) clearInterval(timer);
+    if (connections.size === 0) clearInterval(timer);
     done();
   });
 }

@@ -12,9 +12,9 @@ export class Lifecycle {
   }
 
   /**
-   * Becomes unready, and resolves after `delayMs`, when balancers have noticed. After half of it they send new connections
-   * elsewhere, but go on using kept-alive ones. So it then calls `sendAway`, which ends each of those with an answer:
-   * otherwise some request would be under way when its connection is closed.
+   * Becomes unready, and resolves after `delayMs`. By half of it, balancers that ask for readiness have noticed, and send
+   * new connections elsewhere. Then it calls `sendAway`, which refuses new connections, so that the others notice too, and
+   * ends each kept-alive one with an answer: otherwise some request would be on its way when its connection is closed.
    */
   async drain(delayMs: number, sendAway: () => void): Promise<void> {
     this.isServing = false;
