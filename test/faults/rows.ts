@@ -101,6 +101,11 @@ export const ROWS: Record<number, { fault: string; mustBe: string }> = {
     fault: '2,000 replicas on one Redis',
     mustBe: 'its load is linear in replicas; an update is seen everywhere within 1 s',
   },
+  54: {
+    fault: 'listeners of a change feed come back',
+    mustBe:
+      'each sees every acknowledged change once or more, those of a record in the order of their commits, and none that it may not see',
+  },
   55: {
     fault: 'readers who take nothing of large answers',
     mustBe:
@@ -113,5 +118,9 @@ export const ROWS: Record<number, { fault: string; mustBe: string }> = {
   57: {
     fault: 'strangers with junk tokens, half bodies and `Expect: 100-continue`, beside signed-in users who send slowly',
     mustBe: 'refused by their head alone; none of the signed-in is refused',
+  },
+  63: {
+    fault: 'listeners of a change feed that never read',
+    mustBe: 'memory bounded; a listener that reads misses nothing; others are answered',
   },
 };
