@@ -7,6 +7,7 @@ import { AuthModule } from './auth/auth.module.js';
 import type { Config } from './config.js';
 import { DataModule } from './data/data.module.js';
 import { HealthModule } from './health/health.module.js';
+import { JobsModule } from './jobs/jobs.module.js';
 import { migrations } from './migrations.js';
 import type { Migration } from './platform/database/migrations/index.js';
 import type { Edge } from './platform/edge/edge.js';
@@ -25,7 +26,7 @@ export interface Added {
 export const NOTHING: Added = { modules: [], migrations: [] };
 
 /** All modules that have routes. Add your own here, and its migration to migrations.ts. */
-const FEATURES = [UsersModule, AuthModule, DataModule, HealthModule, AdminModule];
+const FEATURES = [UsersModule, AuthModule, DataModule, HealthModule, AdminModule, JobsModule];
 
 /** All modules, and what every request passes, in the order in which it meets them. */
 @Module({})

@@ -14,6 +14,8 @@ import { prepareSchema } from './platform/database/schema.js';
 import { Edge } from './platform/edge/edge.js';
 import { accepting, assertFree, cannotListen } from './platform/http/acceptors.js';
 import { HttpAdapter } from './platform/http/adapter.js';
+import { isProbe } from './platform/http/probe.js';
+import { notFound } from './platform/http/problem.js';
 import { Lifecycle } from './platform/lifecycle/lifecycle.js';
 import { releaseMemoryWhenIdle } from './platform/lifecycle/release-memory.js';
 import { AccessLog, registerAccessLog } from './platform/logging/access-log.js';
@@ -83,7 +85,8 @@ export async function createApp(given: Config, tracing?: Tracing, added = NOTHIN
 
 async function assemble(config: Config, logger: Logger, added: Added, tracing?: Tracing) {
   const accessLog = new AccessLog(config, logger, tracing && ((request) => tracing.idsOf(request)));
-  const edge = new Edge(config, accessLog);
+  const isOnlyWorker = config.WORKER === 'only';
+  const edge = new Edge({ ...config, EDGE: config.EDGE && !isOnlyWorker }, accessLog);
   const adapter = new HttpAdapter(config, logger, (pipeline) => {
     const entrance = edge.before(pipeline);
     return tracing?.around(entrance, (url) => edge.routeOf(url)) ?? entrance;
@@ -91,6 +94,7 @@ async function assemble(config: Config, logger: Logger, added: Added, tracing?: 
   const fastify = adapter.getInstance<FastifyInstance>();
   tracing?.register(fastify);
   registerHttpMetrics(fastify);
+  if (isOnlyWorker) refuseAllButProbes(fastify);
   registerAccessLog(fastify, accessLog);
   const root = AppModule.forRoot(config, logger, edge, added);
   const nest = await NestFactory.create<NestFastifyApplication>(root, adapter, {
@@ -128,6 +132,12 @@ async function listen(nest: NestFastifyApplication, config: Config): Promise<voi
     await nest.close();
     throw error instanceof StartError ? error : cannotListen(config, error as NodeJS.ErrnoException);
   }
+}
+
+function refuseAllButProbes(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', ({ raw }, _reply, done) =>
+    done(isProbe(raw) ? undefined : notFound('This process works jobs, and has no API.')),
+  );
 }
 
 /** After a write, the caller reads from the primary for a while, so that replication lag never hides the caller's own change. */

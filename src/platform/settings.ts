@@ -11,6 +11,10 @@ export const platformSettings = {
   PORT: setting.integer(0, 65_535).default(3000),
   /** Processes of the app behind the port, each with its own pool. More than one need REDIS_URL. */
   WEB_CONCURRENCY: setting.integer(1, 128).default(1),
+  /** Jobs: `on` works them beside the requests, `only` answers probes and nothing else, `off` leaves them to others. */
+  WORKER: z.enum(['on', 'only', 'off']).default('on'),
+  /** Most jobs at the same time, per process. */
+  JOB_CONCURRENCY: setting.integer(1, 1000).default(20),
   /** Where clients reach the API; also the `iss` of its tokens. A proxy removes its path, if any, and links have it. */
   PUBLIC_URL: setting.publicUrl.default('http://localhost:3000'),
   /** Proxies whose X-Forwarded-For is trusted: their number, or their addresses or CIDR ranges, separated by commas. */

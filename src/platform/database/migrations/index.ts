@@ -7,6 +7,7 @@ import { CanonicalEmail1764400000000 } from './1764400000000-canonical-email.js'
 import { CanonicalEmailIndex1764500000000 } from './1764500000000-canonical-email-index.js';
 import { RecordCounts1764600000000 } from './1764600000000-record-counts.js';
 import { Changes1764700000000 } from './1764700000000-changes.js';
+import { Jobs1764750000000 } from './1764750000000-jobs.js';
 
 /** A migration's class; its name ends with its time of creation, in ms. */
 export type Migration = new () => MigrationInterface;
@@ -21,4 +22,5 @@ export const shipped: Migration[] = [
   CanonicalEmailIndex1764500000000,
   RecordCounts1764600000000,
   Changes1764700000000,
+  Jobs1764750000000,
 ];
