@@ -78,6 +78,10 @@ export const RUNNING = {
     ['StatefulSet/redis', `${APP}/livenessProbe`, { tcpSocket: { port: 'redis' } }, 'redis may hang for ever'],
     ['DaemonSet/fluent-bit', `${APP}/livenessProbe`, undefined, 'fluent-bit may hang for ever'],
   ],
+  'works jobs in one place': [
+    ['Deployment/floodgate-worker', `${APP}/env/0/value`, 'on', 'WORKER is off,on'],
+    ['Deployment/floodgate-worker', '', undefined, 'WORKER is off'],
+  ],
   'gives a pod enough time to stop': [
     ['Deployment/floodgate', `${POD}/terminationGracePeriodSeconds`, 30, 'is 30, but to end takes up to 30 s'],
     ['ConfigMap/floodgate', '/data/DRAIN_TIMEOUT_MS', '60000', 'to end takes up to 70 s'],
@@ -100,7 +104,7 @@ export const RUNNING = {
   'has connections for all its pods': [
     ['ScaledObject/floodgate', '/spec/maxReplicaCount', 30, '30 pods may take 690 connections of 580'],
     ['ConfigMap/floodgate', '/data/DATABASE_POOL_SIZE', '20', '24 pods may take 900 connections of 580'],
-    ['Pooler/floodgate-db-pooler', '/spec/instances', 1, '24 pods may take 540 connections of 0'],
+    ['Pooler/floodgate-db-pooler', '/spec/instances', 1, '24 pods may take 612 connections of 0'],
     ['Pooler/floodgate-db-pooler', '/spec/pgbouncer/parameters/default_pool_size', '100', 'connections of 480'],
     ['Deployment/floodgate', '/spec/minReadySeconds', undefined, '24 pods may take 810 connections of 580'],
     ['ConfigMap/floodgate', '/data/DRAIN_TIMEOUT_MS', '30000', '24 pods may take 630 connections of 580'],

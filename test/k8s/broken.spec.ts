@@ -14,7 +14,7 @@ const BROKEN: Record<CheckName, Break[]> = { ...WIRING, ...RUNNING, ...GUARDS };
 /** The manifests whose copies are broken: together they have every kind of object. */
 const WHOLE: [name: string, ...components: string[]][] = [
   ['overlays/production', 'external-secrets', 'pull-secret'],
-  ['base', 'ingress', 'postgres', 'postgres-monitoring', 'redis', 'monitoring', 'autoscale-qps', 'tracing'],
+  ['base', 'ingress', 'postgres', 'postgres-monitoring', 'redis', 'monitoring', 'autoscale-qps', 'tracing', 'workers'],
 ];
 
 describeWith('kubectl', 'Broken Kubernetes manifests', () => {

@@ -8,7 +8,15 @@ import type { Check } from './objects.js';
 import { spreadCheck } from './operated.js';
 import { hostsCheck, listenersCheck, namespacesCheck, referencesCheck, volumesCheck } from './references.js';
 import { rolesCheck } from './roles.js';
-import { budgetCheck, graceCheck, hangingCheck, probesCheck, scalersCheck, strategyCheck } from './rollout.js';
+import {
+  budgetCheck,
+  graceCheck,
+  hangingCheck,
+  probesCheck,
+  scalersCheck,
+  strategyCheck,
+  workersCheck,
+} from './rollout.js';
 import { portsCheck, selectorsCheck } from './selectors.js';
 import { firstAdminCheck, secretsCheck, settingsCheck } from './settings.js';
 import { watchedCheck } from './watched.js';
@@ -29,6 +37,7 @@ export const CHECKS = {
   'probes three routes that the app has': probesCheck,
   'restarts containers that hang': hangingCheck,
   'gives a pod enough time to stop': graceCheck,
+  'works jobs in one place': workersCheck,
   'removes no pod before a new one is ready': strategyCheck,
   'has one autoscaler, and no fixed number of replicas': scalersCheck,
   'has connections for all its pods': connectionsCheck,

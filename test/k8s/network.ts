@@ -64,8 +64,9 @@ const OTHERS: Party[] = [
 /** The intended connections: sources, targets and ports. Parties that do not exist are skipped. */
 const MEANT: [sources: string, targets: string, ...ports: number[]][] = [
   ['prometheus gateway ingress', 'floodgate', 3000],
-  ['floodgate', 'redis', 6379],
-  ['floodgate', 'postgres floodgate-db floodgate-db-pooler', 5432],
+  ['prometheus', 'floodgate-worker', 3000],
+  ['floodgate floodgate-worker', 'redis', 6379],
+  ['floodgate floodgate-worker', 'postgres floodgate-db floodgate-db-pooler', 5432],
   ['inside', 'dns dns-on-node', 53],
   ['inside', 'openshift-dns', 5353],
   ['floodgate', 'collector', 4318],

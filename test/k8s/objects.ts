@@ -136,8 +136,16 @@ export const containersOf = ({ spec }: Workload): Container[] => [
 /** The app's Deployment. */
 export const appOf = (objects: Manifest[]) => named<Workload>(objects, 'Deployment', 'floodgate');
 
-export const appContainerOf = (objects: Manifest[]) =>
-  appOf(objects).spec.template.spec.containers.find(({ name }) => name === 'floodgate') as Container;
+/** The app's Deployment, and that of the workers if there is one. */
+export const appsOf = (objects: Manifest[]): Workload[] => [
+  appOf(objects),
+  ...ofKind<Workload>(objects, 'Deployment').filter(({ metadata }) => metadata.name === 'floodgate-worker'),
+];
+
+/** The container of the app's pods that serves or works. */
+export const mainOf = ({ containers }: PodSpec) => containers.find(({ name }) => name === 'floodgate') as Container;
+
+export const appContainerOf = (objects: Manifest[]) => mainOf(appOf(objects).spec.template.spec);
 
 export const selects = ({ matchLabels = {}, matchExpressions = [] }: Selector, labels: Labels = {}) =>
   Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&

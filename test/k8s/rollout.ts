@@ -1,6 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { loadConfig } from '../../src/config.js';
-import { appContainerOf, appOf, type Check, idOf, type Manifest, named, ofKind, workloadsOf } from './objects.js';
+import {
+  appContainerOf,
+  appOf,
+  appsOf,
+  type Check,
+  idOf,
+  type Manifest,
+  mainOf,
+  named,
+  ofKind,
+  workloadsOf,
+} from './objects.js';
 import { environmentOf } from './settings.js';
 
 const routes = Object.keys(JSON.parse(readFileSync('openapi.json', 'utf8')).paths);
@@ -32,13 +43,24 @@ export const hangingCheck: Check = (objects) =>
     );
 
 /** A stopping pod has enough time to sleep, drain and end before it is killed. */
-export const graceCheck: Check = (objects) => {
-  const { DRAIN_DELAY_MS, DRAIN_TIMEOUT_MS } = loadConfig(environmentOf(objects, appContainerOf(objects)).environment);
-  const sleep = appContainerOf(objects).lifecycle?.preStop?.sleep?.seconds;
-  const grace = appOf(objects).spec.template.spec.terminationGracePeriodSeconds ?? 30;
-  if (!sleep) return ['no preStop.sleep: requests come in after the listener has gone'];
-  const needed = sleep + (DRAIN_DELAY_MS + DRAIN_TIMEOUT_MS) / 1000;
-  return grace > needed ? [] : [`terminationGracePeriodSeconds is ${grace}, but to end takes up to ${needed} s`];
+export const graceCheck: Check = (objects) =>
+  appsOf(objects).flatMap(({ spec: { template } }) => {
+    const container = mainOf(template.spec);
+    const { DRAIN_DELAY_MS, DRAIN_TIMEOUT_MS } = loadConfig(environmentOf(objects, container).environment);
+    const sleep = container.lifecycle?.preStop?.sleep?.seconds;
+    const grace = template.spec.terminationGracePeriodSeconds ?? 30;
+    if (!sleep) return ['no preStop.sleep: requests come in after the listener has gone'];
+    const needed = sleep + (DRAIN_DELAY_MS + DRAIN_TIMEOUT_MS) / 1000;
+    return grace > needed ? [] : [`terminationGracePeriodSeconds is ${grace}, but to end takes up to ${needed} s`];
+  });
+
+/** Where there are workers, jobs are worked by them alone; else by the app. */
+export const workersCheck: Check = (objects) => {
+  const [app, worker] = appsOf(objects).map(
+    ({ spec }) => environmentOf(objects, mainOf(spec.template.spec)).environment,
+  );
+  const said = [app?.WORKER, worker?.WORKER].join();
+  return said === (worker ? 'off,only' : ',') ? [] : [`WORKER is ${said}`];
 };
 
 /** A rollout removes no pod before a new one is ready. */
@@ -79,6 +101,7 @@ export const scalersCheck: Check = (objects) => {
     ...both.map((workload) => `${idOf(workload)} has replicas and an autoscaler`),
     ...(app === 1 ? [] : [`${app} autoscalers for one Deployment`]),
     ...ofKind<ScaledObject>(objects, 'ScaledObject')
+      .filter(({ metadata: { name } }) => name === 'floodgate')
       .filter(
         ({ metadata: { annotations }, spec }) =>
           annotations?.['scaledobject.keda.sh/transfer-hpa-ownership'] !== 'true' ||

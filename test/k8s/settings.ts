@@ -2,6 +2,7 @@ import { loadConfig, settings } from '../../src/config.js';
 import type { SettingMeta } from '../../src/platform/setting.js';
 import {
   appOf,
+  appsOf,
   type Check,
   type Container,
   containersOf,
@@ -15,7 +16,10 @@ import { printedSecrets } from './secret.js';
 type Secrets = Record<string, Record<string, string>>;
 
 /** The app starts with exactly the settings of its containers. */
-export const settingsCheck: Check = (objects) => containersOf(appOf(objects)).flatMap((one) => startOf(objects, one));
+export const settingsCheck: Check = (objects) =>
+  appsOf(objects)
+    .flatMap(containersOf)
+    .flatMap((one) => startOf(objects, one));
 
 function startOf(objects: Manifest[], container: Container): string[] {
   const { environment, complaints } = environmentOf(objects, container);

@@ -1,3 +1,4 @@
+import { ADMIN } from '../support/app.js';
 import { Client } from '../support/client.js';
 import { until } from '../support/collections.js';
 import type { TestDatabase } from '../support/database.js';
@@ -18,7 +19,7 @@ afterEach(async () => {
 });
 
 const started = async (settings: Record<string, string> = {}) => {
-  const program = startJobs(database.url, settings);
+  const program = startJobs(database.url, { ADMIN_EMAIL: ADMIN.email, ADMIN_PASSWORD: ADMIN.password, ...settings });
   await program.url();
   return program;
 };
@@ -102,9 +103,9 @@ it('works one at a time where that is declared, over all replicas', async () => 
 
 describe('WORKER', () => {
   const outcome = async (program: Program) => {
-    const client = new Client(await program.url());
+    const url = await program.url();
     const paths = ['/health/ready', '/metrics', '/api/v1/users/me', '/docs', '/'];
-    return Promise.all(paths.map(async (path) => (await client.get(path)).status));
+    return Promise.all(paths.map(async (path) => (await fetch(url + path)).status));
   };
 
   it('only: works jobs, and answers nothing but probes', async () => {
@@ -134,7 +135,7 @@ it('counts jobs in /metrics, and what waits for how long', async () => {
   await enqueue(database, 3, { ms: 8000, failures: 1 });
   const figure = async (name: string) => {
     const { text } = await client.get('/metrics');
-    return Number(new RegExp(`^${name}(?:\\{job="test.note"\\})? (\\S+)$`, 'm').exec(text)?.[1]);
+    return Number(new RegExp(`^${name}(?:\\{queue="test.note"\\})? (\\S+)$`, 'm').exec(text)?.[1]);
   };
   await until(async () => (await figure('jobs_active')) === 1);
   await until(async () => (await figure('jobs_waiting')) === 2, 20);
@@ -165,7 +166,7 @@ it('loses no job when PostgreSQL is restarted under them, and says so in few lin
     await until(async () => (await server.query<{ count: number }>(left))[0]?.count === 0, 40);
     expectUnharmed(...programs);
     for (const program of programs) {
-      const lines = entries(program).filter((entry) => ['Jobs', 'JobWorker'].includes(entry.log?.logger));
+      const lines = entries(program).filter((entry) => ['Jobs', 'JobWorker'].includes(entry['log.logger']));
       expect(lines.filter(({ message }) => /^Jobs (?:wait|go on)/.test(message)).length).toBeGreaterThanOrEqual(2);
       expect(lines.length).toBeLessThan(60);
     }

@@ -18,7 +18,7 @@ const TABLE = `
 
 /** The built app with jobs, as a process. */
 export const startJobs = (url: string, settings: Record<string, string> = {}): Program =>
-  new Program('../test/support/jobs-program.mjs', { ...productionSettings(url), ...settings });
+  new Program('../test/support/app-with-jobs.mjs', { ...productionSettings(url), ...settings });
 
 /** An empty database with the table of notes. */
 export async function databaseOfNotes(): Promise<TestDatabase> {

@@ -8,17 +8,17 @@ import { Jobs } from './jobs.js';
 
 type Read = (figures: Figures) => number | null | undefined;
 
-/** Figures of each job. Those of queues are the same in all processes that work jobs, and absent in others. */
+/** Figures of each job, whose name is its queue's. Those of queues are the same in all processes that work jobs, and absent in others. */
 const described = (name: string, help: string, read: Read) => ({
   name,
   help,
-  labelNames: ['job'],
+  labelNames: ['queue'],
   inject: [JobWorker],
   collect(this: Gauge | Counter, worker: JobWorker) {
     this.reset();
-    for (const [job, figures] of worker.figures()) {
+    for (const [queue, figures] of worker.figures()) {
       const value = read(figures);
-      if (typeof value === 'number') this.inc({ job }, value);
+      if (typeof value === 'number') this.inc({ queue }, value);
     }
   },
 });

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { JobWithMetadata } from 'pg-boss';
+import { Batch } from '../database/batch.js';
 import { StartError } from '../start-error.js';
 import { type Attempt, JOB, type JobDefinition } from './definition.js';
 import { type JobData, Jobs } from './jobs.js';
@@ -11,6 +12,8 @@ const DEAD_KEPT_S = 30 * 86_400;
 const YEAR_S = 365 * 86_400;
 /** A worker that gives no sign of life for so long is lost, and another one takes its jobs. */
 const HEARTBEAT_S = 15;
+/** The most jobs that are removed in one commit. */
+const ENDS_AT_ONCE = 100;
 /** How long the row of a dead job stays beside the one in the queue of dead jobs. */
 const KEPT_S = 60;
 const USUAL = {
@@ -30,6 +33,8 @@ export interface Handler {
   work(payload: unknown, attempt: Attempt): Promise<unknown>;
   /** Those in hand, each with what stops it. */
   active: Map<JobWithMetadata<JobData>, AbortController>;
+  /** Removes those that are done, many in one commit. */
+  ends: Batch<JobWithMetadata<JobData>, true>;
   /** Whether there are probably jobs to fetch. */
   isDue: boolean;
   done: number;
@@ -57,7 +62,12 @@ export class JobQueues {
         const { name } = definition;
         if (this.handlers.has(name) || name === DEAD) throw new StartError(`Two methods take the job ${name}`);
         const work: Handler['work'] = (payload, attempt) => instance[method](payload, attempt);
-        this.handlers.set(name, { definition, work, active: new Map(), isDue: false, done: 0, failed: 0 });
+        const end = async (jobs: JobWithMetadata<JobData>[]) => {
+          await this.jobs.boss.deleteJob(name, jobs);
+          return jobs.map(() => true as const);
+        };
+        const ends = new Batch(end, 1, ENDS_AT_ONCE);
+        this.handlers.set(name, { definition, work, ends, active: new Map(), isDue: false, done: 0, failed: 0 });
       }
     }
   }

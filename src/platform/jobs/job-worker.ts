@@ -171,9 +171,8 @@ export class JobWorker implements OnApplicationBootstrap, BeforeApplicationShutd
         throw error;
       }
     }).then(() => undefined, messageOf);
-    const { boss } = this.jobs;
     await this.tell(stop.signal, () =>
-      failure === undefined ? boss.deleteJob(name, job) : boss.fail(name, job, { message: failure }),
+      failure === undefined ? handler.ends.get(job) : this.jobs.boss.fail(name, job, { message: failure }),
     );
     handler[failure === undefined ? 'done' : 'failed']++;
     handler.active.delete(job);

@@ -11,7 +11,7 @@ import type { JobDefinition } from './definition.js';
 import { currentTrace, type Trace } from './job-traces.js';
 
 /** The most connections that a process opens for its jobs, beside the pool for requests. */
-const CONNECTIONS = 3;
+const CONNECTIONS = 2;
 /** How often lost workers and jobs whose time is up are looked for, by one process of all. */
 const LOOK_S = 5;
 const CRON_LOOK_S = 15;
