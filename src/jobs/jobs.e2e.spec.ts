@@ -104,6 +104,10 @@ it('lets one job of a key wait, where that is declared', async () => {
   await worked('once', 2);
 });
 
+it('has the schema of this pg-boss: for a later one, add a migration with its getMigrationPlans()', async () => {
+  expect([await jobs.boss.schemaVersion(), (await jobs.boss.detectSchemaDrift()).ok]).toEqual([46, true]);
+});
+
 describe('a job that fails', () => {
   it('is tried again after a pause, then it is dead, and an admin may have it done anew', async () => {
     isBroken = true;

@@ -11,7 +11,7 @@ export const platformSettings = {
   PORT: setting.integer(0, 65_535).default(3000),
   /** Processes of the app behind the port, each with its own pool. More than one need REDIS_URL. */
   WEB_CONCURRENCY: setting.integer(1, 128).default(1),
-  /** Jobs: `on` works them beside the requests, `only` answers probes and nothing else, `off` leaves them to others. */
+  /** Jobs: `on` works them beside the requests, `only` answers nothing but probes, `off` leaves them, and removing orphaned rows, to others. */
   WORKER: z.enum(['on', 'only', 'off']).default('on'),
   /** Most jobs at the same time, per process. */
   JOB_CONCURRENCY: setting.integer(1, 1000).default(20),

@@ -130,6 +130,20 @@ export const CASES: Record<string, AlertCase> = {
     summary: 'What was kept is given out, as it cannot be read anew.',
     silent: { [ofApp('cache_refresh_failures_total')]: '500x20' },
   },
+  FloodgateJobsLate: {
+    after: 15,
+    fires: { [ofApp('jobs_oldest_waiting_seconds', 'queue="orders.remind"')]: '0+60x20' },
+    labels: { ...warning, queue: 'orders.remind' },
+    summary: 'A job orders.remind has waited for 15m 0s.',
+    silent: { [ofApp('jobs_oldest_waiting_seconds', 'queue="orders.remind"')]: '290x20' },
+  },
+  FloodgateJobsDead: {
+    after: 5,
+    fires: { [ofApp('jobs_dead')]: '2x10', [ofApp('jobs_dead', '', 'floodgate-b')]: '2x10' },
+    labels: warning,
+    summary: 'Jobs whose attempts have all failed: 2.',
+    silent: { [ofApp('jobs_dead')]: '0x10' },
+  },
   FloodgateRestarts: {
     after: 10,
     fires: { [restarts]: '4 4 5x10' },

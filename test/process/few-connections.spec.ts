@@ -43,7 +43,7 @@ describe.each([3, 4, 6])('a role that may open %d connections', (limit) => {
   beforeAll(async () => {
     database = await createDatabase();
     await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'of-the-few' CONNECTION LIMIT ${limit}`);
-    await database.query(`GRANT ALL ON SCHEMA public TO ${role}`);
+    await database.query(`GRANT ALL ON SCHEMA public TO ${role}; CREATE SCHEMA pgboss AUTHORIZATION ${role}`);
   });
   afterAll(async () => {
     await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
@@ -67,7 +67,9 @@ it('serves with the few connections that others leave, and reports that PostgreS
     await server.query('ALTER SYSTEM SET superuser_reserved_connections = 2');
     await server.stop();
     await server.restart();
-    await server.query(`CREATE ROLE app LOGIN PASSWORD 'of-the-app'; GRANT ALL ON SCHEMA public TO app`);
+    await server.query(
+      `CREATE ROLE app LOGIN PASSWORD 'of-the-app'; GRANT ALL ON SCHEMA public TO app; GRANT CREATE ON DATABASE floodgate TO app`,
+    );
     const url = new URL(server.url);
     Object.assign(url, { username: 'app', password: 'of-the-app' });
     const one = await start(url.href);

@@ -25,7 +25,7 @@ let settings: Record<string, string>;
 beforeAll(async () => {
   database = await createDatabase();
   await database.query(`CREATE ROLE ${ROLE} LOGIN PASSWORD '${of('database')}'`);
-  await database.query(`GRANT ALL ON SCHEMA public TO ${ROLE}`);
+  await database.query(`GRANT ALL ON SCHEMA public TO ${ROLE}; CREATE SCHEMA pgboss AUTHORIZATION ${ROLE}`);
   redis = await TestRedis.start('--requirepass', of('redis'));
   collector = await Collector.start();
   toDatabase = await forward(database.url);

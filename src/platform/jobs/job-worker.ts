@@ -72,8 +72,9 @@ export class JobWorker implements OnApplicationBootstrap, BeforeApplicationShutd
 
   async onApplicationBootstrap(): Promise<void> {
     this.queues.discover();
+    if (this.queues.handlers.size === 0) return;
     // Without PostgreSQL, or the schema, it is tried again.
-    await this.begin().catch(() => this.jobs.boss.stop({ graceful: false }));
+    await this.declare().catch(() => {});
     this.loop = this.run();
     this.beat = setInterval(() => void this.touch().catch(() => {}), BEAT_MS).unref();
     this.jobs.onEnqueued = (name) => {
@@ -87,9 +88,8 @@ export class JobWorker implements OnApplicationBootstrap, BeforeApplicationShutd
   async beforeApplicationShutdown(): Promise<void> {
     this.ending.abort();
     this.woken.abort();
-    await this.loop;
     const patience = sleep(PATIENCE * this.config.DRAIN_TIMEOUT_MS, undefined, { ref: false });
-    await Promise.race([Promise.all(this.running), patience]);
+    await Promise.race([this.loop?.then(() => Promise.all(this.running)), patience]);
     clearInterval(this.beat);
     for (const [name, { active }] of this.busy()) {
       for (const stop of active.values()) stop.abort(new Error('The process ends.'));
@@ -105,17 +105,17 @@ export class JobWorker implements OnApplicationBootstrap, BeforeApplicationShutd
     ]);
   }
 
-  private async begin(): Promise<void> {
-    await this.queues.declare();
-    if (this.config.WORKER !== 'off') await this.jobs.boss.start();
+  private async declare(): Promise<void> {
+    if (!this.isDeclared) await this.queues.declare();
     this.isDeclared = true;
   }
 
   private async run(): Promise<void> {
     for (let pause = POLL_MS; !this.ending.signal.aborted; ) {
       try {
-        if (!this.isDeclared) await this.begin();
+        await this.declare();
         if (this.config.WORKER === 'off') return;
+        await this.jobs.boss.start();
         await this.fetch();
         pause = POLL_MS;
       } catch (error) {

@@ -1,4 +1,5 @@
-import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { CONFIG, type Config } from '../config.token.js';
 import { Database } from '../database/database.js';
 import { Background } from '../lifecycle/background.js';
 import { KEPT } from './idempotency.js';
@@ -29,9 +30,12 @@ export class Leftovers implements OnApplicationBootstrap {
   constructor(
     private readonly database: Database,
     private readonly background: Background,
+    @Inject(CONFIG) private readonly config: Config,
   ) {}
 
   onApplicationBootstrap(): void {
+    // There it would take time from requests, and other processes do it.
+    if (this.config.WORKER === 'off') return;
     this.background.every(INTERVAL_MS, 'removal of orphaned rows', (ending) => this.remove(ending));
     this.background.every(KEYS_INTERVAL_MS, 'removal of expired idempotency keys', () => this.removeExpiredKeys());
   }

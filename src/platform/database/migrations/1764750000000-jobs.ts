@@ -8,9 +8,14 @@ export class Jobs1764750000000 implements MigrationInterface {
   transaction = false;
 
   async up(runner: QueryRunner): Promise<void> {
-    const [{ isThere }] = await runner.query(`SELECT to_regclass('pgboss.version') IS NOT NULL AS "isThere"`);
-    // It is there already if an earlier run was cut off before it was recorded.
-    if (!isThere) await runner.query(getConstructionPlans('pgboss'));
+    const [{ schema, tables }] = await runner.query(
+      `SELECT to_regnamespace('pgboss') AS schema, to_regclass('pgboss.version') AS tables`,
+    );
+    // They are there already if an earlier run was cut off before it was recorded.
+    if (tables !== null) return;
+    // Made before by an owner of the database, it needs no right to create one.
+    if (schema === null) await runner.query('CREATE SCHEMA pgboss');
+    await runner.query(getConstructionPlans('pgboss', { createSchema: false }));
   }
 
   async down(runner: QueryRunner): Promise<void> {
