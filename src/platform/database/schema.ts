@@ -98,9 +98,11 @@ export const migrate = (config: Config, migrations: Migration[], say: Say): Prom
 export const revert = (config: Config, migrations: Migration[], say: Say): Promise<string | undefined> =>
   inTurn(config, migrations, say, async (dataSource, client) => {
     const [last] = (await appliedTo(client)).sort((a, b) => versionOf(b) - versionOf(a));
-    if (last && !migrations.some((migration) => nameOf(migration) === last))
-      throw new StartError(`${last} is not in this build: take it back where it is.`);
-    await dataSource.undoLastMigration({ transaction: 'each' });
+    const migration = migrations.find((one) => nameOf(one) === last);
+    if (last && !migration) throw new StartError(`${last} is not in this build: take it back where it is.`);
+    // TypeORM heeds a migration's own wish only on the way up.
+    const isAlone = migration && new migration().transaction === false;
+    await dataSource.undoLastMigration({ transaction: isAlone ? 'none' : 'each' });
     return last;
   });
 
