@@ -69,7 +69,8 @@ export class RecordsService {
    * @throws Problem not-found
    */
   async get(name: string, collection: Found | Promise<Found>, id: string): Promise<StoredRow> {
-    const record = await this.records.find(recordPath(name, id), id);
+    const known = collection instanceof Promise ? undefined : collection?.id;
+    const record = await this.records.find(recordPath(name, id), id, known);
     if (!record || record.collectionId !== (await collection)?.id) throw missing();
     return record;
   }

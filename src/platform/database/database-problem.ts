@@ -17,6 +17,8 @@ const connectionTexts =
 /** read_only_sql_transaction: the server is in recovery or set to read-only. */
 export const READ_ONLY = '25006';
 export const TOO_MANY_CONNECTIONS = '53300';
+/** Without a constraint's name, it says that a partition is missing. */
+const CHECK_VIOLATION = '23514';
 
 /** The SQLSTATE of a failed query, also when TypeORM has wrapped the error. */
 export function sqlState(error: unknown): string | undefined {
@@ -36,6 +38,8 @@ export const brokenConstraint = (error: unknown): string | undefined =>
 /** The 503 for a temporary database failure; undefined for any other error. */
 export function databaseProblem(error: unknown): Problem | undefined {
   const state = sqlState(error);
+  if (state === CHECK_VIOLATION && !brokenConstraint(error))
+    return unavailable('The database has no place for this now.');
   if (state !== undefined) return passing.test(state) ? unavailable('The database cannot do this now.') : undefined;
   const { code, message, syscall } = firstOf(driverError(error));
   const isSystemError = code !== undefined && syscall !== undefined;

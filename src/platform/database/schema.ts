@@ -7,6 +7,7 @@ import { ClientWithTimeout } from './client-with-timeout.js';
 import { sqlState } from './database-problem.js';
 import { grantTo } from './grants.js';
 import type { Migration } from './migrations/index.js';
+import { missingPartitions } from './partitions.js';
 import { urlForPg } from './url.js';
 
 /** An arbitrary number that no other advisory lock in the database uses. */
@@ -60,8 +61,8 @@ export async function isMigrated(database: Client | Pool, migrations: Migration[
 
 /**
  * Makes sure that the schema fits this build, before anything else uses it.
- * @throws StartError when the database cannot be used, is too old, has another encoding or a schema newer than this
- *   build
+ * @throws StartError when the database cannot be used, is too old, has another encoding, lacks a partition or has a
+ *   schema newer than this build
  */
 export async function prepareSchema(config: Config, migrations: Migration[], say: Say): Promise<void> {
   const applied = await withClient(config, async (client) => {
@@ -69,6 +70,9 @@ export async function prepareSchema(config: Config, migrations: Migration[], say
     if (number < 180_000) throw tooOld(version);
     if (encoding !== 'UTF8')
       throw new StartError(`The database has the encoding ${encoding}, which lacks characters: create it with UTF8.`);
+    const missing = await missingPartitions(client);
+    if (missing.length > 0)
+      throw new StartError(`The database lacks partitions: attach (or create) those of ${missing.join(', ')}.`);
     return appliedTo(client);
   });
   const own = Math.max(0, ...migrations.map((migration) => versionOf(nameOf(migration))));

@@ -51,6 +51,7 @@ export class Leftovers implements OnApplicationBootstrap {
   }
 
   private async remove(ending: AbortSignal): Promise<void> {
+    if ((await this.database.rows({ text: 'SELECT FROM removals LIMIT 1' }, [])).length === 0) return;
     for (let batch = 0; batch < BATCHES && !ending.aborted && (await this.removeBatch()); batch++);
   }
 
@@ -66,8 +67,8 @@ export class Leftovers implements OnApplicationBootstrap {
       if (!removal) return false;
       let removed = 0;
       for (const rows of this.rows) {
-        const [table] = rows.split(' ', 1);
-        const batch = `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${rows} LIMIT ${BATCH}))`;
+        // Both times with the id, since another partition has rows at the same places.
+        const batch = `DELETE FROM ${rows} AND ctid = ANY (ARRAY(SELECT ctid FROM ${rows} LIMIT ${BATCH}))`;
         removed += (await manager.query<[unknown[], number]>(batch, [removal.id]))[1];
       }
       if (removal.settled && removed < BATCH)

@@ -49,6 +49,7 @@ interface Asked {
   /** Its name in the cache. */
   name: string;
   id: string;
+  parent: string | undefined;
 }
 
 /** A row that is locked until the transaction ends. */
@@ -86,9 +87,12 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     this.lists = new Lists(table, options.filters ?? {}, options.rowBytes ?? USUAL_ROW_BYTES);
   }
 
-  /** @param name the row's name in the cache, on all replicas */
-  find(name: string, id: string): Promise<Stored<T, K> | undefined> {
-    return this.reads.get({ name, id: id.toLowerCase() });
+  /**
+   * @param name the row's name in the cache, on all replicas
+   * @param parent the id of the row's parent, where it is known at once: it spares a split table a search of all parts
+   */
+  find(name: string, id: string, parent?: string): Promise<Stored<T, K> | undefined> {
+    return this.reads.get({ name, id: id.toLowerCase(), parent });
   }
 
   /** Reads the second tier, and the rest from the primary: a lagging replica would put old values in the cache. */
@@ -98,11 +102,18 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     const kept = isShared ? await this.shared.getMany<Stored<T, K>>(asked.map(({ name }) => name)) : [];
     const missing = asked.filter((_, at) => kept[at] === undefined);
     const ids = [...new Set(missing.map(({ id }) => id))];
-    const rows = ids.length > 0 ? await this.database.rows<Stored<T, K>>(this.statements.getMany, [ids]) : [];
+    const rows = ids.length > 0 ? await this.readRows(ids, [...new Set(missing.map(({ parent }) => parent))]) : [];
     const found = new Map(rows.map((row) => [row.id, row]));
     const present = missing.filter(({ id }) => found.has(id));
     if (isShared) this.shared.setMany(new Map(present.map(({ name, id }) => [name, found.get(id)])), begun);
     return asked.map(({ id }, at) => kept[at] ?? found.get(id));
+  }
+
+  private readRows(ids: string[], [parent, ...others]: (string | undefined)[]): Promise<Stored<T, K>[]> {
+    const { getMany, getManyWithin } = this.statements;
+    // With several parents, PostgreSQL would look for each id with each of them.
+    if (!getManyWithin || parent === undefined || others.length > 0) return this.database.rows(getMany, [ids]);
+    return this.database.rows(getManyWithin, [ids, parent]);
   }
 
   /**
@@ -170,12 +181,10 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     work: (locked: Locked<T, K> | undefined) => Promise<R>,
     parent?: string,
   ): Promise<R> {
+    const key = parent === undefined ? [id] : [id, parent];
     const changed = this.database.transaction(async (manager) => {
-      const [row] = await manager.query<Stored<T, K>[]>(
-        this.statements.lock,
-        parent === undefined ? [id] : [id, parent],
-      );
-      return work(row && this.locked(row, manager));
+      const [row] = await manager.query<Stored<T, K>[]>(this.statements.lock, key);
+      return work(row && this.locked(row, key, manager));
     });
     try {
       return await changed;
@@ -187,21 +196,19 @@ export class ResourceRepository<T extends ObjectLiteral, K extends Property<T> =
     }
   }
 
-  private locked(row: Stored<T, K>, manager: EntityManager): Locked<T, K> {
+  private locked(row: Stored<T, K>, key: string[], manager: EntityManager): Locked<T, K> {
     return {
       row,
       manager,
       update: async (values) => {
         const columns = this.table.given.filter(({ property }) => values[property] !== undefined);
         const texts = columns.map((column) => this.textOf(column, values));
-        const changed = await manager.query<[Stored<T, K>[], number]>(this.statements.update(columns), [
-          row.id,
-          ...texts,
-        ]);
-        return changed[0][0] as Stored<T, K>;
+        const update = this.statements.update(columns);
+        const [changed] = await manager.query<Stored<T, K>[]>(update, [...key, ...texts]);
+        return changed as Stored<T, K>;
       },
       remove: async () => {
-        await manager.query(this.statements.remove, [row.id]);
+        await manager.query(this.statements.remove, key);
       },
     };
   }

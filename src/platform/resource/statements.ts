@@ -17,9 +17,11 @@ export interface Parent {
 export interface Statements {
   /** $1: ids. */
   getMany: Statement;
+  /** The same for rows of one parent, $2: of a table that is split by parents, only its part is read. */
+  getManyWithin?: Statement;
   /** Locks a row until the transaction ends. $1: its id; $2: its parent's id, if it has one. */
   lock: string;
-  /** $1: the id; from $2 on, the values of the columns. */
+  /** $1 and $2 as above; behind them, the values of the columns. */
   update(columns: Column[]): string;
   remove: string;
   /** Arrays of values in the order of `table.given`, then of callers, keys and fingerprints. */
@@ -41,25 +43,30 @@ export function statementsOf(table: Table, beside: Column[], parent: Parent | un
     ...(table.updatedAt ? [`${table.updatedAt.sql} = now()`] : []),
   ];
   const belongs = parent && table.column(parent.property).sql;
+  const row = `id = $1${belongs ? ` AND ${belongs} = $2` : ''}`;
   // Rows of a removed parent may still exist, until they are removed in the background.
-  const isThere = parent
-    ? ` AND ${belongs} = $2 AND EXISTS (SELECT FROM ${parent.table} p WHERE p.id = ${belongs})`
-    : '';
+  const isThere = parent ? ` AND EXISTS (SELECT FROM ${parent.table} p WHERE p.id = ${belongs})` : '';
+  const getMany = `SELECT ${stored} FROM ${sql} WHERE id = ANY ($1)`;
   return {
-    getMany: {
-      name: statementName(`${name}_get_many`),
-      isShort: 'many',
-      text: `SELECT ${stored} FROM ${sql} WHERE id = ANY ($1)`,
-    },
-    lock: `SELECT ${stored} FROM ${sql} WHERE id = $1${isThere} FOR UPDATE`,
+    getMany: { name: statementName(`${name}_get_many`), isShort: 'many', text: getMany },
+    ...(belongs && {
+      getManyWithin: {
+        name: statementName(`${name}_get_many_within`),
+        isShort: 'many' as const,
+        text: `${getMany} AND ${belongs} = $2`,
+      },
+    }),
+    lock: `SELECT ${stored} FROM ${sql} WHERE ${row}${isThere} FOR UPDATE`,
     update: (columns) => {
       const set = columns.map(({ sql: name, type, isNullable, otherwise }, at) => {
-        const value = `$${at + 2}::${type}`;
+        const value = `$${at + (belongs ? 3 : 2)}::${type}`;
         return `${name} = ${isNullable ? value : `coalesce(${value}, ${otherwise})`}`;
       });
-      return `UPDATE ${sql} SET ${[...set, ...touched].join(', ')} WHERE id = $1 RETURNING ${stored}`;
+      // Citus takes only immutable functions in RETURNING, and the text of a time depends on settings.
+      const update = `UPDATE ${sql} SET ${[...set, ...touched].join(', ')} WHERE ${row} RETURNING *`;
+      return `WITH changed AS (${update}) SELECT ${stored} FROM changed`;
     },
-    remove: `DELETE FROM ${sql} WHERE id = $1`,
+    remove: `DELETE FROM ${sql} WHERE ${row}`,
     createMany: { name: statementName(`${name}_create_many`), text: createMany(table, stored, parent) },
   };
 }
