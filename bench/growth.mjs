@@ -3,6 +3,7 @@
 //   npm run bench -- --only growth --sizes 0.1,1,10 --svg docs/growth.svg
 //
 // Nothing is kept by the cache, so that each answer is made. Figures are medians of single requests, one after the other.
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lineOf, shuffle } from './stage.mjs';
 
@@ -48,6 +49,13 @@ async function fill(stage, name, rows) {
     );
   }
   return id;
+}
+
+/** Partitions the table, which each size empties anyway. */
+export async function partition(stage) {
+  for (const step of ['1-prepare', '2-copy', '4-swap'])
+    await stage.sql(readFileSync(new URL(`../deploy/partition-records/${step}.sql`, import.meta.url), 'utf8'));
+  await stage.sql('DROP TABLE old_records');
 }
 
 /** A server, and two collections of so many rows and of a hundredth of them. */
@@ -209,6 +217,7 @@ export async function grow(stage, sizes) {
       'small: by day and field': (await counted(at, `${at.small}/stats?bucket=day&by=delay`)).all,
       ...(await write(stage, at)),
       ...(await remove(stage, at)),
+      'vacuum after it': (await timed(() => stage.sql('VACUUM records'))).ms,
       'rows filled in a second': at.filled,
     };
     found.push({ rows, figures });

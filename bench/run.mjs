@@ -5,7 +5,8 @@
 //   npm run bench -- --only cached       only scenarios whose name, or a word of it, begins so; may be given several times
 //   npm run bench -- --list              their names
 //   npm run bench -- --json FILE --svg FILE
-//   npm run bench -- --only growth       what grows with the rows, at --sizes 0.1,1 (in millions); runs only when it is named
+//   npm run bench -- --only growth       what grows with the rows, at --sizes 0.1,1 (in millions); runs only when it is named.
+//                                        With --partitioned, on the partitions of deploy/partition-records
 //
 // It needs Linux with two cores, taskset and redis-server; wrk is used when it is there, else autocannon; bulk and
 // export need psql. Every figure is the median of ratios to a yardstick that was measured right before or after.
@@ -15,7 +16,7 @@ import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { chart } from './chart.mjs';
-import { grow, growthTable } from './growth.mjs';
+import { grow, growthTable, partition } from './growth.mjs';
 import { growthChart } from './growth-chart.mjs';
 import { loader } from './load.mjs';
 import { assertMachine, LOAD_CORE, pin } from './machine.mjs';
@@ -38,6 +39,7 @@ const { values: asked } = parseArgs({
     json: { type: 'string' },
     svg: { type: 'string' },
     sizes: { type: 'string', default: '0.1,1' },
+    partitioned: { type: 'boolean', default: false },
   },
 });
 const options = asked.quick
@@ -91,6 +93,7 @@ async function measureGrowth() {
     throw new Error('growth runs alone, at sizes in millions of rows: --only growth --sizes 0.1,1,10');
   const stage = await Stage.open();
   const { processor, node, postgres } = await describeMachine(stage);
+  if (asked.partitioned) await partition(stage);
   const found = await grow(stage, sizes);
   console.log(`\n${growthTable(found)}`);
   if (asked.json) writeFileSync(asked.json, `${JSON.stringify({ processor, node, postgres, found }, null, 2)}\n`);
