@@ -69,7 +69,10 @@ it('are made of a table in use: no request fails, nothing is lost, and each stat
       kind: 'p',
       parts: 16,
       indexes: ['records_data', 'records_newest', 'records_pkey'],
-      triggers: ['records_added', 'records_changed', 'records_removed', 'records_truncated'],
+      triggers: [
+        ...['feed_added', 'feed_removed', 'feed_truncated', 'feed_updated'],
+        ...['records_added', 'records_changed', 'records_removed', 'records_truncated'],
+      ],
     },
   ]);
 
