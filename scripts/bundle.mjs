@@ -28,7 +28,7 @@ const OWN = '../src/';
 const fit = {
   name: 'fit',
   setup({ onLoad, onResolve, resolve }) {
-    // prom-client has it for exemplars, and we have none: it is loaded where there are traces, and only there.
+    // prom-client has it for exemplars of its own histograms, and ours has its own: it is loaded where there is a collector.
     onResolve({ filter: /^@opentelemetry\/api$/ }, ({ importer, path }) =>
       importer.includes('prom-client') ? { path, namespace: 'unused' } : undefined,
     );

@@ -1,3 +1,4 @@
+import { Logger as NestLog } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
@@ -21,13 +22,13 @@ import { releaseMemoryWhenIdle } from './platform/lifecycle/release-memory.js';
 import { AccessLog, registerAccessLog } from './platform/logging/access-log.js';
 import { createLogger } from './platform/logging/logger.js';
 import { NestLogger } from './platform/logging/nest-logger.js';
-import { registerHttpMetrics } from './platform/metrics/http-metrics.js';
+import { httpMetrics, registerHttpMetrics } from './platform/metrics/http-metrics.js';
+import type { Otlp } from './platform/otlp/otlp.js';
 import { Admission } from './platform/overload/admission.js';
 import { Backlog, registerBacklog } from './platform/overload/backlog.js';
 import { StartError } from './platform/start-error.js';
 import { trustText } from './platform/throttle/address.js';
 import { registerThrottle, Throttle } from './platform/throttle/throttle.js';
-import type { Tracing } from './platform/tracing/tracing.js';
 import { serveWelcome } from './welcome.js';
 import type { Running } from './workers.js';
 
@@ -40,9 +41,11 @@ export interface App extends Running {
  * Puts the app together; main, tests and the bench all use it.
  * @throws StartError in one sentence, when it cannot start
  */
-export async function createApp(given: Config, tracing?: Tracing, added = NOTHING): Promise<App> {
+export async function createApp(given: Config, otlp?: Otlp, added = NOTHING): Promise<App> {
   await assertFree(given);
-  const logger = createLogger(given, tracing && (() => tracing.idsOf()));
+  const tracing = otlp?.tracing;
+  const logger = createLogger(given, tracing && (() => tracing.idsOf()), otlp?.send);
+  NestLog.overrideLogger(new NestLogger(logger));
   const embedded = given.DATABASE_URL ? undefined : await startEmbedded(given, (text) => logger.info(text));
   const config = embedded ? { ...given, DATABASE_URL: embedded.url } : given;
   try {
@@ -71,7 +74,7 @@ export async function createApp(given: Config, tracing?: Tracing, added = NOTHIN
           edge.close();
         });
         await nest.close();
-        await Promise.all([embedded?.stop(), tracing?.stop()]);
+        await Promise.all([embedded?.stop(), otlp?.stop()]);
       },
       abandon: () => embedded?.kill(),
     };
@@ -83,22 +86,21 @@ export async function createApp(given: Config, tracing?: Tracing, added = NOTHIN
   }
 }
 
-async function assemble(config: Config, logger: Logger, added: Added, tracing?: Tracing) {
+async function assemble(config: Config, logger: Logger, added: Added, tracing: Otlp['tracing']) {
   const accessLog = new AccessLog(config, logger, tracing && ((request) => tracing.idsOf(request)));
   const isOnlyWorker = config.WORKER === 'only';
   const edge = new Edge({ ...config, EDGE: config.EDGE && !isOnlyWorker }, accessLog);
   const adapter = new HttpAdapter(config, logger, (pipeline) => {
     const entrance = edge.before(pipeline);
-    return tracing?.around(entrance, (url) => edge.routeOf(url)) ?? entrance;
+    return tracing?.around(entrance, (request) => edge.routeOf(request)) ?? entrance;
   });
   const fastify = adapter.getInstance<FastifyInstance>();
-  tracing?.register(fastify);
+  httpMetrics.exemplarOf = tracing && ((request) => tracing.exemplarOf(request));
   registerHttpMetrics(fastify);
   if (isOnlyWorker) refuseAllButProbes(fastify);
   registerAccessLog(fastify, accessLog);
   const root = AppModule.forRoot(config, logger, edge, added);
   const nest = await NestFactory.create<NestFastifyApplication>(root, adapter, {
-    logger: new NestLogger(logger),
     bodyParser: false,
     abortOnError: false,
   });

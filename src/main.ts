@@ -26,12 +26,12 @@ async function warn(config: Config): Promise<void> {
   await flush(logger);
 }
 
-/** Loads OpenTelemetry before the app, since it patches modules as they load, and only where traces are wanted. */
+/** Loads OpenTelemetry before the app, since it patches modules as they load, and only where there is a collector. */
 async function startApp(config: Config): Promise<Running> {
-  const isTraced = config.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined;
-  const tracing = isTraced ? new (await import('./platform/tracing/tracing.js')).Tracing(config) : undefined;
+  const hasCollector = config.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined;
+  const otlp = hasCollector ? (await import('./platform/otlp/otlp.js')).startOtlp(config) : undefined;
   const { createApp } = await import('./app.js');
-  return createApp(config, tracing);
+  return createApp(config, otlp);
 }
 
 /** Sent by a closing terminal, by systemd together with SIGTERM, or by a host that loses power: they begin a stop but never hasten one. */

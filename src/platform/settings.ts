@@ -132,14 +132,20 @@ export const platformSettings = {
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** Readable lines, or one JSON object a line in the Elastic Common Schema. */
   LOG_FORMAT: z.enum(['pretty', 'ecs']).default('pretty').meta({ production: 'ecs' }),
-  /** The service's name in the log and in traces. */
+  /** The service's name in the log, traces and metrics. */
   OTEL_SERVICE_NAME: z.string().min(1).default('floodgate'),
-  /** A collector for traces by OTLP over HTTP, at /v1/traces below this URL. Without it, nothing is traced. */
+  /** A collector that gets traces, metrics and log lines by OTLP over HTTP, at /v1/traces, /v1/metrics and /v1/logs below this URL. */
   OTEL_EXPORTER_OTLP_ENDPOINT: setting.url('http:', 'https:').optional(),
   /** The protocol of the collector. */
   OTEL_EXPORTER_OTLP_PROTOCOL: z.enum(['http/protobuf']).default('http/protobuf'),
   /** Headers for the collector, such as a key: name=value, separated by commas. */
   OTEL_EXPORTER_OTLP_HEADERS: setting.pairs.optional().meta({ secret: true }),
+  /** Whether the collector gets traces. With none, requests are not traced. */
+  OTEL_TRACES_EXPORTER: z.enum(['otlp', 'none']).default('otlp'),
+  /** Whether the collector gets the metrics of /metrics. */
+  OTEL_METRICS_EXPORTER: z.enum(['otlp', 'none']).default('otlp'),
+  /** Whether the collector gets the lines of the log, which stay on standard output, too. */
+  OTEL_LOGS_EXPORTER: z.enum(['otlp', 'none']).default('otlp'),
   /** Which requests are traced; `parentbased_…` follows the caller's traceparent where there is one. */
   OTEL_TRACES_SAMPLER: z
     .enum(['always_on', 'traceidratio', 'always_off'].flatMap((name) => [`parentbased_${name}`, name]))
@@ -150,4 +156,6 @@ export const platformSettings = {
   OTEL_BSP_MAX_QUEUE_SIZE: setting.integer(512, 1_000_000).default(2048),
   /** The delay between two batches of spans, in milliseconds. */
   OTEL_BSP_SCHEDULE_DELAY: setting.integer(1, 60_000).default(5000),
+  /** The time between two exports of metrics, in milliseconds. */
+  OTEL_METRIC_EXPORT_INTERVAL: setting.integer(1000, 3_600_000).default(60_000),
 };

@@ -1,4 +1,8 @@
+import { request } from 'node:http';
 import { startApp, type TestApp } from '../support/app.js';
+import { until } from '../support/collections.js';
+import { pause } from '../support/process.js';
+import { sendRaw } from '../support/raw.js';
 
 let app: TestApp;
 beforeAll(async () => {
@@ -58,10 +62,25 @@ describe('metrics', () => {
     expect(text).toMatch(/^# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total /m);
   });
 
-  it("time every request in OpenTelemetry's buckets, by method, route template and status class", async () => {
+  it.each([
+    ['text/plain;q=0.5, application/openmetrics-text;version=1.0.0;q=0.4', /^text\/plain/],
+    [
+      'application/openmetrics-text;version=0.0.1;q=0.2,application/openmetrics-text;q=0.7,*/*;q=0.5',
+      /^application\/open/,
+    ],
+    ['*/*', /^text\/plain/],
+    ['application/openmetrics-text;q=0, text/plain', /^text\/plain/],
+    ['application/json', /^text\/plain/],
+    [`application/openmetrics-text, ${'a/b, '.repeat(1000)}`, /^text\/plain/],
+  ])('come in the format that Accept prefers: %.60s', async (accept, type) => {
+    expect((await app.client.get('/metrics', { accept })).headers.get('content-type')).toMatch(type);
+  });
+
+  it("time every request in OpenTelemetry's buckets, by method, route template and status", async () => {
     await app.admin.put('/api/v1/data/timed', { visibility: 'public' });
     await app.client.get('/api/v1/data/timed');
-    const labels = 'http_request_method="GET",http_route="/api/v1/data/:collection",http_response_status_class="2xx"';
+    const labels =
+      'http_request_method="GET",url_scheme="http",http_route="/api/v1/data/:collection",http_response_status_code="200"';
     const lines = (await samples()).filter((line) => line.includes(labels));
     const bounds = lines.map((line) => /le="([^"]+)"/.exec(line)?.[1]).filter(Boolean);
     const buckets = '0.005 0.01 0.025 0.05 0.075 0.1 0.25 0.5 0.75 1 2.5 5 7.5 10 +Inf';
@@ -69,17 +88,63 @@ describe('metrics', () => {
     expect(lines).toContain(`http_server_request_duration_seconds_count{${labels}} 1`);
   });
 
-  it('have one label for all unknown paths', async () => {
+  it('have no route for unknown paths, and one method for all unknown methods', async () => {
     const routes = async () =>
-      new Set((await samples()).flatMap((line) => /http_route="([^"]*)"/.exec(line)?.[1] ?? []));
+      new Set((await samples()).flatMap((line) => /^http.*_count\{(.*)\}/.exec(line)?.[1] ?? []));
+    const method = (name: string) => sendRaw(app.url, `${name} /nowhere HTTP/1.1\r\nHost: a\r\n\r\n`);
     await app.client.get('/nowhere/at/first');
     await app.client.put('/nowhere', {});
+    await method('PROPFIND');
     const before = await routes();
-    expect(before).toContain('unknown');
+    expect(before).toContain('http_request_method="GET",url_scheme="http",http_response_status_code="404"');
+    expect(before).toContain('http_request_method="_OTHER",url_scheme="http",http_response_status_code="405"');
+    for (const name of ['MKCOL', 'LOCK', 'M-SEARCH']) await method(name);
     for (let i = 0; i < 20; i++) await app.client.get(`/guess-${i}/${'x'.repeat(i)}`);
     await app.client.get('/%zz');
     expect(await routes()).toEqual(before);
     expect(await scrape()).not.toContain('guess-');
+  });
+
+  it('count, as an error without a status, requests whose callers hang up before the answer', async () => {
+    await app.admin.put('/api/v1/data/slow', { visibility: 'public' });
+    const aborted = async () =>
+      (await samples()).filter((line) => /_count\{.*error_type="aborted"/.test(line) && line.includes('data'));
+    const total = async () =>
+      (await samples())
+        .filter((line) => /_count\{/.test(line) && line.includes('/records'))
+        .reduce((sum, line) => sum + Number(line.split(' ')[1]), 0);
+    const before = await total();
+    const held = app.database.query('DO $$ BEGIN LOCK TABLE records, collections; PERFORM pg_sleep(1); END $$');
+    await pause(100);
+    const authorization = `Bearer ${app.admin.tokens?.accessToken}`;
+    const body = { authorization, 'content-type': 'application/json', 'content-length': '11' };
+    const asked = [
+      request(`${app.url}/api/v1/data/slow/records?limit=7`, { headers: { authorization } }).end(),
+      request(`${app.url}/api/v1/data/slow/records`, { method: 'POST', headers: body }).end('{"data":{}}'),
+    ];
+    for (const one of asked) one.on('error', () => {});
+    await pause(300);
+    for (const one of asked) one.destroy();
+    await held;
+    await until(async () => (await aborted()).length === 2);
+    // Their work ends, and they are counted once.
+    await pause(500);
+    const labels = (name: string) =>
+      `{http_request_method="${name}",url_scheme="http",http_route="/api/v1/data/:collection/records",error_type="aborted"} 1`;
+    expect((await aborted()).map((line) => line.replace(/^[a-z_]+/, '')).sort()).toEqual([
+      labels('GET'),
+      labels('POST'),
+    ]);
+    expect(await total()).toBe(before + 2);
+  });
+
+  it('have the status as the type of an error', async () => {
+    await app.database.query('ALTER TABLE collections RENAME TO gone');
+    await app.client.get('/api/v1/data');
+    await app.database.query('ALTER TABLE gone RENAME TO collections');
+    const labels =
+      'http_request_method="GET",url_scheme="http",http_route="/api/v1/data",http_response_status_code="500",error_type="500"';
+    expect(await samples()).toContain(`http_server_request_duration_seconds_count{${labels}} 1`);
   });
 
   it('show the pool, the event loop and the heap', async () => {

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { loadConfig } from '../../src/config.js';
-import { Tracing } from '../../src/platform/tracing/tracing.js';
+import { startOtlp } from '../../src/platform/otlp/otlp.js';
+import type { Tracing } from '../../src/platform/tracing/tracing.js';
 import { Collector } from '../support/collector.js';
 
 const CALLER = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7' };
@@ -16,7 +17,8 @@ async function listen(listener: RequestListener) {
 it('passes the trace of a request and its state on to servers that fetch() calls', async () => {
   const collector = await Collector.start();
   process.env.OTEL_EXPORTER_OTLP_ENDPOINT = collector.url;
-  const tracing = new Tracing(loadConfig({ NODE_ENV: 'test', APP_SECRET: 'x'.repeat(32), ...process.env }));
+  const otlp = startOtlp(loadConfig({ NODE_ENV: 'test', APP_SECRET: 'x'.repeat(32), ...process.env }));
+  const tracing = otlp.tracing as Tracing;
   const heard: IncomingHttpHeaders[] = [];
   const other = await listen(({ headers }, response) => {
     heard.push(headers);
@@ -29,7 +31,7 @@ it('passes the trace of a request and its state on to servers that fetch() calls
   const server = await listen(tracing.around(handler, () => '/asks/:id'));
   const traceparent = `00-${CALLER.traceId}-${CALLER.spanId}-01`;
   await (await fetch(`${server.url}/asks/1`, { headers: { traceparent, tracestate: 'vendor=1' } })).text();
-  await tracing.stop();
+  await otlp.stop();
   for (const { close } of [other, server]) close();
   await collector.close();
 

@@ -41,7 +41,7 @@ const QUERIES = {
 /** The number of pods that Prometheus computes, if it is more than now, some seconds after the load, in shares of one core, has changed. */
 function grown(query: string, labels: string, [before, after]: [number, number], afterS: number): string {
   const series = PODS.map((pod) => ({
-    series: `http_server_request_duration_seconds_count{job="floodgate",namespace="floodgate",pod="${pod}",${labels},http_response_status_class="2xx"}`,
+    series: `http_server_request_duration_seconds_count{job="floodgate",namespace="floodgate",pod="${pod}",${labels},http_response_status_code="200"}`,
     // One sample every 10 s.
     values: `0+${before * 10}x${CHANGE_S / 10} ${before * CHANGE_S + after * 10}+${after * 10}x60`,
   }));

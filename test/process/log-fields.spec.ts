@@ -153,7 +153,7 @@ it('has the lines of workers, of their primary and of traces in these fields, to
   const url = await program.url();
   await program.says(/listens on.*listens on/s);
   await new Client(url).get('/nowhere');
-  await program.says(/Spans cannot be delivered/);
+  await program.says(/The collector does not take everything/);
   const worker = Number(/"process\.pid":(\d+)[^\n]*listens on/.exec(program.stdout)?.[1]);
   process.kill(worker, 'SIGKILL');
   await program.says(/another takes its place/);
@@ -163,7 +163,7 @@ it('has the lines of workers, of their primary and of traces in these fields, to
   await database.query('ALTER TABLE gone RENAME TO collections');
   const said = await end(program);
   expect(said).toContainEqual(expect.stringMatching(/^error Worker \d+ ended \(SIGKILL\): another takes its place/));
-  expect(said).toContainEqual(expect.stringMatching(/^warn Spans cannot be delivered/));
+  expect(said).toContainEqual(expect.stringMatching(/^warn The collector does not take everything/));
   const traced = linesOf(program).filter((text) => text.includes('"trace.id"'));
   expect(traced.map((text) => JSON.parse(text)['log.level'])).toEqual(expect.arrayContaining(['info', 'error']));
 });

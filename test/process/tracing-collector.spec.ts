@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Client } from '../support/client.js';
 import { type Program, pause, startMain } from '../support/process.js';
-import { entries, entriesOf, newTrace, TracedApp } from '../support/traced.js';
+import { EVERYTHING, entries, entriesOf, newTrace, TracedApp } from '../support/traced.js';
 
 const app = new TracedApp();
+
+const LOST = /The collector does not take everything[^"]*/;
 
 describe('tracing', () => {
   it('is decided by the caller with a parent-based sampler, and the log still has the trace', async () => {
@@ -53,37 +55,60 @@ describe('tracing', () => {
 });
 
 describe('a collector', () => {
-  it('gets the last spans before the exit, however long the export interval is', async () => {
-    const { program, anyone } = await app.start({ OTEL_BSP_SCHEDULE_DELAY: '60000' });
+  it('gets the last spans, metrics and lines before the exit, however long the export intervals are', async () => {
+    const { program, anyone } = await app.start({
+      ...EVERYTHING,
+      OTEL_BSP_SCHEDULE_DELAY: '60000',
+      OTEL_METRIC_EXPORT_INTERVAL: '3600000',
+    });
     const { traceId, headers } = newTrace();
     await anyone.get('/nowhere', headers);
     program.signal('SIGTERM');
     expect(await program.end()).toEqual({ code: 0, signal: null });
     expect(app.collector.of(traceId)).toHaveLength(1);
+    expect(app.collector.lines.filter((line) => line.traceId === traceId)).toHaveLength(1);
+    expect(app.collector.lines.map(({ message }) => message)).toContainEqual('SIGTERM: stopping.');
+    const [last = []] = app.collector.exports;
+    expect(app.collector.exports).toHaveLength(1);
+    const requests = last.find(({ name }) => name === 'http.server.request.duration');
+    const unknown = requests?.points.find(({ attributes }) => attributes['http.response.status_code'] === 404);
+    expect(unknown?.value).toBe(1);
   });
 
-  it('that is down costs only spans, and one line in the log', async () => {
+  it('that is down costs only what it would get, and one line in the log', async () => {
     const { program, anyone } = await app.start({
+      ...EVERYTHING,
       OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9',
       OTEL_EXPORTER_OTLP_TIMEOUT: '500',
+      OTEL_METRIC_EXPORT_INTERVAL: '3000',
     });
     await expectServing(anyone);
-    await program.says(/Spans cannot be delivered/);
+    await program.says(LOST);
     await expectServing(anyone);
     await expectQuickEnd(program);
-    expect(program.stdout.match(/Spans cannot be delivered[^"]*/g)).toEqual([expect.stringMatching(/ECONNREFUSED/)]);
+    expect(program.stdout.match(new RegExp(LOST, 'g'))).toEqual([expect.stringMatching(/ECONNREFUSED/)]);
     expect(entries(program).filter(({ 'log.level': level }) => level === 'error')).toEqual([]);
   });
 
-  it('that accepts everything and never answers costs only spans', async () => {
+  it('that takes traces only gets them, and the log says what is lost', async () => {
+    app.collector.paths = ['/v1/traces'];
+    const { program, anyone } = await app.start({ ...EVERYTHING, OTEL_METRICS_EXPORTER: 'none' });
+    const { traceId, headers } = newTrace();
+    await anyone.get('/nowhere', headers);
+    await app.collector.serverSpan(traceId);
+    await program.says(/what it does not take is lost: Not Found/);
+    expect([app.collector.lines, app.collector.exports]).toEqual([[], []]);
+  });
+
+  it('that accepts everything and never answers costs only what it would get', async () => {
     app.collector.isSilent = true;
-    const { program, anyone } = await app.start();
+    const { program, anyone } = await app.start({ ...EVERYTHING, OTEL_METRIC_EXPORT_INTERVAL: '2000' });
     await expectServing(anyone);
     while (app.collector.headers.length === 0) await pause(20);
     await expectServing(anyone);
     await expectQuickEnd(program);
-    // One batch at a time is under way, and one more at the end: the others are queued, and then dropped.
-    expect(app.collector.headers.length).toBeLessThan(8);
+    // One batch of each kind at a time is under way, and one more at the end: the others are queued, and then dropped.
+    expect(app.collector.headers.length).toBeLessThan(24);
   });
 
   async function expectServing(anyone: Client) {
@@ -112,6 +137,7 @@ describe('a collector', () => {
     ],
     [{ OTEL_TRACES_SAMPLER: 'sometimes' }, /^OTEL_TRACES_SAMPLER must be one of parentbased_always_on/],
     [{ OTEL_TRACES_SAMPLER_ARG: '1.5' }, /^OTEL_TRACES_SAMPLER_ARG must be 0 to 1$/],
+    [{ OTEL_LOGS_EXPORTER: 'console' }, /^OTEL_LOGS_EXPORTER must be one of otlp, none$/],
   ])('that is configured wrongly by %j stops the start with one line', async (more, line) => {
     const program = startMain(app.settings(more));
     expect(await program.end()).toEqual({ code: 1, signal: null });

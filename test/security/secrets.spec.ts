@@ -43,6 +43,7 @@ beforeAll(async () => {
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
     OTEL_EXPORTER_OTLP_HEADERS: `api-key=${of('collector')}`,
     OTEL_BSP_SCHEDULE_DELAY: '50',
+    OTEL_METRIC_EXPORT_INTERVAL: '1000',
     DATA_DIR: folder,
     LOG_LEVEL: 'trace',
     NODE_OPTIONS: `--report-on-signal --report-directory=${folder}`,

@@ -60,9 +60,9 @@ Module({ controllers: [Notes], providers: [Worker] })(NotesModule);
 
 const config = loadConfig();
 const isTraced = config.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined;
-const tracing = isTraced ? new (await import('../../dist/platform/tracing/tracing.js')).Tracing(config) : undefined;
+const otlp = isTraced ? (await import('../../dist/platform/otlp/otlp.js')).startOtlp(config) : undefined;
 const { createApp } = await import('../../dist/app.js');
-const app = await createApp(config, tracing, { modules: [NotesModule], migrations: [] });
+const app = await createApp(config, otlp, { modules: [NotesModule], migrations: [] });
 process.once('SIGTERM', async () => {
   await app.stop();
   process.exit(0);

@@ -2,17 +2,22 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
-import { type ReceivedSpan, spansOf } from './otlp.js';
+import { linesOf, metricsOf, type ReceivedLine, type ReceivedMetric, type ReceivedSpan, spansOf } from './otlp.js';
 import { pause } from './process.js';
 
-/** A collector of traces that accepts OTLP over HTTP in Protocol Buffers, like OpenTelemetry's own at /v1/traces. */
+/** A collector that accepts OTLP over HTTP in Protocol Buffers, like OpenTelemetry's own. */
 export class Collector {
   readonly spans: ReceivedSpan[] = [];
+  readonly lines: ReceivedLine[] = [];
+  /** The metrics of each export. */
+  readonly exports: ReceivedMetric[][] = [];
   readonly headers: IncomingHttpHeaders[] = [];
   /** Everything received, to search it for forbidden data. */
   received = '';
   /** Accepts everything and never answers. */
   isSilent = false;
+  /** Answers 404 to everything else. */
+  paths = ['/v1/traces', '/v1/metrics', '/v1/logs'];
 
   private constructor(private readonly server: Server) {}
 
@@ -25,12 +30,15 @@ export class Collector {
       const body = request.headers['content-encoding'] === 'gzip' ? gunzipSync(sent) : sent;
       collector.headers.push(request.headers);
       if (collector.isSilent) return;
-      const isTraces = request.method === 'POST' && request.url === '/v1/traces';
-      if (!isTraces || request.headers['content-type'] !== 'application/x-protobuf') {
+      const { method, url = '' } = request;
+      const isKnown = method === 'POST' && collector.paths.includes(url);
+      if (!isKnown || request.headers['content-type'] !== 'application/x-protobuf') {
         return void response.writeHead(404).end();
       }
       collector.received += body.toString('latin1');
-      collector.spans.push(...spansOf(body));
+      if (url === '/v1/traces') collector.spans.push(...spansOf(body));
+      else if (url === '/v1/logs') collector.lines.push(...linesOf(body));
+      else collector.exports.push(metricsOf(body));
       response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end();
     });
     return collector;

@@ -21,29 +21,106 @@ const ERROR = 2n;
 
 /** The spans of an ExportTraceServiceRequest, by the field numbers of opentelemetry-proto 1.x (trace.proto, common.proto). */
 export function spansOf(body: Buffer): ReceivedSpan[] {
-  return messages(body, 1).flatMap((resourceSpans) => {
-    const resource = attributesOf(messages(resourceSpans, 1)[0] ?? Buffer.alloc(0), 1);
-    const spans = messages(resourceSpans, 2).flatMap((scopeSpans) => messages(scopeSpans, 2));
-    return spans.map((span) => {
-      const fields = fieldsOf(span);
-      const status = bytes(fields, 15);
-      return {
-        traceId: bytes(fields, 1).toString('hex'),
-        spanId: bytes(fields, 2).toString('hex'),
-        parentSpanId: bytes(fields, 4).toString('hex'),
-        name: bytes(fields, 5).toString(),
-        kind: KINDS[Number(number(fields, 6))] as ReceivedSpan['kind'],
-        startNs: number(fields, 7),
-        endNs: number(fields, 8),
-        attributes: attributesOf(span, 9),
-        events: messages(span, 11).map((event) => bytes(fieldsOf(event), 2).toString()),
-        isError: number(fieldsOf(status), 3) === ERROR,
-        statusMessage: bytes(fieldsOf(status), 2).toString(),
-        resource,
-      };
-    });
+  return inScopes(body).map(({ message: span, resource }) => {
+    const fields = fieldsOf(span);
+    const status = bytes(fields, 15);
+    return {
+      traceId: bytes(fields, 1).toString('hex'),
+      spanId: bytes(fields, 2).toString('hex'),
+      parentSpanId: bytes(fields, 4).toString('hex'),
+      name: bytes(fields, 5).toString(),
+      kind: KINDS[Number(number(fields, 6))] as ReceivedSpan['kind'],
+      startNs: number(fields, 7),
+      endNs: number(fields, 8),
+      attributes: attributesOf(span, 9),
+      events: messages(span, 11).map((event) => bytes(fieldsOf(event), 2).toString()),
+      isError: number(fieldsOf(status), 3) === ERROR,
+      statusMessage: bytes(fieldsOf(status), 2).toString(),
+      resource,
+    };
   });
 }
+
+/** A log line as it was sent; its ids are '' when it belongs to no trace. */
+export interface ReceivedLine {
+  atNs: bigint;
+  severity: number;
+  level: string;
+  message: string;
+  traceId: string;
+  spanId: string;
+  attributes: Attributes;
+  resource: Attributes;
+}
+
+/** The lines of an ExportLogsServiceRequest, by the field numbers of logs.proto. */
+export const linesOf = (body: Buffer): ReceivedLine[] =>
+  inScopes(body).map(({ message: line, resource }) => {
+    const fields = fieldsOf(line);
+    return {
+      atNs: number(fields, 1),
+      severity: Number(number(fields, 2)),
+      level: bytes(fields, 3).toString(),
+      message: String(contentOf(bytes(fields, 5))),
+      traceId: bytes(fields, 9).toString('hex'),
+      spanId: bytes(fields, 10).toString('hex'),
+      attributes: attributesOf(line, 6),
+      resource,
+    };
+  });
+
+/** A metric as it was sent. */
+export interface ReceivedMetric {
+  name: string;
+  unit: string;
+  kind: 'gauge' | 'sum' | 'histogram';
+  isMonotonic: boolean;
+  /** The totals since the start of the process, not what was added since the last time. */
+  isCumulative: boolean;
+  points: { attributes: Attributes; startNs: bigint; value: number; sum: number; bounds: number[]; counts: number[] }[];
+  resource: Attributes;
+}
+
+const METRIC_KINDS = { 5: 'gauge', 7: 'sum', 9: 'histogram' } as const;
+const CUMULATIVE = 2n;
+
+/** The metrics of an ExportMetricsServiceRequest, by the field numbers of metrics.proto. */
+export const metricsOf = (body: Buffer): ReceivedMetric[] =>
+  inScopes(body).map(({ message: metric, resource }) => {
+    const fields = fieldsOf(metric);
+    const data = fields.find((field) => field.number in METRIC_KINDS) as Field & { number: 5 | 7 | 9 };
+    const kind = METRIC_KINDS[data.number];
+    const about = fieldsOf(data.value as Buffer);
+    const points = messages(data.value as Buffer, 1).map((point) => {
+      const parts = fieldsOf(point);
+      const isHistogram = kind === 'histogram';
+      return {
+        attributes: attributesOf(point, isHistogram ? 9 : 7),
+        startNs: number(parts, 2),
+        value: isHistogram ? Number(number(parts, 4)) : double(number(parts, 4)),
+        sum: double(number(parts, 5)),
+        bounds: eights(bytes(parts, 7)).map(double),
+        counts: eights(bytes(parts, 6)).map(Number),
+      };
+    });
+    return {
+      name: bytes(fields, 1).toString(),
+      unit: bytes(fields, 3).toString(),
+      kind,
+      isMonotonic: kind === 'sum' && number(about, 3) === 1n,
+      isCumulative: number(about, 2) === CUMULATIVE,
+      points,
+      resource,
+    };
+  });
+
+/** The spans, lines or metrics in all scopes of all resources of a request. */
+const inScopes = (body: Buffer) =>
+  messages(body, 1).flatMap((ofResource) => {
+    const resource = attributesOf(messages(ofResource, 1)[0] ?? Buffer.alloc(0), 1);
+    const found = messages(ofResource, 2).flatMap((ofScope) => messages(ofScope, 2));
+    return found.map((message) => ({ message, resource }));
+  });
 
 type Field = { number: number; value: bigint | Buffer };
 
@@ -101,6 +178,12 @@ function contentOf(any: Buffer): Attributes[string] {
   if (field?.number === 1) return field.value.toString();
   if (field?.number === 2) return field.value === 1n;
   if (field?.number === 3) return Number(BigInt.asIntN(64, field.value as bigint));
-  if (field?.number === 4) return new Float64Array(new BigUint64Array([field.value as bigint]).buffer)[0];
+  if (field?.number === 4) return double(field.value as bigint);
   return undefined;
 }
+
+const double = (bits: bigint): number => new Float64Array(new BigUint64Array([bits]).buffer)[0] as number;
+
+/** The values of a packed list of eight bytes each. */
+const eights = (packed: Buffer): bigint[] =>
+  Array.from({ length: packed.length / 8 }, (_, index) => packed.readBigUInt64LE(8 * index));

@@ -8,7 +8,7 @@ import { TestRedis } from './redis.js';
 
 type Settings = Record<string, string>;
 
-/** The built app as in production, with a real PostgreSQL and Redis, and a new collector of traces for each test. */
+/** The built app as in production, with a real PostgreSQL and Redis, and for each test a new collector, which gets traces only. */
 export class TracedApp {
   collector!: Collector;
   database!: TestDatabase;
@@ -40,6 +40,8 @@ export class TracedApp {
       ADMIN_PASSWORD: ADMIN.password,
       OTEL_EXPORTER_OTLP_ENDPOINT: this.collector.url,
       OTEL_BSP_SCHEDULE_DELAY: '50',
+      OTEL_METRICS_EXPORTER: 'none',
+      OTEL_LOGS_EXPORTER: 'none',
       ...more,
     };
   }
@@ -50,6 +52,13 @@ export class TracedApp {
     return { program, anyone, admin: await anyone.signIn(ADMIN.email, ADMIN.password) };
   }
 }
+
+/** Settings with which the collector gets everything, and soon. */
+export const EVERYTHING = {
+  OTEL_METRICS_EXPORTER: 'otlp',
+  OTEL_LOGS_EXPORTER: 'otlp',
+  OTEL_METRIC_EXPORT_INTERVAL: '1000',
+};
 
 /** A caller's own trace with its traceparent (W3C Trace Context). */
 export function newTrace(flags = '01') {

@@ -28,13 +28,15 @@ export function snapshot(text) {
   return { at: performance.now(), series: seriesOf(metrics[DURATION] ?? []), sum, by };
 }
 
-/** The histograms of requests, by method, route and class of status. */
+/** The histograms of requests, by method, route, status and error, each with the class of its status. */
 function seriesOf(samples) {
   const series = new Map();
   for (const { labels, value } of samples) {
-    const { http_request_method: method, http_route: route, http_response_status_class: status, le } = labels;
+    const { http_request_method: method, http_route: route = 'unknown', http_response_status_code: code, le } = labels;
     if (WATCHING.test(route)) continue;
-    const key = `${method} ${route} ${status}`;
+    const key = `${method} ${route} ${code} ${labels.error_type}`;
+    // A request that was cut off may have none.
+    const status = code && `${code[0]}xx`;
     if (!series.has(key)) series.set(key, { name: `${method} ${route}`, status, bounds: [], counts: [] });
     series.get(key).bounds.push(le === '+Inf' ? Number.POSITIVE_INFINITY : Number(le));
     series.get(key).counts.push(value);

@@ -10,6 +10,7 @@ export const tooMuch = () => unavailable('There is too much to do just now.');
  */
 export class AdmittedRequest {
   private leave!: Leave;
+  private isAnswered = false;
 
   constructor(
     private readonly admission: Admission,
@@ -18,18 +19,23 @@ export class AdmittedRequest {
     private readonly response: ServerResponse,
   ) {}
 
-  /** Calls `work` when there is room, or else `refuse`; neither when the caller hangs up first. */
-  admit(work: () => void, refuse: () => void): void {
+  /** Calls `work` when there is room, or else `refuse`; `gone` when the caller hangs up first, or before the pipeline has answered. */
+  admit(work: () => void, refuse: () => void, gone: () => void): void {
     const begin = () => {
-      this.response.once('close', () => this.leave(!this.response.writableFinished));
+      this.response.once('close', () => {
+        const isCut = !this.response.writableFinished;
+        if (isCut && !this.isAnswered && this.request.route !== undefined) gone();
+        this.leave(isCut);
+      });
       this.request.place = this;
       work();
     };
-    this.enter(begin, refuse, () => {});
+    this.enter(begin, refuse, gone);
   }
 
   /** Gives the place back once the answer is written: a slow reader says nothing about the server's load. */
   answered(): void {
+    this.isAnswered = true;
     this.leave();
   }
 
@@ -53,8 +59,7 @@ export class AdmittedRequest {
     const waiting = this.admission.enter(this.priority, start, refuse);
     if (!waiting) return;
     this.response.once('close', () => {
-      waiting.cancel();
-      gone();
+      if (waiting.cancel()) gone();
     });
   }
 }

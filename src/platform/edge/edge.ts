@@ -11,7 +11,7 @@ import { asPublic } from '../http/public-path.js';
 import { failWith, requestId } from '../http/request-guard.js';
 import { splitUrl } from '../http/split-url.js';
 import type { AccessLog } from '../logging/access-log.js';
-import { httpMetrics, UNKNOWN_ROUTE } from '../metrics/http-metrics.js';
+import { httpMetrics } from '../metrics/http-metrics.js';
 import { showInUse } from '../metrics/in-use.js';
 import type { Admission } from '../overload/admission.js';
 import type { Backlog } from '../overload/backlog.js';
@@ -108,7 +108,7 @@ export class Edge {
           return void this.read({ request, response, begun, limit, caller }, pipeline, route);
       }
     }
-    this.admit(request, response, () => pipeline(request, response));
+    this.admit(request, response, begun, () => pipeline(request, response));
   }
 
   private read(arrival: Arrival, pipeline: RequestListener, found?: EdgeRoute): void {
@@ -119,7 +119,7 @@ export class Edge {
     if (serialized?.isPublic) return void this.answer(arrival, serialized, staleness(kept as Entry, arrival.begun));
     const [path, query] = splitUrl(url);
     const route = found ?? this.find(url);
-    if (!route) return void this.admit(request, response, () => pipeline(request, response));
+    if (!route) return void this.admit(request, response, arrival.begun, () => pipeline(request, response));
     const go = (read: Read | undefined) => {
       // The pipeline answers what this caller may not see.
       if (!read || !answerOf(read).isFor(arrival.caller)) return void pipeline(request, response);
@@ -140,12 +140,18 @@ export class Edge {
       });
     };
     if (this.underWay.get(url)) work();
-    else this.admit(request, response, work);
+    else this.admit(request, response, arrival.begun, work);
   }
 
-  /** The path template of the route that answers this URL here, if there is one. */
-  routeOf(url: string): string | undefined {
-    return this.find(url)?.template;
+  /** The path template of a request's route in the pipeline or here, if there is one. */
+  routeOf({ route, method, url = '' }: IncomingMessage): string | undefined {
+    return route ?? (method === 'GET' || method === 'HEAD' ? this.find(url)?.template : undefined);
+  }
+
+  /** Counts a request whose caller has hung up. */
+  private countGone(request: IncomingMessage, begun: number, status?: number): void {
+    const series = httpMetrics.of(request.method ?? '', this.routeOf(request), status, false);
+    series.observe((performance.now() - begun) / 1000, request);
   }
 
   private find(url: string): EdgeRoute | undefined {
@@ -153,10 +159,11 @@ export class Edge {
     return this.routes.find((route) => route.path.test(path));
   }
 
-  private admit(request: IncomingMessage, response: ServerResponse, work: () => void): void {
+  private admit(request: IncomingMessage, response: ServerResponse, begun: number, work: () => void): void {
     if (isProbe(request)) return void work();
     const refuse = () => this.refuse(request, response);
-    new AdmittedRequest(this.admission, this.priorities.of(request), request, response).admit(work, refuse);
+    const gone = () => this.countGone(request, begun, response.headersSent ? response.statusCode : undefined);
+    new AdmittedRequest(this.admission, this.priorities.of(request), request, response).admit(work, refuse, gone);
   }
 
   private refuse(request: IncomingMessage, response: ServerResponse): void {
@@ -168,7 +175,7 @@ export class Edge {
     const path = asPublic(this.headers.publicPath, splitUrl(url)[0]);
     this.leave(request, response, refuse(response, path, id, own, method === 'HEAD'));
     if (response.shouldKeepAlive) this.admission.pauseReading(request);
-    httpMetrics.of(method, UNKNOWN_ROUTE, 503).observe(0);
+    httpMetrics.of(method, undefined, 503).observe(0, request);
     this.log.write(request, 503, id, 0);
   }
 
@@ -207,7 +214,8 @@ export class Edge {
     const all = stale === undefined ? own : `${own}cache-status: ${stale}\r\n`;
     this.leave(request, response, send(response, variant, isKnown, all, method === 'HEAD'), caller?.id);
     const duration = performance.now() - begun;
-    serialized.observe(method, response.statusCode, duration);
+    if (response.destroyed) this.countGone(request, begun);
+    else serialized.observe(request, response.statusCode, duration);
     this.log.write(request, response.statusCode, id, duration, caller?.id);
   }
 

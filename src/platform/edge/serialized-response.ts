@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Answer } from '../http/answer.js';
 import { type Choice, type Encoding, encode, gains, isBusy, tagOf } from '../http/compression.js';
 import { isNotModified } from '../http/entity-tag.js';
@@ -52,10 +52,11 @@ export class SerializedResponse {
     this.identity = this.variant(undefined, answer.text);
   }
 
-  observe(method: string, status: number, duration: number): void {
+  observe(request: IncomingMessage, status: number, duration: number): void {
+    const { method = '' } = request;
     const series =
       status === 200 && method === 'GET' ? this.found : httpMetrics.of(method, this.route.template, status);
-    series.observe(duration / 1000);
+    series.observe(duration / 1000, request);
   }
 
   /** Whether this If-None-Match names the variant, so that the answer is 304. */

@@ -26,6 +26,8 @@ declare module 'node:http' {
     place?: { outside<T>(awaited: Promise<T>): Promise<T>; answered(): void };
     /** The request has `Expect: 100-continue`, and its caller has not been told to send the body yet. */
     awaitsContinue?: boolean;
+    /** The path template of its route, once the pipeline has found one. */
+    route?: string | undefined;
   }
 }
 

@@ -34,16 +34,20 @@ const redact = {
 /**
  * Makes the process' one logger, for Nest and Fastify alike.
  * @param idsOf finds the active trace
+ * @param send gets every line as well, those of the access log too
  */
-export function createLogger(config: Config, idsOf?: () => TraceIds): Logger {
+export function createLogger(config: Config, idsOf?: () => TraceIds, send?: (line: string) => void): Logger {
   const options = { level: config.LOG_LEVEL, redact, ...(idsOf ? { mixin: () => idsOf() } : {}) };
-  if (config.LOG_FORMAT === 'ecs') {
-    return pino(
-      { ...ecsFormat({ serviceName: config.OTEL_SERVICE_NAME, apmIntegration: false }), ...options },
-      buffered(),
-    );
-  }
-  return pino({ ...options, serializers: { err: briefly } }, prettyStream());
+  const isEcs = config.LOG_FORMAT === 'ecs';
+  const stream = isEcs ? buffered() : prettyStream();
+  const write = stream.write.bind(stream);
+  if (send)
+    stream.write = (line) => {
+      send(line);
+      write(line);
+    };
+  if (!isEcs) return pino({ ...options, serializers: { err: briefly } }, stream);
+  return pino({ ...ecsFormat({ serviceName: config.OTEL_SERVICE_NAME, apmIntegration: false }), ...options }, stream);
 }
 
 /** Leaves out the statement's values and the refused row, which errors of PostgreSQL and TypeORM also hold. */

@@ -29,34 +29,39 @@ const utilization = utilizationMeter();
         this.set(utilization());
       },
     }),
-    ...gauges(DataSource, 'db_client_connection', {
-      pending_requests: [
+    ...figures(makeGaugeProvider, DataSource, {
+      db_client_connection_pending_requests: [
         'Requests that wait for a connection of the pool to PostgreSQL.',
         (source) => poolOf(source).waitingCount,
       ],
-      max: [
+      db_client_connection_max: [
         'Connections that the pool to PostgreSQL may open. Some more are opened beside the pool.',
         (source) => poolOf(source).options.max,
       ],
+      db_client_connection_count: [
+        'Connections of the pool to PostgreSQL, by state.',
+        (source) => ({ idle: poolOf(source).idleCount, used: poolOf(source).totalCount - poolOf(source).idleCount }),
+        'db_client_connection_state',
+      ],
     }),
-    ...gauges(Admission, 'admission', {
-      limit: [
+    ...figures(makeGaugeProvider, Admission, {
+      admission_limit: [
         'Current limit of concurrent reads and writes. Sign-ins and uploads have limits of their own.',
         ({ limit }) => limit,
       ],
-      in_flight: ['Admitted requests that are running, of all kinds.', ({ inFlight }) => inFlight],
-      queued: ['Requests that wait for admission.', ({ queued }) => queued],
+      admission_in_flight: ['Admitted requests that are running, of all kinds.', ({ inFlight }) => inFlight],
+      admission_queued: ['Requests that wait for admission.', ({ queued }) => queued],
     }),
-    makeGaugeProvider({
-      name: 'db_client_connection_count',
-      help: 'Connections of the pool to PostgreSQL, by state.',
-      labelNames: ['db_client_connection_state'],
-      inject: [DataSource],
-      collect(this: Gauge, source: DataSource) {
-        const { idleCount, totalCount } = poolOf(source);
-        this.set({ db_client_connection_state: 'idle' }, idleCount);
-        this.set({ db_client_connection_state: 'used' }, totalCount - idleCount);
-      },
+    ...figures(makeCounterProvider, Cache, {
+      cache_requests_total: [
+        'Reads from the cache in this process: a fresh entry (hit), an expired one (stale), or none (miss).',
+        ({ counts: { hits: hit, stale, misses: miss } }) => ({ hit, stale, miss }),
+        'result',
+      ],
+      cache_refresh_failures_total: [
+        'Loads that failed, so that an expired cache entry was served.',
+        ({ counts }) => counts.failures,
+      ],
     }),
     makeCounterProvider({
       name: 'admission_refused_total',
@@ -68,27 +73,6 @@ const utilization = utilizationMeter();
         for (const priority of PRIORITIES)
           for (const [reason, count] of Object.entries(admission.refused(priority)))
             this.inc({ priority, reason }, count);
-      },
-    }),
-    makeCounterProvider({
-      name: 'cache_requests_total',
-      help: 'Reads from the cache in this process: a fresh entry (hit), an expired one (stale), or none (miss).',
-      labelNames: ['result'],
-      inject: [Cache],
-      collect(this: Counter, { counts }: Cache) {
-        this.reset();
-        this.inc({ result: 'hit' }, counts.hits);
-        this.inc({ result: 'stale' }, counts.stale);
-        this.inc({ result: 'miss' }, counts.misses);
-      },
-    }),
-    makeCounterProvider({
-      name: 'cache_refresh_failures_total',
-      help: 'Loads that failed, so that an expired cache entry was served.',
-      inject: [Cache],
-      collect(this: Counter, { counts }: Cache) {
-        this.reset();
-        this.inc(counts.failures);
       },
     }),
     makeGaugeProvider({
@@ -116,15 +100,25 @@ export class MetricsModule {}
 
 const PRIORITIES: Priority[] = ['write', 'login', 'read', 'bulk'];
 
-/** Gauges of one provider, each with its help and how to read it. Those of the pool have OpenTelemetry's names. */
-function gauges<T>(of: Type<T>, prefix: string, figures: Record<string, [help: string, read: (of: T) => number]>) {
-  return Object.entries(figures).map(([name, [help, read]]) =>
-    makeGaugeProvider({
-      name: `${prefix}_${name}`,
+type Read<T> = (of: T) => number | Record<string, number>;
+
+/** Metrics of one provider, each with its help, how to read it, and the label by which its values differ, if they do. */
+function figures<T>(
+  make: typeof makeGaugeProvider | typeof makeCounterProvider,
+  of: Type<T>,
+  all: Record<string, [help: string, read: Read<T>, label?: string]>,
+) {
+  return Object.entries(all).map(([name, [help, read, label]]) =>
+    make({
+      name,
       help,
+      labelNames: label ? [label] : [],
       inject: [of],
-      collect(this: Gauge, one: T) {
-        this.set(read(one));
+      collect(this: Counter | Gauge, one: T) {
+        this.reset();
+        const found = read(one);
+        if (typeof found === 'number') this.inc(found);
+        else for (const [value, count] of Object.entries(found)) this.inc({ [label as string]: value }, count);
       },
     }),
   );

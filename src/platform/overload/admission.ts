@@ -25,8 +25,8 @@ export interface Waiting {
   readonly start: (leave: Leave) => void;
   readonly refuse: () => void;
   readonly since: number;
-  /** Takes it out of the queue when its caller has gone. Does nothing once it was started or refused. */
-  cancel(): void;
+  /** Takes it out of the queue when its caller has gone. @returns false once it was started or refused */
+  cancel(): boolean;
 }
 
 /** How many requests are at work and in the queue, for priorities that share a limit. */
@@ -96,7 +96,7 @@ export class Admission {
         start: AsyncLocalStorage.bind(start),
         refuse,
         since: this.now(),
-        cancel: () => void this.forget(rank, waiting),
+        cancel: () => this.forget(rank, waiting),
       };
       rank.line.add(waiting);
       rank.of.waiting++;
@@ -170,8 +170,10 @@ export class Admission {
     });
   }
 
-  private forget({ of, line }: Rank, waiting: Waiting): void {
-    if (line.delete(waiting)) of.waiting--;
+  private forget({ of, line }: Rank, waiting: Waiting): boolean {
+    const wasThere = line.delete(waiting);
+    if (wasThere) of.waiting--;
+    return wasThere;
   }
 
   private sum(of: keyof Places): number {
