@@ -41,6 +41,7 @@ const SAMPLES: Record<string, readonly string[]> = {
   'platform/resource/resource.ts': ['-createdAt'],
   'platform/resource/upload/uploads.ts': [' application/x-ndjson'],
   'platform/logging/access-log.ts': ['"', '%x'],
+  'platform/metrics/metrics.controller.ts': ['; version=1.0.0', 'a_total'],
   'platform/http/probe.ts': ['/health/live?'],
   'platform/throttle/throttle.ts': ['/.well-known/jwks.json?'],
 };
@@ -58,7 +59,7 @@ const INNER = [
   ...['creations', 'list', 'names', 'routes', 'table'].map((file) => `platform/resource/${file}.ts`),
   ...['users/passwords.service.ts', 'platform/database/database-problem.ts', 'platform/http/compression.ts'],
   ...['platform/http/shared-caches.ts', 'platform/http/declared-routes.ts', 'platform/edge/edge-path.ts'],
-  ...['platform/http/json.ts', 'platform/http/validation.ts', 'platform/metrics/metrics.controller.ts'],
+  ...['platform/http/json.ts', 'platform/http/validation.ts', 'platform/otlp/metrics.ts'],
 ];
 /** This pattern only meets text that is already known to be JSON. */
 const asMet = (file: string, text: string) =>

@@ -14,6 +14,13 @@ export interface Series {
   values: [number, string][];
 }
 
+export interface Exemplar {
+  labels: Record<string, string>;
+  value: string;
+  /** Unix time in seconds. */
+  timestamp: number;
+}
+
 /** A real Prometheus that scrapes processes every second, with the labels of pods in the cluster. */
 export class Prometheus {
   private readonly url: string;
@@ -26,8 +33,8 @@ export class Prometheus {
     this.child = child;
   }
 
-  /** @param pods their addresses by name @param rules of a PrometheusRule */
-  static async start(pods: Record<string, string>, rules: unknown): Promise<Prometheus> {
+  /** @param pods their addresses by name @param rules of a PrometheusRule @param features to turn on */
+  static async start(pods: Record<string, string>, rules: unknown, features: string[] = []): Promise<Prometheus> {
     const folder = mkdtempSync(join(tmpdir(), 'floodgate-prometheus-'));
     const targets = Object.entries(pods).map(([pod, url]) => ({
       targets: [new URL(url).host],
@@ -44,6 +51,7 @@ export class Prometheus {
       }),
     );
     const settings = ['--web.listen-address=127.0.0.1:0', `--storage.tsdb.path=${folder}/data`];
+    if (features.length > 0) settings.push(`--enable-feature=${features.join()}`);
     const child = started(
       spawn(need('prometheus'), [`--config.file=${folder}/prometheus.yml`, ...settings], {
         stdio: ['ignore', 'ignore', 'pipe'],
@@ -76,6 +84,11 @@ export class Prometheus {
       step: String(step),
     });
     return result;
+  }
+
+  /** The exemplars of matching series since a time. */
+  exemplars(query: string, start: number): Promise<{ seriesLabels: Record<string, string>; exemplars: Exemplar[] }[]> {
+    return this.ask('query_exemplars', { query, start: String(start), end: String(Date.now() / 1000 + 1) });
   }
 
   /** All matching series. */
