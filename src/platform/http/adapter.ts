@@ -56,6 +56,8 @@ export class HttpAdapter extends FastifyAdapter {
             requireHostHeader: false,
             // Node would drop a second Host header, for instance; joined, it is visible and refused.
             joinDuplicateHeaders: true,
+            // A request without a body is no stream that has to end: Node 24.12 and newer then take a tenth less for a read.
+            optimizeEmptyRequests: true,
           },
           withinLimits(entrance(pipeline), config),
         ),

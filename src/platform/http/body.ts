@@ -98,7 +98,8 @@ export class BodyGuard implements CanActivate {
     const { raw, caller } = request;
     // Most bodies arrive with the headers, and Node parses them later in this turn of the event loop.
     if (!raw.complete) await setImmediate();
-    if (raw.complete && !raw.destroyed) {
+    // Node takes a request without a body for destroyed from the beginning, but never for aborted.
+    if (raw.complete && !raw.aborted) {
       request.body = this.bodies.take(raw);
       return true;
     }

@@ -7,7 +7,7 @@ function create() {
   const log: string[] = [];
   const refuse = (name: string, now: number) => {
     const socket = { pause: () => log.push(`${name} pauses`), resume: () => log.push(`${name} resumes`) };
-    readPause.refuse({ socket, once: (_event, listener) => listener() }, now);
+    readPause.refuse({ closed: false, socket, once: (_event, listener) => listener() }, now);
   };
   return { loop, readPause, log, refuse };
 }

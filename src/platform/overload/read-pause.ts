@@ -12,6 +12,8 @@ const LATE_MS = 100;
 
 /** The parts of a refused request that a pause needs. */
 export type Refused = {
+  /** Node has no event for the end of a request without a body. */
+  closed: boolean;
   socket: Record<'pause' | 'resume', () => unknown>;
   once(on: 'close', work: () => void): unknown;
 };
@@ -44,7 +46,8 @@ export class ReadPause {
     if (this.pauseMs === 0 && now - this.tickedAt < LATE_MS) return;
     const { socket } = request;
     // Paused sooner, Node might resume it to read the rest of the request.
-    request.once('close', () => socket.pause());
+    if (request.closed) socket.pause();
+    else request.once('close', () => socket.pause());
     this.paused.push({ socket, since: now });
   }
 
