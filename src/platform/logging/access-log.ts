@@ -8,11 +8,15 @@ import { splitUrl } from '../http/split-url.js';
 import { addressReader } from '../throttle/address.js';
 import { streamOf, type TraceIds } from './logger.js';
 
-const EVENT = '"event":{"duration":';
+const EVENT = '"},"event":{"duration":';
+const HTTP = '"http":{"request":{"id":"';
+/** The texts of durations below 10 ms, by tenths of a millisecond. */
+const SHORT_MS = Array.from({ length: 100 }, (_, tenths) => `${Math.floor(tenths / 10)}.${tenths % 10} ms`);
 
 /**
  * Writes one line a request, in the fields of the Elastic Common Schema. The query is left out, since it may hold
- * personal data. The line is composed here: the logger would take 10 µs, since it searches every object for secrets.
+ * personal data. The line is composed here: the logger would take 10 µs, since it searches every object for secrets. It has
+ * few pieces, each of them flat, since V8 takes longer to join one than to copy its bytes.
  */
 export class AccessLog {
   private readonly stream: DestinationStream;
@@ -24,6 +28,12 @@ export class AccessLog {
   private start = '';
   private address = '';
   private client = EVENT;
+  /** What is the same in all lines of a method and status. */
+  private method = '';
+  private status = 0;
+  private asked = '';
+  private said = '';
+  private answered = '';
 
   constructor(
     config: Pick<Config, 'LOG_FORMAT' | 'OTEL_SERVICE_NAME' | 'TRUST_PROXY'>,
@@ -46,26 +56,34 @@ export class AccessLog {
     const [path] = splitUrl(url);
     // Formatting a number with a fraction takes ten times as long.
     const tenths = Math.round(duration * 10);
-    const ms = `${Math.floor(tenths / 10)}.${tenths % 10} ms`;
+    const ms = SHORT_MS[tenths] ?? `${Math.floor(tenths / 10)}.${tenths % 10} ms`;
     if (!this.isEcs) return void this.logger.info(`${method} ${path} ${status} ${ms}`);
-    const trace = this.idsOf ? fields(this.idsOf(request)) : '';
     // Of the characters that JSON must escape, a request target can hold these only.
     const safe = /["\\]/.test(path) ? JSON.stringify(path).slice(1, -1) : path;
+    if (method !== this.method || status !== this.status) this.remember(method, status);
     this.stream.write(
-      `${this.startOf(trace)}${id}","method":"${method}"},"response":{"status_code":${status}}},"url":{"path":"${safe}"},` +
-        `${this.clientOf(request)}${Math.round(duration * 1e6)}},${user === undefined ? '' : `"user":{"id":"${user}"},`}` +
-        `"message":"${method} ${safe} ${status} ${ms}"}\n`,
+      `${this.startOf(request)}${id}${this.asked}${safe}${this.clientOf(request)}${Math.round(duration * 1e6)}${
+        user === undefined ? this.said : `},"user":{"id":"${user}"${this.said}`
+      }${safe}${this.answered}${ms}"}\n`,
     );
   }
 
+  private remember(method: string, status: number): void {
+    Object.assign(this, { method, status });
+    this.asked = flat(`","method":"${method}"},"response":{"status_code":${status}}},"url":{"path":"`);
+    this.said = flat(`},"message":"${method} `);
+    this.answered = flat(` ${status} `);
+  }
+
   /** The line up to the request's id, reused while the millisecond is the same. */
-  private startOf(trace: string): string {
+  private startOf(request: IncomingMessage): string {
     const at = Date.now();
     if (at !== this.at) {
       this.at = at;
-      this.start = `{"log.level":"info","@timestamp":"${new Date(at).toISOString()}",${this.process},`;
+      const start = `{"log.level":"info","@timestamp":"${new Date(at).toISOString()}",${this.process},`;
+      this.start = flat(this.idsOf ? start : start + HTTP);
     }
-    return `${this.start}${trace}"http":{"request":{"id":"`;
+    return this.idsOf ? this.start + fields(this.idsOf(request)) + HTTP : this.start;
   }
 
   /** The line from the client's address up to the duration, reused while the address is the same. */
@@ -74,11 +92,14 @@ export class AccessLog {
     if (address !== this.address) {
       this.address = address;
       // Without the zone of a link-local address, which means nothing on other hosts.
-      this.client = address ? `"client":{"ip":"${address.replace(/%.*/, '')}"},${EVENT}` : EVENT;
+      this.client = flat(address ? `"},"client":{"ip":"${address.replace(/%.*/, '')}${EVENT}` : EVENT);
     }
     return this.client;
   }
 }
+
+/** As one piece, where V8 would keep a tree of all that it was joined from. */
+const flat = (text: string) => Buffer.from(text).toString();
 
 const fields = ({ 'trace.id': trace, 'span.id': span }: TraceIds) =>
   trace === undefined ? '' : `"trace.id":"${trace}","span.id":"${span}",`;
