@@ -1,8 +1,10 @@
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Client } from '../support/client.js';
 import { type MadeCollection, makeCollection, until } from '../support/collections.js';
 import { EventReader } from '../support/events.js';
 import { Follower } from '../support/follower.js';
+import { limit } from '../support/limit.js';
 import { pause } from '../support/process.js';
 import { at, type Replicas, startReplicas } from '../support/replicas.js';
 import { inMs, quantile, row } from '../support/row.js';
@@ -145,3 +147,26 @@ row(
   },
   120_000,
 );
+
+limit('UNREAD_BYTES', async () => {
+  const { there, admin } = two;
+  const set = await makeCollection(at(there, admin), 'public', `slow-${Date.now()}`);
+  const { hostname, port } = new URL(there.anyone.url);
+  const socket = connect({ host: hostname, port: Number(port) });
+  socket.write(`GET ${set.path}/changes HTTP/1.1\r\nHost: ${hostname}\r\nAccept: text/event-stream\r\n\r\n`);
+  await once(socket, 'data');
+  socket.pause();
+  const text = 'x'.repeat(60_000);
+  // More than the system takes for a reader who takes nothing.
+  for (let n = 0; n < 100; n++) await at(there, admin).post(set.records, { data: { n, text } });
+  let received = '';
+  socket.on('data', (chunk) => {
+    received += chunk.toString('latin1');
+  });
+  await once(socket, 'end');
+  expect(received).toMatch(/retry: \d+\n\n\r\n0\r\n\r\n$/);
+  const last = [...received.matchAll(/^id: (\S+)$/gm)].at(-1)?.[1] as string;
+  const rest = await there.anyone.get(`${set.path}/changes`, { 'last-event-id': last });
+  const numbers = (of: string) => [...of.matchAll(/"data":\{"n": ?(\d+)/g)].map(([, n]) => Number(n));
+  expect([...numbers(received), ...numbers(rest.text)]).toEqual(Array.from({ length: 100 }, (_, n) => n));
+});

@@ -27,6 +27,8 @@ beforeAll(async () => {
     PASSWORD_HASH_CONCURRENCY: '1',
     PASSWORD_HASH_QUEUE: '1',
     CACHE_MEMORY_BYTES: '1048576',
+    FEED_LISTENERS: '3',
+    FEED_LISTENERS_PER_CALLER: '2',
     RECORD_LIMIT_BYTES: '1048576',
     DATABASE_LOCK_TIMEOUT_MS: '5000',
   });
@@ -219,6 +221,27 @@ limit('WAITING_PERCENT', async () => {
       must(503, await one.anyone.send('OPTIONS', path, undefined));
     must(503, await one.anyone.post('/health/live', {}));
   });
+});
+
+/** Opens a stream of changes. @returns the socket once the head is there, and its status */
+async function listen(token = ''): Promise<{ socket: Socket; status: number }> {
+  const socket = openSocket(one.url);
+  socket.write(`GET ${set.path}/changes HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n${token}\r\n`);
+  const [chunk] = await once(socket, 'data');
+  return { socket, status: statusOf(chunk.toString('latin1')) };
+}
+
+limit('FEED_LISTENERS_PER_CALLER', async () => {
+  const all = [await listen(), await listen(), await listen()];
+  expect(all.map(({ status }) => status)).toEqual([200, 200, 429]);
+  for (const { socket } of all) socket.destroy();
+});
+
+limit('FEED_LISTENERS', async () => {
+  const token = `Authorization: Bearer ${one.admin.tokens?.accessToken}\r\n`;
+  const all = [await listen(), await listen(), await listen(token), await listen(token)];
+  expect(all.map(({ status }) => status)).toEqual([200, 200, 200, 503]);
+  for (const { socket } of all) socket.destroy();
 });
 
 limit('CACHE_MEMORY_BYTES', async () => {

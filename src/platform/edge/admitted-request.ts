@@ -24,6 +24,8 @@ export class AdmittedRequest {
     const begin = () => {
       this.response.once('close', () => {
         const isCut = !this.response.writableFinished;
+        // Node does this only for requests with a body. Fastify would take the end of a stream for its failure.
+        if (isCut) this.request.aborted = true;
         if (isCut && !this.isAnswered && this.request.route !== undefined) gone();
         this.leave(isCut);
       });
