@@ -46,7 +46,7 @@ interface ChangeRow extends Omit<Change, 'id'> {
 /** Ticks that are read in one statement: four minutes at four ticks a second. */
 const STEP = 1000n;
 /** Changes that are read in one statement. */
-const PAGE = 500;
+const PAGE = 200;
 
 /** The changes of one table's rows, in an order in which those of a row are as they were committed. */
 export class Feed {

@@ -131,6 +131,7 @@ function firstOf(
         return isOpen;
       },
       take: ({ changes }: Batch) => end(changes),
+      drained: () => undefined,
     };
     const following = live.follow(source, from, reader).catch(reject);
   });

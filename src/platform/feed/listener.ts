@@ -22,6 +22,8 @@ export interface Batch {
 export interface Reader {
   readonly isOpen: boolean;
   take(batch: Batch): void;
+  /** Resolves when it can take more without keeping it in memory. */
+  drained(): Promise<unknown> | undefined;
 }
 
 const eventOf = ({ id, kind, json }: Change) => `id: ${id}\nevent: ${kind}\ndata: ${json}\n\n`;
@@ -67,6 +69,12 @@ export class Listener implements Reader {
   take(batch: Batch): void {
     batch.events ??= eventsOf(batch.changes.map(eventOf).join(''));
     this.send(batch.events);
+  }
+
+  drained(): Promise<unknown> | undefined {
+    if (this.waiting === 0 || !this.isOpen) return undefined;
+    const { socket } = this.response.req;
+    return new Promise<void>((resolve) => socket.once('drain', resolve).once('close', resolve));
   }
 
   beat(): void {

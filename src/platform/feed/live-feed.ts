@@ -16,6 +16,8 @@ const AGAIN_MS = 500;
 /** Readers to whom a batch is handed before other work gets its turn. */
 const TURN = 100;
 const ALL = '';
+/** In characters of JSON. */
+const PIECE_LENGTH = 65_536;
 const MOST_FILTERS = 1000;
 
 /**
@@ -67,7 +69,10 @@ export class LiveFeed {
         else {
           const next = await this.next(source, position);
           position = next.position;
-          if (next.changes.length > 0) reader.take(next);
+          for (const changes of piecesOf(next.changes)) {
+            reader.take({ changes });
+            await reader.drained();
+          }
         }
       }
     } catch (error) {
@@ -148,7 +153,7 @@ export class LiveFeed {
         const next = await this.feed.next(this.position, tick, scopes, [...filters.values()]);
         const changes = next?.changes ?? [reset(tick)];
         const position = next?.position ?? at(tick);
-        await this.dispatch(changes, places);
+        for (const piece of piecesOf(changes)) await this.dispatch(piece, places);
         this.position = position;
       } catch {
         // Ticks has logged that PostgreSQL cannot be reached.
@@ -188,3 +193,16 @@ const isFiltered = ({ filters }: Source) => Object.values(filters).some((value) 
 
 /** Tells readers that they have missed changes, and should read everything again. */
 const reset = (tick: string): Change => ({ id: tick, kind: 'reset', scope: null, json: '{}', fits: [] });
+
+/** Changes in pieces that are sent at once: a reader who does not keep up shows between two of them. */
+function* piecesOf(changes: Change[]): Iterable<Change[]> {
+  let [begin, length] = [0, 0];
+  for (const [at, { json }] of changes.entries()) {
+    if (at > begin && length + json.length > PIECE_LENGTH) {
+      yield changes.slice(begin, at);
+      [begin, length] = [at, 0];
+    }
+    length += json.length;
+  }
+  if (begin < changes.length) yield changes.slice(begin);
+}
