@@ -184,7 +184,8 @@ function complete(path: string, method: string, operation: Operation, responses:
   operation.parameters = operation.parameters.map((parameter) =>
     parameter.name === 'if-match' ? { name: 'if-match', in: 'header', required: !mayMake, ...IF_MATCH } : parameter,
   );
-  const isChange = ['put', 'patch', 'delete'].includes(method);
+  const isChange =
+    ['put', 'patch', 'delete'].includes(method) || operation.parameters.some(({ name }) => name === 'if-match');
   const problems: ProblemType[] = [
     'invalid-request',
     'invalid-token',

@@ -6,7 +6,6 @@ import type { FastifyRequest } from 'fastify';
 import type { Entry } from '../platform/cache/entry.js';
 import { Anyone, type Caller } from '../platform/http/caller.js';
 import { ValidationPipe } from '../platform/http/validation.js';
-import { LastingRequests } from '../platform/http/while-allowed.js';
 import type { Collection } from './collection.entity.js';
 import { COLLECTION, collectionName } from './collection.schema.js';
 import { CollectionsService, type Found } from './collections.service.js';
@@ -29,10 +28,7 @@ export class CollectionGuard implements CanActivate {
   constructor(
     private readonly reflector: Reflector,
     private readonly collections: CollectionsService,
-    lasting: LastingRequests,
-  ) {
-    lasting.rechecks.push((context) => this.recheck(context));
-  }
+  ) {}
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
@@ -54,7 +50,7 @@ export class CollectionGuard implements CanActivate {
   }
 
   /** Checks a long request again. */
-  private async recheck(context: ExecutionContext): Promise<void> {
+  async recheck(context: ExecutionContext): Promise<void> {
     const request = context.getArgByIndex<FastifyRequest>(0);
     const [{ caller }, collection] = [request, await request.collection];
     if (!collection) return;

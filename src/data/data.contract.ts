@@ -1,3 +1,4 @@
+import { must } from '../../test/support/answers.js';
 import { freshName, makeCollection, makeRecord } from '../../test/support/collections.js';
 import { type Answers, type Clients, contract } from '../../test/support/contract.js';
 
@@ -22,10 +23,24 @@ const collection =
 
 const ID = '0198c0de-0000-7000-8000-000000000000';
 
+const webhook =
+  (visibility: 'private' | 'public') =>
+  async ({ 'the owner': owner }: Clients) => {
+    const { name, path } = await makeCollection(owner, visibility);
+    const { body } = must(201, await owner.post(`${path}/webhooks`, { url: 'https://hooks.example.com/1' }));
+    return { values: { collection: name, id: body.id } };
+  };
+const onWebhook = (status: number) => ({
+  'a webhook of a private collection': [401, 404, status, status] as const,
+  'a webhook of a public collection': [401, 403, status, status] as const,
+});
+
 export default contract({
   subjects: {
     'a private collection': collection('private'),
     'a public collection': collection('public'),
+    'a webhook of a private collection': webhook('private'),
+    'a webhook of a public collection': webhook('public'),
     'a new collection': async () => ({ isNew: true, values: { collection: freshName() } }),
   },
   operations: {
@@ -49,10 +64,22 @@ export default contract({
     replaceRecord: writing(200),
     patchRecord: writing(200),
     deleteRecord: writing(204),
+
+    createWebhook: writing(201),
+    listWebhooks: writing(200),
+    getWebhook: onWebhook(200),
+    patchWebhook: onWebhook(200),
+    rotateWebhook: onWebhook(200),
+    deleteWebhook: onWebhook(204),
   },
   // The collection is checked under its row lock, after the body was read.
   behindTheBody: { putCollection: [403, 412] },
-  shownElsewhere: { putCollection: [409], createRecord: [409, 422], createRecords: [409, 422] },
+  shownElsewhere: {
+    putCollection: [409],
+    createRecord: [409, 422],
+    createRecords: [409, 422],
+    createWebhook: [409, 422],
+  },
   texts: {
     'collection.schema.ts': ['flights-1'],
     'records.controller.ts': [ID],

@@ -1,7 +1,9 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { LastingRequests } from '../platform/http/while-allowed.js';
 import { UsersModule } from '../users/users.module.js';
 import { Collection } from './collection.entity.js';
+import { CollectionGuard } from './collection.guard.js';
 import { CollectionsController } from './collections.controller.js';
 import { CollectionsService } from './collections.service.js';
 import { DataRecord } from './record.entity.js';
@@ -13,6 +15,11 @@ import { StatsService } from './stats.service.js';
 @Module({
   imports: [TypeOrmModule.forFeature([Collection, DataRecord]), UsersModule],
   controllers: [CollectionsController, RecordsController],
-  providers: [CollectionsService, RecordsService, Slices, StatsService],
+  providers: [CollectionsService, CollectionGuard, RecordsService, Slices, StatsService],
+  exports: [CollectionsService, RecordsService],
 })
-export class DataModule {}
+export class DataModule {
+  constructor(lasting: LastingRequests, guard: CollectionGuard) {
+    lasting.rechecks.push((context) => guard.recheck(context));
+  }
+}

@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { CONFIG } from '../platform/config.token.js';
 import { parseExactly } from '../platform/exact-json.js';
+import type { Feed } from '../platform/feed/feed.js';
 import { Feeds } from '../platform/feed/feeds.js';
 import type { LiveFeed } from '../platform/feed/live-feed.js';
 import type { Answer } from '../platform/http/answer.js';
@@ -49,6 +50,10 @@ export class RecordsService {
       most: { data: RECORD_LIMIT_BYTES },
     });
     this.live = feeds.of(this.records.table, this.records.lists);
+  }
+
+  get feed(): Feed {
+    return this.live.feed;
   }
 
   /**

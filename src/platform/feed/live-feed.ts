@@ -192,7 +192,7 @@ export class LiveFeed {
 const isFiltered = ({ filters }: Source) => Object.values(filters).some((value) => value !== undefined);
 
 /** Tells readers that they have missed changes, and should read everything again. */
-const reset = (tick: string): Change => ({ id: tick, kind: 'reset', scope: null, json: '{}', fits: [] });
+export const reset = (tick: string): Change => ({ id: tick, kind: 'reset', scope: null, json: '{}', fits: [] });
 
 /** Changes in pieces that are sent at once: a reader who does not keep up shows between two of them. */
 function* piecesOf(changes: Change[]): Iterable<Change[]> {

@@ -9,6 +9,7 @@ import { RecordCounts1764600000000 } from './1764600000000-record-counts.js';
 import { Changes1764700000000 } from './1764700000000-changes.js';
 import { Jobs1764750000000 } from './1764750000000-jobs.js';
 import { RecordKey1764900000000 } from './1764900000000-record-key.js';
+import { Webhooks1764800000000 } from './1764800000000-webhooks.js';
 
 /** A migration's class; its name ends with its time of creation, in ms. */
 export type Migration = new () => MigrationInterface;
@@ -25,4 +26,5 @@ export const shipped: Migration[] = [
   Changes1764700000000,
   Jobs1764750000000,
   RecordKey1764900000000,
+  Webhooks1764800000000,
 ];

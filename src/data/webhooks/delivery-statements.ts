@@ -1,0 +1,71 @@
+/** A webhook as it is delivered to. */
+export interface Loaded {
+  id: string;
+  collectionId: string;
+  url: string;
+  ordered: boolean;
+  state: 'on' | 'failing' | 'off';
+  position: string;
+  waiting: number;
+  /** Of the secrets to sign with. */
+  seeds: string[];
+  isDue: boolean;
+}
+
+export interface Due {
+  id: string;
+  isDue: boolean;
+  age: number;
+}
+
+export const ANY = `SELECT 1 FROM webhooks WHERE state <> 'off' LIMIT 1`;
+
+/** $1: its id. Nothing is delivered for an owner who is disabled. */
+export const LOAD = `
+  SELECT w.id, w.collection_id AS "collectionId", w.url, w.ordered, w.state, w.position, w.waiting,
+    array_remove(ARRAY[w.seed, CASE WHEN w.rotated_at > now() - interval '24 hours' THEN w.old_seed END], NULL) AS seeds,
+    w.state <> 'off' AND w.retry_at <= now() AS "isDue"
+  FROM webhooks w JOIN collections c ON c.id = w.collection_id JOIN users u ON u.id = c.owner_id AND NOT u.disabled
+  WHERE w.id = $1`;
+
+/** $1: its id; $2: its new position; $3: how many events wait on their own; $4: why. The version counts what is shown. */
+export const MOVE = `
+  UPDATE webhooks SET position = $2, waiting = waiting + $3, failures = 0, retry_at = '-infinity',
+    since = CASE state WHEN 'on' THEN since ELSE now() END, state = 'on', last_error = coalesce($4, last_error),
+    version = version + (state <> 'on' OR $4 IS DISTINCT FROM last_error AND $4 IS NOT NULL)::int
+  WHERE id = $1 AND state <> 'off' RETURNING 1`;
+
+/**
+ * $1: its id; $2: why. The pauses double from 5 s up to 10 min with jitter, or up to 1 min where others wait behind one that
+ * fails. By 410 a receiver says that it wants no more.
+ */
+export const FAIL = `
+  UPDATE webhooks w SET state = n.state, since = CASE w.state WHEN n.state THEN since ELSE now() END,
+    failures = failures + 1, last_error = $2,
+    retry_at = now() + least(CASE WHEN ordered THEN 600 ELSE 60 END, 5 * 2 ^ least(failures, 10)) * (0.5 + random() / 2) * interval '1 s',
+    version = version + (w.state <> n.state OR last_error IS DISTINCT FROM $2)::int
+  FROM (SELECT id, CASE WHEN $2 = 'HTTP 410' OR state = 'failing' AND since < now() - interval '24 hours' THEN 'off'
+    ELSE 'failing' END AS state FROM webhooks WHERE id = $1) AS n
+  WHERE w.id = n.id AND w.state <> 'off'`;
+
+export const END_WAITING = `UPDATE webhooks SET waiting = greatest(waiting - 1, 0) WHERE id = $1`;
+
+const isUnread = (tick: string) => `
+  c.of = 'records' AND c.xid >= pg_snapshot_xmin(${tick}.snapshot) AND NOT pg_visible_in_snapshot(c.xid, ${tick}.snapshot)`;
+const BEHIND = 'EXISTS (SELECT FROM changes c WHERE (c.scope = w.collection_id OR c.scope IS NULL) AND';
+const TICK_OF = `split_part(w.position, '-', 1)::bigint`;
+
+/** Those with changes that are not delivered. $1: the tick since which there is one, beside those that fail; null for all. */
+export const DUE = `
+  SELECT w.id, w.retry_at <= now() AS "isDue", coalesce(extract(epoch FROM now() - (
+    SELECT n.at FROM change_ticks n WHERE n.tick > ${TICK_OF} ORDER BY n.tick LIMIT 1)), 0)::float8 AS age
+  FROM webhooks w LEFT JOIN change_ticks t ON t.tick = ${TICK_OF}
+  WHERE w.state <> 'off' AND ($1::bigint IS NULL OR w.state = 'failing' OR w.collection_id IN (
+      SELECT c.scope FROM change_ticks s, changes c WHERE s.tick = $1 AND ${isUnread('s')}))
+    AND (t.tick IS NULL OR ${BEHIND} ${isUnread('t')}))`;
+
+/** Moves those that nothing happens to, before their position is too old. $1: a tick; $2: how old it may be, in seconds. */
+export const GO_ON = `
+  UPDATE webhooks w SET position = $1 FROM change_ticks t
+  WHERE w.state <> 'off' AND t.tick = ${TICK_OF} AND t.at < now() - make_interval(secs => $2)
+    AND NOT ${BEHIND} ${isUnread('t')})`;

@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import { resourceId } from '../../platform/resource/definition.js';
+import { pageOf, pageParameters } from '../../platform/resource/page.js';
+
+function isPostable(text: string): boolean {
+  const { protocol, username, password } = URL.canParse(text) ? new URL(text) : ({} as Partial<URL>);
+  return (protocol === 'http:' || protocol === 'https:') && username === '' && password === '';
+}
+
+const url = z
+  .string()
+  .max(2048)
+  .refine(isPostable, 'must be an http or https URL without a user')
+  .meta({ description: 'Where to post changes. Redirects are not followed.', examples: ['https://example.com/hook'] });
+const ordered = z.boolean().meta({
+  description: 'Whether a change waits until all before it are delivered. Otherwise others pass one that fails.',
+});
+
+export const webhookInput = z.strictObject({ url, ordered: ordered.default(false) }).meta({ id: 'WebhookInput' });
+export type WebhookInput = z.infer<typeof webhookInput>;
+
+export const webhookPatch = z
+  .strictObject({ url: url.optional(), ordered: ordered.optional(), state: z.enum(['on', 'off']).optional() })
+  .meta({ id: 'WebhookPatch', description: 'Any change lets it be tried again at once.', examples: [{ state: 'on' }] });
+export type WebhookPatch = z.infer<typeof webhookPatch>;
+
+export const webhookSchema = z
+  .object({
+    id: resourceId,
+    url,
+    ordered,
+    state: z.enum(['on', 'failing', 'off']).meta({
+      description: 'failing: attempts fail, and are repeated. off: by its owner, or after 24 hours of failures.',
+    }),
+    since: z.iso.datetime().meta({ description: 'When it got into this state.' }),
+    lastError: z
+      .string()
+      .nullable()
+      .meta({ description: 'Why the last attempt that failed did.', examples: ['HTTP 500'] }),
+    version: z.int().min(1),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Webhook' });
+
+const secret = z.string().meta({
+  description: 'Verifies deliveries by Standard Webhooks. It is shown only now.',
+  examples: ['whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'],
+});
+export const webhookWithSecret = webhookSchema.extend({ secret }).meta({ id: 'WebhookWithSecret' });
+
+export const webhookPage = pageOf('WebhookPage', webhookSchema);
+export const webhookQuery = z.strictObject(pageParameters);
+export type WebhookQuery = z.infer<typeof webhookQuery>;

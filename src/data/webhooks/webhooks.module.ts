@@ -1,0 +1,35 @@
+import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { makeCounterProvider, makeGaugeProvider } from '@willsoto/nestjs-prometheus';
+import type { Gauge } from 'prom-client';
+import { DataModule } from '../data.module.js';
+import { DELIVERIES, Deliveries } from './deliveries.js';
+import { Outbound } from './outbound.js';
+import { Webhook } from './webhook.entity.js';
+import { WebhooksController } from './webhooks.controller.js';
+import { WebhooksService } from './webhooks.service.js';
+
+const figures = [
+  makeCounterProvider({
+    name: DELIVERIES,
+    help: 'Attempts to deliver an event to a webhook, by outcome: delivered, failed.',
+    labelNames: ['outcome'],
+  }),
+  makeGaugeProvider({
+    name: 'webhook_oldest_undelivered_seconds',
+    help: 'For how long the oldest change that a webhook has not had has been there; 0 when all have all.',
+    aggregator: 'max',
+    inject: [Deliveries],
+    collect(this: Gauge, { oldest }: Deliveries) {
+      this.set(oldest);
+    },
+  }),
+];
+
+/** Posts the changes of collections to URLs of their owners. It needs jobs. */
+@Module({
+  imports: [TypeOrmModule.forFeature([Webhook]), DataModule],
+  controllers: [WebhooksController],
+  providers: [WebhooksService, Deliveries, Outbound, ...figures],
+})
+export class WebhooksModule {}
