@@ -66,7 +66,7 @@ it('has every limit that a test crosses', () => {
 it('has every setting that limits callers', () => {
   const isLimit = (name: string) => /LIMIT|MAX|TIMEOUT|QUEUE|CONCURRENCY|MEMORY|WAIT/.test(name);
   // Settings about other services, work without a caller, and the end of the process.
-  const isOther = (name: string) => /^(?:DATABASE|MIGRATION|REDIS|OTEL|DRAIN|WEB|PUBLIC|JOB)_/.test(name);
+  const isOther = (name: string) => /^(?:DATABASE|MIGRATION|REDIS|OTEL|DRAIN|WEB|WEBHOOK|PUBLIC|JOB)_/.test(name);
   const limits = Object.keys(shape).filter((name) => isLimit(name) && !isOther(name));
   expect(limits.length).toBeGreaterThan(15);
   expect(limits.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);

@@ -119,6 +119,19 @@ export const ROWS: Record<number, { fault: string; mustBe: string }> = {
     fault: 'strangers with junk tokens, half bodies and `Expect: 100-continue`, beside signed-in users who send slowly',
     mustBe: 'refused by their head alone; none of the signed-in is refused',
   },
+  58: {
+    fault:
+      "a webhook's receiver answers 500 for an hour, hangs, resets, drips, floods, or redirects to 169.254.169.254",
+    mustBe: 'every change is delivered once or more, in order; each attempt is bounded; no redirect is followed',
+  },
+  59: {
+    fault: "a webhook's URL that leads to a private address, in any form or by a name",
+    mustBe: 'refused when it is made, or when it is connected to; nothing arrives there',
+  },
+  60: {
+    fault: 'a worker is killed (-9) while it delivers to webhooks',
+    mustBe: 'every change is delivered once or more, those of a record in order, by another worker within 40 s',
+  },
   63: {
     fault: 'listeners of a change feed that never read',
     mustBe: 'memory bounded; a listener that reads misses nothing; others are answered',

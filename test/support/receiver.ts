@@ -47,7 +47,7 @@ export class Receiver {
       }
       this.received.push(event);
       await this.behaviour(response, event);
-      if (response.statusCode < 300) this.accepted.push(event);
+      if (response.writableEnded && response.statusCode < 300) this.accepted.push(event);
     });
   }
 

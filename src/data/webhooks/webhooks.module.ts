@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { makeCounterProvider, makeGaugeProvider } from '@willsoto/nestjs-prometheus';
 import type { Gauge } from 'prom-client';
+import { JobQueueModule } from '../../platform/jobs/job-queue.module.js';
 import { DataModule } from '../data.module.js';
 import { DELIVERIES, Deliveries } from './deliveries.js';
 import { Outbound } from './outbound.js';
@@ -26,9 +27,9 @@ const figures = [
   }),
 ];
 
-/** Posts the changes of collections to URLs of their owners. It needs jobs. */
+/** Posts the changes of collections to URLs of their owners. */
 @Module({
-  imports: [TypeOrmModule.forFeature([Webhook]), DataModule],
+  imports: [TypeOrmModule.forFeature([Webhook]), JobQueueModule, DataModule],
   controllers: [WebhooksController],
   providers: [WebhooksService, Deliveries, Outbound, ...figures],
 })

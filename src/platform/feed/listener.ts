@@ -72,8 +72,8 @@ export class Listener implements Reader {
   }
 
   drained(): Promise<unknown> | undefined {
-    if (this.waiting === 0 || !this.isOpen) return undefined;
     const { socket } = this.response.req;
+    if (!socket.writableNeedDrain || !this.isOpen) return undefined;
     return new Promise<void>((resolve) => socket.once('drain', resolve).once('close', resolve));
   }
 
