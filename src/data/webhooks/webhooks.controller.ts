@@ -41,6 +41,7 @@ export class WebhooksController {
   @Operation('listWebhooks', 'List the webhooks of a collection, newest first', {
     answer: 'A page of webhooks.',
     body: schema.webhookPage,
+    problems: ['forbidden'],
   })
   async list(
     @RequestUrl() url: string,
@@ -55,7 +56,11 @@ export class WebhooksController {
 
   @Get(':id')
   @ForWriters()
-  @Operation('getWebhook', 'Read a webhook', { answer: 'The webhook.', body: schema.webhookSchema })
+  @Operation('getWebhook', 'Read a webhook', {
+    answer: 'The webhook.',
+    body: schema.webhookSchema,
+    problems: ['forbidden'],
+  })
   get(@CurrentCollection() collection: Collection, @Param('id', id) webhook: string): Promise<Answer> {
     return this.webhooks.get(collection, webhook);
   }
