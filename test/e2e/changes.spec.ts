@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { Ticks } from '../../src/platform/feed/ticks.js';
 import { SampleOrders1800000000000 } from '../sample-orders/1800000000000-sample-orders.js';
 import { SampleOrdersModule } from '../sample-orders/sample-orders.module.js';
 import { must, until } from '../support/answers.js';
@@ -97,6 +98,25 @@ describe('a stream of changes', () => {
     expect((await reader.first(2))[1]?.data.data.n).toBe('early');
     const resumed = await listen(changes, app.client, { 'last-event-id': late?.id as string });
     expect((await resumed.first(1))[0]?.data.data.n).toBe('early');
+  });
+
+  it('goes on from the latest change, also when another process makes a tick at the same time', async () => {
+    const ticks = app.nest.get(Ticks);
+    const before = BigInt(await ticks.now());
+    const other = await session();
+    await other.query('BEGIN');
+    await other.query('INSERT INTO change_ticks (tick, snapshot) VALUES ($1, pg_current_snapshot())', [before + 1n]);
+    await makeRecord(ada, set, { n: 0 });
+    const asked = ticks.now();
+    await until(async () => {
+      const [{ count } = { count: 0 }] = await app.database.query<{ count: number }>(
+        'SELECT count(*)::int AS count FROM pg_locks WHERE NOT granted',
+      );
+      return count > 0;
+    });
+    await other.query('COMMIT');
+    await other.end();
+    expect(BigInt(await asked)).toBe(before + 2n);
   });
 
   it('tells nothing of what was rolled back', async () => {
