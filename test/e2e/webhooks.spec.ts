@@ -1,3 +1,5 @@
+import { Deliveries } from '../../src/data/webhooks/deliveries.js';
+import { Ticks } from '../../src/platform/feed/ticks.js';
 import { etagOf, must, readAll, until } from '../support/answers.js';
 import { startApp, type TestApp } from '../support/app.js';
 import type { Client, Response } from '../support/client.js';
@@ -112,6 +114,26 @@ describe('a webhook', () => {
     await makeRecord(ada, set, { n: 2 });
     await until(async () => receiver.forged > 0);
     expect(receiver.numbers).toEqual([0, 1]);
+  });
+
+  it('keeps its place while nothing happens to its collection, for longer than changes are kept', async () => {
+    const { id } = await subscribe();
+    await makeRecord(ada, await makeCollection(ada));
+    const tick = await app.nest.get(Ticks).now();
+    await app.database.query(`UPDATE change_ticks SET at = at - interval '23 hours'`);
+    await app.nest.get(Deliveries).look();
+    const [row] = await app.database.query('SELECT position FROM webhooks WHERE id = $1', [id]);
+    expect(row).toEqual({ position: tick });
+    // Not what is undelivered.
+    receiver.behaviour = answerWith(500);
+    await makeRecord(ada, set, { n: 1 });
+    await until(async () => receiver.received.length > 0);
+    await app.database.query(`UPDATE change_ticks SET at = at - interval '23 hours'`);
+    await app.nest.get(Deliveries).look();
+    receiver.behaviour = accept;
+    await passes('10 minutes');
+    await got(1);
+    expect(receiver.accepted.map(({ type }) => type)).toEqual(['record.created']);
   });
 
   it('is for the owner of the collection and admins, in pages', async () => {

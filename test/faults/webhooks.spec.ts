@@ -128,7 +128,10 @@ row(
     await delivered();
     expect(receiver.numbers).toEqual(Array.from({ length: made }, (_, n) => n));
     expect([trapped, receiver.forged]).toEqual([0, 0]);
-    expect(program.stdout).not.toMatch(SECRET);
+    const { text } = await admin.get('/metrics');
+    expect(text).toContain(`webhook_deliveries_total{outcome="delivered"} ${made}\n`);
+    expect(text).toMatch(/^webhook_oldest_undelivered_seconds \d/m);
+    expect(program.stdout + text).not.toMatch(SECRET);
     expectUnharmed(program);
     return {
       faults: Object.keys(faults).length,
