@@ -8,8 +8,8 @@ import { CanonicalEmailIndex1764500000000 } from './1764500000000-canonical-emai
 import { RecordCounts1764600000000 } from './1764600000000-record-counts.js';
 import { Changes1764700000000 } from './1764700000000-changes.js';
 import { Jobs1764750000000 } from './1764750000000-jobs.js';
-import { RecordKey1764900000000 } from './1764900000000-record-key.js';
 import { Webhooks1764800000000 } from './1764800000000-webhooks.js';
+import { RecordKey1764900000000 } from './1764900000000-record-key.js';
 
 /** A migration's class; its name ends with its time of creation, in ms. */
 export type Migration = new () => MigrationInterface;
@@ -25,6 +25,6 @@ export const shipped: Migration[] = [
   RecordCounts1764600000000,
   Changes1764700000000,
   Jobs1764750000000,
-  RecordKey1764900000000,
   Webhooks1764800000000,
+  RecordKey1764900000000,
 ];
