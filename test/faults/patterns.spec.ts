@@ -42,6 +42,8 @@ const SAMPLES: Record<string, readonly string[]> = {
   'platform/resource/upload/uploads.ts': [' application/x-ndjson'],
   'platform/logging/access-log.ts': ['"', '%x'],
   'platform/metrics/metrics.controller.ts': ['; version=1.0.0', 'a_total'],
+  'platform/feed/asked.ts': ['20s'],
+  'platform/feed/position.ts': ['1042-1043-99871'],
   'platform/http/probe.ts': ['/health/live?'],
   'platform/throttle/throttle.ts': ['/.well-known/jwks.json?'],
 };
