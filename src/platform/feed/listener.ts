@@ -3,6 +3,8 @@ import type { Change } from './feed.js';
 
 /** A reader with more than this unread does not keep up, and is told to come back. */
 const UNREAD_BYTES = 65_536;
+/** Proxies close a connection on which nothing moves, many after 60 s. */
+const BEAT_LOOKS = 15;
 /** When a reader who is sent away comes back, in ms; spread, since a replica that stops sends all of its readers away. */
 const RETRY_MS = { least: 1000, most: 10_000 };
 
@@ -34,6 +36,7 @@ export function eventsOf(text: string): Events {
 
 /** A reader who keeps a stream of server-sent events open. Its fields are few, since there may be ten thousand. */
 export class Listener implements Reader {
+  private looks = 0;
   /** What waited for it at the last look, and at how many looks in a row it had taken nothing. */
   private waited = 0;
   private idle = 0;
@@ -77,10 +80,6 @@ export class Listener implements Reader {
     return new Promise<void>((resolve) => socket.once('drain', resolve).once('close', resolve));
   }
 
-  beat(): void {
-    if (this.waiting === 0) this.send(this.live.heartbeat);
-  }
-
   /** Ends the stream. The reader comes back, here or to another replica, and goes on where it was. */
   sendAway(): void {
     if (!this.isOpen) return;
@@ -95,9 +94,10 @@ export class Listener implements Reader {
     this.response.req.socket.destroy();
   }
 
-  /** @returns at how many looks in a row it had taken nothing of what waits for it */
+  /** To be called once a second. @returns at how many looks in a row it had taken nothing of what waits for it */
   look(): number {
     if (this.allowed.aborted) this.sendAway();
+    if (++this.looks % BEAT_LOOKS === 0 && this.waiting === 0) this.send(this.live.heartbeat);
     const { waiting } = this;
     this.idle = waiting > 0 && waiting >= this.waited ? this.idle + 1 : 0;
     this.waited = waiting;

@@ -7,8 +7,6 @@ import { showInUse } from '../metrics/in-use.js';
 import type { Listener } from './listener.js';
 
 const LOOK_MS = 1000;
-/** Proxies close a connection on which nothing moves, many after 60 s. */
-const BEATS = 15;
 
 const sentAway = new Counter({
   name: 'feed_listeners_sent_away_total',
@@ -22,7 +20,6 @@ export class Listeners implements BeforeApplicationShutdown {
   private readonly all = new Map<Listener, string>();
   private readonly callers = new Map<string, number>();
   private readonly timer = setInterval(() => this.look(), LOOK_MS).unref();
-  private looks = 0;
 
   constructor(
     private readonly lifecycle: Lifecycle,
@@ -61,10 +58,8 @@ export class Listeners implements BeforeApplicationShutdown {
   private look(): void {
     if (this.lifecycle.isDraining) this.beforeApplicationShutdown();
     const patience = this.config.SEND_TIMEOUT_MS / LOOK_MS;
-    const turn = this.looks++ % BEATS;
-    let [at, waiting] = [0, 0];
+    let waiting = 0;
     for (const listener of this.all.keys()) {
-      if (at++ % BEATS === turn) listener.beat();
       if (listener.look() > patience) listener.drop();
       waiting += listener.waiting;
     }

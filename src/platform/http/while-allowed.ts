@@ -21,6 +21,8 @@ type Recheck = (context: ExecutionContext) => Promise<void>;
 interface Watched {
   context: ExecutionContext;
   allowed: AbortController;
+  /** In which of the turns it is looked at. */
+  turn: number;
 }
 
 /** Watches long requests: meanwhile their callers may lose access, or what they read may be deleted. */
@@ -39,7 +41,7 @@ export class LastingRequests implements OnApplicationShutdown {
   /** @returns a signal that is aborted, with the problem, once a guard would refuse the request */
   watch(context: ExecutionContext): AbortSignal {
     const allowed = new AbortController();
-    this.watched.add({ context, allowed });
+    this.watched.add({ context, allowed, turn: this.turn });
     return allowed.signal;
   }
 
@@ -49,8 +51,7 @@ export class LastingRequests implements OnApplicationShutdown {
 
   private look(): void {
     this.turn = (this.turn + 1) % TURNS;
-    let at = 0;
-    for (const one of this.watched) if (at++ % TURNS === this.turn) void this.recheck(one);
+    for (const one of this.watched) if (one.turn === this.turn) void this.recheck(one);
   }
 
   private async recheck(one: Watched): Promise<void> {
