@@ -200,6 +200,43 @@ describe('a stream of changes', () => {
       );
   });
 
+  it('begins anew with a reset after a restore, when its ticks are those of another server', async () => {
+    const reader = await listen();
+    await makeRecord(ada, set, { n: 1 });
+    const [before] = await reader.first(1);
+    await app.database.query(
+      `UPDATE change_ticks SET snapshot = '900000000:900000000:' WHERE tick = (SELECT max(tick) FROM change_ticks)`,
+    );
+    await until(async () => reader.events.at(-1)?.event === 'reset');
+    await makeRecord(ada, set, { n: 2 });
+    await until(async () => reader.events.at(-1)?.data.data?.n === 2);
+    const late = await listen(changes, app.client, { 'last-event-id': before?.id as string });
+    expect((await late.first(1))[0]?.event).toBe('reset');
+  });
+
+  it('keeps changes for FEED_KEPT_S, and answers those who come back later by a reset', async () => {
+    const reader = await listen();
+    for (let n = 0; n < 3; n++) {
+      await makeRecord(ada, set, { n });
+      await reader.first(n + 1);
+    }
+    const [first, , third] = reader.events;
+    const tickOf = (event = third) => event?.id.split('-')[1] as string;
+    await app.database.query(`UPDATE change_ticks SET at = at - interval '2 days' WHERE tick <= $1`, [
+      tickOf(reader.events[1]),
+    ]);
+    await app.nest.get(Ticks).removeOld(new AbortController().signal);
+    const kept = await app.database.query<{ n: number }>(
+      `SELECT (row->'data'->>'n')::int AS n FROM changes WHERE scope = (SELECT id FROM collections WHERE name = $1)`,
+      [set.name],
+    );
+    expect(kept.map(({ n }) => n)).toEqual([2]);
+    const late = await listen(changes, app.client, { 'last-event-id': first?.id as string });
+    expect((await late.first(1))[0]?.event).toBe('reset');
+    const inTime = await listen(changes, app.client, { 'last-event-id': tickOf(reader.events[1]) });
+    expect((await inTime.first(1))[0]?.data.data.n).toBe(2);
+  });
+
   it('answers a HEAD with its head', async () => {
     const answer = await app.client.send('HEAD', changes, undefined, { accept: 'text/event-stream' });
     expect(answer.headers.get('content-type')).toBe('text/event-stream');

@@ -4,6 +4,7 @@ import { startApp, type TestApp } from '../support/app.js';
 import { openBrowser, openTab } from '../support/browser.js';
 import type { Client } from '../support/client.js';
 import { type MadeCollection, makeCollection, makeRecord, until } from '../support/collections.js';
+import { EventReader } from '../support/events.js';
 import { type Forwarder, forward } from '../support/forwarder.js';
 import { describeWith } from '../support/program.js';
 import { started } from '../support/started.js';
@@ -81,3 +82,15 @@ it("undici's EventSource, which Node has, comes back by itself and misses nothin
     child.kill();
   }
 }, 90_000);
+
+it('an idle stream is kept open, and told how far it is', async () => {
+  const reader = await EventReader.open(app.client, `${set.path}/changes`);
+  await until(async () => reader.lastId !== '');
+  const begin = reader.lastId;
+  // A change elsewhere moves its position on.
+  await makeRecord(ada, await makeCollection(ada), { n: 1 });
+  await until(async () => reader.comments > 0, 30);
+  expect(reader.events).toEqual([]);
+  expect(Number(reader.lastId)).toBeGreaterThan(Number(begin));
+  reader.close();
+}, 60_000);

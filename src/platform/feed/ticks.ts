@@ -114,12 +114,19 @@ export class Ticks implements OnModuleInit, OnApplicationBootstrap, OnApplicatio
   }
 
   onApplicationBootstrap(): void {
-    this.background.every(TIDY_MS, 'removal of old changes', (ending) => this.tidy(ending));
+    this.background.every(TIDY_MS, 'removal of old changes', (ending) => this.removeOld(ending));
   }
 
   onApplicationShutdown(): void {
     this.holders = 0;
     clearTimeout(this.timer);
+  }
+
+  /** Removes what is older than FEED_KEPT_S. Of several processes one does it. */
+  async removeOld(ending: AbortSignal): Promise<void> {
+    const kept = [this.config.FEED_KEPT_S];
+    while (!ending.aborted && (await this.database.rows({ text: TIDY_CHANGES }, kept)).length === BATCH);
+    await this.database.rows({ text: TIDY_TICKS }, kept);
   }
 
   private wait(): void {
@@ -159,11 +166,5 @@ export class Ticks implements OnModuleInit, OnApplicationBootstrap, OnApplicatio
   private async renew(): Promise<void> {
     this.logger.warn('The changes are those of another server, as after a restore: readers are told to begin anew.');
     await this.database.transaction((manager) => manager.query(RENEW));
-  }
-
-  private async tidy(ending: AbortSignal): Promise<void> {
-    const kept = [this.config.FEED_KEPT_S];
-    while (!ending.aborted && (await this.database.rows({ text: TIDY_CHANGES }, kept)).length === BATCH);
-    await this.database.rows({ text: TIDY_TICKS }, kept);
   }
 }
