@@ -144,6 +144,13 @@ export const CASES: Record<string, AlertCase> = {
     summary: 'Jobs whose attempts have all failed: 2.',
     silent: { [ofApp('jobs_dead')]: '0x10' },
   },
+  FloodgateWebhooksLate: {
+    after: 15,
+    fires: { [ofApp('webhook_oldest_undelivered_seconds')]: '3600+60x20' },
+    labels: warning,
+    summary: 'A webhook has not had a change for 1h 15m 0s.',
+    silent: { [ofApp('webhook_oldest_undelivered_seconds')]: '3000x20' },
+  },
   FloodgateRestarts: {
     after: 10,
     fires: { [restarts]: '4 4 5x10' },
