@@ -70,7 +70,9 @@ beforeAll(async () => {
     if (!operation.path.includes('{')) return [];
     const [kind = ''] = /\/\w+\/\{\w+\}(?:\/records\/\{id\})?/.exec(operation.path) ?? [];
     // For modules without a line above, the contract says what others may not see.
-    const found = places[kind] ?? places[operation.id] ?? [];
+    const names = namesIn(operation);
+    const isOfKind = places[kind]?.every(([there = {}]) => names.every((name) => name in there));
+    const found = (isOfKind && places[kind]) || places[operation.id] || [];
     const at = (values: Record<string, string>) => pathOf(operation, values);
     return found.map(([there = {}, absent = {}]) => {
       const name = `${operation.id} ${there.collection ?? ''}`;
@@ -100,9 +102,12 @@ afterAll(async () => {
   await database?.drop();
 });
 
+/** The parameters of the path, in their order. */
+const namesIn = ({ path }: Operation) => [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name as string);
+
 /** The path of a thing that others may not see and that of a missing one, from a module's contract. */
 async function placesBy(operation: Operation, clients: Clients): Promise<Record<string, string>[][]> {
-  const last = Object.keys(operation.unknown).at(-1);
+  const last = namesIn(operation).at(-1);
   const [target] = targetsOf(operation).find(([, answers]) => answers[0] >= 400 && answers[1] >= 400) ?? [];
   if (last === undefined || target === undefined) return [];
   const { values } = await makeFor(operation, clients, target);
