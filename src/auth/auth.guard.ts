@@ -35,7 +35,11 @@ export class AuthGuard implements CanActivate {
   async recheck(context: ExecutionContext): Promise<void> {
     const request = context.getArgByIndex<FastifyRequest>(0);
     const { caller } = request;
-    if (caller) this.admit(request, this.accessTo(context), await this.sessions.callerOf(caller.sessionId));
+    if (!caller) return;
+    this.admit(request, this.accessTo(context), await this.sessions.callerOf(caller.sessionId));
+    // What it reads was chosen by the role that the caller had.
+    if (request.method === 'GET' && caller.role === 'admin' && request.caller?.role !== 'admin')
+      throw new Problem('forbidden', 'Your role has changed.');
   }
 
   private accessTo(context: ExecutionContext): Access | undefined {

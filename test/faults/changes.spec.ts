@@ -155,6 +155,10 @@ limit('UNREAD_BYTES', async () => {
   const socket = connect({ host: hostname, port: Number(port) });
   socket.write(`GET ${set.path}/changes HTTP/1.1\r\nHost: ${hostname}\r\nAccept: text/event-stream\r\n\r\n`);
   await once(socket, 'data');
+  // One that has caught up: before, a reader has it at its own pace.
+  await at(there, admin).post(set.records, { data: { n: -1 } });
+  await once(socket, 'data');
+  await pause(2000);
   socket.pause();
   const text = 'x'.repeat(60_000);
   // More than the system takes for a reader who takes nothing.

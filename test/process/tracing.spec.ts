@@ -38,7 +38,7 @@ describe('with a collector, a request', () => {
       expect(attributes).toMatchObject({ 'http.route': RECORD, 'url.path': path, 'http.request.method': 'GET' });
     }
     expect(loaded.children.map(({ name }) => name)).toContainEqual(
-      expect.stringMatching(/^pg\.query:records_get_many /),
+      expect.stringMatching(/^pg\.query:records_get_many/),
     );
     expect(kept.children).toEqual([]);
     const etag = (await anyone.get(path)).headers.get('etag') as string;
@@ -111,7 +111,7 @@ describe('with a collector, a request', () => {
     expect(answered.length).toBeGreaterThan(10);
     for (const { traceId } of answered) {
       const { spanId } = await app.collector.serverSpan(traceId);
-      const updates = app.collector.of(traceId).filter(({ name }) => name.startsWith('pg.query:UPDATE'));
+      const updates = app.collector.of(traceId).filter(({ name }) => name.startsWith('pg.query:WITH'));
       expect(updates).toEqual([expect.objectContaining({ parentSpanId: spanId })]);
     }
   });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectMetric } from '@willsoto/nestjs-prometheus';
@@ -22,6 +23,8 @@ export const DELIVERIES = 'webhook_deliveries_total';
 
 /** Events that are under way at the same time, where order is not asked for. */
 const AT_ONCE = 10;
+/** Changes that are read at once. */
+const PAGE = 20;
 /** Events of a webhook that may wait as jobs of their own. */
 const MOST_WAITING = 100;
 /** After so long, others get their turn. */
@@ -71,9 +74,10 @@ export class Deliveries {
   }
 
   @Job(deliver)
-  async deliver({ id }: { id: string }, { signal }: Attempt): Promise<void> {
+  async deliver({ id }: { id: string }, attempt: Attempt): Promise<void> {
     this.hold();
-    for (const end = performance.now() + TURN_MS; performance.now() < end && !signal.aborted; ) {
+    const signal = AbortSignal.any([attempt.signal, AbortSignal.timeout(TURN_MS)]);
+    while (!signal.aborted) {
       const [webhook] = await this.database.rows<statement.Loaded>({ text: statement.LOAD }, [id]);
       if (!webhook?.isDue || !(await this.page(webhook, signal))) return;
     }
@@ -84,7 +88,8 @@ export class Deliveries {
     this.hold();
     const [webhook] = await this.database.rows<statement.Loaded>({ text: statement.LOAD }, [id]);
     if (!webhook) return;
-    const error = webhook.state === 'off' ? 'it is off' : await this.send(this.targetOf(webhook), event);
+    const pause = webhook.state === 'off' ? 'it is off' : webhook.isPaused ? 'its owner is disabled' : undefined;
+    const error = pause ?? (await this.send(this.targetOf(webhook), event));
     const isOver = error === undefined || number > (redeliver.retryLimit ?? 0);
     if (isOver) await this.database.rows({ text: statement.END_WAITING }, [id]);
     // When it was the last attempt, admins find the event among the dead jobs.
@@ -96,11 +101,12 @@ export class Deliveries {
     const { id, ordered, collectionId } = webhook;
     const target = this.targetOf(webhook);
     const tick = await this.ticks.now();
-    const next = await this.records.feed.next(readPosition(webhook.position) as Position, tick, [collectionId]);
+    const from = readPosition(webhook.position) as Position;
+    const next = await this.records.feed.next(from, tick, [collectionId], [], PAGE);
     const { changes, position } = next ?? { changes: [reset(tick)], position: at(tick) };
     const end = writePosition(position);
     if (changes.length === 0 && end === webhook.position) return false;
-    let { waiting } = webhook;
+    let { waiting, position: stands } = webhook;
     const size = ordered ? 1 : AT_ONCE;
     for (let from = 0; from === 0 || from < changes.length; from += size) {
       if (signal.aborted) return false;
@@ -116,15 +122,20 @@ export class Deliveries {
       }
       waiting += failed.length;
       const reached = from + size < changes.length ? (changes[from + size - 1] as Change).id : end;
-      const moved = await this.move(id, reached, failed, error);
+      const moved = await this.move([id, reached, failed.length, error, stands], failed);
       if (moved.length === 0) return false;
+      stands = reached;
     }
     return end !== tick;
   }
 
-  /** Stores how far it is, with jobs for the events that failed. @returns nothing when it is off or gone */
-  private move(id: string, position: string, failed: Event[], error: string | null): Promise<unknown[]> {
-    const values = [id, position, failed.length, error];
+  /**
+   * Stores how far it is, with jobs for the events that failed.
+   * @param values of MOVE
+   * @returns nothing when it is off, gone, or was moved by another worker
+   */
+  private move(values: [id: string, ...others: unknown[]], failed: Event[]): Promise<unknown[]> {
+    const [id] = values;
     if (failed.length === 0) return this.database.rows({ text: statement.MOVE }, values);
     return this.database.transaction(async (manager) => {
       const [moved] = await manager.query<[unknown[]]>(statement.MOVE, values);
@@ -181,18 +192,21 @@ export class Deliveries {
       const tick = this.ticks.last ?? null;
       const found = await this.database.rows<statement.Due>({ text: statement.DUE }, [this.since]);
       const due = found.filter(({ isDue }) => isDue).map(({ id }) => ({ payload: { id }, key: id }));
-      const enqueued = due.length > 0 ? await this.jobs.enqueueAll(deliver, due) : [];
+      if (due.length > 0) await this.jobs.enqueueAll(deliver, due);
       this.oldest = Math.max(0, ...found.map(({ age }) => age));
-      // A job that is being worked may have read before this tick.
-      if (enqueued.length === due.length) this.since = tick;
+      // A job that is being worked may have read before this tick, or end its turn with changes left.
+      if (due.length === 0) this.since = tick;
       isMore = found.length > 0 || tick !== (this.ticks.last ?? null);
       if (found.length > 0) await sleep(LOOK_MS, undefined, { ref: false });
     }
   }
 }
 
-/** The id is the same whenever the change is read. */
+/**
+ * The id is the same whenever the change is read. Its content is a part of it, since after a restore the numbers of changes
+ * begin again from those of the dump.
+ */
 const eventOf = (webhookId: string, { id, kind, json }: Change): Event => ({
-  id: `${webhookId}-${kind}-${id.slice(id.lastIndexOf('-') + 1)}`,
+  id: `${webhookId}-${kind}-${id.slice(id.lastIndexOf('-') + 1)}-${createHash('sha256').update(json).digest('hex').slice(0, 12)}`,
   body: `{"type":"record.${kind}","timestamp":"${new Date().toISOString()}","data":${json}}`,
 });

@@ -10,6 +10,8 @@ export interface Loaded {
   /** Of the secrets to sign with. */
   seeds: string[];
   isDue: boolean;
+  /** Its owner is disabled. */
+  isPaused: boolean;
 }
 
 export interface Due {
@@ -24,16 +26,19 @@ export const ANY = `SELECT 1 FROM webhooks WHERE state <> 'off' LIMIT 1`;
 export const LOAD = `
   SELECT w.id, w.collection_id AS "collectionId", w.url, w.ordered, w.state, w.position, w.waiting,
     array_remove(ARRAY[w.seed, CASE WHEN w.rotated_at > now() - interval '24 hours' THEN w.old_seed END], NULL) AS seeds,
-    w.state <> 'off' AND w.retry_at <= now() AS "isDue"
-  FROM webhooks w JOIN collections c ON c.id = w.collection_id JOIN users u ON u.id = c.owner_id AND NOT u.disabled
+    w.state <> 'off' AND NOT u.disabled AND w.retry_at <= now() AS "isDue", u.disabled AS "isPaused"
+  FROM webhooks w JOIN collections c ON c.id = w.collection_id JOIN users u ON u.id = c.owner_id
   WHERE w.id = $1`;
 
-/** $1: its id; $2: its new position; $3: how many events wait on their own; $4: why. The version counts what is shown. */
+/**
+ * $1: its id; $2: its new position; $3: how many events wait on their own; $4: why; $5: the position from which it was read,
+ * since a worker that was taken for lost may have been overtaken. The version counts what is shown.
+ */
 export const MOVE = `
   UPDATE webhooks SET position = $2, waiting = waiting + $3, failures = 0, retry_at = '-infinity',
     since = CASE state WHEN 'on' THEN since ELSE now() END, state = 'on', last_error = coalesce($4, last_error),
     version = version + (state <> 'on' OR $4 IS DISTINCT FROM last_error AND $4 IS NOT NULL)::int
-  WHERE id = $1 AND state <> 'off' RETURNING 1`;
+  WHERE id = $1 AND state <> 'off' AND position = $5 RETURNING 1`;
 
 /**
  * $1: its id; $2: why. The pauses double from 5 s up to 10 min with jitter, or up to 1 min where others wait behind one that
@@ -59,7 +64,8 @@ const TICK_OF = `split_part(w.position, '-', 1)::bigint`;
 export const DUE = `
   SELECT w.id, w.retry_at <= now() AS "isDue", coalesce(extract(epoch FROM now() - (
     SELECT n.at FROM change_ticks n WHERE n.tick > ${TICK_OF} ORDER BY n.tick LIMIT 1)), 0)::float8 AS age
-  FROM webhooks w LEFT JOIN change_ticks t ON t.tick = ${TICK_OF}
+  FROM webhooks w JOIN collections k ON k.id = w.collection_id JOIN users u ON u.id = k.owner_id AND NOT u.disabled
+    LEFT JOIN change_ticks t ON t.tick = ${TICK_OF}
   WHERE w.state <> 'off' AND ($1::bigint IS NULL OR w.state = 'failing' OR w.collection_id IN (
       SELECT c.scope FROM change_ticks s, changes c WHERE s.tick = $1 AND ${isUnread('s')}))
     AND (t.tick IS NULL OR ${BEHIND} ${isUnread('t')}))`;

@@ -13,6 +13,8 @@ const ANSWER_BYTES = 16_384;
 const IDLE_MS = 4000;
 /** The addresses that are given out for public use; others translate to addresses of any kind, or lead nowhere. */
 const GLOBAL_IPV6 = ipaddr.parseCIDR('2000::/3');
+/** Azure's virtual machines reach their host and its metadata at this address of public space. */
+const AZURE_HOST = '168.63.129.16';
 
 /** Posts to URLs that users choose: never to private addresses, whatever the URL's name leads to, unless a setting allows them. */
 @Injectable()
@@ -55,6 +57,11 @@ export class Outbound {
       request.once('error', (error: NodeJS.ErrnoException) => {
         reject(new Error(signal.aborted ? 'no answer in time' : (error.code ?? error.message)));
       });
+      // Without a listener Node closes the connection, and tells neither of an error nor of a response.
+      request.once('upgrade', (answer, socket) => {
+        socket.destroy();
+        resolve(answer.statusCode as number);
+      });
       request.once('response', (answer) => {
         let bytes = 0;
         // From here on, whatever happens, the status counts.
@@ -80,7 +87,8 @@ export class Outbound {
 
   private assertMayReach(text: string): void {
     const address = ipaddr.process(text);
-    const isPublic = address.range() === 'unicast' && (address.kind() === 'ipv4' || address.match(GLOBAL_IPV6));
+    const isUnicast = address.range() === 'unicast' && address.toString() !== AZURE_HOST;
+    const isPublic = isUnicast && (address.kind() === 'ipv4' || address.match(GLOBAL_IPV6));
     const isAllowed = this.allowed.some((range) => range[0].kind() === address.kind() && address.match(range));
     if (!isPublic && !isAllowed) throw new Error('leads to an address that is not public');
   }

@@ -59,6 +59,7 @@ export class Feed {
   /**
    * The next changes up to a tick.
    * @param filters of which each change says whether it is within them
+   * @param most how many of them
    * @returns the changes, and how far they lead; undefined when the position is too old, or of no tick that there was
    * @throws Problem invalid-request for a filter's value that is not of its column's type
    */
@@ -67,12 +68,13 @@ export class Feed {
     tick: string,
     scopes: string[] | undefined,
     filters: Source['filters'][] = [],
+    most = PAGE,
   ): Promise<{ changes: Change[]; position: Position } | undefined> {
     const isWithin = from.after !== from.upTo;
     const [begin, end, last] = [BigInt(from.after), BigInt(from.upTo), BigInt(tick)];
     if (begin > end || end > last || end - begin > STEP) return undefined;
     const upTo = isWithin ? from.upTo : String(begin + STEP < last ? begin + STEP : last);
-    const { statement, values } = this.statement(from.after, upTo, from.id, scopes, filters);
+    const { statement, values } = this.statement([from.after, upTo, from.id, this.table.name, most], scopes, filters);
     const rows = await this.database.rows<ChangeRow>(statement, values).catch((error) => {
       throw toProblem(error);
     });
@@ -81,19 +83,20 @@ export class Feed {
     if (found.length === rows.length) return undefined;
     const changes = found.map((row) => ({ ...row, id: writePosition({ after: from.after, upTo, id: row.id }) }));
     const lastId = found.at(-1)?.id;
-    const isMore = found.length === PAGE && lastId !== undefined;
+    // Each page sorts its whole step, so that a step should not have many.
+    if (!isWithin && found.length === most && BigInt(upTo) - begin > 1n)
+      return this.next(from, String(begin + ((BigInt(upTo) - begin) >> 4n || 1n)), scopes, filters, most);
+    const isMore = found.length === most && lastId !== undefined;
     return { changes, position: isMore ? { after: from.after, upTo, id: lastId } : at(upTo) };
   }
 
   private statement(
-    after: string,
-    upTo: string,
-    id: string,
+    asked: unknown[],
     scopes: string[] | undefined,
     filters: Source['filters'][],
   ): { statement: Statement; values: unknown[] } {
     const { name, sql, json } = this.table;
-    const values: unknown[] = [after, upTo, id, name, ...(scopes ? [scopes] : [])];
+    const values = [...asked, ...(scopes ? [scopes] : [])];
     const place = (value: string) => `$${values.push(value)}`;
     const row = `jsonb_populate_record(NULL::${sql}, c.row)`;
     const isRow = `c.kind IN ('created', 'updated', 'deleted')`;
@@ -101,6 +104,8 @@ export class Feed {
       (one) =>
         `NOT ${isRow} OR coalesce((SELECT ${this.lists.conditions({ where: {}, filters: one }, place)} FROM ${row}), false)`,
     );
+    // What happens to a row without a scope is for nobody but those who read all.
+    const isOfScopes = scopes ? ` AND (c.scope = ANY ($6::uuid[]) OR c.scope IS NULL AND c.kind = 'reset')` : '';
     const text = `
       WITH ticks AS MATERIALIZED (
         SELECT a.snapshot AS after, b.snapshot AS up_to FROM change_ticks a, change_ticks b WHERE a.tick = $1 AND b.tick = $2),
@@ -109,8 +114,8 @@ export class Feed {
         WHERE c.xid >= (SELECT pg_snapshot_xmin(after) FROM ticks) AND c.xid < (SELECT pg_snapshot_xmax(up_to) FROM ticks)
           AND NOT pg_visible_in_snapshot(c.xid, (SELECT after FROM ticks))
           AND pg_visible_in_snapshot(c.xid, (SELECT up_to FROM ticks))
-          AND c.of = $4 AND c.id > $3${scopes ? ' AND (c.scope = ANY ($5::uuid[]) OR c.scope IS NULL)' : ''}
-        ORDER BY c.id LIMIT ${PAGE})
+          AND c.of = $4 AND c.id > $3${isOfScopes}
+        ORDER BY c.id LIMIT $5)
       SELECT NULL AS id, NULL AS kind, NULL AS scope, NULL AS json, NULL AS fits FROM ticks
       UNION ALL (SELECT c.id::text, c.kind, c.scope::text,
         CASE WHEN ${isRow} THEN (SELECT ${json} FROM ${row}) ELSE c.row::text END,

@@ -63,9 +63,11 @@ export class Feeds {
     await this.ticks.now();
     let found = await live.next(source, from);
     if (found.changes.length === 0 && wait > 0) {
+      await live.check(source, found.position);
       const waited = firstOf(live, source, found.position, wait, request, allowed);
-      // Its place in admission is for others meanwhile.
-      found = await (request.raw.place?.outside(waited) ?? waited);
+      // Its place in admission is for others; what comes then is little work, for many at once.
+      request.raw.place?.answered();
+      found = await waited;
       allowed.throwIfAborted();
     }
     const [path, query] = splitUrl(request.url);
@@ -94,6 +96,9 @@ export class Feeds {
     const following = live.follow(source, from, listener).catch((error: Error) => {
       request.log.warn(`A stream of changes was ended: ${error.message}`);
       listener.sendAway();
+    });
+    void following.then((place) => {
+      listener.hasCaughtUp = place !== undefined;
     });
     raw.once('close', () => {
       this.listeners.remove(listener);

@@ -34,8 +34,13 @@ export function eventsOf(text: string): Events {
   return { text, chunk: Buffer.from(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`) };
 }
 
+/** Only keeps the connection open. */
+const BEAT = eventsOf(':\n\n');
+
 /** A reader who keeps a stream of server-sent events open. Its fields are few, since there may be ten thousand. */
 export class Listener implements Reader {
+  /** The feed's position is its own. */
+  hasCaughtUp = false;
   private looks = 0;
   /** What waited for it at the last look, and at how many looks in a row it had taken nothing. */
   private waited = 0;
@@ -77,7 +82,13 @@ export class Listener implements Reader {
   drained(): Promise<unknown> | undefined {
     const { socket } = this.response.req;
     if (!socket.writableNeedDrain || !this.isOpen) return undefined;
-    return new Promise<void>((resolve) => socket.once('drain', resolve).once('close', resolve));
+    return new Promise<void>((resolve) => {
+      const end = () => {
+        socket.off('drain', end).off('close', end);
+        resolve();
+      };
+      socket.on('drain', end).on('close', end);
+    });
   }
 
   /** Ends the stream. The reader comes back, here or to another replica, and goes on where it was. */
@@ -97,7 +108,7 @@ export class Listener implements Reader {
   /** To be called once a second. @returns at how many looks in a row it had taken nothing of what waits for it */
   look(): number {
     if (this.allowed.aborted) this.sendAway();
-    if (++this.looks % BEAT_LOOKS === 0 && this.waiting === 0) this.send(this.live.heartbeat);
+    if (++this.looks % BEAT_LOOKS === 0 && this.waiting === 0) this.send(this.hasCaughtUp ? this.live.heartbeat : BEAT);
     const { waiting } = this;
     this.idle = waiting > 0 && waiting >= this.waited ? this.idle + 1 : 0;
     this.waited = waiting;

@@ -1,4 +1,4 @@
-import { type BeforeApplicationShutdown, Inject, Injectable } from '@nestjs/common';
+import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { Counter } from 'prom-client';
 import { CONFIG, type Config } from '../config.token.js';
 import { Problem, unavailable } from '../http/problem.js';
@@ -16,7 +16,7 @@ const sentAway = new Counter({
 
 /** All listeners of this process: how many there may be, of one caller too, and how much may wait for them. */
 @Injectable()
-export class Listeners implements BeforeApplicationShutdown {
+export class Listeners implements BeforeApplicationShutdown, OnApplicationShutdown {
   private readonly all = new Map<Listener, string>();
   private readonly callers = new Map<string, number>();
   private readonly timer = setInterval(() => this.look(), LOOK_MS).unref();
@@ -33,11 +33,12 @@ export class Listeners implements BeforeApplicationShutdown {
     const { FEED_LISTENERS: most, FEED_LISTENERS_PER_CALLER: each } = this.config;
     if ((this.callers.get(caller) ?? 0) >= each)
       throw new Problem('quota-exceeded', `You have ${each} streams open already.`, {}, { 'retry-after': '5' });
-    if (this.all.size >= most || this.lifecycle.isDraining)
-      throw unavailable('There is no room to listen just now.', 5);
+    if (this.all.size >= most) throw unavailable('There is no room to listen just now.', 5);
   }
 
   add(listener: Listener, caller: string): void {
+    // An EventSource takes any answer but 200 for the end; so it comes back to another replica.
+    if (this.lifecycle.isDraining) return void this.sendAway(listener, 'stop');
     this.all.set(listener, caller);
     this.callers.set(caller, (this.callers.get(caller) ?? 0) + 1);
   }
@@ -51,8 +52,11 @@ export class Listeners implements BeforeApplicationShutdown {
   }
 
   beforeApplicationShutdown(): void {
-    clearInterval(this.timer);
     for (const listener of this.all.keys()) this.sendAway(listener, 'stop');
+  }
+
+  onApplicationShutdown(): void {
+    clearInterval(this.timer);
   }
 
   private look(): void {
@@ -75,6 +79,7 @@ export class Listeners implements BeforeApplicationShutdown {
   }
 
   private sendAway(listener: Listener, reason: string): void {
+    if (!listener.isOpen) return;
     sentAway.inc({ reason });
     listener.sendAway();
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { Logger } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
-import { unavailable } from '../http/problem.js';
+import { Problem, unavailable } from '../http/problem.js';
 import type { Change, Feed, Source } from './feed.js';
 import { type Batch, type Events, eventsOf, type Reader } from './listener.js';
 import { at, type Position, writePosition } from './position.js';
@@ -18,13 +19,14 @@ const TURN = 100;
 const ALL = '';
 /** In characters of JSON. */
 const PIECE_LENGTH = 65_536;
-const MOST_FILTERS = 1000;
+const MOST_FILTERS = 200;
 
 /**
  * Hands the changes of a feed to readers as they happen: each is read once for all readers of this process, from the last
  * tick to the next. A reader that is behind reads by itself until it has caught up.
  */
 export class LiveFeed {
+  private readonly logger = new Logger('Feed');
   private readonly groups = new Map<string, Group>();
   /** The groups by each of their scopes. */
   private readonly byScope = new Map<string, Set<Group>>();
@@ -33,7 +35,7 @@ export class LiveFeed {
   private reading: Promise<void> | undefined;
   private beat = { id: '', events: eventsOf(':\n\n') };
   /** What readers who come back together ask for is read once. */
-  private readonly behind = new LRUCache<string, ReturnType<Feed['next']>>({ max: 100, ttl: 2000 });
+  private readonly behind = new LRUCache<string, ReturnType<Feed['next']>>({ max: 100, ttl: 2000, ttlAutopurge: true });
 
   constructor(
     readonly feed: Feed,
@@ -62,10 +64,15 @@ export class LiveFeed {
     this.ticks.hold();
     try {
       for (let position = from; reader.isOpen; ) {
-        if (this.groups.size === 0 && !this.reading) this.position = at(await this.ticks.now());
+        if (this.groups.size === 0 && !this.reading) {
+          const tick = await this.ticks.now();
+          // Another reader may have joined meanwhile.
+          if (this.groups.size === 0 && !this.reading) this.position = at(tick);
+        }
         const isThere = writePosition(position) === this.id;
+        const isAhead = this.position !== undefined && BigInt(position.after) >= BigInt(this.position.upTo);
         if (isThere && !this.reading) return this.join(source, reader);
-        if (isThere) await this.reading;
+        if (this.reading && (isThere || isAhead)) await this.reading;
         else {
           const next = await this.next(source, position);
           position = next.position;
@@ -116,7 +123,8 @@ export class LiveFeed {
     if (!found) {
       const { scopes, filters } = source;
       found = this.feed.next(from, tick, scopes, isFiltered(source) ? [filters] : []);
-      found.catch(() => this.behind.delete(key));
+      const forget = () => this.behind.delete(key);
+      found.then((next) => next && lengthOf(next.changes) > PIECE_LENGTH && forget(), forget);
       this.behind.set(key, found);
     }
     const next = await found;
@@ -148,26 +156,34 @@ export class LiveFeed {
       const filtered = groups.filter(isFiltered);
       const filters = new Map(filtered.map(({ filters }) => [JSON.stringify(filters), filters]));
       const scopes = groups.some((group) => group.scopes === undefined) ? undefined : [...this.byScope.keys()];
-      const places = new Map([...filters.keys()].map((key, place) => [key, place]));
+      const keys = new Map([...filters.keys()].map((key, place) => [key, place]));
+      const places = new Map(filtered.map((group) => [group, keys.get(JSON.stringify(group.filters)) as number]));
       try {
         const next = await this.feed.next(this.position, tick, scopes, [...filters.values()]);
         const changes = next?.changes ?? [reset(tick)];
         const position = next?.position ?? at(tick);
         for (const piece of piecesOf(changes)) await this.dispatch(piece, places);
         this.position = position;
-      } catch {
-        // Ticks has logged that PostgreSQL cannot be reached.
+      } catch (error) {
+        // Ticks tells that PostgreSQL cannot be reached. What it refuses would be refused again: so nobody waits for that.
+        if (error instanceof Problem) {
+          this.logger.error(`Changes of ${this.feed.table.name} cannot be read, and are left out: ${error.message}`);
+          await this.dispatch([reset(tick)], new Map());
+          this.position = at(tick);
+          continue;
+        }
         await sleep(AGAIN_MS, undefined, { ref: false });
       }
     }
   }
 
-  private async dispatch(changes: Change[], places: Map<string, number>): Promise<void> {
+  private async dispatch(changes: Change[], places: Map<Group, number>): Promise<void> {
     const batches = new Map<Group, Batch>();
     for (const change of changes) {
-      const groups = change.scope === null ? this.groups.values() : this.groupsOf(change.scope);
+      const isForAll = change.kind === 'reset' && change.scope === null;
+      const groups = isForAll ? this.groups.values() : this.groupsOf(change.scope ?? ALL);
       for (const group of groups) {
-        const place = isFiltered(group) ? places.get(JSON.stringify(group.filters)) : undefined;
+        const place = places.get(group);
         if (place !== undefined && !change.fits[place] && change.fits.length > 0) continue;
         const batch = batches.get(group) ?? { changes: [] };
         batches.set(group, batch);
@@ -184,7 +200,7 @@ export class LiveFeed {
   }
 
   private *groupsOf(scope: string): Iterable<Group> {
-    yield* this.byScope.get(scope) ?? [];
+    if (scope !== ALL) yield* this.byScope.get(scope) ?? [];
     yield* this.byScope.get(ALL) ?? [];
   }
 }
@@ -206,3 +222,5 @@ function* piecesOf(changes: Change[]): Iterable<Change[]> {
   }
   if (begin < changes.length) yield changes.slice(begin);
 }
+
+const lengthOf = (changes: Change[]) => changes.reduce((sum, { json }) => sum + json.length, 0);

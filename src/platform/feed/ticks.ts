@@ -15,6 +15,8 @@ import { Redis } from '../redis/redis.js';
 /** Each process with readers asks for a tick after so long, at random, unless it hears that another has just asked. */
 const ASK_MS = { least: 150, most: 250 };
 const CHANNEL = 'floodgate1:ticks';
+/** The database, since others may use the same Redis, and a tick of it. */
+const MESSAGE = /^(-?\d{1,20}\/\d{1,10}) ([1-9]\d{0,17})$/;
 const TIDY_MS = 60_000;
 /** Changes that one statement removes. */
 const BATCH = 20_000;
@@ -23,6 +25,7 @@ const TIDY_LOCK = 7_310_421_803;
 
 interface Asked {
   tick: string;
+  origin: string;
   isForeign: boolean;
   isMadeByAnother: boolean;
 }
@@ -43,15 +46,23 @@ const ASK = {
         WHERE xid >= pg_snapshot_xmin(last.snapshot) AND NOT pg_visible_in_snapshot(xid, last.snapshot))),
     made AS (INSERT INTO change_ticks (tick, snapshot) SELECT * FROM due ON CONFLICT DO NOTHING RETURNING tick)
     SELECT coalesce((SELECT tick FROM made), tick)::text AS tick, ${IS_FOREIGN} AS "isForeign",
+      (SELECT system_identifier FROM pg_control_system()) || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()) AS origin,
       EXISTS (SELECT FROM due) AND NOT EXISTS (SELECT FROM made) AS "isMadeByAnother" FROM last`,
 };
 
-/** Begins anew, at a number that no reader can have seen. */
-const RENEW = `
-  LOCK TABLE change_ticks IN EXCLUSIVE MODE;
-  DELETE FROM changes WHERE EXISTS (SELECT FROM change_ticks WHERE ${IS_FOREIGN});
-  WITH gone AS (DELETE FROM change_ticks WHERE EXISTS (SELECT FROM change_ticks WHERE ${IS_FOREIGN}) RETURNING tick)
-  INSERT INTO change_ticks (tick, snapshot) SELECT max(tick) + 1000000, pg_current_snapshot() FROM gone HAVING count(*) > 0`;
+/**
+ * Begins anew, at a number that no reader can have seen, unless another process has done so.
+ * @param known the last tick that was seen, which is digits
+ */
+function renewal(known: string): string {
+  const isOld = `EXISTS (SELECT FROM change_ticks HAVING bool_or(${IS_FOREIGN}) OR max(tick) < ${known})`;
+  return `
+    LOCK TABLE change_ticks IN EXCLUSIVE MODE;
+    DELETE FROM changes WHERE ${isOld};
+    WITH gone AS (DELETE FROM change_ticks WHERE ${isOld} RETURNING tick)
+    INSERT INTO change_ticks (tick, snapshot)
+    SELECT greatest(max(tick), ${known}) + 1000000, pg_current_snapshot() FROM gone HAVING count(*) > 0`;
+}
 
 /** $1: seconds that changes are kept. The last tick always stays. */
 const KEPT_TICK = `(SELECT max(tick) FROM change_ticks WHERE at < now() - make_interval(secs => $1))`;
@@ -82,6 +93,7 @@ export class Ticks implements OnModuleInit, OnApplicationBootstrap, OnApplicatio
   );
   private isFailing = false;
   private holders = 0;
+  private origin = '';
 
   constructor(
     private readonly database: Database,
@@ -110,7 +122,10 @@ export class Ticks implements OnModuleInit, OnApplicationBootstrap, OnApplicatio
   }
 
   onModuleInit(): void {
-    this.redis.listen(CHANNEL, (tick) => this.take(tick));
+    this.redis.listen(CHANNEL, (message) => {
+      const [, origin, tick] = MESSAGE.exec(message) ?? [];
+      if (tick !== undefined && origin === this.origin) this.take(tick);
+    });
   }
 
   onApplicationBootstrap(): void {
@@ -125,8 +140,11 @@ export class Ticks implements OnModuleInit, OnApplicationBootstrap, OnApplicatio
   /** Removes what is older than FEED_KEPT_S. Of several processes one does it. */
   async removeOld(ending: AbortSignal): Promise<void> {
     const kept = [this.config.FEED_KEPT_S];
-    while (!ending.aborted && (await this.database.rows({ text: TIDY_CHANGES }, kept)).length === BATCH);
+    // Without readers nobody else makes ticks, and nothing behind the last one would ever be removed.
+    await this.now();
+    // First the ticks: a reader who is too late must not find one whose changes are gone.
     await this.database.rows({ text: TIDY_TICKS }, kept);
+    while (!ending.aborted && (await this.database.rows({ text: TIDY_CHANGES }, kept)).length === BATCH);
   }
 
   private wait(): void {
@@ -138,13 +156,19 @@ export class Ticks implements OnModuleInit, OnApplicationBootstrap, OnApplicatio
 
   private async ask(): Promise<string> {
     try {
+      const known = this.last ?? '0';
       const [asked] = (await this.database.rows<Asked>(ASK, [])) as [Asked];
-      const { tick, isForeign, isMadeByAnother } = asked;
-      if (isForeign) await this.renew();
+      const { tick, origin, isForeign, isMadeByAnother } = asked;
+      this.origin = origin;
+      // What was known before is committed: a database without it is an older one, as after a failover that lost something.
+      if (isForeign || BigInt(tick) < BigInt(known)) {
+        await this.renew(known);
+        return await this.ask();
+      }
       // This statement cannot see it yet, and it may have been made before the last change.
       if (isMadeByAnother) return await this.ask();
       this.isFailing = false;
-      void this.redis.attempt((client) => client.publish(CHANNEL, tick), 0);
+      void this.redis.attempt((client) => client.publish(CHANNEL, `${origin} ${tick}`), 0);
       this.take(tick);
       return tick;
     } catch (error) {
@@ -163,8 +187,8 @@ export class Ticks implements OnModuleInit, OnApplicationBootstrap, OnApplicatio
     for (const hear of this.hearers) hear(tick);
   }
 
-  private async renew(): Promise<void> {
+  private async renew(known: string): Promise<void> {
     this.logger.warn('The changes are those of another server, as after a restore: readers are told to begin anew.');
-    await this.database.transaction((manager) => manager.query(RENEW));
+    await this.database.transaction((manager) => manager.query(renewal(known)));
   }
 }

@@ -16,6 +16,7 @@ import { type JobData, Jobs } from './jobs.js';
 /** How often to look for jobs that another process has enqueued, or whose time has come. */
 const POLL_MS = 1000;
 const LONGEST_PAUSE_MS = 10_000;
+const DECLARED_MS = 300_000;
 /** A third of the time after which a worker without a sign of life is lost. */
 const BEAT_MS = 5000;
 /** How often the end of a job is told again while PostgreSQL does not answer, and the pause between. */
@@ -59,7 +60,7 @@ export class JobWorker implements OnApplicationBootstrap, BeforeApplicationShutd
   private readonly ending = new AbortController();
   private woken = new AbortController();
   private lookedAt = Number.NEGATIVE_INFINITY;
-  private isDeclared = false;
+  private declaredAt = Number.NEGATIVE_INFINITY;
   private loop: Promise<void> | undefined;
   private beat: NodeJS.Timeout | undefined;
 
@@ -106,8 +107,10 @@ export class JobWorker implements OnApplicationBootstrap, BeforeApplicationShutd
   }
 
   private async declare(): Promise<void> {
-    if (!this.isDeclared) await this.queues.declare();
-    this.isDeclared = true;
+    // Again now and then: an older release that restarts meanwhile takes back what it does not know.
+    if (performance.now() - this.declaredAt < DECLARED_MS) return;
+    await this.queues.declare();
+    this.declaredAt = performance.now();
   }
 
   private async run(): Promise<void> {

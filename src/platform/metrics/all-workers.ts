@@ -24,7 +24,9 @@ const waiting = new Map<number, (message: Message) => void>();
 if (cluster.isWorker) {
   process.on('message', async (message: Message) => {
     if (message.metricsFor === undefined) return waiting.get(message.asking)?.(message);
-    process.send?.({ ...message, figures: await register.getMetricsAsJSON() });
+    // At the end of a stop, some can no longer be read.
+    const figures = await register.getMetricsAsJSON().catch(() => []);
+    if (process.connected) process.send?.({ ...message, figures });
   });
 }
 

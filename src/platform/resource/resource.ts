@@ -83,10 +83,12 @@ export class Resource<T extends ObjectLiteral> {
   changes({ after, wait, ...filters }: ChangesQuery, request: FastifyRequest, allowed: AbortSignal): Promise<Answer> {
     const { changes: scope = '', policy } = this.definition;
     const listed = [policy.listed(request.caller)].flat() as Record<string, string>[];
+    const isAll = listed.some((narrowed) => Object.keys(narrowed).length === 0);
+    if (!isAll && listed.some((narrowed) => Object.keys(narrowed).join() !== scope))
+      throw new Error(`Changes of ${this.definition.name}s can only be narrowed by ${scope}`);
     const scopes = listed.map((narrowed) => narrowed[scope]).filter((one) => one !== undefined);
-    // A list that is not narrowed by the column has all rows.
     const source = {
-      scopes: scopes.length === listed.length ? scopes : undefined,
+      scopes: isAll ? undefined : scopes,
       filters: filters as Source['filters'],
     };
     return this.feeds.answer(this.live as LiveFeed, source, { after, wait }, request, allowed);

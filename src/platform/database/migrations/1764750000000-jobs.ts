@@ -1,5 +1,6 @@
 import { getConstructionPlans } from 'pg-boss';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { StartError } from '../../start-error.js';
 
 /** The schema of pg-boss, in which jobs wait. */
 export class Jobs1764750000000 implements MigrationInterface {
@@ -14,6 +15,13 @@ export class Jobs1764750000000 implements MigrationInterface {
     // They are there already if an earlier run was cut off before it was recorded.
     if (tables !== null) return;
     // Made before by an owner of the database, it needs no right to create one.
+    const [{ may, role, name }] = await runner.query(
+      `SELECT has_database_privilege(current_database(), 'CREATE') AS may, current_user AS role, current_database() AS name`,
+    );
+    if (schema === null && !may)
+      throw new StartError(
+        `The role ${role} may not make the schema pgboss, and nothing was changed. Run this as an owner of the database, and start again: CREATE SCHEMA pgboss AUTHORIZATION "${role}", or GRANT CREATE ON DATABASE "${name}" TO "${role}".`,
+      );
     if (schema === null) await runner.query('CREATE SCHEMA pgboss');
     await runner.query(getConstructionPlans('pgboss', { createSchema: false }));
   }

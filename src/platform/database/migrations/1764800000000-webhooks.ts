@@ -32,6 +32,7 @@ export class Webhooks1764800000000 implements MigrationInterface {
       -- A change is sent once for each of them.
       CREATE FUNCTION limit_webhooks() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
         BEGIN
+          PERFORM FROM collections WHERE id = NEW.collection_id FOR NO KEY UPDATE;
           IF (SELECT count(*) FROM webhooks WHERE collection_id = NEW.collection_id) >= 20 THEN
             RAISE 'too many webhooks' USING ERRCODE = 'check_violation', CONSTRAINT = 'webhooks_most';
           END IF;

@@ -6,8 +6,8 @@ import { KeyRemovals1764300000000 } from './1764300000000-key-removals.js';
 import { CanonicalEmail1764400000000 } from './1764400000000-canonical-email.js';
 import { CanonicalEmailIndex1764500000000 } from './1764500000000-canonical-email-index.js';
 import { RecordCounts1764600000000 } from './1764600000000-record-counts.js';
-import { Changes1764700000000 } from './1764700000000-changes.js';
 import { Jobs1764750000000 } from './1764750000000-jobs.js';
+import { Changes1764760000000 } from './1764760000000-changes.js';
 import { Webhooks1764800000000 } from './1764800000000-webhooks.js';
 import { RecordKey1764900000000 } from './1764900000000-record-key.js';
 
@@ -23,8 +23,8 @@ export const shipped: Migration[] = [
   CanonicalEmail1764400000000,
   CanonicalEmailIndex1764500000000,
   RecordCounts1764600000000,
-  Changes1764700000000,
   Jobs1764750000000,
+  Changes1764760000000,
   Webhooks1764800000000,
   RecordKey1764900000000,
 ];

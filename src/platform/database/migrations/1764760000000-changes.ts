@@ -8,8 +8,8 @@ const MANY = 500;
  * sends it, write its changes in the same transaction. A tick is a snapshot that all readers agree on: the changes
  * between two ticks are those that one of them sees and the other does not.
  */
-export class Changes1764700000000 implements MigrationInterface {
-  name = 'Changes1764700000000';
+export class Changes1764760000000 implements MigrationInterface {
+  name = 'Changes1764760000000';
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
@@ -37,9 +37,10 @@ export class Changes1764700000000 implements MigrationInterface {
           name text := (SELECT relname FROM pg_class WHERE oid = of);
           note text := format('note_%s_changes', name);
         BEGIN
-          -- With the rights of its owner, since old releases write before the app's role is given any on these tables.
+          -- With the rights of its owner, since old releases write before the app's role is given any on these tables. Named last,
+          -- temporary tables of a caller cannot take the place of ours.
           EXECUTE format($make$
-            CREATE OR REPLACE FUNCTION %1$I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+            CREATE OR REPLACE FUNCTION %1$I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path TO %4$I, pg_temp AS $$
               BEGIN
                 IF TG_OP = 'INSERT' THEN
                   IF (SELECT count(*) FROM added) > ${MANY} THEN
@@ -49,7 +50,7 @@ export class Changes1764700000000 implements MigrationInterface {
                     FROM added GROUP BY %3$I;
                   ELSE
                     INSERT INTO changes (xid, of, scope, kind, row)
-                    SELECT pg_current_xact_id(), %2$L, %3$I, 'created', to_jsonb(added) FROM added;
+                    SELECT pg_current_xact_id(), %2$L, %3$I, 'created', to_jsonb(added.*) FROM added;
                   END IF;
                 ELSIF TG_OP = 'TRUNCATE' THEN
                   INSERT INTO changes (xid, of, kind) VALUES (pg_current_xact_id(), %2$L, 'reset');
@@ -58,12 +59,12 @@ export class Changes1764700000000 implements MigrationInterface {
                   SELECT DISTINCT pg_current_xact_id(), %2$L, %3$I, 'reset' FROM removed;
                 ELSIF TG_OP = 'DELETE' THEN
                   INSERT INTO changes (xid, of, scope, kind, row)
-                  SELECT pg_current_xact_id(), %2$L, %3$I, 'deleted', to_jsonb(removed) FROM removed;
+                  SELECT pg_current_xact_id(), %2$L, %3$I, 'deleted', to_jsonb(removed.*) FROM removed;
                 END IF;
                 RETURN NULL;
-              END $$ $make$, note, name, scope);
+              END $$ $make$, note, name, scope, current_schema());
           EXECUTE format($make$
-            CREATE OR REPLACE FUNCTION %1$I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+            CREATE OR REPLACE FUNCTION %1$I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path TO %4$I, pg_temp AS $$
               BEGIN
                 IF (SELECT count(*) FROM removed) > ${MANY} THEN
                   INSERT INTO changes (xid, of, scope, kind)
@@ -71,13 +72,14 @@ export class Changes1764700000000 implements MigrationInterface {
                   FROM (SELECT %3$I AS s FROM removed UNION SELECT %3$I FROM added) AS scopes;
                 ELSE
                   INSERT INTO changes (xid, of, scope, kind, row)
-                  SELECT pg_current_xact_id(), %2$L, removed.%3$I, 'deleted', to_jsonb(removed)
+                  SELECT pg_current_xact_id(), %2$L, removed.%3$I, 'deleted', to_jsonb(removed.*)
                   FROM removed JOIN added USING (id) WHERE removed.%3$I IS DISTINCT FROM added.%3$I;
                   INSERT INTO changes (xid, of, scope, kind, row)
-                  SELECT pg_current_xact_id(), %2$L, %3$I, 'updated', to_jsonb(added) FROM added;
+                  SELECT pg_current_xact_id(), %2$L, %3$I, 'updated', to_jsonb(added.*) FROM added;
                 END IF;
                 RETURN NULL;
-              END $$ $make$, note || '_of_updates', name, scope);
+              END $$ $make$, note || '_of_updates', name, scope, current_schema());
+          EXECUTE format('REVOKE EXECUTE ON FUNCTION %I, %I FROM PUBLIC', note, note || '_of_updates');
           EXECUTE format('CREATE OR REPLACE TRIGGER feed_added AFTER INSERT ON %s REFERENCING NEW TABLE AS added
             FOR EACH STATEMENT EXECUTE FUNCTION %I()', of, note);
           EXECUTE format('CREATE OR REPLACE TRIGGER feed_removed AFTER DELETE ON %s REFERENCING OLD TABLE AS removed
