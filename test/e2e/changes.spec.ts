@@ -237,6 +237,21 @@ describe('a stream of changes', () => {
     expect((await inTime.first(1))[0]?.data.data.n).toBe(2);
   });
 
+  it('keeps no more when nobody listens', async () => {
+    for (let n = 0; n < 3; n++) await makeRecord(ada, set, { n });
+    const ticks = app.nest.get(Ticks);
+    const { signal } = new AbortController();
+    await ticks.removeOld(signal);
+    await app.database.query(`UPDATE change_ticks SET at = at - interval '2 days'`);
+    await makeRecord(ada, set, { n: 3 });
+    await ticks.removeOld(signal);
+    const kept = await app.database.query<{ n: number }>(
+      `SELECT (row->'data'->>'n')::int AS n FROM changes WHERE scope = (SELECT id FROM collections WHERE name = $1)`,
+      [set.name],
+    );
+    expect(kept.map(({ n }) => n)).toEqual([3]);
+  });
+
   it('answers a HEAD with its head', async () => {
     const answer = await app.client.send('HEAD', changes, undefined, { accept: 'text/event-stream' });
     expect(answer.headers.get('content-type')).toBe('text/event-stream');
@@ -290,6 +305,18 @@ describe('the changes of a resource that declares them', () => {
     expect((await ofAdmin.first(2)).map(({ data }) => data.number)).toEqual(['A-1', 'B-1']);
     expect([ofAda, ofBob].map(({ events }) => events.length)).toEqual([1, 1]);
     expectProblem(await app.client.get(watch), 'invalid-token');
+  });
+
+  it('end for an admin who is one no more', async () => {
+    const eve = await app.user();
+    const path = `/api/v1/users/${eve.userId}`;
+    const promoted = must(200, await app.admin.patch(path, { role: 'admin' }, tag(await app.admin.get(path))));
+    const admin = await app.client.signIn(promoted.body.email, `password-of-${promoted.body.name}`);
+    const reader = await listen(watch, admin);
+    must(201, await ada.post(ORDERS, order('E-1')));
+    await reader.first(1);
+    must(200, await app.admin.patch(path, { role: 'user' }, tag(promoted)));
+    await reader.end(5_000);
   });
 
   it('never show a hidden column, and tell the former owner that a row is gone', async () => {
