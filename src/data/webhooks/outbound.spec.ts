@@ -14,6 +14,7 @@ const PRIVATE = [
   '172.16.0.1',
   '192.168.1.1',
   '169.254.169.254',
+  '168.63.129.16',
   '100.64.0.1',
   '100.100.100.200',
   '198.18.0.1',
@@ -75,7 +76,9 @@ beforeAll(async () => {
     } else if (request.url === '/head-drip') {
       const timer = setInterval(() => request.socket.write('HTTP/1.1 102 Processing\r\n\r\n'), 50);
       request.socket.on('close', () => clearInterval(timer));
-    } else if (request.url === '/reset') request.socket.resetAndDestroy();
+    } else if (request.url === '/switch')
+      request.socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+    else if (request.url === '/reset') request.socket.resetAndDestroy();
     else if (request.url !== '/hang') response.end('fine');
   });
   names = createSocket('udp4').on('message', (question, from) =>
@@ -133,6 +136,10 @@ it('refuses a name that leads to a private address, also when it led elsewhere w
   await expect(one.post(`http://rebound.test:${port()}/`, {}, '')).rejects.toThrow('not public');
   expect(requests).toBe(0);
   expect(asked).toContain('8.8.8.8');
+});
+
+it('takes an answer that switches protocols for its status', async () => {
+  expect(await outbound('127.0.0.1/32').post(`http://127.0.0.1:${port()}/switch`, {}, '{}')).toBe(101);
 });
 
 it('connects to the address that was checked, and asks only once for it', async () => {
