@@ -90,6 +90,10 @@ export class Changes1764760000000 implements MigrationInterface {
             FOR EACH STATEMENT EXECUTE FUNCTION %I()', of, note);
         END
       $feed$;
+      -- The older one of this kind, too.
+      DO $$ BEGIN
+        EXECUTE format('ALTER FUNCTION note_record_changes() SET search_path TO %I, pg_temp', current_schema());
+      END $$;
       SET LOCAL lock_timeout = '2s';
       SELECT feed_changes('records', 'collection_id');
     `);
