@@ -113,7 +113,7 @@ it('works with the additional route that the page shows', async () => {
       import { Operation } from '../platform/http/operation.js';
       import { notFound } from '../platform/http/problem.js';`,
     ],
-    ['orderQuery, orders }', 'orderQuery, orderSchema, orders }'],
+    ['orderQuery,', 'orderQuery, orderSchema,'],
   );
   edit(
     'orders.contract.ts',
