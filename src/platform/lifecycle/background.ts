@@ -1,4 +1,5 @@
 import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
+import { databaseProblem } from '../database/database-problem.js';
 
 /** Runs periodic work beside the requests: never twice at once, and not beyond the end of the app. */
 @Injectable()
@@ -14,9 +15,11 @@ export class Background implements BeforeApplicationShutdown {
    */
   every(intervalMs: number, name: string, work: (ending: AbortSignal) => Promise<void>): () => void {
     const run = async () => {
-      await work(this.ending.signal).catch(({ message }: Error) =>
-        this.logger.error(`The ${name} failed and will be tried again: ${message}`),
-      );
+      await work(this.ending.signal).catch((error: Error) => {
+        // That PostgreSQL cannot be reached just now is said elsewhere, and is no fault of the work.
+        const level = databaseProblem(error) ? 'warn' : 'error';
+        this.logger[level](`The ${name} failed and will be tried again: ${error.message}`);
+      });
       this.running.set(timer, undefined);
     };
     const timer = setInterval(() => {
