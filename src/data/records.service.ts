@@ -6,12 +6,12 @@ import type { Feed } from '../platform/feed/feed.js';
 import { Feeds } from '../platform/feed/feeds.js';
 import type { LiveFeed } from '../platform/feed/live-feed.js';
 import type { Answer } from '../platform/http/answer.js';
-import { assertIfMatch } from '../platform/http/entity-tag.js';
 import { notFound } from '../platform/http/problem.js';
 import type { Created, StoredRow } from '../platform/resource/creations.js';
 import { atLeast, below, contains } from '../platform/resource/filters.js';
 import type { IdempotencyKey } from '../platform/resource/idempotency.js';
 import { mergePatch } from '../platform/resource/merge-patch.js';
+import { ofVersion } from '../platform/resource/of-version.js';
 import type { Page } from '../platform/resource/page.js';
 import type { Locked, ResourceRepository } from '../platform/resource/repository.js';
 import { ResourceRepositories } from '../platform/resource/resource-repositories.js';
@@ -131,11 +131,6 @@ export class RecordsService {
     work: (locked: Locked<DataRecord, 'collectionId'>) => Promise<T>,
   ): Promise<T> {
     const names = [recordPath(collection.name, id)];
-    const go = (locked: Locked<DataRecord, 'collectionId'> | undefined) => {
-      if (!locked) throw missing();
-      assertIfMatch(ifMatch, locked.row.etag);
-      return work(locked);
-    };
-    return this.records.change(id, names, go, collection.id);
+    return this.records.change(id, names, ofVersion(ifMatch, missing, work), collection.id);
   }
 }

@@ -3,6 +3,7 @@ import { ApiTags } from '@nestjs/swagger';
 import type { Answer } from '../platform/http/answer.js';
 import { AdminOnly } from '../platform/http/caller.js';
 import { Operation } from '../platform/http/operation.js';
+import { caching } from '../platform/http/shared-caches.js';
 import { pageAnswer, RequestUrl } from '../platform/resource/page.js';
 import * as schema from './dead-job.schema.js';
 import { DeadJobsService } from './dead-jobs.service.js';
@@ -23,7 +24,7 @@ export class DeadJobsController {
     @RequestUrl() url: string,
     @Query({ schema: schema.deadJobQuery }) query: schema.DeadJobQuery,
   ): Promise<Answer> {
-    return pageAnswer(url, await this.dead.list(query), { 'cache-control': 'private, no-cache' });
+    return pageAnswer(url, await this.dead.list(query), caching(false));
   }
 
   @Post(':id/retry')

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createSecretKey, generateKeyPairSync, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { StartError } from './start-error.js';
@@ -14,6 +14,10 @@ export function keptIn(folder: string, file: string, make: () => string): string
   }
   return readFileSync(path, 'utf8');
 }
+
+/** A key made of APP_SECRET for one purpose: knowing one says nothing about the others (HKDF, RFC 5869). */
+export const derivedKey = (appSecret: string, purpose: string): KeyObject =>
+  createSecretKey(Buffer.from(hkdfSync('sha256', appSecret, '', purpose, 32)));
 
 /** Makes and stores the secrets that production has to provide, so that in development tokens outlive a restart. */
 export function addDevelopmentSecrets(given: Environment, folder: string): void {

@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { type EntityManager, Not, Raw } from 'typeorm';
 import { Cache } from '../platform/cache/cache.js';
@@ -6,6 +6,7 @@ import type { Lifetime, Loaded } from '../platform/cache/entry.js';
 import { CONFIG } from '../platform/config.token.js';
 import { Database } from '../platform/database/database.js';
 import { badToken, type Caller, type Role, userTag } from '../platform/http/caller.js';
+import { derivedKey } from '../platform/secrets.js';
 import { Session } from './session.entity.js';
 import { User } from './user.entity.js';
 import type { UsersConfig } from './users.settings.js';
@@ -64,7 +65,7 @@ export class SessionsService {
     private readonly cache: Cache,
     @Inject(CONFIG) config: UsersConfig,
   ) {
-    this.key = createSecretKey(Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'refresh-token', 32)));
+    this.key = derivedKey(config.APP_SECRET, 'refresh-token');
     this.life = { rotatedAt: () => 'now()', expiresAt: () => `now() + interval '${config.REFRESH_TOKEN_TTL_S} s'` };
     this.lifetime = { ttlMs: config.SESSION_CHECK_MS, staleMs: 0 };
   }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Answer } from '../platform/http/answer.js';
 import { userTag } from '../platform/http/caller.js';
 import { entityTag } from '../platform/http/entity-tag.js';
+import { caching } from '../platform/http/shared-caches.js';
 import { normalized } from '../platform/normalized.js';
 import { pathOf, resourceId } from '../platform/resource/definition.js';
 import { pageOf, pageParameters } from '../platform/resource/page.js';
@@ -65,7 +66,7 @@ const SHOWN = Object.keys(userSchema.shape);
 /** A user as JSON, with the schema's members only. */
 export const presentUser = (user: User): string => JSON.stringify(user, SHOWN);
 
-export const PRIVATE = { 'cache-control': 'private, no-cache' };
+export const PRIVATE = caching(false);
 
 /** The path of a user, which is also its cache key. */
 export const userPath = (id: string): string => pathOf(USERS, id);

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { databaseProblem } from '../platform/database/database-problem.js';
 import { Background } from '../platform/lifecycle/background.js';
 import { FirstAdmin } from './first-admin.js';
 import { PasswordsService } from './passwords.service.js';
@@ -19,6 +20,6 @@ const HOUR_MS = 3_600_000;
 })
 export class UsersModule {
   constructor(background: Background, sessions: SessionsService) {
-    background.every(HOUR_MS, 'removal of expired sessions', () => sessions.removeExpired());
+    background.every(HOUR_MS, 'removal of expired sessions', () => sessions.removeExpired(), databaseProblem);
   }
 }

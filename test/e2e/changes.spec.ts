@@ -258,6 +258,12 @@ describe('a stream of changes', () => {
   });
 });
 
+it('answers with lines where Accept is too long to be read, and likes anything', async () => {
+  const accept = `text/event-stream, ${'a/b, '.repeat(300)}text/event-stream`;
+  const answer = must(200, await app.client.get(changes, { accept }));
+  expect(answer.headers.get('content-type')).toMatch(/^application\/x-ndjson/);
+});
+
 describe('the lines of a feed', () => {
   const next = (answer: { headers: Headers }) =>
     /<([^>]+)>; rel="next"/.exec(answer.headers.get('link') ?? '')?.[1] ?? '';

@@ -3,6 +3,7 @@ import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { Answer } from '../../platform/http/answer.js';
 import { type Caller, CurrentCaller } from '../../platform/http/caller.js';
 import { Operation } from '../../platform/http/operation.js';
+import { caching } from '../../platform/http/shared-caches.js';
 import { resourceId } from '../../platform/resource/definition.js';
 import { ApiIdempotencyKey, CurrentIdempotencyKey, type IdempotencyKey } from '../../platform/resource/idempotency.js';
 import { pageAnswer, RequestUrl } from '../../platform/resource/page.js';
@@ -49,9 +50,7 @@ export class WebhooksController {
     @Query({ schema: schema.webhookQuery }) query: schema.WebhookQuery,
     @CurrentCaller() { id: callerId }: Caller,
   ): Promise<Answer> {
-    return pageAnswer(url, await this.webhooks.list(collection, query, callerId), {
-      'cache-control': 'private, no-cache',
-    });
+    return pageAnswer(url, await this.webhooks.list(collection, query, callerId), caching(false));
   }
 
   @Get(':id')

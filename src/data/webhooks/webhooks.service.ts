@@ -1,15 +1,17 @@
-import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomUUID } from 'node:crypto';
+import { createHmac, type KeyObject, randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../../platform/config.token.js';
 import { Ticks } from '../../platform/feed/ticks.js';
 import { Answer } from '../../platform/http/answer.js';
-import { assertIfMatch } from '../../platform/http/entity-tag.js';
 import { invalid, notFound } from '../../platform/http/problem.js';
+import { caching } from '../../platform/http/shared-caches.js';
 import { Jobs } from '../../platform/jobs/jobs.js';
 import { type IdempotencyKey, REPLAYED } from '../../platform/resource/idempotency.js';
+import { ofVersion } from '../../platform/resource/of-version.js';
 import type { Page } from '../../platform/resource/page.js';
 import type { Locked, ResourceRepository, Stored } from '../../platform/resource/repository.js';
 import { ResourceRepositories } from '../../platform/resource/resource-repositories.js';
+import { derivedKey } from '../../platform/secrets.js';
 import type { Collection } from '../collection.entity.js';
 import { collectionPath } from '../collection.schema.js';
 import { deliver } from './jobs.js';
@@ -40,7 +42,7 @@ export class WebhooksService {
     const parent = { property: 'collectionId', table: 'collections', gone };
     const beside: Beside[] = ['collectionId', 'seed', 'state'];
     this.webhooks = repositories.of(Webhook, { shown: webhookSchema, beside, parent, conflicts });
-    this.key = createSecretKey(Buffer.from(hkdfSync('sha256', APP_SECRET, '', 'webhook-secret', 32)));
+    this.key = derivedKey(APP_SECRET, 'webhook-secret');
   }
 
   secretOf(seed: string): string {
@@ -112,12 +114,7 @@ export class WebhooksService {
     ifMatch: string | undefined,
     work: (locked: Locked<Webhook, Beside>) => Promise<T>,
   ): Promise<T> {
-    const go = (locked: Locked<Webhook, Beside> | undefined) => {
-      if (!locked) throw missing();
-      assertIfMatch(ifMatch, locked.row.etag);
-      return work(locked);
-    };
-    return this.webhooks.change(id, [], go, collection.id);
+    return this.webhooks.change(id, [], ofVersion(ifMatch, missing, work), collection.id);
   }
 
   /** Jobs look for it within a minute, if this fails. */
@@ -141,6 +138,6 @@ function answer(
   more: Record<string, string> = {},
 ): Answer {
   const body = secret === undefined ? row.json : `${row.json.slice(0, -1)},"secret":${JSON.stringify(secret)}}`;
-  const headers = { 'cache-control': secret === undefined ? 'private, no-cache' : 'no-store', ...more };
+  const headers = { ...(secret === undefined ? caching(false) : { 'cache-control': 'no-store' }), ...more };
   return new Answer(body, { status, etag: row.etag, headers });
 }

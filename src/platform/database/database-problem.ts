@@ -1,5 +1,5 @@
 import { QueryFailedError, QueryRunnerAlreadyReleasedError, QueryRunnerProviderAlreadyReleasedError } from 'typeorm';
-import { Problem, unavailable } from '../http/problem.js';
+import { invalid, Problem, unavailable } from '../http/problem.js';
 
 /**
  * SQLSTATE classes and codes after which the same request may well succeed (PostgreSQL manual, appendix A). 26000
@@ -17,6 +17,11 @@ const connectionTexts =
 /** read_only_sql_transaction: the server is in recovery or set to read-only. */
 export const READ_ONLY = '25006';
 export const TOO_MANY_CONNECTIONS = '53300';
+export const LOCK_NOT_AVAILABLE = '55P03';
+/** A value that the column's type refuses, or a null in a NOT NULL column. */
+const UNFIT = /^22|^23502/;
+/** Violations of foreign key, unique and exclusion constraints. */
+const CONFLICTS = new Set(['23503', '23505', '23P01']);
 /** Without a constraint's name, it says that a partition is missing. */
 const CHECK_VIOLATION = '23514';
 
@@ -48,6 +53,21 @@ export function databaseProblem(error: unknown): Problem | undefined {
     error instanceof QueryRunnerAlreadyReleasedError || error instanceof QueryRunnerProviderAlreadyReleasedError;
   const lost = isReleased || (isSystemError && connectionErrors.test(code)) || connectionTexts.test(message ?? '');
   return lost ? unavailable('The database cannot be reached now.') : undefined;
+}
+
+/** The problem detail for a violated constraint, by the constraint's name. */
+export type Conflicts = Record<string, string>;
+
+/**
+ * Turns a violated constraint or an invalid value into the caller's problem. Other errors stay as they are, as does a
+ * CHECK without a declared conflict, since the schema should have refused such a value.
+ */
+export function toProblem(error: unknown, conflicts: Conflicts = {}): unknown {
+  const state = sqlState(error) ?? '';
+  const known = conflicts[brokenConstraint(error) ?? ''];
+  if (known !== undefined || CONFLICTS.has(state))
+    return new Problem('conflict', known ?? 'This conflicts with existing data.');
+  return UNFIT.test(state) ? invalid('A value is not valid.') : error;
 }
 
 interface Failure {

@@ -1,5 +1,5 @@
 import type { Database, Statement } from '../database/database.js';
-import { toProblem } from '../resource/creations.js';
+import { toProblem } from '../database/database-problem.js';
 import { at, type Position, writePosition } from './position.js';
 
 /** What a feed needs to know of a table. */
@@ -39,10 +39,6 @@ export interface Change {
   fits: boolean[];
 }
 
-interface ChangeRow extends Omit<Change, 'id'> {
-  id: string;
-}
-
 /** Ticks that are read in one statement: four minutes at four ticks a second. */
 const STEP = 1000n;
 /** Changes that are read in one statement. */
@@ -75,19 +71,19 @@ export class Feed {
     if (begin > end || end > last || end - begin > STEP) return undefined;
     const upTo = isWithin ? from.upTo : String(begin + STEP < last ? begin + STEP : last);
     const { statement, values } = this.statement([from.after, upTo, from.id, this.table.name, most], scopes, filters);
-    const rows = await this.database.rows<ChangeRow>(statement, values).catch((error) => {
+    const rows = await this.database.rows<Change>(statement, values).catch((error) => {
       throw toProblem(error);
     });
     // The row without an id is there if both ticks are.
     const found = rows.filter((row) => row.id !== null);
     if (found.length === rows.length) return undefined;
     const changes = found.map((row) => ({ ...row, id: writePosition({ after: from.after, upTo, id: row.id }) }));
-    const lastId = found.at(-1)?.id;
+    // Of a full page, since more may follow it.
+    const lastId = found.length === most ? found.at(-1)?.id : undefined;
     // Each page sorts its whole step, so that a step should not have many.
-    if (!isWithin && found.length === most && BigInt(upTo) - begin > 1n)
+    if (!isWithin && lastId && BigInt(upTo) - begin > 1n)
       return this.next(from, String(begin + ((BigInt(upTo) - begin) >> 4n || 1n)), scopes, filters, most);
-    const isMore = found.length === most && lastId !== undefined;
-    return { changes, position: isMore ? { after: from.after, upTo, id: lastId } : at(upTo) };
+    return { changes, position: lastId ? { after: from.after, upTo, id: lastId } : at(upTo) };
   }
 
   private statement(

@@ -1,12 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import Negotiator from 'negotiator';
 import { Database } from '../database/database.js';
+import { preferred } from '../http/accept.js';
 import { Answer } from '../http/answer.js';
 import { NDJSON } from '../http/body.js';
+import { nextLink } from '../http/next-link.js';
 import { invalid } from '../http/problem.js';
 import { forgetHead } from '../http/response.js';
-import { splitUrl } from '../http/split-url.js';
 import { Throttle } from '../throttle/throttle.js';
 import { type Asked, EVENT_STREAM } from './asked.js';
 import { type Change, type Conditions, Feed, type FeedTable, type Source } from './feed.js';
@@ -44,8 +44,8 @@ export class Feeds {
     const after = typeof lastId === 'string' && lastId !== '' ? lastId : asked.after;
     const from = after === undefined ? at(await this.ticks.now()) : readPosition(after);
     if (!from) throw invalid('Last-Event-ID is not the id of a change.');
-    const wanted = new Negotiator({ headers: request.headers }).mediaType([NDJSON, EVENT_STREAM]);
-    if (wanted !== EVENT_STREAM) return this.lines(live, source, from, asked.wait, request, allowed);
+    if (preferred(request.headers.accept, [NDJSON, EVENT_STREAM]) !== EVENT_STREAM)
+      return this.lines(live, source, from, asked.wait, request, allowed);
     const caller = request.caller?.id ?? this.throttle.addressOf(request.raw);
     this.listeners.admit(caller);
     await live.check(source, from);
@@ -60,8 +60,7 @@ export class Feeds {
     request: FastifyRequest,
     allowed: AbortSignal,
   ): Promise<Answer> {
-    await this.ticks.now();
-    let found = await live.next(source, from);
+    let found = await live.next(source, from, await this.ticks.now());
     if (found.changes.length === 0 && wait > 0) {
       await live.check(source, found.position);
       const waited = firstOf(live, source, found.position, wait, request, allowed);
@@ -70,15 +69,12 @@ export class Feeds {
       found = await waited;
       allowed.throwIfAborted();
     }
-    const [path, query] = splitUrl(request.url);
-    const parameters = new URLSearchParams(query);
-    parameters.set('after', writePosition(found.position));
     const text = found.changes
       .map(({ id, kind, json }) => `{"id":"${id}","event":"${kind}","data":${json}}\n`)
       .join('');
     return new Answer(text, {
       type: NDJSON,
-      headers: { ...NOT_STORED, link: `<${path}?${parameters}>; rel="next"` },
+      headers: { ...NOT_STORED, link: nextLink(request.url, 'after', writePosition(found.position)) },
     });
   }
 
@@ -97,12 +93,12 @@ export class Feeds {
       request.log.warn(`A stream of changes was ended: ${error.message}`);
       listener.sendAway();
     });
-    void following.then((place) => {
-      listener.hasCaughtUp = place !== undefined;
+    void following.then((group) => {
+      listener.hasCaughtUp = group !== undefined;
     });
     raw.once('close', () => {
       this.listeners.remove(listener);
-      void following.then((place) => place && live.leave(place, listener));
+      void following.then((group) => group && live.leave(group, listener));
     });
   }
 }
@@ -125,7 +121,7 @@ function firstOf(
       raw.socket.off('close', endNow);
       const last = changes.at(-1);
       resolve({ changes, position: (last && readPosition(last.id)) ?? from });
-      void following.then((place) => place && live.leave(place, reader));
+      void following.then((group) => group && live.leave(group, reader));
     };
     const endNow = () => end([]);
     const timer = setTimeout(endNow, wait);

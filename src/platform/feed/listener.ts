@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { Counter } from 'prom-client';
 import type { Change } from './feed.js';
 
 /** A reader with more than this unread does not keep up, and is told to come back. */
@@ -7,6 +8,12 @@ const UNREAD_BYTES = 65_536;
 const BEAT_LOOKS = 15;
 /** When a reader who is sent away comes back, in ms; spread, since a replica that stops sends all of its readers away. */
 const RETRY_MS = { least: 1000, most: 10_000 };
+
+const sentAway = new Counter({
+  name: 'feed_listeners_sent_away_total',
+  help: 'Listeners of change feeds whose streams were ended, because they read too slowly or the replica stopped.',
+  labelNames: ['reason'],
+});
 
 /** Events as text, and as the HTTP chunk that one buffer serves to all listeners. */
 export interface Events {
@@ -35,7 +42,7 @@ export function eventsOf(text: string): Events {
 }
 
 /** Only keeps the connection open. */
-const BEAT = eventsOf(':\n\n');
+export const BEAT = eventsOf(':\n\n');
 
 /** A reader who keeps a stream of server-sent events open. Its fields are few, since there may be ten thousand. */
 export class Listener implements Reader {
@@ -68,7 +75,7 @@ export class Listener implements Reader {
 
   send({ text, chunk }: Events): void {
     if (!this.isOpen) return;
-    if (this.waiting > UNREAD_BYTES) this.sendAway();
+    if (this.waiting > UNREAD_BYTES) this.sendAway('slow');
     // HTTP/1.0 knows no chunks.
     else if (this.response.chunkedEncoding) this.response.req.socket.write(chunk);
     else this.response.write(text);
@@ -91,9 +98,13 @@ export class Listener implements Reader {
     });
   }
 
-  /** Ends the stream. The reader comes back, here or to another replica, and goes on where it was. */
-  sendAway(): void {
+  /**
+   * Ends the stream. The reader comes back, here or to another replica, and goes on where it was.
+   * @param reason why it is counted; not for a reader who may read no more
+   */
+  sendAway(reason?: 'slow' | 'stop'): void {
     if (!this.isOpen) return;
+    if (reason) sentAway.inc({ reason });
     const retry = Math.round(RETRY_MS.least + Math.random() * (RETRY_MS.most - RETRY_MS.least));
     this.response.end(`retry: ${retry}\n\n`);
     // Its head promised to keep the connection, which a replica that stops cannot.
@@ -102,6 +113,7 @@ export class Listener implements Reader {
 
   /** For a reader who takes nothing. */
   drop(): void {
+    sentAway.inc({ reason: 'slow' });
     this.response.req.socket.destroy();
   }
 

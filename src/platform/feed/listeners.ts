@@ -1,5 +1,4 @@
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
-import { Counter } from 'prom-client';
 import { CONFIG, type Config } from '../config.token.js';
 import { Problem, unavailable } from '../http/problem.js';
 import { Lifecycle } from '../lifecycle/lifecycle.js';
@@ -7,12 +6,6 @@ import { showInUse } from '../metrics/in-use.js';
 import type { Listener } from './listener.js';
 
 const LOOK_MS = 1000;
-
-const sentAway = new Counter({
-  name: 'feed_listeners_sent_away_total',
-  help: 'Listeners of change feeds whose streams were ended, because they read too slowly or the replica stopped.',
-  labelNames: ['reason'],
-});
 
 /** All listeners of this process: how many there may be, of one caller too, and how much may wait for them. */
 @Injectable()
@@ -38,7 +31,10 @@ export class Listeners implements BeforeApplicationShutdown, OnApplicationShutdo
 
   add(listener: Listener, caller: string): void {
     // An EventSource takes any answer but 200 for the end; so it comes back to another replica.
-    if (this.lifecycle.isDraining) return void this.sendAway(listener, 'stop');
+    if (this.lifecycle.isDraining) {
+      listener.sendAway('stop');
+      return;
+    }
     this.all.set(listener, caller);
     this.callers.set(caller, (this.callers.get(caller) ?? 0) + 1);
   }
@@ -52,7 +48,7 @@ export class Listeners implements BeforeApplicationShutdown, OnApplicationShutdo
   }
 
   beforeApplicationShutdown(): void {
-    for (const listener of this.all.keys()) this.sendAway(listener, 'stop');
+    for (const listener of this.all.keys()) listener.sendAway('stop');
   }
 
   onApplicationShutdown(): void {
@@ -73,14 +69,7 @@ export class Listeners implements BeforeApplicationShutdown, OnApplicationShutdo
     for (const listener of slowest) {
       if (waiting <= this.config.ANSWER_MEMORY_BYTES / 2) break;
       waiting -= listener.waiting;
-      sentAway.inc({ reason: 'slow' });
       listener.drop();
     }
-  }
-
-  private sendAway(listener: Listener, reason: string): void {
-    if (!listener.isOpen) return;
-    sentAway.inc({ reason });
-    listener.sendAway();
   }
 }

@@ -3,7 +3,7 @@ import { Logger } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { Problem, unavailable } from '../http/problem.js';
 import type { Change, Feed, Source } from './feed.js';
-import { type Batch, type Events, eventsOf, type Reader } from './listener.js';
+import { type Batch, BEAT, type Events, eventsOf, type Reader } from './listener.js';
 import { at, type Position, writePosition } from './position.js';
 import type { Ticks } from './ticks.js';
 
@@ -33,7 +33,7 @@ export class LiveFeed {
   /** How far the groups have got. */
   private position: Position | undefined;
   private reading: Promise<void> | undefined;
-  private beat = { id: '', events: eventsOf(':\n\n') };
+  private beat = { id: '', events: BEAT };
   /** What readers who come back together ask for is read once. */
   private readonly behind = new LRUCache<string, ReturnType<Feed['next']>>({ max: 100, ttl: 2000, ttlAutopurge: true });
 
@@ -113,11 +113,15 @@ export class LiveFeed {
     await this.next(source, from);
   }
 
-  /** The next changes of a source: none when there are none yet, and a reset when the position is too old. */
-  async next(source: Source, from: Position): Promise<{ changes: Change[]; position: Position }> {
+  /**
+   * The next changes of a source: none when there are none yet, and a reset when the position is too old.
+   * @param now the last tick, if it was asked for just now
+   */
+  async next(source: Source, from: Position, now?: string): Promise<{ changes: Change[]; position: Position }> {
     const { last } = this.ticks;
     // Another process may have made later ticks.
-    const tick = last !== undefined && BigInt(from.upTo) < BigInt(last) ? last : await this.ticks.now();
+    const isBehind = last !== undefined && BigInt(from.upTo) < BigInt(last);
+    const tick = now ?? (isBehind ? last : await this.ticks.now());
     const key = JSON.stringify([source, from, tick]);
     let found = this.behind.get(key);
     if (!found) {
@@ -154,12 +158,12 @@ export class LiveFeed {
       const tick = this.ticks.last as string;
       const groups = [...this.groups.values()];
       const filtered = groups.filter(isFiltered);
-      const filters = new Map(filtered.map(({ filters }) => [JSON.stringify(filters), filters]));
+      const filters = [...new Set(filtered.map(({ filters }) => JSON.stringify(filters)))];
+      const places = new Map(filtered.map((group) => [group, filters.indexOf(JSON.stringify(group.filters))]));
       const scopes = groups.some((group) => group.scopes === undefined) ? undefined : [...this.byScope.keys()];
-      const keys = new Map([...filters.keys()].map((key, place) => [key, place]));
-      const places = new Map(filtered.map((group) => [group, keys.get(JSON.stringify(group.filters)) as number]));
       try {
-        const next = await this.feed.next(this.position, tick, scopes, [...filters.values()]);
+        const asked = filters.map((text) => JSON.parse(text) as Source['filters']);
+        const next = await this.feed.next(this.position, tick, scopes, asked);
         const changes = next?.changes ?? [reset(tick)];
         const position = next?.position ?? at(tick);
         for (const piece of piecesOf(changes)) await this.dispatch(piece, places);
@@ -184,7 +188,7 @@ export class LiveFeed {
       const groups = isForAll ? this.groups.values() : this.groupsOf(change.scope ?? ALL);
       for (const group of groups) {
         const place = places.get(group);
-        if (place !== undefined && !change.fits[place] && change.fits.length > 0) continue;
+        if (place !== undefined && change.fits[place] === false) continue;
         const batch = batches.get(group) ?? { changes: [] };
         batches.set(group, batch);
         batch.changes.push(change);

@@ -9,6 +9,7 @@ import {
 import { CONFIG, type Config } from '../config.token.js';
 import { Batch } from '../database/batch.js';
 import { Database } from '../database/database.js';
+import { databaseProblem } from '../database/database-problem.js';
 import { Background } from '../lifecycle/background.js';
 import { Redis } from '../redis/redis.js';
 
@@ -129,7 +130,8 @@ export class Ticks implements OnModuleInit, OnApplicationBootstrap, OnApplicatio
   }
 
   onApplicationBootstrap(): void {
-    this.background.every(TIDY_MS, 'removal of old changes', (ending) => this.removeOld(ending));
+    const remove = (ending: AbortSignal) => this.removeOld(ending);
+    this.background.every(TIDY_MS, 'removal of old changes', remove, databaseProblem);
   }
 
   onApplicationShutdown(): void {

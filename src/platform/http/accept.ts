@@ -28,6 +28,10 @@ const verdicts = new LRUCache<string, boolean>({
 export const accepts = (header: string, type: string): boolean =>
   header === '*/*' || isTooLong(header) || verdicts.memo(`${type}\n${header}`);
 
+/** The media type that an Accept header likes best: the first of them, if it is too long to be read. */
+export const preferred = (accept: string | undefined, types: string[]): string | undefined =>
+  new Negotiator({ headers: { accept: accept !== undefined && isTooLong(accept) ? '*/*' : accept } }).mediaType(types);
+
 /** Answers 406, before any work is done, to callers who accept no media type that the route produces. */
 export function registerAcceptCheck(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {

@@ -7,6 +7,7 @@ import { Database } from '../database/database.js';
 import { databaseProblem } from '../database/database-problem.js';
 import { WaitingPool } from '../database/pool.js';
 import { PrimaryAndReplicas } from '../database/primary-and-replicas.js';
+import { seldom } from '../logging/seldom.js';
 import type { JobDefinition } from './definition.js';
 import { currentTrace, type Trace } from './job-traces.js';
 
@@ -16,8 +17,6 @@ const CONNECTIONS = 2;
 const LOOK_S = 5;
 const CRON_LOOK_S = 15;
 const CLEAN_S = 60;
-/** The log says at most once in this time that something fails. */
-const COMPLAINT_MS = 60_000;
 /** The time that an enqueuing transaction usually takes until its commit. */
 const COMMIT_MS = 50;
 
@@ -48,7 +47,7 @@ export class Jobs implements OnApplicationShutdown {
   private readonly logger = new Logger(Jobs.name);
   private readonly pool: WaitingPool;
   private isDown = false;
-  private complainedAt = Number.NEGATIVE_INFINITY;
+  private readonly complainSeldom = seldom((message: string) => this.logger.error(message));
 
   constructor(
     servers: PrimaryAndReplicas,
@@ -123,9 +122,7 @@ export class Jobs implements OnApplicationShutdown {
 
   /** Logs a failure, but not every one of an outage. */
   complain(message: string): void {
-    if (this.isDown || performance.now() - this.complainedAt < COMPLAINT_MS) return;
-    this.complainedAt = performance.now();
-    this.logger.error(message);
+    if (!this.isDown) this.complainSeldom(message);
   }
 
   /** The connection for pg-boss's statements in a transaction, or without one, as for any write of a request. */

@@ -1,5 +1,4 @@
 import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
-import { databaseProblem } from '../database/database-problem.js';
 
 /** Runs periodic work beside the requests: never twice at once, and not beyond the end of the app. */
 @Injectable()
@@ -11,13 +10,18 @@ export class Background implements BeforeApplicationShutdown {
   /**
    * @param name what the log calls it when it fails
    * @param work should end soon once its signal is aborted, since the app's stop waits for it
+   * @param isPassing whether an error is no fault of the work, and is said elsewhere: the log then only warns
    * @returns a function that ends it
    */
-  every(intervalMs: number, name: string, work: (ending: AbortSignal) => Promise<void>): () => void {
+  every(
+    intervalMs: number,
+    name: string,
+    work: (ending: AbortSignal) => Promise<void>,
+    isPassing: (error: unknown) => unknown = () => false,
+  ): () => void {
     const run = async () => {
       await work(this.ending.signal).catch((error: Error) => {
-        // That PostgreSQL cannot be reached just now is said elsewhere, and is no fault of the work.
-        const level = databaseProblem(error) ? 'warn' : 'error';
+        const level = isPassing(error) ? 'warn' : 'error';
         this.logger[level](`The ${name} failed and will be tried again: ${error.message}`);
       });
       this.running.set(timer, undefined);

@@ -2,10 +2,9 @@ import { Controller, Get, Req, Res } from '@nestjs/common';
 import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import { SkipThrottle } from '@nestjs/throttler';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import Negotiator from 'negotiator';
 import { AggregatorRegistry, Registry, type RegistryContentType } from 'prom-client';
 import { z } from 'zod';
-import { isTooLong } from '../http/accept.js';
+import { isTooLong, preferred } from '../http/accept.js';
 import { Anonymous } from '../http/caller.js';
 import { Operation } from '../http/operation.js';
 import { allMetrics, type Figures } from './all-workers.js';
@@ -52,8 +51,8 @@ async function makeText(type: RegistryContentType): Promise<string> {
 
 /** Versions do not matter, since there is one of each format. Prometheus text is for all who do not prefer the other. */
 function typeFor(given = ''): RegistryContentType {
-  const accept = isTooLong(given) ? '' : given.replace(/;\s*(?:version|escaping|charset)=[^;,]*/g, '');
-  const isOpen = new Negotiator({ headers: { accept } }).mediaType(['text/plain', OPEN]) === OPEN;
+  const accept = isTooLong(given) ? undefined : given.replace(/;\s*(?:version|escaping|charset)=[^;,]*/g, '');
+  const isOpen = preferred(accept, ['text/plain', OPEN]) === OPEN;
   return isOpen ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE;
 }
 const OPEN = 'application/openmetrics-text';

@@ -16,14 +16,13 @@ import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk
 import * as sdk from '@opentelemetry/sdk-trace';
 import type { Config } from '../config.token.js';
 import { splitUrl } from '../http/split-url.js';
+import { seldom } from '../logging/seldom.js';
 import { Tracing } from '../tracing/tracing.js';
 import { recordOf } from './logs.js';
 import { collect } from './metrics.js';
 
 /** How long an exit waits until the last spans, metrics and log lines are sent. */
 const FLUSH_MS = 2000;
-/** The log says at most once in this time that something is lost. */
-const COMPLAINT_MS = 60_000;
 
 export type Otlp = ReturnType<typeof startOtlp>;
 
@@ -106,12 +105,9 @@ function samplerOf({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: ratio }
 
 function complaint() {
   const logger = new Logger('OpenTelemetry');
-  let saidAt = Number.NEGATIVE_INFINITY;
-  return (error: unknown) => {
-    if (performance.now() - saidAt < COMPLAINT_MS) return;
-    saidAt = performance.now();
+  return seldom<unknown>((error) =>
     logger.warn(
       `The collector does not take everything, and what it does not take is lost: ${(error as Error).message}`,
-    );
-  };
+    ),
+  );
 }

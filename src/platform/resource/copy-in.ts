@@ -1,9 +1,9 @@
 import { finished } from 'node:stream/promises';
 import type { PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
-import { sqlState } from '../database/database-problem.js';
+import { type Conflicts, sqlState, toProblem } from '../database/database-problem.js';
 import { Problem } from '../http/problem.js';
-import { type Conflicts, OF_ONE_ROW, toProblem } from './creations.js';
+import { OF_ONE_ROW } from './creations.js';
 import type { Parent } from './statements.js';
 import type { Column, Given, Table } from './table.js';
 

@@ -1,8 +1,8 @@
 import { Batch } from '../database/batch.js';
 import type { Database, Statement } from '../database/database.js';
-import { brokenConstraint, sqlState } from '../database/database-problem.js';
+import { type Conflicts, LOCK_NOT_AVAILABLE, sqlState, toProblem } from '../database/database-problem.js';
 import { entityTag } from '../http/entity-tag.js';
-import { invalid, notFound, Problem } from '../http/problem.js';
+import { notFound } from '../http/problem.js';
 import { fingerprintOf, type IdempotencyKey, isOtherRequest, isRunning } from './idempotency.js';
 import { FIND_KEY, type Parent } from './statements.js';
 import type { Table } from './table.js';
@@ -20,16 +20,8 @@ export interface Created {
   isReplayed: boolean;
 }
 
-/** The problem detail for a violated constraint, by the constraint's name. */
-export type Conflicts = Record<string, string>;
-
-const LOCK_NOT_AVAILABLE = '55P03';
 /** An invalid value or a violated constraint: an error of one row, which must not fail the others of its batch. */
 export const OF_ONE_ROW = /^2[23]/;
-/** A value that the column's type refuses, or a null in a NOT NULL column. */
-const UNFIT = /^22|^23502/;
-/** Violations of foreign key, unique and exclusion constraints. */
-const CONFLICTS = new Set(['23503', '23505', '23P01']);
 
 interface Creation extends Partial<IdempotencyKey> {
   values: (string | null)[];
@@ -108,16 +100,4 @@ export class Creations {
     } = JSON.parse(earlier.body);
     return { id, json: earlier.body, etag: entityTag({ version, createdAt: new Date(at) }) };
   }
-}
-
-/**
- * Turns a violated constraint or an invalid value into the caller's problem. Other errors stay as they are, as does a
- * CHECK without a declared conflict, since the schema should have refused such a value.
- */
-export function toProblem(error: unknown, conflicts: Conflicts = {}): unknown {
-  const state = sqlState(error) ?? '';
-  const known = conflicts[brokenConstraint(error) ?? ''];
-  if (known !== undefined || CONFLICTS.has(state))
-    return new Problem('conflict', known ?? 'This conflicts with existing data.');
-  return UNFIT.test(state) ? invalid('A value is not valid.') : error;
 }

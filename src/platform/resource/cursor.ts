@@ -1,7 +1,8 @@
-import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.token.js';
 import { invalid } from '../http/problem.js';
+import { derivedKey } from '../secrets.js';
 
 const FOREIGN = { pointer: 'cursor', detail: 'was not made by this list with these filters' };
 
@@ -15,7 +16,7 @@ export class Cursors {
   private readonly key: KeyObject;
 
   constructor(@Inject(CONFIG) config: Config) {
-    this.key = createSecretKey(Buffer.from(hkdfSync('sha256', config.APP_SECRET, '', 'cursor', 32)));
+    this.key = derivedKey(config.APP_SECRET, 'cursor');
   }
 
   /** @param scope the list, its order and its filters */

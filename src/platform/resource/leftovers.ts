@@ -1,6 +1,7 @@
 import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.token.js';
 import { Database } from '../database/database.js';
+import { databaseProblem } from '../database/database-problem.js';
 import { Background } from '../lifecycle/background.js';
 import { KEPT } from './idempotency.js';
 
@@ -36,8 +37,10 @@ export class Leftovers implements OnApplicationBootstrap {
   onApplicationBootstrap(): void {
     // There it would take time from requests, and other processes do it.
     if (this.config.WORKER === 'off') return;
-    this.background.every(INTERVAL_MS, 'removal of orphaned rows', (ending) => this.remove(ending));
-    this.background.every(KEYS_INTERVAL_MS, 'removal of expired idempotency keys', () => this.removeExpiredKeys());
+    const remove = (ending: AbortSignal) => this.remove(ending);
+    this.background.every(INTERVAL_MS, 'removal of orphaned rows', remove, databaseProblem);
+    const removeKeys = () => this.removeExpiredKeys();
+    this.background.every(KEYS_INTERVAL_MS, 'removal of expired idempotency keys', removeKeys, databaseProblem);
   }
 
   /** Also removes rows of a table whose `column` holds the removed id. */

@@ -2,7 +2,7 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { Answer } from '../http/answer.js';
-import { splitUrl } from '../http/split-url.js';
+import { nextLink } from '../http/next-link.js';
 
 /** The largest size of a page's items together. A page has one item at least, even if that is larger. */
 export const PAGE_BYTES = 1_048_576;
@@ -54,8 +54,5 @@ export const RequestUrl = createParamDecorator(
 export function pageAnswer(url: string, page: Page, headers: Record<string, string>): Answer {
   const body = `{"items":[${page.items.join(',')}],"nextCursor":${JSON.stringify(page.nextCursor)}}`;
   if (page.nextCursor === null) return new Answer(body, { headers });
-  const [path, query] = splitUrl(url);
-  const parameters = new URLSearchParams(query);
-  parameters.set('cursor', page.nextCursor);
-  return new Answer(body, { headers: { ...headers, link: `<${path}?${parameters}>; rel="next"` } });
+  return new Answer(body, { headers: { ...headers, link: nextLink(url, 'cursor', page.nextCursor) } });
 }

@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { StartError } from '../../start-error.js';
-import { sqlState } from '../database-problem.js';
+import { LOCK_NOT_AVAILABLE, sqlState } from '../database-problem.js';
 
-const LOCK_NOT_AVAILABLE = '55P03';
 /** Longer than deadlock_timeout (1 s), after which an autovacuum gives way; shorter than what a request waits (2 s). */
 const LOCK_MS = 1500;
 /** In between, those who have waited behind it are served. */
