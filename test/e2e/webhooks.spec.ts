@@ -160,6 +160,8 @@ describe('a webhook', () => {
       'http://ada:secret@example.com',
       'example.com',
       '/x',
+      'http:example.com',
+      'http://example.com/\u0000',
       'file:///etc/passwd',
       1,
     ])

@@ -2,16 +2,22 @@ import { z } from 'zod';
 import { resourceId } from '../../platform/resource/definition.js';
 import { pageOf, pageParameters } from '../../platform/resource/page.js';
 
-function isPostable(text: string): boolean {
-  const { protocol, username, password } = URL.canParse(text) ? new URL(text) : ({} as Partial<URL>);
-  return (protocol === 'http:' || protocol === 'https:') && username === '' && password === '';
+const NOT_POSTABLE = 'must be an http or https URL without a user';
+
+function hasNoUser(text: string): boolean {
+  const { username, password } = new URL(text);
+  return username === '' && password === '';
 }
 
+const WHERE = {
+  description: 'Where to post changes. Redirects are not followed.',
+  examples: ['https://example.com/hook'],
+};
 const url = z
-  .string()
+  .url({ protocol: z.regexes.httpProtocol, error: NOT_POSTABLE, abort: true })
   .max(2048)
-  .refine(isPostable, 'must be an http or https URL without a user')
-  .meta({ description: 'Where to post changes. Redirects are not followed.', examples: ['https://example.com/hook'] });
+  .refine(hasNoUser, NOT_POSTABLE)
+  .meta(WHERE);
 const ordered = z.boolean().meta({
   description: 'Whether a change waits until all before it are delivered. Otherwise others pass one that fails.',
 });
@@ -27,7 +33,7 @@ export type WebhookPatch = z.infer<typeof webhookPatch>;
 export const webhookSchema = z
   .object({
     id: resourceId,
-    url,
+    url: z.string().meta(WHERE),
     ordered,
     state: z.enum(['on', 'failing', 'off']).meta({
       description: 'failing: attempts fail, and are repeated. off: by its owner, or after 24 hours of failures.',

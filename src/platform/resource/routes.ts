@@ -16,6 +16,7 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { AtEdge } from '../edge/at-edge.js';
 import { EVENT_STREAM } from '../feed/asked.js';
+import { positionText } from '../feed/position.js';
 import { NDJSON } from '../http/body.js';
 import type { Caller } from '../http/caller.js';
 import { Operation } from '../http/operation.js';
@@ -89,7 +90,11 @@ export const ChangesRoute = (of: Pick<Described, 'name'>, path = 'changes') =>
     Get(path),
     Priority('listen'),
     RouteConfig({ produces: [NDJSON, EVENT_STREAM] }),
-    ApiHeader({ name: 'last-event-id', description: 'The `id` to go on from, as EventSource sends it.' }),
+    ApiHeader({
+      name: 'last-event-id',
+      description: 'The `id` to go on from, as EventSource sends it.',
+      schema: described(z.union([positionText, z.literal('')])),
+    }),
     Operation(`watch${titled(of)}s`, `Listen to changes of ${of.name}s`, {
       description: CHANGES,
       answer: 'What has changed, one event each.',
