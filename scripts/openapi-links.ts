@@ -23,9 +23,9 @@ export const LINKS: Partial<Record<string, object>> = {
     ...to({ ...COLLECTION, ...MADE, ...TAG }, 'replaceRecord', 'patchRecord', 'deleteRecord'),
   },
   'getRecord 200': to({ ...COLLECTION, ...READ, ...TAG }, 'replaceRecord', 'patchRecord', 'deleteRecord'),
-  'createWebhook 201': {
-    ...to({ ...COLLECTION, ...MADE }, 'getWebhook'),
-    ...to({ ...COLLECTION, ...MADE, ...TAG }, 'patchWebhook', 'rotateWebhook', 'deleteWebhook'),
+  'createRecordWebhook 201': {
+    ...to({ ...COLLECTION, ...MADE }, 'getRecordWebhook'),
+    ...to({ ...COLLECTION, ...MADE, ...TAG }, 'patchRecordWebhook', 'rotateRecordWebhook', 'deleteRecordWebhook'),
   },
   'register 201': { ...to(MADE, 'getUser'), ...to({ ...MADE, ...TAG }, 'updateUser', 'deleteUser') },
 };

@@ -92,11 +92,11 @@ it('has no circle of imports', () => {
   expect(files.map((file) => visit(file, [])).filter(Boolean)).toEqual([]);
 });
 
-it('keeps files short, and the shipped code under 13,900 lines, without comments and blank lines', () => {
+it('keeps files short, and the shipped code under 14,150 lines, without comments and blank lines', () => {
   const lines = files.map((file) => [file, readFileSync(join(SOURCE, file), 'utf8').split('\n')] as const);
   const long = lines.filter(([, { length }]) => length > 250);
   expect(long.map(([file, { length }]) => `${file} has ${length} lines`)).toEqual([]);
   const isCode = (line: string) => /\S/.test(line) && !/^\s*(?:\/\/|\/?\*|--)/.test(line);
   const shipped = lines.filter(([file]) => SHIPPED.includes(roomOf(file)) && !COMMON.test(file));
-  expect(shipped.flatMap(([, text]) => text.filter(isCode)).length).toBeLessThan(13_900);
+  expect(shipped.flatMap(([, text]) => text.filter(isCode)).length).toBeLessThan(14_150);
 });

@@ -1,3 +1,4 @@
+import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { parameterFlaw } from './database/url.js';
 import { canDecode } from './http/split-url.js';
@@ -55,6 +56,10 @@ export const publicUrl = url('http:', 'https:').refine(
   (text) => !/[?#]|[^:]\/\//.test(text),
   'must be a URL without ?, # or // in its path',
 );
+
+export const addressRange = z
+  .string()
+  .refine((text) => ipaddr.isValidCIDR(text), 'must be CIDR ranges, like 10.0.0.0/8');
 
 const isOrigin = (text: string) => URL.canParse(text) && new URL(text).origin === text;
 export const origin = z.string().refine(isOrigin, 'must be origins like https://app.example.com');

@@ -112,6 +112,10 @@ export const platformSettings = {
   FEED_LISTENERS: setting.integer(1, 1_000_000).default(10_000),
   /** Streams that one caller, a user or an address, may keep open per process. */
   FEED_LISTENERS_PER_CALLER: setting.integer(1, 1_000_000).default(100),
+  /** How long a webhook's receiver may take to answer. */
+  WEBHOOK_TIMEOUT_MS: setting.integer(100, 60_000).default(10_000),
+  /** Private addresses that webhooks may be sent to all the same, as CIDR ranges separated by commas. */
+  WEBHOOK_ALLOWED_ADDRESSES: setting.list(setting.addressRange).optional(),
   /** Connections per process. Beyond that, those that have sent no whole request are closed first. */
   MAX_CONNECTIONS: setting.integer(10, 1_000_000).default(10_000),
   /** A connection is closed after so many requests, so that callers spread over new replicas too. */

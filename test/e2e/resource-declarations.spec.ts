@@ -34,6 +34,13 @@ function moduleOf(entity: Type, options: ResourceOptions<any>): Type {
 }
 const declared = (options: Partial<ResourceOptions<SampleOrder>>) =>
   moduleOf(SampleOrder, { ...sampleOrders, ...options });
+const { changes: _, webhooks: __, ...silent } = sampleOrders;
+const narrowedBy = (...listed: Partial<SampleOrder>[]) => ({
+  policy: {
+    ...ownedBy<SampleOrder>('ownerId'),
+    listed: () => (listed.length === 1 ? (listed[0] as Partial<SampleOrder>) : listed),
+  },
+});
 
 @Entity('sample_orders')
 class Unversioned {
@@ -73,7 +80,7 @@ it.each<[string, () => Type, string]>([
   ],
   [
     'a sort whose index does not begin with the columns that lists are narrowed by',
-    () => declared({ policy: { ...ownedBy<SampleOrder>('ownerId'), listed: () => ({ ownerId: '', status: 'open' }) } }),
+    () => moduleOf(SampleOrder, { ...silent, ...narrowedBy({ ownerId: '', status: 'open' }) }),
     'SampleOrder is sorted by createdAt within one ownerId and status, but no index supports that. Add one in a migration: CREATE INDEX ON sample_orders (owner_id, status, created_at, id)',
   ],
   [
@@ -130,6 +137,21 @@ it.each<[string, () => Type, string]>([
     'a schema that does not show the id',
     () => declared({ shown: sampleOrderSchema.omit({ id: true }) }),
     'SampleOrder.id must be shown: paths are made of it',
+  ],
+  [
+    'changes by another column than lists are narrowed by',
+    () => moduleOf(SampleOrder, { ...silent, ...narrowedBy({ status: 'open' }), changes: 'ownerId' }),
+    'SampleOrder.ownerId must be what lists are narrowed to, since its changes are',
+  ],
+  [
+    'webhooks of a resource that does not tell its changes',
+    () => moduleOf(SampleOrder, { ...silent, webhooks: true }),
+    "SampleOrder needs changes to have webhooks, and its table's name in @Entity()",
+  ],
+  [
+    'webhooks of lists that are of several owners',
+    () => declared(narrowedBy({ ownerId: 'ada' }, { ownerId: 'bob' })),
+    'SampleOrder cannot have webhooks: a list is narrowed to several values',
   ],
   [
     'two routes for one path',

@@ -1,5 +1,5 @@
-import { Deliveries } from '../../src/data/webhooks/deliveries.js';
 import { Ticks } from '../../src/platform/feed/ticks.js';
+import { Deliveries } from '../../src/platform/resource/webhooks/deliveries.js';
 import { etagOf, must, readAll, until } from '../support/answers.js';
 import { startApp, type TestApp } from '../support/app.js';
 import type { Client, Response } from '../support/client.js';

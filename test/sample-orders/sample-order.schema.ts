@@ -52,6 +52,7 @@ export const sampleOrders = defineResource(SampleOrder, {
   input: sampleOrderInput,
   policy: ownedBy('ownerId'),
   changes: 'ownerId',
+  webhooks: true,
   sorts: ['createdAt', 'total'],
   filters: { status: equal('status', status) },
   conflicts: { sample_orders_number: 'You have an order of this number.' },

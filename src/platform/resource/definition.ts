@@ -28,6 +28,8 @@ export interface ResourceOptions<T extends ObjectLiteral>
    * feed_changes() with the table and the column.
    */
   changes?: Property<T>;
+  /** Lets users have the changes of their lists posted to URLs of theirs. It needs `changes`. */
+  webhooks?: true;
   /** Columns that lists can be sorted by, each with an index. The first is the default, newest or greatest first. */
   sorts: [Property<T>, ...Property<T>[]];
 }
@@ -41,6 +43,10 @@ export const defineResource = <T extends ObjectLiteral>(
   entity: Entity<T>,
   options: ResourceOptions<T>,
 ): ResourceDefinition<T> => ({ ...options, entity });
+
+/** A name as a part of others: `PriceList`. */
+export const titled = ({ name }: { name: string }): string =>
+  name.replace(/(?:^| )(.)/g, (_, letter: string) => letter.toUpperCase());
 
 /** A row's path, which is also its name in the cache. */
 export const pathOf = ({ path }: { path: string }, id: string): string => `${path}/${id.toLowerCase()}`;

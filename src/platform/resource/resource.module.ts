@@ -9,6 +9,8 @@ import { IndexCheck } from './index-check.js';
 import { Resource } from './resource.js';
 import { ResourceRepositories } from './resource-repositories.js';
 import { RowChanges } from './row-changes.js';
+import { WebhooksModule } from './webhooks/webhooks.module.js';
+import { webhooksOf } from './webhooks/webhooks-of.js';
 
 /** Injects the Resource that a module declares with ResourceModule.forFeature(). */
 export const InjectResource = (entity: Entity<object>) => Inject(resourceToken(entity));
@@ -20,10 +22,12 @@ export class ResourceModule {
   static forFeature(definitions: ResourceDefinition<any>[]): DynamicModule {
     const entities = definitions.map(({ entity }) => entity);
     const providers = definitions.map(provide);
+    const webhooks = definitions.filter((definition) => definition.webhooks).map(webhooksOf);
     return {
       module: ResourceModule,
-      imports: [TypeOrmModule.forFeature(entities)],
-      providers,
+      imports: [TypeOrmModule.forFeature(entities), ...(webhooks.length > 0 ? [WebhooksModule] : [])],
+      controllers: webhooks.map(({ controller }) => controller),
+      providers: [...providers, ...webhooks.map(({ provider }) => provider)],
       exports: [TypeOrmModule, ...providers],
     };
   }

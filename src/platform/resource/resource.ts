@@ -3,7 +3,7 @@ import type { ObjectLiteral } from 'typeorm';
 import { z } from 'zod';
 import type { Config } from '../config.token.js';
 import { parseExactly } from '../exact-json.js';
-import type { Source } from '../feed/feed.js';
+import type { Feed, Source } from '../feed/feed.js';
 import type { Feeds } from '../feed/feeds.js';
 import type { LiveFeed } from '../feed/live-feed.js';
 import { Answer, type AnswerOptions } from '../http/answer.js';
@@ -20,6 +20,7 @@ import type { Sorted } from './list.js';
 import { mergePatch } from './merge-patch.js';
 import { pageAnswer } from './page.js';
 import type { Locked, ResourceRepository, Stored } from './repository.js';
+import { scopesOf } from './scopes.js';
 import type { Given, Property } from './table.js';
 import type { Upload } from './upload/uploads.js';
 
@@ -41,9 +42,17 @@ export class Resource<T extends ObjectLiteral> {
     private readonly config: Config,
     private readonly feeds: Feeds,
   ) {
-    if (definition.changes) this.live = feeds.of(repository.table, repository.lists);
+    if (definition.changes) {
+      scopesOf(definition, { id: '', role: 'user', sessionId: '' });
+      this.live = feeds.of(repository.table, repository.lists);
+    }
     const isForAll = Object.keys(definition.policy.listed(undefined)).length === 0;
     this.listHeaders = caching(isForAll);
+  }
+
+  /** Its changes, if it tells them. */
+  get feed(): Feed | undefined {
+    return this.live?.feed;
   }
 
   /** The answer says who may read it: others get the same 404 as for a missing row. @throws Problem not-found */
@@ -81,14 +90,8 @@ export class Resource<T extends ObjectLiteral> {
    * @param allowed is aborted, with the problem, when the caller may read no more
    */
   changes({ after, wait, ...filters }: ChangesQuery, request: FastifyRequest, allowed: AbortSignal): Promise<Answer> {
-    const { changes: scope = '', policy } = this.definition;
-    const listed = [policy.listed(request.caller)].flat() as Record<string, string>[];
-    const isAll = listed.some((narrowed) => Object.keys(narrowed).length === 0);
-    if (!isAll && listed.some((narrowed) => Object.keys(narrowed).join() !== scope))
-      throw new Error(`Changes of ${this.definition.name}s can only be narrowed by ${scope}`);
-    const scopes = listed.map((narrowed) => narrowed[scope]).filter((one) => one !== undefined);
     const source = {
-      scopes: isAll ? undefined : scopes,
+      scopes: scopesOf(this.definition, request.caller),
       filters: filters as Source['filters'],
     };
     return this.feeds.answer(this.live as LiveFeed, source, { after, wait }, request, allowed);

@@ -22,7 +22,7 @@ import type { Caller } from '../http/caller.js';
 import { Operation } from '../http/operation.js';
 import { Priority } from '../overload/priority.js';
 import { ChangeGuard } from './change.guard.js';
-import { described, type Entity, pathOf, resourceId } from './definition.js';
+import { described, type Entity, pathOf, resourceId, titled } from './definition.js';
 import { ApiIdempotencyKey } from './idempotency.js';
 import { pageOf } from './page.js';
 import type { Change } from './resource.js';
@@ -37,8 +37,6 @@ interface Described {
   entity: Entity<object>;
 }
 
-const titled = ({ name }: Pick<Described, 'name'>) =>
-  name.replace(/(?:^| )(.)/g, (_, letter: string) => letter.toUpperCase());
 const article = ({ name }: Described) => (/^[aeiou]/.test(name) ? `an ${name}` : `a ${name}`);
 
 /** `POST` of a new one, with an optional Idempotency-Key. */

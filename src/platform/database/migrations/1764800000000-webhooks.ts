@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Subscriptions of URLs to a collection's changes. */
+/** Subscriptions of URLs to changes. */
 export class Webhooks1764800000000 implements MigrationInterface {
   name = 'Webhooks1764800000000';
 
@@ -10,7 +10,12 @@ export class Webhooks1764800000000 implements MigrationInterface {
         'SELECT max(tick)::text FROM change_ticks';
       CREATE TABLE webhooks (
         id            uuid PRIMARY KEY DEFAULT uuidv7(),
-        collection_id uuid NOT NULL REFERENCES collections ON DELETE CASCADE,
+        of            text NOT NULL,
+        scope         uuid,
+        owner_id      uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+        -- They go with their collection.
+        collection_id uuid GENERATED ALWAYS AS (CASE WHEN of = 'records' THEN scope END) STORED
+                        CONSTRAINT webhooks_collection REFERENCES collections ON DELETE CASCADE,
         url           text NOT NULL,
         ordered       boolean NOT NULL DEFAULT false,
         state         text NOT NULL DEFAULT 'on' CONSTRAINT webhooks_state CHECK (state IN ('on', 'failing', 'off')),
@@ -27,13 +32,16 @@ export class Webhooks1764800000000 implements MigrationInterface {
         created_at    timestamptz(3) NOT NULL DEFAULT now(),
         updated_at    timestamptz(3) NOT NULL DEFAULT now()
       );
-      CREATE INDEX webhooks_of_collection ON webhooks (collection_id, created_at, id);
+      CREATE INDEX webhooks_of_collection ON webhooks (collection_id);
+      CREATE INDEX webhooks_by_scope ON webhooks (scope, created_at, id);
+      CREATE INDEX webhooks_by_owner ON webhooks (owner_id, of, created_at, id);
 
       -- A change is sent once for each of them.
       CREATE FUNCTION limit_webhooks() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
         BEGIN
-          PERFORM FROM collections WHERE id = NEW.collection_id FOR NO KEY UPDATE;
-          IF (SELECT count(*) FROM webhooks WHERE collection_id = NEW.collection_id) >= 20 THEN
+          PERFORM pg_advisory_xact_lock(hashtextextended(format('webhooks %s %s', NEW.owner_id, NEW.scope), 0));
+          IF (SELECT count(*) FROM webhooks
+              WHERE owner_id = NEW.owner_id AND of = NEW.of AND scope IS NOT DISTINCT FROM NEW.scope) >= 20 THEN
             RAISE 'too many webhooks' USING ERRCODE = 'check_violation', CONSTRAINT = 'webhooks_most';
           END IF;
           RETURN NEW;

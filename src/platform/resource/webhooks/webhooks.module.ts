@@ -2,12 +2,10 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { makeCounterProvider, makeGaugeProvider } from '@willsoto/nestjs-prometheus';
 import type { Gauge } from 'prom-client';
-import { JobQueueModule } from '../../platform/jobs/job-queue.module.js';
-import { DataModule } from '../data.module.js';
+import { JobQueueModule } from '../../jobs/job-queue.module.js';
 import { DELIVERIES, Deliveries } from './deliveries.js';
 import { Outbound } from './outbound.js';
 import { Webhook } from './webhook.entity.js';
-import { WebhooksController } from './webhooks.controller.js';
 import { WebhooksService } from './webhooks.service.js';
 
 const figures = [
@@ -27,10 +25,10 @@ const figures = [
   }),
 ];
 
-/** Posts the changes of collections to URLs of their owners. */
+/** Posts changes to URLs. */
 @Module({
-  imports: [TypeOrmModule.forFeature([Webhook]), JobQueueModule, DataModule],
-  controllers: [WebhooksController],
+  imports: [TypeOrmModule.forFeature([Webhook]), JobQueueModule],
   providers: [WebhooksService, Deliveries, Outbound, ...figures],
+  exports: [WebhooksService, Deliveries],
 })
 export class WebhooksModule {}

@@ -1,7 +1,11 @@
+import type { Role } from '../../http/caller.js';
+
 /** A webhook as it is delivered to. */
 export interface Loaded {
   id: string;
-  collectionId: string;
+  of: string;
+  /** Of the rows whose changes it gets; null for all. */
+  scope: string | null;
   url: string;
   ordered: boolean;
   state: 'on' | 'failing' | 'off';
@@ -10,6 +14,8 @@ export interface Loaded {
   /** Of the secrets to sign with. */
   seeds: string[];
   isDue: boolean;
+  ownerId: string;
+  role: Role;
   /** Its owner is disabled. */
   isPaused: boolean;
 }
@@ -24,11 +30,10 @@ export const ANY = `SELECT 1 FROM webhooks WHERE state <> 'off' LIMIT 1`;
 
 /** $1: its id. Nothing is delivered for an owner who is disabled. */
 export const LOAD = `
-  SELECT w.id, w.collection_id AS "collectionId", w.url, w.ordered, w.state, w.position, w.waiting,
+  SELECT w.id, w.of, w.scope, w.owner_id AS "ownerId", u.role, w.url, w.ordered, w.state, w.position, w.waiting,
     array_remove(ARRAY[w.seed, CASE WHEN w.rotated_at > now() - interval '24 hours' THEN w.old_seed END], NULL) AS seeds,
     w.state <> 'off' AND NOT u.disabled AND w.retry_at <= now() AS "isDue", u.disabled AS "isPaused"
-  FROM webhooks w JOIN collections c ON c.id = w.collection_id JOIN users u ON u.id = c.owner_id
-  WHERE w.id = $1`;
+  FROM webhooks w JOIN users u ON u.id = w.owner_id WHERE w.id = $1`;
 
 /**
  * $1: its id; $2: its new position; $3: how many events wait on their own; $4: why; $5: the position from which it was read,
@@ -55,23 +60,29 @@ export const FAIL = `
 
 export const END_WAITING = `UPDATE webhooks SET waiting = greatest(waiting - 1, 0) WHERE id = $1`;
 
-const isUnread = (tick: string) => `
-  c.of = 'records' AND c.xid >= pg_snapshot_xmin(${tick}.snapshot) AND NOT pg_visible_in_snapshot(c.xid, ${tick}.snapshot)`;
-const BEHIND = 'EXISTS (SELECT FROM changes c WHERE (c.scope = w.collection_id OR c.scope IS NULL) AND';
+const isUnread = (tick: string) =>
+  `c.xid >= pg_snapshot_xmin(${tick}.snapshot) AND NOT pg_visible_in_snapshot(c.xid, ${tick}.snapshot)`;
+const unreadOf = (rows: string) => `EXISTS (SELECT FROM changes c WHERE c.of = w.of${rows} AND ${isUnread('t')})`;
+const IS_BEHIND = `
+  CASE WHEN w.scope IS NULL THEN ${unreadOf('')} ELSE ${unreadOf(' AND (c.scope = w.scope OR c.scope IS NULL)')} END`;
 const TICK_OF = `split_part(w.position, '-', 1)::bigint`;
 
-/** Those with changes that are not delivered. $1: the tick since which there is one, beside those that fail; null for all. */
+/**
+ * Those with changes that are not delivered. $1: the tick since which there is one, beside those that fail; null for all;
+ * $2: the tables of which webhooks are known.
+ */
 export const DUE = `
+  WITH changed AS MATERIALIZED (
+    SELECT DISTINCT c.of, c.scope FROM change_ticks s, changes c WHERE s.tick = $1 AND ${isUnread('s')})
   SELECT w.id, w.retry_at <= now() AS "isDue", coalesce(extract(epoch FROM now() - (
     SELECT n.at FROM change_ticks n WHERE n.tick > ${TICK_OF} ORDER BY n.tick LIMIT 1)), 0)::float8 AS age
-  FROM webhooks w JOIN collections k ON k.id = w.collection_id JOIN users u ON u.id = k.owner_id AND NOT u.disabled
-    LEFT JOIN change_ticks t ON t.tick = ${TICK_OF}
-  WHERE w.state <> 'off' AND ($1::bigint IS NULL OR w.state = 'failing' OR w.collection_id IN (
-      SELECT c.scope FROM change_ticks s, changes c WHERE s.tick = $1 AND ${isUnread('s')}))
-    AND (t.tick IS NULL OR ${BEHIND} ${isUnread('t')}))`;
+  FROM webhooks w JOIN users u ON u.id = w.owner_id AND NOT u.disabled LEFT JOIN change_ticks t ON t.tick = ${TICK_OF}
+  WHERE w.state <> 'off' AND w.of = ANY ($2) AND ($1::bigint IS NULL OR w.state = 'failing'
+      OR (w.of, w.scope) IN (SELECT of, scope FROM changed) OR w.scope IS NULL AND w.of IN (SELECT of FROM changed))
+    AND (t.tick IS NULL OR ${IS_BEHIND})`;
 
 /** Moves those that nothing happens to, before their position is too old. $1: a tick; $2: how old it may be, in seconds. */
 export const GO_ON = `
   UPDATE webhooks w SET position = $1 FROM change_ticks t
   WHERE w.state <> 'off' AND t.tick = ${TICK_OF} AND t.at < now() - make_interval(secs => $2)
-    AND NOT ${BEHIND} ${isUnread('t')})`;
+    AND NOT ${IS_BEHIND}`;

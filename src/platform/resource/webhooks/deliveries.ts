@@ -5,17 +5,17 @@ import { InjectMetric } from '@willsoto/nestjs-prometheus';
 import type { Counter } from 'prom-client';
 import { Webhook as Signer } from 'standardwebhooks';
 import type { z } from 'zod';
-import { CONFIG, type Config } from '../../platform/config.token.js';
-import { Database } from '../../platform/database/database.js';
-import type { Change } from '../../platform/feed/feed.js';
-import { reset } from '../../platform/feed/live-feed.js';
-import { at, type Position, readPosition, writePosition } from '../../platform/feed/position.js';
-import { Ticks } from '../../platform/feed/ticks.js';
-import { type Attempt, Job } from '../../platform/jobs/definition.js';
-import { Jobs } from '../../platform/jobs/jobs.js';
-import { RecordsService } from '../records.service.js';
+import { CONFIG, type Config } from '../../config.token.js';
+import { Database } from '../../database/database.js';
+import type { Change, Feed } from '../../feed/feed.js';
+import { reset } from '../../feed/live-feed.js';
+import { at, type Position, readPosition, writePosition } from '../../feed/position.js';
+import { Ticks } from '../../feed/ticks.js';
+import type { Caller } from '../../http/caller.js';
+import { type Attempt, Job } from '../../jobs/definition.js';
+import { Jobs } from '../../jobs/jobs.js';
+import { deliver, look, redeliver } from './delivery-jobs.js';
 import * as statement from './delivery-statements.js';
-import { deliver, look, redeliver } from './jobs.js';
 import { Outbound } from './outbound.js';
 import { WebhooksService } from './webhooks.service.js';
 
@@ -34,6 +34,15 @@ const LOOK_MS = 1000;
 /** A process hears of changes for so long after it has worked a job of webhooks; there is one each minute. */
 const HOLD_MS = 90_000;
 
+/** What webhooks can be of. */
+export interface WebhookSource {
+  /** What one of its items is called: types of events begin with it. */
+  name: string;
+  feed: Feed;
+  /** Whether a user may have the changes of a scope, or of all when it is null. */
+  mayHave(scope: string | null, owner: Pick<Caller, 'id' | 'role'>): boolean;
+}
+
 interface Target extends Pick<statement.Loaded, 'id' | 'url'> {
   secrets: string[];
 }
@@ -45,6 +54,7 @@ type Event = z.infer<typeof redeliver.payload>['event'];
 export class Deliveries {
   /** For how long the oldest change has not been delivered, in seconds, as this process has last seen. */
   oldest = 0;
+  private readonly sources = new Map<string, WebhookSource>();
   private held: NodeJS.Timeout | undefined;
   private isLooking = false;
   /** The tick up to which all webhooks with changes have been found. */
@@ -54,13 +64,16 @@ export class Deliveries {
     private readonly database: Database,
     private readonly ticks: Ticks,
     private readonly jobs: Jobs,
-    private readonly records: RecordsService,
     private readonly webhooks: WebhooksService,
     private readonly outbound: Outbound,
     @Inject(CONFIG) private readonly config: Config,
     @InjectMetric(DELIVERIES) private readonly deliveries: Counter,
   ) {
     ticks.onTick(() => this.held && void this.wake());
+  }
+
+  add(source: WebhookSource): void {
+    this.sources.set(source.feed.table.name, source);
   }
 
   @Job(look)
@@ -88,8 +101,10 @@ export class Deliveries {
     this.hold();
     const [webhook] = await this.database.rows<statement.Loaded>({ text: statement.LOAD }, [id]);
     if (!webhook) return;
-    const pause = webhook.state === 'off' ? 'it is off' : webhook.isPaused ? 'its owner is disabled' : undefined;
-    const error = pause ?? (await this.send(this.targetOf(webhook), event));
+    const isPaused = webhook.state === 'off' || webhook.isPaused || !this.sourceOf(webhook);
+    const error = isPaused
+      ? 'it is off, or its owner may not read these changes'
+      : await this.send(this.targetOf(webhook), event);
     const isOver = error === undefined || number > (redeliver.retryLimit ?? 0);
     if (isOver) await this.database.rows({ text: statement.END_WAITING }, [id]);
     // When it was the last attempt, admins find the event among the dead jobs.
@@ -98,11 +113,16 @@ export class Deliveries {
 
   /** Delivers the next page of changes. @returns whether there may be more to do now */
   private async page(webhook: statement.Loaded, signal: AbortSignal): Promise<boolean> {
-    const { id, ordered, collectionId } = webhook;
+    const { id, ordered, scope } = webhook;
+    const source = this.sourceOf(webhook);
+    if (!source) {
+      await this.database.rows({ text: statement.FAIL }, [id, 'its owner may not read these changes']);
+      return false;
+    }
     const target = this.targetOf(webhook);
     const tick = await this.ticks.now();
     const from = readPosition(webhook.position) as Position;
-    const next = await this.records.feed.next(from, tick, [collectionId], [], PAGE);
+    const next = await source.feed.next(from, tick, scope === null ? undefined : [scope], [], PAGE);
     const { changes, position } = next ?? { changes: [reset(tick)], position: at(tick) };
     const end = writePosition(position);
     if (changes.length === 0 && end === webhook.position) return false;
@@ -110,7 +130,7 @@ export class Deliveries {
     const size = ordered ? 1 : AT_ONCE;
     for (let from = 0; from === 0 || from < changes.length; from += size) {
       if (signal.aborted) return false;
-      const events = changes.slice(from, from + size).map((change) => eventOf(id, change));
+      const events = changes.slice(from, from + size).map((change) => eventOf(id, source.name, change));
       const errors = await Promise.all(events.map((event) => this.send(target, event)));
       const failed = events.filter((_, place) => errors[place] !== undefined);
       const error = errors.find((one) => one !== undefined) ?? null;
@@ -143,6 +163,12 @@ export class Deliveries {
       if (moved.length > 0) await this.jobs.enqueueAll(redeliver, again, manager);
       return moved;
     });
+  }
+
+  /** @returns undefined when its owner may not have these changes, or no more */
+  private sourceOf({ of, scope, ownerId, role }: statement.Loaded): WebhookSource | undefined {
+    const source = this.sources.get(of);
+    return source?.mayHave(scope, { id: ownerId, role }) ? source : undefined;
   }
 
   private targetOf({ id, url, seeds }: statement.Loaded): Target {
@@ -190,7 +216,10 @@ export class Deliveries {
   private async find(): Promise<void> {
     for (let isMore = true; isMore && this.held; ) {
       const tick = this.ticks.last ?? null;
-      const found = await this.database.rows<statement.Due>({ text: statement.DUE }, [this.since]);
+      const found = await this.database.rows<statement.Due>({ text: statement.DUE }, [
+        this.since,
+        [...this.sources.keys()],
+      ]);
       const due = found.filter(({ isDue }) => isDue).map(({ id }) => ({ payload: { id }, key: id }));
       if (due.length > 0) await this.jobs.enqueueAll(deliver, due);
       this.oldest = Math.max(0, ...found.map(({ age }) => age));
@@ -206,7 +235,7 @@ export class Deliveries {
  * The id is the same whenever the change is read. Its content is a part of it, since after a restore the numbers of changes
  * begin again from those of the dump.
  */
-const eventOf = (webhookId: string, { id, kind, json }: Change): Event => ({
+const eventOf = (webhookId: string, name: string, { id, kind, json }: Change): Event => ({
   id: `${webhookId}-${kind}-${id.slice(id.lastIndexOf('-') + 1)}-${createHash('sha256').update(json).digest('hex').slice(0, 12)}`,
-  body: `{"type":"record.${kind}","timestamp":"${new Date().toISOString()}","data":${json}}`,
+  body: `{"type":"${name}.${kind}","timestamp":"${new Date().toISOString()}","data":${json}}`,
 });

@@ -4,8 +4,7 @@ import * as https from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { Inject, Injectable } from '@nestjs/common';
 import ipaddr from 'ipaddr.js';
-import { CONFIG } from '../../platform/config.token.js';
-import type { DataConfig } from '../data.settings.js';
+import { CONFIG, type Config } from '../../config.token.js';
 
 /** An answer counts by its status; of its body, so much is read that the connection can be used again. */
 const ANSWER_BYTES = 16_384;
@@ -25,7 +24,7 @@ export class Outbound {
   private readonly http: http.Agent;
   private readonly https: https.Agent;
 
-  constructor(@Inject(CONFIG) private readonly config: DataConfig) {
+  constructor(@Inject(CONFIG) private readonly config: Config) {
     this.allowed = (config.WEBHOOK_ALLOWED_ADDRESSES ?? []).map((range) => ipaddr.parseCIDR(range));
     const lookup: LookupFunction = (name, _, done) => {
       // The addresses that are checked are those that are connected to.

@@ -3,7 +3,12 @@ import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn, UpdateDateCol
 @Entity('webhooks')
 export class Webhook {
   @PrimaryGeneratedColumn('uuid') id!: string;
-  @Column('uuid', { name: 'collection_id' }) collectionId!: string;
+  /** The table whose changes it gets. */
+  @Column('text') of!: string;
+  /** The rows whose changes it gets, as the table's feed has it; null for all. */
+  @Column('uuid', { nullable: true }) scope!: string | null;
+  /** Whose right to read counts. */
+  @Column('uuid', { name: 'owner_id' }) ownerId!: string;
   @Column('text') url!: string;
   @Column('boolean', { default: false }) ordered!: boolean;
   @Column('text', { default: 'on' }) state!: 'on' | 'failing' | 'off';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defineJob } from '../../platform/jobs/definition.js';
+import { defineJob } from '../../jobs/definition.js';
 
 const id = z.uuid();
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { resourceId } from '../../platform/resource/definition.js';
-import { pageOf, pageParameters } from '../../platform/resource/page.js';
+import { resourceId } from '../definition.js';
+import { pageOf, pageParameters } from '../page.js';
 
 const NOT_POSTABLE = 'must be an http or https URL without a user';
 
