@@ -5,8 +5,8 @@ import { AdminModule } from './admin/admin.module.js';
 import { AuthGuard } from './auth/auth.guard.js';
 import { AuthModule } from './auth/auth.module.js';
 import type { Config } from './config.js';
-import { CollectionWebhooksModule } from './data/collection-webhooks.module.js';
 import { DataModule } from './data/data.module.js';
+import { LiveModule } from './data/live.module.js';
 import { HealthModule } from './health/health.module.js';
 import { JobsModule } from './jobs/jobs.module.js';
 import { migrations } from './migrations.js';
@@ -27,7 +27,7 @@ export interface Added {
 export const NOTHING: Added = { modules: [], migrations: [] };
 
 /** All modules that have routes. Add your own here, and its migration to migrations.ts. */
-const FEATURES = [UsersModule, AuthModule, DataModule, HealthModule, AdminModule, JobsModule, CollectionWebhooksModule];
+const FEATURES = [UsersModule, AuthModule, DataModule, HealthModule, AdminModule, JobsModule, LiveModule];
 
 /** All modules, and what every request passes, in the order in which it meets them. */
 @Module({})

@@ -15,7 +15,7 @@ import type { StoredRow } from '../platform/resource/creations.js';
 import type { IdempotencyKey } from '../platform/resource/idempotency.js';
 import { ApiIdempotencyKey, CurrentIdempotencyKey, REPLAYED } from '../platform/resource/idempotency.js';
 import { pageAnswer, RequestUrl } from '../platform/resource/page.js';
-import { BulkRoute, ChangesRoute, ExportRoute } from '../platform/resource/routes.js';
+import { BulkRoute, ExportRoute } from '../platform/resource/routes.js';
 import { type BulkQuery, bulkQuery } from '../platform/resource/upload/upload.schema.js';
 import type { Collection } from './collection.entity.js';
 import { CurrentCollection, ForReaders, ForWriters } from './collection.guard.js';
@@ -137,17 +137,6 @@ export class RecordsController {
   ): Promise<Answer> {
     const lines = await this.records.export(collection, query, request, allowed);
     return new Answer(lines, { type: NDJSON, headers: cachingOf(collection) });
-  }
-
-  @ForReaders()
-  @ChangesRoute({ name: 'record' })
-  changes(
-    @Req() request: FastifyRequest,
-    @CurrentCollection() collection: Collection,
-    @Query({ schema: schema.changesQuery }) query: schema.ChangesQuery,
-    @WhileAllowed() allowed: AbortSignal,
-  ): Promise<Answer> {
-    return this.records.changes(collection, query, request, allowed);
   }
 
   @Get('stats')

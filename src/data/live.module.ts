@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { Deliveries } from '../platform/resource/webhooks/deliveries.js';
 import { webhooksController } from '../platform/resource/webhooks/webhooks.controller.js';
 import { WebhooksModule } from '../platform/resource/webhooks/webhooks.module.js';
+import { ChangesController } from './changes.controller.js';
 import type { Collection } from './collection.entity.js';
 import { ForWriters } from './collection.guard.js';
 import { collectionPath } from './collection.schema.js';
@@ -16,14 +17,15 @@ function holderOf(request: FastifyRequest) {
   return { path: `${collectionPath(name)}/webhooks`, where, values: { ...where, ownerId } };
 }
 
-/** Posts the changes of a collection to URLs of its owner. */
+/** Tells the changes of collections: to listeners, and to URLs of their owners. */
 @Module({
   imports: [WebhooksModule, DataModule],
   controllers: [
+    ChangesController,
     webhooksController({ name: 'record', path: collectionPath(':collection'), access: ForWriters, holderOf }),
   ],
 })
-export class CollectionWebhooksModule {
+export class LiveModule {
   constructor(deliveries: Deliveries, { feed }: RecordsService) {
     deliveries.add({ name: 'record', feed, mayHave: () => true });
   }
