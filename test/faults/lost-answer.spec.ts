@@ -33,6 +33,8 @@ beforeAll(async () => {
     CREATE TABLE lost AS SELECT 0::bigint AS number;
     CREATE FUNCTION wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN
+        -- A lease is renewed as often as the upload takes time.
+        IF to_jsonb(OLD) - 'held_until' = to_jsonb(NEW) - 'held_until' THEN RETURN NULL; END IF;
         IF nextval('commits') = (SELECT number FROM lost) THEN PERFORM pg_advisory_xact_lock(19); END IF;
         RETURN NULL;
       END $$;
