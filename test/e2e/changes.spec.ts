@@ -282,6 +282,16 @@ describe('the lines of a feed', () => {
     expect(must(200, await app.client.get(next(answer))).text).toBe('');
   });
 
+  it('are found behind pages of others that the filters do not let through', async () => {
+    const begin = must(200, await app.client.get(changes));
+    const insert = `INSERT INTO records (collection_id, data)
+      SELECT id, '{"n": 0}' FROM collections, generate_series(1, 400) WHERE name = $1`;
+    for (let batch = 0; batch < 2; batch++) await app.database.query(insert, [set.name]);
+    const made = must(201, await ada.post(set.records, { data: { n: 1 } }));
+    const answer = must(200, await app.client.get(`${next(begin)}&where=${encodeURIComponent('{"n":1}')}`));
+    expect(linesOf(answer).map(({ data }) => data)).toEqual([made.body]);
+  });
+
   it('wait for a change, and end empty without one', async () => {
     const begin = must(200, await app.client.get(changes));
     const waiting = app.client.get(`${next(begin)}&wait=20s`);

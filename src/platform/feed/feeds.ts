@@ -16,6 +16,8 @@ import { LiveFeed } from './live-feed.js';
 import { at, type Position, readPosition, writePosition } from './position.js';
 import { Ticks } from './ticks.js';
 
+/** For how long changes are looked for that a filter lets through. */
+const SEEK_MS = 1000;
 const NOT_STORED = { 'cache-control': 'no-store' };
 /** Says to nginx that it should pass each event on at once. */
 const UNBUFFERED = { 'x-accel-buffering': 'no' };
@@ -60,7 +62,11 @@ export class Feeds {
     request: FastifyRequest,
     allowed: AbortSignal,
   ): Promise<Answer> {
-    let found = await live.next(source, from, await this.ticks.now());
+    const [now, until] = [await this.ticks.now(), performance.now() + SEEK_MS];
+    let found = await live.next(source, from, now);
+    // An answer without changes says that there are no more, so that the ticks of others' changes are passed over.
+    while (found.changes.length === 0 && found.position.after !== now && performance.now() < until)
+      found = await live.next(source, found.position, now);
     if (found.changes.length === 0 && wait > 0) {
       await live.check(source, found.position);
       const waited = firstOf(live, source, found.position, wait, request, allowed);
