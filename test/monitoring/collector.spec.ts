@@ -79,17 +79,18 @@ describeWith('go', "OpenTelemetry's own collector", (go) => {
           ),
         ),
       );
-    await until(async () =>
-      inScopes('resourceSpans', 'scopeSpans', 'spans').some((one: Part) => one.traceId === traceId),
-    );
-    const span = inScopes('resourceSpans', 'scopeSpans', 'spans').find((one: Part) => one.traceId === traceId);
-    const line = inScopes('resourceLogs', 'scopeLogs', 'logRecords').find((one: Part) => one.traceId === traceId);
+    const ofTrace = (all: Part[]) => all.find((one) => one.traceId === traceId);
+    const spanOf = () => ofTrace(inScopes('resourceSpans', 'scopeSpans', 'spans'));
+    const lineOf = () => ofTrace(inScopes('resourceLogs', 'scopeLogs', 'logRecords'));
+    const durationOf = () =>
+      inScopes('resourceMetrics', 'scopeMetrics', 'metrics').findLast(
+        (one: Part) => one.name === 'http.server.request.duration',
+      );
+    await until(async () => [spanOf(), lineOf(), durationOf()].every((one) => one !== undefined));
+    const [span, line, duration] = [spanOf(), lineOf(), durationOf()];
     expect(line).toMatchObject({ spanId: span.spanId, severityNumber: 9, severityText: 'info' });
     expect(line.body.stringValue).toMatch(/^GET \/nowhere 404 /);
     expect(attributes(line)).toMatchObject({ 'http.request.method': 'GET', 'http.response.status_code': '404' });
-    const duration = inScopes('resourceMetrics', 'scopeMetrics', 'metrics').findLast(
-      (one: Part) => one.name === 'http.server.request.duration',
-    );
     expect(duration).toMatchObject({ unit: 's', histogram: { aggregationTemporality: 2 } });
     const point = duration.histogram.dataPoints.find(
       (one: Part) => attributes(one)['http.response.status_code'] === '404',

@@ -22,6 +22,8 @@ describeWith('prometheus', 'Prometheus', () => {
     must(200, await anyone.get(path, kept.headers));
     must(404, await anyone.get('/nowhere', unsent.headers));
     const held = app.database.query('DO $$ BEGIN LOCK TABLE records; PERFORM pg_sleep(0.6); END $$');
+    const isHeld = `SELECT FROM pg_locks WHERE relation = 'records'::regclass AND mode = 'AccessExclusiveLock' AND granted`;
+    await until(async () => (await app.database.query(isHeld)).length > 0);
     must(200, await anyone.get(`${set.records}?limit=3`, slow.headers));
     await held;
 
