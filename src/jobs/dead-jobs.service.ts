@@ -8,12 +8,6 @@ import { PAGE_BYTES, type Page } from '../platform/resource/page.js';
 import { momentOf } from '../platform/resource/table.js';
 import type { DeadJobQuery } from './dead-job.schema.js';
 
-interface Row {
-  json: string;
-  at: string;
-  id: string;
-}
-
 /** Newest first. Each was put into the queue of dead jobs when it died, and is due since. */
 const LIST = `
   SELECT start_after::text AS at, id, json_build_object('id', id, 'job', source_name, 'payload', (data->>'payload')::json,
@@ -39,7 +33,8 @@ export class DeadJobsService {
   async list({ limit, cursor, job }: DeadJobQuery): Promise<Page> {
     const scope = JSON.stringify(['dead jobs', job]);
     const [at = null, id = null] = cursor === undefined ? [] : this.cursors.open(cursor, scope);
-    const rows = await this.database.rows<Row>({ text: LIST }, [limit + 1, job ?? null, at, id]);
+    const asked = [limit + 1, job ?? null, at, id];
+    const rows = await this.database.rows<Record<'json' | 'at' | 'id', string>>({ text: LIST }, asked);
     let bytes = 0;
     const fit = rows.slice(0, limit).filter(({ json }, place) => {
       bytes += json.length;

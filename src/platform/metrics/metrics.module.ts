@@ -1,4 +1,4 @@
-import { Module, type Type } from '@nestjs/common';
+import { Module } from '@nestjs/common';
 import { makeCounterProvider, makeGaugeProvider, PrometheusModule } from '@willsoto/nestjs-prometheus';
 import { type Counter, type Gauge, register } from 'prom-client';
 import { DataSource } from 'typeorm';
@@ -8,6 +8,7 @@ import { PrimaryWatch } from '../database/primary-watch.js';
 import { Admission, type Priority } from '../overload/admission.js';
 import { utilizationMeter } from '../overload/utilization.js';
 import { Redis } from '../redis/redis.js';
+import { figures } from './figures.js';
 import { MetricsController } from './metrics.controller.js';
 
 const utilization = utilizationMeter();
@@ -29,7 +30,7 @@ const utilization = utilizationMeter();
         this.set(utilization());
       },
     }),
-    ...figures(makeGaugeProvider, DataSource, {
+    ...figures(makeGaugeProvider, DataSource, 'sum', {
       db_client_connection_pending_requests: [
         'Requests that wait for a connection of the pool to PostgreSQL.',
         (source) => poolOf(source).waitingCount,
@@ -44,7 +45,7 @@ const utilization = utilizationMeter();
         'db_client_connection_state',
       ],
     }),
-    ...figures(makeGaugeProvider, Admission, {
+    ...figures(makeGaugeProvider, Admission, 'sum', {
       admission_limit: [
         'Current limit of concurrent reads and writes. Sign-ins and uploads have limits of their own.',
         ({ limit }) => limit,
@@ -52,7 +53,7 @@ const utilization = utilizationMeter();
       admission_in_flight: ['Admitted requests that are running, of all kinds.', ({ inFlight }) => inFlight],
       admission_queued: ['Requests that wait for admission.', ({ queued }) => queued],
     }),
-    ...figures(makeCounterProvider, Cache, {
+    ...figures(makeCounterProvider, Cache, 'sum', {
       cache_requests_total: [
         'Reads from the cache in this process: a fresh entry (hit), an expired one (stale), or none (miss).',
         ({ counts: { hits: hit, stale, misses: miss } }) => ({ hit, stale, miss }),
@@ -75,14 +76,11 @@ const utilization = utilizationMeter();
             this.inc({ priority, reason }, count);
       },
     }),
-    makeGaugeProvider({
-      name: 'postgresql_up',
-      help: 'Whether this process can read and write in PostgreSQL (1) or cannot (0).',
-      aggregator: 'min',
-      inject: [PrimaryWatch],
-      collect(this: Gauge, { flaw }: PrimaryWatch) {
-        this.set(flaw === undefined ? 1 : 0);
-      },
+    ...figures(makeGaugeProvider, PrimaryWatch, 'min', {
+      postgresql_up: [
+        'Whether this process can read and write in PostgreSQL (1) or cannot (0).',
+        ({ flaw }) => (flaw === undefined ? 1 : 0),
+      ],
     }),
     makeGaugeProvider({
       name: 'redis_up',
@@ -99,27 +97,3 @@ const utilization = utilizationMeter();
 export class MetricsModule {}
 
 const PRIORITIES: Priority[] = ['write', 'login', 'read', 'bulk'];
-
-type Read<T> = (of: T) => number | Record<string, number>;
-
-/** Metrics of one provider, each with its help, how to read it, and the label by which its values differ, if they do. */
-function figures<T>(
-  make: typeof makeGaugeProvider | typeof makeCounterProvider,
-  of: Type<T>,
-  all: Record<string, [help: string, read: Read<T>, label?: string]>,
-) {
-  return Object.entries(all).map(([name, [help, read, label]]) =>
-    make({
-      name,
-      help,
-      labelNames: label ? [label] : [],
-      inject: [of],
-      collect(this: Counter | Gauge, one: T) {
-        this.reset();
-        const found = read(one);
-        if (typeof found === 'number') this.inc(found);
-        else for (const [value, count] of Object.entries(found)) this.inc({ [label as string]: value }, count);
-      },
-    }),
-  );
-}
