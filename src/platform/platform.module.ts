@@ -19,17 +19,17 @@ import { Admission } from './overload/admission.js';
 import { Backlog } from './overload/backlog.js';
 import { Redis } from './redis/redis.js';
 import { Cursors } from './resource/cursor.js';
-import { IndexCheck } from './resource/index-check.js';
 import { Leftovers } from './resource/leftovers.js';
 import { ResourceRepositories } from './resource/resource-repositories.js';
 import { RowChanges } from './resource/row-changes.js';
+import { SchemaCheck } from './resource/schema-check.js';
 import { Uploads } from './resource/upload/uploads.js';
 import { ThrottleModule } from './throttle/throttle.module.js';
 
 const FOR_FEATURES = [
   Cursors,
   ResourceRepositories,
-  IndexCheck,
+  SchemaCheck,
   Leftovers,
   RowChanges,
   Uploads,

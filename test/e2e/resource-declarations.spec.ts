@@ -1,12 +1,15 @@
 import { Controller, Get, Module, type Type } from '@nestjs/common';
+import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn, VersionColumn } from 'typeorm';
 import { z } from 'zod';
+import type { Migration } from '../../src/platform/database/migrations/index.js';
 import { Anyone } from '../../src/platform/http/caller.js';
 import { Operation } from '../../src/platform/http/operation.js';
 import { defineResource, type ResourceOptions } from '../../src/platform/resource/definition.js';
 import { equal } from '../../src/platform/resource/filters.js';
 import { ownedBy } from '../../src/platform/resource/policy.js';
 import { ResourceModule } from '../../src/platform/resource/resource.module.js';
+import { ChangesRoute } from '../../src/platform/resource/routes.js';
 import { SampleOrders1800000000000 } from '../sample-orders/1800000000000-sample-orders.js';
 import { SampleOrder } from '../sample-orders/sample-order.entity.js';
 import { sampleOrderSchema, sampleOrders } from '../sample-orders/sample-order.schema.js';
@@ -14,9 +17,10 @@ import { SampleOrdersController } from '../sample-orders/sample-orders.controlle
 import { startApp } from '../support/app.js';
 
 /** The start's message about a module that cannot work. */
-async function failureOf(module: Type): Promise<string> {
-  const starting = startApp({}, { modules: [module], migrations: [SampleOrders1800000000000] });
-  const { name, message } = await starting.then(
+async function failureOf(make: () => Type, migrations: Migration[]): Promise<string> {
+  // Some do not even load.
+  const starting = async () => startApp({}, { modules: [make()], migrations });
+  const { name, message } = await starting().then(
     async (app) => {
       await app.close();
       return new Error('It started.');
@@ -25,6 +29,16 @@ async function failureOf(module: Type): Promise<string> {
   );
   return `${name}: ${message}`;
 }
+
+/** A later migration. */
+const later = (sql: string) =>
+  class implements MigrationInterface {
+    name = 'Later1800000000001';
+    async up(runner: QueryRunner): Promise<void> {
+      await runner.query(sql);
+    }
+    async down(): Promise<void> {}
+  };
 
 // biome-ignore lint/suspicious/noExplicitAny: of any entity
 function moduleOf(entity: Type, options: ResourceOptions<any>): Type {
@@ -72,7 +86,20 @@ class OtherController {
 })
 class TwoRoutes {}
 
-it.each<[string, () => Type, string]>([
+function untold(): Type {
+  @Controller(silent.path)
+  class Untold {
+    @ChangesRoute(silent)
+    changes(): object {
+      return {};
+    }
+  }
+  @Module({ imports: [ResourceModule.forFeature([silent])], controllers: [Untold] })
+  class Declared {}
+  return Declared;
+}
+
+it.each<[string, () => Type, string, ...Migration[]]>([
   [
     'a sort without an index',
     () => declared({ sorts: ['createdAt', 'status'] }),
@@ -154,10 +181,27 @@ it.each<[string, () => Type, string]>([
     'SampleOrder cannot have webhooks: a list is narrowed to several values',
   ],
   [
+    'changes of which no triggers tell',
+    () => declared({}),
+    "SampleOrder declares changes by ownerId, but no triggers tell of them. Add them in a migration: SELECT feed_changes('sample_orders', 'owner_id')",
+    later('DROP FUNCTION note_sample_orders_changes, note_sample_orders_changes_of_updates CASCADE'),
+  ],
+  [
+    'changes of which triggers tell by another column',
+    () => declared({}),
+    "SampleOrder declares changes by ownerId, but no triggers tell of them. Add them in a migration: SELECT feed_changes('sample_orders', 'owner_id')",
+    later(`SELECT feed_changes('sample_orders', 'id')`),
+  ],
+  [
+    'a route of changes that are not declared',
+    untold,
+    'SampleOrder has a ChangesRoute, but does not declare changes by a column',
+  ],
+  [
     'two routes for one path',
     () => TwoRoutes,
     'SampleOrdersController.get and OtherController.byNumber both take GET /api/v1/sample-orders/:number',
   ],
-])('does not start with %s, and names the class and the member', async (_, module, sentence) => {
-  expect(await failureOf(module())).toBe(`StartError: ${sentence}`);
+])('does not start with %s, and names the class and the member', async (_, make, sentence, ...others) => {
+  expect(await failureOf(make, [SampleOrders1800000000000, ...others])).toBe(`StartError: ${sentence}`);
 });

@@ -5,10 +5,10 @@ import { CONFIG, type Config } from '../config.token.js';
 import { Feeds } from '../feed/feeds.js';
 import { StartError } from '../start-error.js';
 import { type Entity, type ResourceDefinition, resourceToken } from './definition.js';
-import { IndexCheck } from './index-check.js';
 import { Resource } from './resource.js';
 import { ResourceRepositories } from './resource-repositories.js';
 import { RowChanges } from './row-changes.js';
+import { SchemaCheck } from './schema-check.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 import { webhooksOf } from './webhooks/webhooks-of.js';
 
@@ -36,10 +36,10 @@ export class ResourceModule {
 function provide<T extends ObjectLiteral>(definition: ResourceDefinition<T>): Provider {
   return {
     provide: resourceToken(definition.entity),
-    inject: [ResourceRepositories, IndexCheck, RowChanges, CONFIG, Feeds],
+    inject: [ResourceRepositories, SchemaCheck, RowChanges, CONFIG, Feeds],
     useFactory: (
       repositories: ResourceRepositories,
-      check: IndexCheck,
+      check: SchemaCheck,
       changes: RowChanges,
       config: Config,
       feeds: Feeds,

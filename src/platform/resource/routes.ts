@@ -21,6 +21,7 @@ import { NDJSON } from '../http/body.js';
 import type { Caller } from '../http/caller.js';
 import { Operation } from '../http/operation.js';
 import { Priority } from '../overload/priority.js';
+import { StartError } from '../start-error.js';
 import { ChangeGuard } from './change.guard.js';
 import { described, type Entity, pathOf, resourceId, titled } from './definition.js';
 import { ApiIdempotencyKey } from './idempotency.js';
@@ -82,9 +83,14 @@ export const ExportRoute = (of: Pick<Described, 'name'>, path = 'export') =>
     }),
   );
 
-/** `GET` of what changes: a stream of server-sent events, or lines. */
-export const ChangesRoute = (of: Pick<Described, 'name'>, path = 'changes') =>
-  applyDecorators(
+/**
+ * `GET` of what changes: a stream of server-sent events, or lines.
+ * @throws StartError for a resource that does not declare its changes
+ */
+export function ChangesRoute(of: { name: string; entity?: { name: string }; changes?: string }, path = 'changes') {
+  if (of.entity && !of.changes)
+    throw new StartError(`${of.entity.name} has a ChangesRoute, but does not declare changes by a column`);
+  return applyDecorators(
     Get(path),
     Priority('listen'),
     RouteConfig({ produces: [NDJSON, EVENT_STREAM] }),
@@ -101,6 +107,7 @@ export const ChangesRoute = (of: Pick<Described, 'name'>, path = 'changes') =>
       headers: ['Link', 'X-Accel-Buffering'],
     }),
   );
+}
 
 const CHANGES = `As \`${EVENT_STREAM}\`, a stream that stays open. As \`${NDJSON}\`, what has changed since \`after\`, one a line, with a \`Link\` to what comes next. Events: \`created\`, \`updated\` and \`deleted\` with the item; \`bulk\` for many new ones at once, with their \`count\` and the \`first\` and \`last\` id; \`reset\` when changes were missed, so that everything must be read again. A change may come twice, but none is left out.`;
 

@@ -21,6 +21,11 @@ const INDEXES = `
   WHERE i.indrelid = $1::regclass AND a.attrelid = i.indrelid AND i.indisvalid AND i.indpred IS NULL
   GROUP BY i.indexrelid`;
 
+/** What feed_changes() makes for a table ($1, whose name is $2) and a column ($3). */
+const FEED = `
+  SELECT FROM pg_trigger JOIN pg_proc p ON p.oid = tgfoid
+  WHERE tgrelid = $1::regclass AND tgname = 'feed_removed' AND strpos(prosrc, format('%L, %I', $2::text, $3::text)) > 0`;
+
 const ID = '00000000-0000-7000-8000-000000000000';
 /** One caller of each kind, since the policy narrows a list by its caller. */
 const CALLERS: (Caller | undefined)[] = [
@@ -29,9 +34,9 @@ const CALLERS: (Caller | undefined)[] = [
   { id: ID, role: 'admin', sessionId: ID },
 ];
 
-/** Finds lists without an index at start, in development: without rows yet, they would still be fast. */
+/** Finds lists without an index and feeds without triggers at start, in development: what is missing would not fail. */
 @Injectable()
-export class IndexCheck implements OnModuleInit {
+export class SchemaCheck implements OnModuleInit {
   private readonly checks: (() => Promise<void>)[] = [];
 
   constructor(
@@ -44,14 +49,15 @@ export class IndexCheck implements OnModuleInit {
     this.checks.push(() => this.check(definition, table));
   }
 
-  /** @throws StartError that names the missing index */
+  /** @throws StartError that names what is missing */
   async onModuleInit(): Promise<void> {
     // Production may start before its migrations have run, and its code was checked in development.
     if (this.config.NODE_ENV === 'production' || !(await this.database.hasCurrentSchema())) return;
     for (const check of this.checks) await check();
   }
 
-  private async check<T extends ObjectLiteral>({ sorts, policy }: ResourceDefinition<T>, table: Table): Promise<void> {
+  private async check<T extends ObjectLiteral>(definition: ResourceDefinition<T>, table: Table): Promise<void> {
+    const { sorts, policy, changes } = definition;
     const indexes = await this.dataSource.query<Index[]>(INDEXES, [table.sql]);
     const { name } = table.entity;
     for (const sort of sorts) {
@@ -73,6 +79,13 @@ export class IndexCheck implements OnModuleInit {
         );
       }
     }
+    if (!changes) return;
+    const scope = table.column(changes).name;
+    const found = await this.dataSource.query<object[]>(FEED, [table.sql, table.name, scope]);
+    if (found.length === 0)
+      throw new StartError(
+        `${name} declares changes by ${changes}, but no triggers tell of them. Add them in a migration: SELECT feed_changes('${table.sql}', '${scope}')`,
+      );
   }
 }
 
