@@ -163,6 +163,7 @@ describe('metrics', () => {
       expect(names).toContain(name);
     const text = await scrape();
     expect(text).toMatch(/^db_client_connection_max 10$/m);
+    expect(text).toMatch(/^feed_listeners_max 10000$/m);
     expect(text).toMatch(/^db_client_connection_count\{db_client_connection_state="idle"\} [1-9]/m);
     const busy = Number(/^nodejs_eventloop_utilization (\S+)$/m.exec(text)?.[1]);
     expect(busy).toBeGreaterThanOrEqual(0);

@@ -25,6 +25,8 @@ const fast = (route: string) => ofApp(`${DURATION}_bucket`, `${route},http_respo
 const all = (route: string) => ofApp(`${DURATION}_count`, `${route},http_response_status_code="200"`);
 const refused = ofApp('admission_refused_total', 'priority="read",reason="full"');
 const waiting = ofApp('db_client_connection_pending_requests');
+const listeners = ofApp('resources_in_use', 'resource="feed_listeners"');
+const mostListeners = ofApp('feed_listeners_max');
 const redis = (pod: string) => ofApp('redis_up', '', pod);
 const database = (pod: string) => ofApp('postgresql_up', '', pod);
 const up = (pod: string) => ofApp('up', '', pod);
@@ -129,6 +131,14 @@ export const CASES: Record<string, AlertCase> = {
     labels: warning,
     summary: 'What was kept is given out, as it cannot be read anew.',
     silent: { [ofApp('cache_refresh_failures_total')]: '500x20' },
+  },
+  FloodgateListenersNearLimit: {
+    after: 10,
+    fires: { [listeners]: '9000 9500x10', [mostListeners]: '10000x11' },
+    labels: { ...warning, pod: 'floodgate-a' },
+    summary: 'floodgate-a has 95% of the listeners that it may have.',
+    // Those of a pod that has ended came, and have gone on to others.
+    silent: { [listeners]: '9000 9500x3 8000x7', [mostListeners]: '10000x11' },
   },
   FloodgateJobsLate: {
     after: 15,

@@ -1,4 +1,5 @@
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { Gauge } from 'prom-client';
 import { CONFIG, type Config } from '../config.token.js';
 import { Problem, unavailable } from '../http/problem.js';
 import { Lifecycle } from '../lifecycle/lifecycle.js';
@@ -6,6 +7,8 @@ import { showInUse } from '../metrics/in-use.js';
 import type { Listener } from './listener.js';
 
 const LOOK_MS = 1000;
+
+const limit = new Gauge({ name: 'feed_listeners_max', help: 'Listeners of change feeds that there may be.' });
 
 /** All listeners of this process: how many there may be, of one caller too, and how much may wait for them. */
 @Injectable()
@@ -19,6 +22,7 @@ export class Listeners implements BeforeApplicationShutdown, OnApplicationShutdo
     @Inject(CONFIG) private readonly config: Config,
   ) {
     showInUse('feed_listeners', () => this.all.size);
+    limit.set(config.FEED_LISTENERS);
   }
 
   /** @throws Problem quota-exceeded when the caller has too many, temporary-reduced-capacity when all have */
