@@ -49,9 +49,8 @@ export class Feeds {
     if (preferred(request.headers.accept, [NDJSON, EVENT_STREAM]) !== EVENT_STREAM)
       return this.lines(live, source, from, asked.wait, request, allowed);
     const caller = request.caller?.id ?? this.throttle.addressOf(request.raw);
-    this.listeners.admit(caller);
     await live.check(source, from);
-    return new EventStream((reply) => this.stream(live, source, from, reply, caller, allowed));
+    return new EventStream((reply) => this.open(live, source, from, reply, caller, allowed));
   }
 
   private async lines(
@@ -84,28 +83,32 @@ export class Feeds {
     });
   }
 
-  private stream(
+  /**
+   * Takes the place of a listener at once, since others come meanwhile.
+   * @returns what begins the stream, after its head
+   */
+  private open(
     live: LiveFeed,
     source: Source,
     from: Position,
     { raw, request }: FastifyReply,
     caller: string,
     allowed: AbortSignal,
-  ): void {
+  ): () => void {
     const listener = new Listener(raw, live, allowed);
     this.listeners.add(listener, caller);
-    listener.send(eventsOf(`id: ${writePosition(from)}\n\n`));
-    const following = live.follow(source, from, listener).catch((error: Error) => {
-      request.log.warn(`A stream of changes was ended: ${error.message}`);
-      listener.sendAway();
-    });
-    void following.then((group) => {
-      listener.hasCaughtUp = group !== undefined;
-    });
-    raw.once('close', () => {
-      this.listeners.remove(listener);
-      void following.then((group) => group && live.leave(group, listener));
-    });
+    raw.once('close', () => this.listeners.remove(listener));
+    return () => {
+      listener.send(eventsOf(`id: ${writePosition(from)}\n\n`));
+      const following = live.follow(source, from, listener).catch((error: Error) => {
+        request.log.warn(`A stream of changes was ended: ${error.message}`);
+        listener.sendAway();
+      });
+      void following.then((group) => {
+        listener.hasCaughtUp = group !== undefined;
+      });
+      raw.once('close', () => void following.then((group) => group && live.leave(group, listener)));
+    };
   }
 }
 
@@ -146,22 +149,25 @@ function firstOf(
 
 /** The answer to a listener: its head, and then events for as long as both want. */
 class EventStream extends Answer {
-  constructor(private readonly begin: (reply: FastifyReply) => void) {
+  constructor(private readonly open: (reply: FastifyReply) => () => void) {
     super('');
   }
 
+  /** @throws Problem when there is no room */
   override send(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    reply.hijack();
     const { raw } = reply;
+    // Of a caller who has left meanwhile, no event would tell that the place is free.
+    const begin = request.method === 'HEAD' || raw.closed ? undefined : this.open(reply);
+    reply.hijack();
     const head = { ...reply.getHeaders(), ...NOT_STORED, ...UNBUFFERED, 'content-type': EVENT_STREAM };
     raw.writeHead(200, head as Record<string, string>);
-    if (request.method === 'HEAD') raw.end();
+    if (!begin) raw.end();
     else {
       raw.flushHeaders();
       forgetHead(raw);
       // Listening is no work; its place in admission is for others.
       request.raw.place?.answered();
-      this.begin(reply);
+      begin();
     }
     return reply;
   }

@@ -25,20 +25,16 @@ export class Listeners implements BeforeApplicationShutdown, OnApplicationShutdo
     limit.set(config.FEED_LISTENERS);
   }
 
-  /** @throws Problem quota-exceeded when the caller has too many, temporary-reduced-capacity when all have */
-  admit(caller: string): void {
+  /**
+   * Takes a place, until remove(). A replica that drains takes it as well, and sends it away in a second: an EventSource
+   * takes any answer but 200 for the end, so that it would not come back to another.
+   * @throws Problem quota-exceeded when the caller has too many, temporary-reduced-capacity when all have
+   */
+  add(listener: Listener, caller: string): void {
     const { FEED_LISTENERS: most, FEED_LISTENERS_PER_CALLER: each } = this.config;
     if ((this.callers.get(caller) ?? 0) >= each)
       throw new Problem('quota-exceeded', `You have ${each} streams open already.`, {}, { 'retry-after': '5' });
     if (this.all.size >= most) throw unavailable('There is no room to listen just now.', 5);
-  }
-
-  add(listener: Listener, caller: string): void {
-    // An EventSource takes any answer but 200 for the end; so it comes back to another replica.
-    if (this.lifecycle.isDraining) {
-      listener.sendAway('stop');
-      return;
-    }
     this.all.set(listener, caller);
     this.callers.set(caller, (this.callers.get(caller) ?? 0) + 1);
   }
