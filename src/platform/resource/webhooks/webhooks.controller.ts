@@ -1,17 +1,20 @@
 import {
   applyDecorators,
   Body,
+  type CanActivate,
   Controller,
   createParamDecorator,
   Delete,
   type ExecutionContext,
   Get,
   Headers,
+  Injectable,
   Param,
   Patch,
   Post,
   Query,
   type Type,
+  UseGuards,
 } from '@nestjs/common';
 import { ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
@@ -43,6 +46,19 @@ export function webhooksController({ name, path, access, holderOf }: Subject): T
   const CurrentHolder = createParamDecorator((_, context: ExecutionContext) =>
     holderOf(context.switchToHttp().getRequest<FastifyRequest>()),
   );
+  /** Refuses callers whose webhook is not the one in the path, before the body is read. */
+  @Injectable()
+  class HolderGuard implements CanActivate {
+    constructor(private readonly webhooks: WebhooksService) {}
+
+    async canActivate(context: ExecutionContext): Promise<boolean> {
+      const request = context.switchToHttp().getRequest<FastifyRequest<{ Params: { id: string } }>>();
+      // An invalid id is reported together with the other invalid parameters.
+      const { data: webhookId } = resourceId.safeParse(request.params.id);
+      if (webhookId) await this.webhooks.get(holderOf(request), webhookId);
+      return true;
+    }
+  }
   const Access = access ?? applyDecorators;
   const problems: ProblemType[] = access ? ['forbidden'] : [];
   const webhook = `${titled({ name })}Webhook`;
@@ -98,6 +114,7 @@ export function webhooksController({ name, path, access, holderOf }: Subject): T
 
     @Patch(':id')
     @ApiConsumes('application/merge-patch+json')
+    @UseGuards(HolderGuard)
     @Access()
     @Operation(`patch${webhook}`, 'Change a webhook, or switch it on or off', {
       answer: 'The changed webhook.',
