@@ -47,9 +47,11 @@ function report() {
 
 In a storm, many faults of all kinds hit two replicas, their Redis, their PostgreSQL and the networks between them at the
 same time. Meanwhile callers use every part of the API, and check every promise that it made to them: see
-test/faults/storm.long.spec.ts. The seed decides which faults happen, when and for how long.
+test/faults/storm.long.spec.ts. The seed decides which faults happen, when and for how long. Followers of change feeds come back
+to the other replica whenever their streams end, and receivers of webhooks hang, reset and refuse now and then.
 The table has the last run of \`npm run test:storm -- --report\`. No acknowledged write was missing or stored twice, nobody
-saw data that they may not read, no answer was a 500, and nothing was left over.
+saw data that they may not read, no answer was a 500, and nothing was left over. Every follower and receiver was told of each
+committed change, of one record in order, no follower of a change that it may not read, and no job was lost.
 
 Storms have found two bugs, and each now has its own test. A reset in the middle of the first connection's statement ended
 the process (row 12 of [faults](faults.md)). A process that stopped waited until all records of a deleted collection were

@@ -59,7 +59,7 @@ export const FAULTS = {
   }),
   'a backend of PostgreSQL is killed': on('postgres', [2000, 2000], async ({ house }) => {
     const [one] = await house.query<{ pid: number }>(
-      `SELECT pid FROM pg_stat_activity WHERE application_name = 'floodgate' ORDER BY state_change DESC LIMIT 1`,
+      `SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'floodgate%' ORDER BY state_change DESC LIMIT 1`,
     );
     try {
       if (one) process.kill(one.pid, 'SIGKILL');
@@ -71,10 +71,12 @@ export const FAULTS = {
     return () => again(() => house.query('SELECT 1'));
   }),
   'all backends are terminated': on('postgres', MOMENT, async ({ house }) => {
-    await house.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'floodgate'`);
+    await house.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'floodgate%'`,
+    );
   }),
   'all queries are cancelled': on('postgres', MOMENT, async ({ house }) => {
-    await house.query(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'floodgate'`);
+    await house.query(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'floodgate%'`);
   }),
   'a table is locked': on('postgres', [200, 4000], locked('LOCK TABLE records IN ACCESS EXCLUSIVE MODE')),
   'rows are locked': on('postgres', [200, 4000], locked('SELECT FROM records ORDER BY id DESC LIMIT 50 FOR UPDATE')),

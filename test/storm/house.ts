@@ -25,6 +25,8 @@ const SETTINGS = {
   DRAIN_TIMEOUT_MS: '8000',
   RATE_LIMIT_REQUESTS: '2000',
   RATE_LIMIT_WINDOW_S: '10',
+  WEBHOOK_ALLOWED_ADDRESSES: '127.0.0.0/8',
+  WEBHOOK_TIMEOUT_MS: '1000',
   LOG_LEVEL: 'warn',
 };
 
@@ -42,6 +44,11 @@ export class Replica {
     private readonly settings: Record<string, string>,
   ) {
     this.url = `http://127.0.0.1:${port}`;
+  }
+
+  /** A client that is not signed in. */
+  get anyone(): Client {
+    return new Client(this.url);
   }
 
   /** Like an orchestrator, retries until the database is available. */

@@ -1,6 +1,8 @@
 import { Client } from '../support/client.js';
-import { Ledger } from '../support/ledger.js';
+import { Ledger, type OwnSets } from '../support/ledger.js';
 import type { Load } from '../support/load.js';
+import { Followers } from './followers.js';
+import { Hooks } from './hooks.js';
 import type { House } from './house.js';
 import { Sessions } from './sessions.js';
 import { Sets } from './sets.js';
@@ -10,13 +12,14 @@ import { Uploads } from './uploads.js';
 const BOUND_MS = 2000;
 const THINK_MS = 15;
 
-/** All kinds of load, each with its own users, half of them at either replica. */
+/** All kinds of load, each with its own users, half of them at either replica, and those who are told of what they change. */
 export class Loads {
   private constructor(
     readonly ledger: Ledger,
     readonly uploads: Uploads,
     readonly sessions: Sessions,
     readonly sets: Sets,
+    private readonly listening: (Followers | Hooks)[],
   ) {}
 
   /** @param refreshMs the interval of refreshes: the app remembers each, up to a bound that is not reached in minutes */
@@ -26,7 +29,11 @@ export class Loads {
     const user = (name: string) => ({ email: `${name}@example.com`, password: `${name}-password` });
     const signedIn = ['session1', 'session2'].map(user);
     for (const one of signedIn) await new Client(here.url).post('/api/v1/auth/register', { ...one, name: 'S' });
-    const options = { elsewhere, thinkMs: THINK_MS, boundMs: BOUND_MS };
+    const listening: (Followers | Hooks)[] = [];
+    const beforehand = async (owned: OwnSets[]) => {
+      listening.push(await Followers.open(owned, house), await Hooks.open(owned));
+    };
+    const options = { elsewhere, thinkMs: THINK_MS, boundMs: BOUND_MS, beforehand };
     return new Loads(
       await Ledger.open([a, b, c, d] as Client[], options),
       new Uploads([e, f] as Client[], elsewhere, BOUND_MS),
@@ -39,6 +46,7 @@ export class Loads {
         elsewhere,
         BOUND_MS,
       ),
+      listening,
     );
   }
 
@@ -52,7 +60,9 @@ export class Loads {
       'uploads acknowledged': this.uploads.acknowledged,
       'collections removed': this.uploads.removed,
       'collections changed': this.sets.changes,
+      'rights to listen ended': this.sets.unheard,
       'sessions ended': this.sessions.ended,
+      ...Object.assign({}, ...this.listening.map(({ figures }) => figures)),
     };
   }
 
@@ -61,6 +71,7 @@ export class Loads {
     await Promise.all(this.all.map((load) => load.stop()));
     await this.ledger.settle(house);
     await this.uploads.settle(house.query.bind(house));
-    return this.all.flatMap(({ violations }) => violations);
+    const told = await Promise.all(this.listening.map((one) => one.settle(house, this.ledger)));
+    return [...this.all.flatMap(({ violations }) => violations), ...told.flat()];
   }
 }

@@ -7,8 +7,8 @@ import type { House, Replica } from './house.js';
 const NORMAL_WITHIN_MS = 15_000;
 /** The period of answers that is checked. */
 const WINDOW_MS = 2000;
-/** The most connections to PostgreSQL that a replica keeps: pool, short reads, streams and probe. */
-const CONNECTIONS = 10 + 2 + 2 + 1;
+/** The most connections to PostgreSQL that a replica keeps: pool, short reads, streams, jobs and probe. */
+const CONNECTIONS = 10 + 2 + 2 + 2 + 1;
 /** The descriptors that a replica may have in addition to those after its start: its connections, and some short-lived ones. */
 const DESCRIPTORS = CONNECTIONS + 10;
 

@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '../support/client.js';
+import { Follower } from '../support/follower.js';
 import { type Answer, Load } from '../support/load.js';
 import { pause } from '../support/process.js';
+
+/** The time within which a stream ends when its listener loses the right to read. */
+const UNHEARD_MS = 5000;
+/** The time within which an owner hears of a change, whatever happens. */
+const HEARD_MS = 30_000;
 
 const isAnswer = ({ status }: Answer) => status !== 0 && status !== 503;
 
@@ -10,10 +16,12 @@ type Stranger = { client: Client; isAnonymous: boolean };
 
 /**
  * Owners who make a collection public and private in turn and remove it, after which another user takes its name. Nobody else may see
- * a private collection: at once where it was changed, and within the bound elsewhere.
+ * a private collection: at once where it was changed, and within the bound elsewhere. Nor may those who listened before be told more.
  */
 export class Sets extends Load {
   changes = 0;
+  /** Listeners who were told of a change while the collection was public, and of none when it was private. */
+  unheard = 0;
 
   constructor(
     pairs: [owner: Client, heir: Client][],
@@ -29,25 +37,67 @@ export class Sets extends Load {
       const path = `/api/v1/data/s-${randomUUID()}`;
       const mark = `mark-${randomUUID()}`;
       let etag = await this.become(owner, path, 'public', mark);
-      const headers = { 'idempotency-key': randomUUID() };
-      const record = await this.sure(owner, 'POST', `${path}/records`, { data: { mark } }, headers);
-      if (!record) return;
-      if (record.status !== 201) this.wrong(`a record was answered with ${record.status} ${record.text}`);
-      const paths = [path, `${path}/records`, `${path}/records/${record.body?.id}`];
+      const at = (...clients: Client[]) => new Follower(clients, `${path}/changes`, clients[0] === heir);
+      const own = at(owner, this.elsewhere(owner));
+      const others = [at(heir), at(this.elsewhere(heir))];
+      const record = await this.create(owner, path, mark);
+      if (!record) return this.end(own, ...others);
+      const paths = [path, `${path}/records`, `${path}/records/${record}`];
       await pause(this.boundMs);
+      const heard = await this.create(owner, path, mark);
+      if (!heard) return this.end(own, ...others);
       await this.look(heir, paths, mark, true);
       for (let turn = 0; turn < 3 && !this.isOver; turn++) {
         const isPublic = turn % 2 === 1;
         etag = await this.become(owner, path, isPublic ? 'public' : 'private', mark, etag);
-        if (etag === undefined) return;
+        if (etag === undefined) return this.end(own, ...others);
         await this.look(heir, paths, mark, isPublic);
       }
+      if (!this.isOver) await this.whisper(owner, path, mark, heard, own, others);
+      await this.end(own, ...others);
       const gone = await this.sure(owner, 'DELETE', path, undefined, { 'if-match': etag as string });
       if (!gone) return;
       if (gone.status !== 204 && gone.status !== 404) this.wrong(`a removal was answered with ${gone.text}`);
       this.changes++;
       await this.inherit(owner, heir, path, paths, mark);
     }
+  }
+
+  /** Writes to the private collection when no stream of others may be open any more: its owner is told, and nobody else. */
+  private async whisper(
+    owner: Client,
+    path: string,
+    mark: string,
+    heard: string,
+    own: Follower,
+    others: Follower[],
+  ): Promise<void> {
+    // The look before took the rest of this time.
+    await pause(UNHEARD_MS - this.boundMs);
+    const id = await this.create(owner, path, mark);
+    if (!id) return;
+    const written = Date.now();
+    while (!own.seen.has(id) && !this.isOver) {
+      if (Date.now() > written + HEARD_MS) return this.wrong(`its owner has not heard of ${path}/records/${id}`);
+      await pause(50);
+    }
+    await pause(this.boundMs);
+    for (const { seen } of others) {
+      if (seen.has(id)) this.wrong(`${path} is private, and another one was told of ${id}`);
+      else if (seen.has(heard)) this.unheard++;
+    }
+  }
+
+  private async end(...followers: Follower[]): Promise<void> {
+    await Promise.all(followers.map((one) => one.stop()));
+  }
+
+  /** @returns the new record's id, or undefined when there is no time left */
+  private async create(owner: Client, path: string, mark: string): Promise<string | undefined> {
+    const headers = { 'idempotency-key': randomUUID() };
+    const record = await this.sure(owner, 'POST', `${path}/records`, { data: { mark } }, headers);
+    if (record && record.status !== 201) this.wrong(`a record was answered with ${record.status} ${record.text}`);
+    return record?.body?.id;
   }
 
   /** Another user takes the name, under which nothing old may be left. */

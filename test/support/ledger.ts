@@ -21,11 +21,15 @@ interface Entry {
   seen: { at: number; n: number | 'gone' }[];
 }
 
-interface Writer {
+/** A writer's collections. */
+export interface OwnSets {
   client: Client;
+  sets: { private: MadeCollection; public: MadeCollection };
+}
+
+interface Writer extends OwnSets {
   /** A mark in every private record of this writer. */
   mark: string;
-  sets: { private: MadeCollection; public: MadeCollection };
   entries: Entry[];
 }
 
@@ -38,6 +42,8 @@ interface Options {
   boundMs?: number;
   /** The time for which a change may be invisible at the address where it was made: 0 when that is one process. */
   seenWithinMs?: number;
+  /** Is waited for before anything is written to the collections. */
+  beforehand?: (owned: OwnSets[]) => Promise<unknown>;
 }
 
 const LANES = 2;
@@ -73,8 +79,10 @@ export class Ledger extends Load {
       thinkMs: 5,
       boundMs: Number.POSITIVE_INFINITY,
       seenWithinMs: 0,
+      beforehand: async () => {},
     };
     const ledger = new Ledger(await Promise.all(clients.map(open)), { ...defaults, ...options });
+    await ledger.options.beforehand(ledger.writers);
     ledger.lanes = ledger.writers.flatMap((writer) => Array.from({ length: LANES }, () => ledger.walk(writer)));
     return ledger;
   }
@@ -82,6 +90,22 @@ export class Ledger extends Load {
   /** The number of acknowledged writes so far. */
   get acknowledged(): number {
     return this.writers.reduce((sum, { entries }) => sum + entries.length, 0);
+  }
+
+  /** The last version of each record of a collection, once nothing is written; 0 for one that was removed. */
+  async versionsOf(
+    { name, records }: MadeCollection,
+    database: Pick<TestDatabase, 'query'>,
+  ): Promise<Map<string, number>> {
+    const rows = await database.query<{ id: string; version: number }>(
+      'SELECT r.id, r.version FROM records r JOIN collections c ON c.id = r.collection_id WHERE c.name = $1',
+      [name],
+    );
+    const entries = this.writers.flatMap(({ entries }) => entries).filter(({ path }) => path.startsWith(records));
+    return new Map([
+      ...entries.map(({ id }): [string, number] => [id, 0]),
+      ...rows.map(({ id, version }): [string, number] => [id, version]),
+    ]);
   }
 
   /** Ends the load, and compares acknowledged writes with the tables. @returns the violations */
@@ -117,7 +141,8 @@ export class Ledger extends Load {
     // A lane has its own records, so that nothing else changes them.
     const own: Entry[] = [];
     while (!this.isOver) {
-      const entry = own[Math.floor(Math.random() * own.length)];
+      // Mostly a late one, so that changes of one record follow each other closely.
+      const entry = own.at(-1 - Math.floor(own.length * Math.random() ** 4));
       const dice = Math.random();
       if (!entry || dice < 0.2) await this.create(writer, own);
       else if (dice < 0.4) await this.change(writer, entry);
