@@ -9,8 +9,11 @@ const NORMAL_WITHIN_MS = 15_000;
 const WINDOW_MS = 2000;
 /** The most connections to PostgreSQL that a replica keeps: pool, short reads, streams, jobs and probe. */
 const CONNECTIONS = 10 + 2 + 2 + 2 + 1;
-/** The descriptors that a replica may have in addition to those after its start: its connections, and some short-lived ones. */
-const DESCRIPTORS = CONNECTIONS + 10;
+/**
+ * The descriptors that a replica may have in addition to those after its start: its connections, those that the client of up to 50
+ * followers keeps open for a next request, and some short-lived ones.
+ */
+const DESCRIPTORS = CONNECTIONS + 50 + 10;
 
 /** Waits until nothing is found any more. @returns the time, and a sentence for each remaining finding */
 async function untilNone(work: () => Promise<string[]>): Promise<{ tookMs: number; found: string[] }> {
