@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Client } from '../support/client.js';
-import { type MadeCollection, makeCollection, until } from '../support/collections.js';
+import { type MadeCollection, makeCollection, makeRecord, must, until } from '../support/collections.js';
 import { EventReader } from '../support/events.js';
 import { Follower } from '../support/follower.js';
 import { limit } from '../support/limit.js';
-import { pause } from '../support/process.js';
-import { at, type Replicas, startReplicas } from '../support/replicas.js';
+import { expectUnharmed, pause } from '../support/process.js';
+import { at, type Replicas, startReplicas, untilHeard } from '../support/replicas.js';
 import { inMs, quantile, row } from '../support/row.js';
 import { TestServer } from '../support/standby.js';
 import { inMiB, memoryOf } from '../support/watch.js';
@@ -45,6 +45,33 @@ async function write(by: Client, set: MadeCollection, acknowledged: Map<string, 
     if (gone?.status === 204) versions.push(0);
   }
 }
+
+row(
+  54,
+  'the right to listen ends while the replica is cut off from PostgreSQL and Redis',
+  async () => {
+    const { here, there, admin } = two;
+    const set = await makeCollection(admin, 'public', `closed-${Date.now()}`);
+    const followers = [false, true].map((isPolling) => new Follower([there.anyone], `${set.path}/changes`, isPolling));
+    await until(async () => followers.every(({ hasBegun }) => hasBegun));
+    const { id } = await makeRecord(admin, set);
+    await until(async () => followers.every(({ seen }) => seen.has(id)));
+    there.toDatabase.hold('everything');
+    await there.toRedis.cut();
+    must(200, await admin.put(set.path, { visibility: 'private' }, { 'if-match': set.etag }));
+    await pause(5000);
+    await makeRecord(admin, set);
+    there.toDatabase.release();
+    await pause(4000);
+    await there.toRedis.mend();
+    await untilHeard();
+    for (const follower of followers) await follower.stop();
+    expect(followers.map(({ seen }) => [...seen.keys()])).toEqual([[id], [id]]);
+    expectUnharmed(here.program, there.program);
+    return { followers: followers.length, 'told of what is private': 0 };
+  },
+  60_000,
+);
 
 row(
   54,
@@ -150,6 +177,10 @@ row(
 
 limit('UNREAD_BYTES', async () => {
   const { there, admin } = two;
+  const sentAway = async () => {
+    const { text } = await there.anyone.get('/metrics');
+    return Number(/^feed_listeners_sent_away_total\{reason="slow"\} (\d+)/m.exec(text)?.[1] ?? 0);
+  };
   const set = await makeCollection(at(there, admin), 'public', `slow-${Date.now()}`);
   const { hostname, port } = new URL(there.anyone.url);
   const socket = connect({ host: hostname, port: Number(port) });
@@ -163,8 +194,11 @@ limit('UNREAD_BYTES', async () => {
   const text = 'x'.repeat(60_000);
   // More than the system takes for a reader who takes nothing.
   const post = (_: unknown, n: number) => at(there, admin).post(set.records, { data: { n, text } });
+  const before = await sentAway();
   // At once, or it would be dropped for taking nothing.
   await Promise.all(Array.from({ length: 300 }, post));
+  // It is too slow as soon as the feed has come to these changes.
+  await until(async () => (await sentAway()) > before);
   let received = '';
   socket.on('data', (chunk) => {
     received += chunk.toString('latin1');
@@ -175,7 +209,7 @@ limit('UNREAD_BYTES', async () => {
   const last = [...received.matchAll(/^id: (\S+)$/gm)].at(-1)?.[1] as string;
   let rest = '';
   for (let path = `${set.path}/changes?after=${last}`, isOver = false; !isOver; ) {
-    const { text, headers } = await there.anyone.get(path);
+    const { text, headers } = must(200, await there.anyone.get(path));
     path = /<([^>]+)>/.exec(headers.get('link') as string)?.[1] as string;
     isOver = text === '';
     rest += text;

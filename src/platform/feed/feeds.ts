@@ -7,6 +7,7 @@ import { NDJSON } from '../http/body.js';
 import { nextLink } from '../http/next-link.js';
 import { invalid } from '../http/problem.js';
 import { forgetHead } from '../http/response.js';
+import { LastingRequests } from '../http/while-allowed.js';
 import { Throttle } from '../throttle/throttle.js';
 import { type Asked, EVENT_STREAM } from './asked.js';
 import { type Change, type Conditions, Feed, type FeedTable, type Source } from './feed.js';
@@ -30,6 +31,7 @@ export class Feeds {
     private readonly ticks: Ticks,
     private readonly listeners: Listeners,
     private readonly throttle: Throttle,
+    private readonly lasting: LastingRequests,
   ) {}
 
   of(table: FeedTable, lists: Conditions): LiveFeed {
@@ -72,8 +74,8 @@ export class Feeds {
       // Its place in admission is for others; what comes then is little work, for many at once.
       request.raw.place?.answered();
       found = await waited;
-      allowed.throwIfAborted();
     }
+    await this.lasting.confirm(allowed);
     const text = found.changes
       .map(({ id, kind, json }) => `{"id":"${id}","event":"${kind}","data":${json}}\n`)
       .join('');

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { Counter } from 'prom-client';
+import { isSure } from '../http/while-allowed.js';
 import type { Change } from './feed.js';
 
 /** A reader with more than this unread does not keep up, and is told to come back. */
@@ -82,6 +83,7 @@ export class Listener implements Reader {
   }
 
   take(batch: Batch): void {
+    if (!isSure(this.allowed)) this.sendAway();
     batch.events ??= eventsOf(batch.changes.map(eventOf).join(''));
     this.send(batch.events);
   }

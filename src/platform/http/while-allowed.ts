@@ -8,12 +8,20 @@ import {
 } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { showInUse } from '../metrics/in-use.js';
-import { Problem } from './problem.js';
+import { Problem, unavailable } from './problem.js';
 
 /** How often guards are asked again: it is cheap, and news from another process takes 1 s to arrive. */
 const LOOK_MS = 1500;
 /** Of many thousands of requests, only a part is looked at in a turn. */
 const TURNS = 15;
+/** A caller may have lost access unseen so long after a check, which may have gone by news 1 s old: 5 s are promised. */
+const SURE_MS = 3000;
+
+/** When the last check that let a request in had begun, by the request's signal. */
+const letIn = new WeakMap<AbortSignal, number>();
+
+/** Whether the caller may be told what happens now: not while checks fail, as on a replica that is cut off. */
+export const isSure = (allowed: AbortSignal): boolean => performance.now() < (letIn.get(allowed) ?? 0) + SURE_MS;
 
 /** Asks a guard again about a request that it let in. @throws Problem when the guard would refuse it now */
 type Recheck = (context: ExecutionContext) => Promise<void>;
@@ -41,8 +49,20 @@ export class LastingRequests implements OnApplicationShutdown {
   /** @returns a signal that is aborted, with the problem, once a guard would refuse the request */
   watch(context: ExecutionContext): AbortSignal {
     const allowed = new AbortController();
+    letIn.set(allowed.signal, performance.now());
     this.watched.add({ context, allowed, turn: this.turn });
     return allowed.signal;
+  }
+
+  /**
+   * Asks the guards now, if that was long ago.
+   * @throws the problem once a guard would refuse the request, temporary-reduced-capacity while the check itself fails
+   */
+  async confirm(allowed: AbortSignal): Promise<void> {
+    const one = isSure(allowed) ? undefined : [...this.watched].find((each) => each.allowed.signal === allowed);
+    if (one) await this.recheck(one);
+    allowed.throwIfAborted();
+    if (!isSure(allowed)) throw unavailable('Your right to read cannot be checked now.', 1);
   }
 
   onApplicationShutdown(): void {
@@ -59,8 +79,10 @@ export class LastingRequests implements OnApplicationShutdown {
     // A caller who left before the watch began causes no event, and Node may have set the socket to null.
     const socket = raw.req.socket as Socket | null;
     if (raw.closed || !socket || socket.destroyed || one.allowed.signal.aborted) return void this.watched.delete(one);
+    const begun = performance.now();
     try {
       for (const recheck of this.rechecks) await recheck(one.context);
+      letIn.set(one.allowed.signal, begun);
     } catch (error) {
       // When the check itself fails, the last result stands.
       if (error instanceof Problem && error.status < 500) one.allowed.abort(error);
