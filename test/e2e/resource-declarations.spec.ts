@@ -178,7 +178,7 @@ it.each<[string, () => Type, string, ...Migration[]]>([
   [
     'webhooks of lists that are of several owners',
     () => declared(narrowedBy({ ownerId: 'ada' }, { ownerId: 'bob' })),
-    'SampleOrder cannot have webhooks: a list is narrowed to several values',
+    'SampleOrder cannot have webhooks: a list must be narrowed to one value',
   ],
   [
     'changes of which no triggers tell',
@@ -196,6 +196,11 @@ it.each<[string, () => Type, string, ...Migration[]]>([
     'a route of changes that are not declared',
     untold,
     'SampleOrder has a ChangesRoute, but does not declare changes by a column',
+  ],
+  [
+    'webhooks of lists that are of nobody',
+    () => declared(narrowedBy({ ownerId: undefined as never })),
+    'SampleOrder cannot have webhooks: a list must be narrowed to one value',
   ],
   [
     'two routes for one path',

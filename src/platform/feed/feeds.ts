@@ -68,7 +68,7 @@ export class Feeds {
     // An answer without changes says that there are no more, so that the ticks of others' changes are passed over.
     while (found.changes.length === 0 && found.position.after !== now && performance.now() < until)
       found = await live.next(source, found.position, now);
-    if (found.changes.length === 0 && wait > 0) {
+    if (found.changes.length === 0 && found.position.after === now && wait > 0) {
       await live.check(source, found.position);
       const waited = firstOf(live, source, found.position, wait, request, allowed);
       // Its place in admission is for others; what comes then is little work, for many at once.
@@ -138,6 +138,7 @@ function firstOf(
     const timer = setTimeout(endNow, wait);
     raw.socket.once('close', endNow);
     allowed.addEventListener('abort', endNow, { once: true });
+    if (allowed.aborted) endNow();
     const reader = {
       get isOpen() {
         return isOpen;

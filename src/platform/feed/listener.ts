@@ -12,7 +12,7 @@ const RETRY_MS = { least: 1000, most: 10_000 };
 
 const sentAway = new Counter({
   name: 'feed_listeners_sent_away_total',
-  help: 'Listeners of change feeds whose streams were ended, because they read too slowly or the replica stopped.',
+  help: 'Listeners of change feeds whose streams were ended, because they read too slowly, the replica stopped, or their right to read could not be checked.',
   labelNames: ['reason'],
 });
 
@@ -83,7 +83,7 @@ export class Listener implements Reader {
   }
 
   take(batch: Batch): void {
-    if (!isSure(this.allowed)) this.sendAway();
+    if (!isSure(this.allowed)) this.sendAway('unchecked');
     batch.events ??= eventsOf(batch.changes.map(eventOf).join(''));
     this.send(batch.events);
   }
@@ -104,7 +104,7 @@ export class Listener implements Reader {
    * Ends the stream. The reader comes back, here or to another replica, and goes on where it was.
    * @param reason why it is counted; not for a reader who may read no more
    */
-  sendAway(reason?: 'slow' | 'stop'): void {
+  sendAway(reason?: 'slow' | 'stop' | 'unchecked'): void {
     if (!this.isOpen) return;
     if (reason) sentAway.inc({ reason });
     const retry = Math.round(RETRY_MS.least + Math.random() * (RETRY_MS.most - RETRY_MS.least));

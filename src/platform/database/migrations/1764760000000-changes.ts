@@ -89,8 +89,8 @@ const MAKE = `
   SELECT feed_changes('records', 'collection_id')`;
 const REMOVE = `
   DROP FUNCTION IF EXISTS note_records_changes, note_records_changes_of_updates CASCADE;
-  DROP FUNCTION feed_changes;
-  DROP TABLE changes, change_ticks`;
+  DROP FUNCTION IF EXISTS feed_changes;
+  DROP TABLE IF EXISTS changes, change_ticks`;
 
 /**
  * What a change feed reads. `feed_changes('orders', 'owner_id')` makes every statement that changes the table, whoever

@@ -34,6 +34,8 @@ export class Webhooks1764800000000 implements MigrationInterface {
       );
       CREATE INDEX webhooks_of_collection ON webhooks (collection_id);
       CREATE INDEX webhooks_by_scope ON webhooks (scope, created_at, id);
+      CREATE INDEX webhooks_of_all ON webhooks (of) WHERE scope IS NULL;
+      CREATE INDEX webhooks_failing ON webhooks (id) WHERE state = 'failing';
       CREATE INDEX webhooks_by_owner ON webhooks (owner_id, of, created_at, id);
 
       -- A change is sent once for each of them.

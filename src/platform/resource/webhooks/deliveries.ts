@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import { InjectMetric } from '@willsoto/nestjs-prometheus';
 import type { Counter } from 'prom-client';
 import { Webhook as Signer } from 'standardwebhooks';
@@ -14,6 +14,7 @@ import { Ticks } from '../../feed/ticks.js';
 import type { Caller } from '../../http/caller.js';
 import { type Attempt, Job } from '../../jobs/definition.js';
 import { Jobs } from '../../jobs/jobs.js';
+import { seldom } from '../../logging/seldom.js';
 import { deliver, look, redeliver } from './delivery-jobs.js';
 import * as statement from './delivery-statements.js';
 import { Outbound } from './outbound.js';
@@ -43,7 +44,7 @@ export interface WebhookSource {
   mayHave(scope: string | null, owner: Pick<Caller, 'id' | 'role'>): boolean;
 }
 
-interface Target extends Pick<statement.Loaded, 'id' | 'url'> {
+interface Target extends Pick<statement.Loaded, 'url'> {
   secrets: string[];
 }
 
@@ -54,7 +55,11 @@ type Event = z.infer<typeof redeliver.payload>['event'];
 export class Deliveries {
   /** For how long the oldest change has not been delivered, in seconds, as this process has last seen. */
   oldest = 0;
+  private readonly logger = new Logger('Webhooks');
   private readonly sources = new Map<string, WebhookSource>();
+  private readonly complain = seldom(({ message }: Error) =>
+    this.logger.warn(`Webhooks with changes cannot be found: ${message}`),
+  );
   private held: NodeJS.Timeout | undefined;
   private isLooking = false;
   /** The tick up to which all webhooks with changes have been found. */
@@ -92,7 +97,8 @@ export class Deliveries {
     const signal = AbortSignal.any([attempt.signal, AbortSignal.timeout(TURN_MS)]);
     while (!signal.aborted) {
       const [webhook] = await this.database.rows<statement.Loaded>({ text: statement.LOAD }, [id]);
-      if (!webhook?.isDue || !(await this.page(webhook, signal))) return;
+      // One of another release's tables is found again by a process that knows it.
+      if (!webhook?.isDue || !this.sources.has(webhook.of) || !(await this.page(webhook, signal))) return;
     }
   }
 
@@ -101,6 +107,7 @@ export class Deliveries {
     this.hold();
     const [webhook] = await this.database.rows<statement.Loaded>({ text: statement.LOAD }, [id]);
     if (!webhook) return;
+    if (!this.sources.has(webhook.of)) throw new Error(`changes of ${webhook.of} are not known here`);
     const isPaused = webhook.state === 'off' || webhook.isPaused || !this.sourceOf(webhook);
     const error = isPaused
       ? 'it is off, or its owner may not read these changes'
@@ -116,7 +123,7 @@ export class Deliveries {
     const { id, ordered, scope } = webhook;
     const source = this.sourceOf(webhook);
     if (!source) {
-      await this.database.rows({ text: statement.FAIL }, [id, 'its owner may not read these changes']);
+      await this.database.rows({ text: statement.FAIL }, [id, 'its owner may not read these changes', true]);
       return false;
     }
     const target = this.targetOf(webhook);
@@ -137,7 +144,8 @@ export class Deliveries {
       // Where none gets through the receiver is down, and jobs for all changes meanwhile would fill the database.
       const isDown = failed.length === events.length || waiting + failed.length > MOST_WAITING;
       if (error !== null && (ordered || isDown)) {
-        await this.database.rows({ text: statement.FAIL }, [id, error]);
+        // By 410 a receiver says that it wants no more.
+        await this.database.rows({ text: statement.FAIL }, [id, error, error === 'HTTP 410']);
         return false;
       }
       waiting += failed.length;
@@ -171,8 +179,8 @@ export class Deliveries {
     return source?.mayHave(scope, { id: ownerId, role }) ? source : undefined;
   }
 
-  private targetOf({ id, url, seeds }: statement.Loaded): Target {
-    return { id, url, secrets: seeds.map((seed) => this.webhooks.secretOf(seed)) };
+  private targetOf({ url, seeds }: statement.Loaded): Target {
+    return { url, secrets: seeds.map((seed) => this.webhooks.secretOf(seed)) };
   }
 
   /** @returns why it is not delivered; undefined when it is */
@@ -207,8 +215,7 @@ export class Deliveries {
   private async wake(): Promise<void> {
     if (this.isLooking) return;
     this.isLooking = true;
-    // Ticks has logged that PostgreSQL cannot be reached.
-    await this.find().catch(() => {});
+    await this.find().catch(this.complain);
     this.isLooking = false;
   }
 

@@ -46,15 +46,15 @@ export const MOVE = `
   WHERE id = $1 AND state <> 'off' AND position = $5 RETURNING 1`;
 
 /**
- * $1: its id; $2: why. The pauses double from 5 s up to 10 min with jitter, or up to 1 min where others wait behind one that
- * fails. By 410 a receiver says that it wants no more.
+ * $1: its id; $2: why; $3: whether it is switched off at once. The pauses double from 5 s up to 10 min with jitter, or up to 1 min where others wait behind one that
+ * fails.
  */
 export const FAIL = `
   UPDATE webhooks w SET state = n.state, since = CASE w.state WHEN n.state THEN since ELSE now() END,
     failures = failures + 1, last_error = $2,
     retry_at = now() + least(CASE WHEN ordered THEN 600 ELSE 60 END, 5 * 2 ^ least(failures, 10)) * (0.5 + random() / 2) * interval '1 s',
     version = version + (w.state <> n.state OR last_error IS DISTINCT FROM $2)::int
-  FROM (SELECT id, CASE WHEN $2 = 'HTTP 410' OR state = 'failing' AND since < now() - interval '24 hours' THEN 'off'
+  FROM (SELECT id, CASE WHEN $3 OR state = 'failing' AND since < now() - interval '24 hours' THEN 'off'
     ELSE 'failing' END AS state FROM webhooks WHERE id = $1) AS n
   WHERE w.id = n.id AND w.state <> 'off'`;
 
@@ -73,16 +73,25 @@ const TICK_OF = `split_part(w.position, '-', 1)::bigint`;
  */
 export const DUE = `
   WITH changed AS MATERIALIZED (
-    SELECT DISTINCT c.of, c.scope FROM change_ticks s, changes c WHERE s.tick = $1 AND ${isUnread('s')})
+    SELECT DISTINCT c.of, c.scope FROM change_ticks s, changes c WHERE s.tick = $1 AND ${isUnread('s')}),
+  candidates AS (
+    SELECT id FROM webhooks WHERE $1::bigint IS NULL
+    UNION SELECT id FROM webhooks WHERE state = 'failing'
+    UNION SELECT w.id FROM changed JOIN webhooks w USING (of, scope)
+    UNION SELECT w.id FROM changed JOIN webhooks w USING (of) WHERE w.scope IS NULL
+    UNION SELECT w.id FROM changed JOIN webhooks w USING (of) WHERE changed.scope IS NULL)
   SELECT w.id, w.retry_at <= now() AS "isDue", coalesce(extract(epoch FROM now() - (
     SELECT n.at FROM change_ticks n WHERE n.tick > ${TICK_OF} ORDER BY n.tick LIMIT 1)), 0)::float8 AS age
-  FROM webhooks w JOIN users u ON u.id = w.owner_id AND NOT u.disabled LEFT JOIN change_ticks t ON t.tick = ${TICK_OF}
-  WHERE w.state <> 'off' AND w.of = ANY ($2) AND ($1::bigint IS NULL OR w.state = 'failing'
-      OR (w.of, w.scope) IN (SELECT of, scope FROM changed) OR w.scope IS NULL AND w.of IN (SELECT of FROM changed))
-    AND (t.tick IS NULL OR ${IS_BEHIND})`;
+  FROM candidates JOIN webhooks w USING (id) JOIN users u ON u.id = w.owner_id AND NOT u.disabled
+    LEFT JOIN change_ticks t ON t.tick = ${TICK_OF}
+  WHERE w.state <> 'off' AND w.of = ANY ($2) AND (t.tick IS NULL OR ${IS_BEHIND})`;
 
-/** Moves those that nothing happens to, before their position is too old. $1: a tick; $2: how old it may be, in seconds. */
+/**
+ * Moves those that nothing happens to. $1: a tick; $2: how old a position may be at most, in seconds. Those of all rows of a
+ * table look through the changes of all tables since theirs.
+ */
 export const GO_ON = `
   UPDATE webhooks w SET position = $1 FROM change_ticks t
-  WHERE w.state <> 'off' AND t.tick = ${TICK_OF} AND t.at < now() - make_interval(secs => $2)
+  WHERE w.state <> 'off' AND t.tick = ${TICK_OF} AND w.position <> $1
+    AND t.at < now() - make_interval(secs => least(CASE WHEN w.scope IS NULL THEN 60 ELSE 600 END, $2))
     AND NOT ${IS_BEHIND}`;

@@ -36,7 +36,8 @@ export const webhookSchema = z
     url: z.string().meta(WHERE),
     ordered,
     state: z.enum(['on', 'failing', 'off']).meta({
-      description: 'failing: attempts fail, and are repeated. off: by its owner, or after 24 hours of failures.',
+      description:
+        'failing: attempts fail, and are repeated. off: by its owner, after 24 hours of failures, or since its owner may not read the changes.',
     }),
     since: z.iso.datetime().meta({ description: 'When it got into this state.' }),
     lastError: z

@@ -11,9 +11,11 @@ import { webhooksController } from './webhooks.controller.js';
 
 /** The one scope of a user's lists, or null when they have all rows. */
 function scopeOf<T extends ObjectLiteral>(definition: ResourceDefinition<T>, caller: Caller): string | null {
-  const [scope = null, ...others] = scopesOf(definition, caller) ?? [];
-  if (others.length > 0)
-    throw new StartError(`${definition.entity.name} cannot have webhooks: a list is narrowed to several values`);
+  const scopes = scopesOf(definition, caller);
+  if (!scopes) return null;
+  const [scope, ...others] = scopes;
+  if (!scope || others.length > 0)
+    throw new StartError(`${definition.entity.name} cannot have webhooks: a list must be narrowed to one value`);
   return scope;
 }
 
@@ -43,7 +45,7 @@ export function webhooksOf<T extends ObjectLiteral>(
       useFactory: (deliveries: Deliveries, { feed }: Resource<T>) => {
         if (!changes || !of || !feed)
           throw new StartError(`${entity.name} needs changes to have webhooks, and its table's name in @Entity()`);
-        scopeOf(definition, { id: '', role: 'user', sessionId: '' });
+        for (const role of ['user', 'admin'] as const) scopeOf(definition, { id: 'id', role, sessionId: '' });
         deliveries.add({ name: name.replaceAll(' ', '-'), feed, mayHave });
       },
     },
