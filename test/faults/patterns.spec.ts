@@ -58,7 +58,7 @@ const INNER = [
     'platform/redis/url.ts',
     'platform/logging/nest-logger.ts',
   ],
-  ...['creations', 'list', 'names', 'routes', 'table'].map((file) => `platform/resource/${file}.ts`),
+  ...['creations', 'definition', 'list', 'names', 'routes', 'table'].map((file) => `platform/resource/${file}.ts`),
   ...['users/passwords.service.ts', 'platform/database/database-problem.ts', 'platform/http/compression.ts'],
   ...['platform/http/shared-caches.ts', 'platform/http/declared-routes.ts', 'platform/edge/edge-path.ts'],
   ...['platform/http/json.ts', 'platform/http/validation.ts', 'platform/otlp/metrics.ts'],
