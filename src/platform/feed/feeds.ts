@@ -44,8 +44,8 @@ export class Feeds {
    *   stream for which there is no room
    */
   async answer(live: LiveFeed, source: Source, asked: Asked, request: FastifyRequest, allowed: AbortSignal) {
-    const { 'last-event-id': lastId } = request.headers;
-    const after = typeof lastId === 'string' && lastId !== '' ? lastId : asked.after;
+    const { 'last-event-id': lastId = asked.after } = request.headers;
+    const after = lastId?.toString();
     const from = after === undefined ? at(await this.ticks.now()) : readPosition(after);
     if (!from) throw invalid('Last-Event-ID is not the id of a change.');
     if (preferred(request.headers.accept, [NDJSON, EVENT_STREAM]) !== EVENT_STREAM)

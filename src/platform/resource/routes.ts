@@ -97,7 +97,7 @@ export function ChangesRoute(of: { name: string; entity?: { name: string }; chan
     ApiHeader({
       name: 'last-event-id',
       description: 'The `id` to go on from, as EventSource sends it.',
-      schema: described(z.union([positionText, z.literal('')])),
+      schema: described(positionText),
     }),
     Operation(`watch${titled(of)}s`, `Listen to changes of ${of.name}s`, {
       description: CHANGES,
