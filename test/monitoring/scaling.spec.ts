@@ -9,7 +9,7 @@ import { adapterQuery, adapterRules, read, triggers } from './manifests.js';
 const folder = mkdtempSync(join(tmpdir(), 'floodgate-scaling-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** The measured requests per second of one core (README.md), their labels, and the number of pods that four become at four fifths (docs/scaling.md). */
+/** The measured requests per second of one core, their labels, and the number of pods that four become at four fifths (docs/scaling.md). */
 const BY_ID = 'http_request_method="GET",http_route="/api/v1/data/:collection/records/:id"';
 const RECORDS = 'http_route="/api/v1/data/:collection/records"';
 const CAPACITIES: [of: string, capacity: number, labels: string, pods: string][] = [
