@@ -1,6 +1,13 @@
 import { type Caller, userTag } from '../http/caller.js';
 import type { Property } from './table.js';
 
+const ID = '00000000-0000-7000-8000-000000000000';
+/** A caller of each role, to try at start how a policy narrows lists. */
+export const CALLERS: Caller[] = [
+  { id: ID, role: 'user', sessionId: ID },
+  { id: ID, role: 'admin', sessionId: ID },
+];
+
 /** Who may do what with a resource's rows. It uses the caller and columns, never a body. */
 export interface Policy<T> {
   /** The columns that it uses. */

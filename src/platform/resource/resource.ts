@@ -19,6 +19,7 @@ import { type IdempotencyKey, REPLAYED } from './idempotency.js';
 import type { Sorted } from './list.js';
 import { mergePatch } from './merge-patch.js';
 import { pageAnswer } from './page.js';
+import { CALLERS } from './policy.js';
 import type { Locked, ResourceRepository, Stored } from './repository.js';
 import { scopesOf } from './scopes.js';
 import type { Given, Property } from './table.js';
@@ -43,7 +44,7 @@ export class Resource<T extends ObjectLiteral> {
     private readonly feeds: Feeds,
   ) {
     if (definition.changes) {
-      scopesOf(definition, { id: '', role: 'user', sessionId: '' });
+      for (const caller of CALLERS) scopesOf(definition, caller);
       this.live = feeds.of(repository.table, repository.lists);
     }
     const isForAll = Object.keys(definition.policy.listed(undefined)).length === 0;

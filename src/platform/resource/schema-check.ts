@@ -2,9 +2,9 @@ import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { DataSource, type ObjectLiteral } from 'typeorm';
 import { CONFIG, type Config } from '../config.token.js';
 import { Database } from '../database/database.js';
-import type { Caller } from '../http/caller.js';
 import { StartError } from '../start-error.js';
 import type { ResourceDefinition } from './definition.js';
+import { CALLERS } from './policy.js';
 import type { Column, Table } from './table.js';
 
 /** An index: its columns in order, and whether each of them is descending. */
@@ -25,14 +25,6 @@ const INDEXES = `
 const FEED = `
   SELECT FROM pg_trigger JOIN pg_proc p ON p.oid = tgfoid
   WHERE tgrelid = $1::regclass AND tgname = 'feed_removed' AND strpos(prosrc, format('%L, %I', $2::text, $3::text)) > 0`;
-
-const ID = '00000000-0000-7000-8000-000000000000';
-/** One caller of each kind, since the policy narrows a list by its caller. */
-const CALLERS: (Caller | undefined)[] = [
-  undefined,
-  { id: ID, role: 'user', sessionId: ID },
-  { id: ID, role: 'admin', sessionId: ID },
-];
 
 /** Finds lists without an index and feeds without triggers at start, in development: what is missing would not fail. */
 @Injectable()
@@ -67,7 +59,7 @@ export class SchemaCheck implements OnModuleInit {
       if (!(sort in table.shown.shape)) throw new StartError(`${name} is sorted by ${sort}, which clients do not see`);
       if (sort === 'id')
         throw new StartError(`${name} is sorted by id, which is only the tiebreaker of another column`);
-      for (const caller of CALLERS) {
+      for (const caller of [undefined, ...CALLERS]) {
         const listed = policy.listed(caller);
         // Of several alternatives, none can begin the index.
         const narrowed = Array.isArray(listed) ? [] : Object.keys(listed);

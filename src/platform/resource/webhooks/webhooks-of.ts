@@ -4,6 +4,7 @@ import { getMetadataArgsStorage, type ObjectLiteral } from 'typeorm';
 import type { Caller } from '../../http/caller.js';
 import { StartError } from '../../start-error.js';
 import { type ResourceDefinition, resourceToken } from '../definition.js';
+import { CALLERS } from '../policy.js';
 import type { Resource } from '../resource.js';
 import { scopesOf } from '../scopes.js';
 import { Deliveries } from './deliveries.js';
@@ -26,7 +27,7 @@ function scopeOf<T extends ObjectLiteral>(definition: ResourceDefinition<T>, cal
 export function webhooksOf<T extends ObjectLiteral>(
   definition: ResourceDefinition<T>,
 ): { controller: Type; provider: Provider } {
-  const { entity, name, changes } = definition;
+  const { entity, name } = definition;
   const [{ name: of = '' } = {}] = getMetadataArgsStorage().filterTables(entity);
   const path = `${definition.path}/webhooks`;
   const holderOf = ({ caller }: FastifyRequest) => {
@@ -43,9 +44,9 @@ export function webhooksOf<T extends ObjectLiteral>(
       provide: `${entity.name}Webhooks`,
       inject: [Deliveries, resourceToken(entity)],
       useFactory: (deliveries: Deliveries, { feed }: Resource<T>) => {
-        if (!changes || !of || !feed)
+        if (!feed || !of)
           throw new StartError(`${entity.name} needs changes to have webhooks, and its table's name in @Entity()`);
-        for (const role of ['user', 'admin'] as const) scopeOf(definition, { id: 'id', role, sessionId: '' });
+        for (const caller of CALLERS) scopeOf(definition, caller);
         deliveries.add({ name: name.replaceAll(' ', '-'), feed, mayHave });
       },
     },
